@@ -1,0 +1,2 @@
+//! Floor 1: the machine and its neighbours.
+pub mod foreign;
