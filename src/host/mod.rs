@@ -1,2 +1,118 @@
 //! Floor 1: the machine and its neighbours.
+//!
+//! [`Probe`] asks, [`Host`] also acts. The planner is handed a `Probe` and therefore cannot change anything; only the
+//! executor is ever given a `Host`. Both speak closed sets of plain values ([`Ask`], [`Answer`], [`Deed`], [`Told`]),
+//! so that this machine ([`local::LocalHost`]), recorded [`facts`] and the [`model::Model`] are interchangeable.
+
+pub mod ask;
+pub mod clock;
+pub mod command;
+pub mod deed;
+pub mod facts;
 pub mod foreign;
+pub mod http;
+pub mod local;
+pub mod machine;
+pub mod model;
+pub mod pm2;
+pub mod questions;
+pub mod redis;
+pub mod secret;
+pub mod span;
+pub mod systemd;
+pub mod tcp;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use ask::{Answer, Ask};
+pub use deed::{Deed, Down, Told};
+pub use facts::Facts;
+
+/// A future of one question or deed. Not `Send`: one task drives a run, so nothing has to cross threads.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Why a question or a deed came to nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum HostError {
+    /// It was refused and had no effect.
+    #[error("{about}: {why}")]
+    Refused {
+        /// Whom it concerned.
+        about: String,
+        /// The reason and the cure.
+        why: String,
+    },
+    /// It could not be reached or is not there; there was no effect.
+    #[error("{about}: {why}")]
+    Unreachable {
+        /// Whom it concerned.
+        about: String,
+        /// The reason and the cure.
+        why: String,
+    },
+    /// It was sent and nobody can say whether it happened. Find out; never repeat it blindly.
+    #[error("{about}: unknown whether it happened: {why}")]
+    Unknown {
+        /// Whom it concerned.
+        about: String,
+        /// What was lost: an answer, a deadline.
+        why: String,
+    },
+    /// Recorded facts do not hold the answer, and there is no machine to ask.
+    #[error("{about}: not in the recorded facts")]
+    NotRecorded {
+        /// Whom it concerned.
+        about: String,
+    },
+}
+
+impl HostError {
+    /// A refusal without effect.
+    pub fn refused(about: impl Into<String>, why: impl ToString) -> Self {
+        Self::Refused { about: about.into(), why: why.to_string() }
+    }
+
+    /// Something that is not there; without effect.
+    pub fn unreachable(about: impl Into<String>, why: impl ToString) -> Self {
+        Self::Unreachable { about: about.into(), why: why.to_string() }
+    }
+
+    /// An effect that may or may not have happened.
+    pub fn unknown(about: impl Into<String>, why: impl ToString) -> Self {
+        Self::Unknown { about: about.into(), why: why.to_string() }
+    }
+}
+
+/// Questions to the machine. Nothing here changes it or starts a process on it.
+pub trait Probe {
+    /// Asks one question.
+    ///
+    /// # Errors
+    /// [`HostError`] when there is no answer. A server that answers "no" is an answer.
+    fn ask<'a>(&'a self, ask: &'a Ask) -> Pending<'a, Result<Answer, HostError>>;
+
+    /// The wall clock: for windows and for display, never for lengths of time.
+    fn now(&self) -> Timestamp;
+
+    /// CLOCK_BOOTTIME: for lengths of time within one boot.
+    fn uptime(&self) -> Duration;
+}
+
+/// Questions and hands.
+pub trait Host: Probe {
+    /// Does one thing. Returns when it is proven done, refused, or unknown.
+    ///
+    /// # Errors
+    /// [`HostError::Unknown`] when it may have happened; any other error means that it did not.
+    fn tell<'a>(&'a self, deed: &'a Deed) -> Pending<'a, Result<Told, HostError>>;
+
+    /// Lets time pass.
+    fn sleep(&self, length: Duration) -> Pending<'_, ()>;
+
+    /// The same machine, to be asked only.
+    fn as_probe(&self) -> &dyn Probe;
+}

@@ -1,0 +1,111 @@
+//! The closed set of questions to the machine, and their answers.
+//!
+//! Both are plain serialisable values: the live machine, recorded facts, a baseline in the journal and the
+//! [`Model`](super::model::Model) are then all the same thing, a map from [`Ask`] to [`Answer`].
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::http::{HttpAsk, HttpSeen};
+use super::machine::{DiskSeen, MachineSeen};
+use super::pm2::{App, Pm2At, Pm2Seen};
+use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
+use super::systemd::{Inhibitor, UnitSeen};
+
+/// A question to the machine. Asking never changes it and never starts a process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Boot id, memory, processors, name.
+    Machine,
+    /// Everything worth knowing of one Redis-speaking server.
+    Redis(RedisAt),
+    /// How far the process `pid` has read the given files; cheaper than INFO and answered when INFO is not.
+    LoadProgress {
+        /// The server's process id, by systemd's `MainPID` or INFO's `process_id`.
+        pid: u32,
+        /// The files it reads, as listed by its manifest.
+        files: AofFiles,
+    },
+    /// One unit by name.
+    Unit(String),
+    /// Who asked logind not to let the machine go down.
+    Inhibitors,
+    /// A PM2 daemon, its list and its dump.
+    Pm2(Pm2At),
+    /// The file system that holds a path.
+    Disk(PathBuf),
+    /// An HTTP GET.
+    Http(HttpAsk),
+    /// Whether something accepts connections on `host:port`.
+    Tcp(String),
+    /// The apps in a snapshot file, without their environment, after its hash was verified.
+    Snapshot {
+        /// Where it lies.
+        path: PathBuf,
+        /// Hex SHA-256 of its bytes.
+        sha256: String,
+    },
+    /// What keeps the resume unit from working; no entries when it is installed, enabled and points at this binary.
+    ResumeUnit,
+    /// The last lines of a service's log.
+    LogTail(PathBuf),
+}
+
+/// The answer to the [`Ask`] of the same name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// See [`Ask::Machine`].
+    Machine(Box<MachineSeen>),
+    /// See [`Ask::Redis`].
+    Redis(Box<RedisSeen>),
+    /// See [`Ask::LoadProgress`]; `None` where the process or its files cannot be seen.
+    LoadProgress(Option<LoadProgress>),
+    /// See [`Ask::Unit`].
+    Unit(Box<UnitSeen>),
+    /// See [`Ask::Inhibitors`].
+    Inhibitors(Vec<Inhibitor>),
+    /// See [`Ask::Pm2`].
+    Pm2(Box<Pm2Seen>),
+    /// See [`Ask::Disk`].
+    Disk(DiskSeen),
+    /// See [`Ask::Http`].
+    Http(HttpSeen),
+    /// See [`Ask::Tcp`]: `None` when it accepts, else why not.
+    Tcp(Option<String>),
+    /// See [`Ask::Snapshot`].
+    Snapshot(Vec<App>),
+    /// See [`Ask::ResumeUnit`].
+    ResumeUnit(Vec<String>),
+    /// See [`Ask::LogTail`].
+    LogTail(Vec<String>),
+}
+
+impl Ask {
+    /// The key of this question in recorded facts: its canonical JSON.
+    #[must_use]
+    pub fn key(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whom the question is about, for messages.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match self {
+            Self::Machine => "machine".into(),
+            Self::Redis(at) => format!("redis {}", at.url),
+            Self::LoadProgress { pid, .. } => format!("load progress of process {pid}"),
+            Self::Unit(name) => format!("unit {name}"),
+            Self::Inhibitors => "logind inhibitors".into(),
+            Self::Pm2(at) => format!("pm2 of {}", at.user),
+            Self::Disk(path) => format!("disk of {}", path.display()),
+            Self::Http(ask) => format!("http {}", ask.url),
+            Self::Tcp(addr) => format!("tcp {addr}"),
+            Self::Snapshot { path, .. } => format!("snapshot {}", path.display()),
+            Self::ResumeUnit => "resume unit".into(),
+            Self::LogTail(path) => format!("log {}", path.display()),
+        }
+    }
+}
