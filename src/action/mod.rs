@@ -1,0 +1,123 @@
+//! Floor 2: wishes. One file per action, named like its YAML key; each says what should be so, not what to do.
+//!
+//! The loader hands out only wishes whose references exist in the [`inventory`]: a name in an action can be looked up
+//! without asking again.
+use serde::{Deserialize, Serialize};
+
+pub mod act;
+pub mod change;
+pub mod check;
+pub mod command;
+pub mod glob;
+pub mod healthy;
+pub mod inventory;
+pub mod measure;
+pub mod pm2_as_saved;
+pub mod pm2_restored;
+pub mod pm2_saved;
+pub mod pm2_stopped;
+pub mod rebooted;
+pub mod redis_compacted;
+pub mod redis_loaded;
+pub mod units_active;
+pub mod units_enabled;
+pub mod units_stopped;
+
+pub use act::{Act, Ground, Kept, Outcome, Preview, Settled, Tell, Tick};
+pub use change::{Change, Item, Sign, Wave};
+
+/// One wish.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Append-only files are small.
+    RedisCompacted(redis_compacted::RedisCompacted),
+    /// Instances are loaded.
+    RedisLoaded(redis_loaded::RedisLoaded),
+    /// The process list is captured.
+    Pm2Saved(pm2_saved::Pm2Saved),
+    /// The apps are stopped.
+    Pm2Stopped(pm2_stopped::Pm2Stopped),
+    /// The apps are up again.
+    Pm2Restored(pm2_restored::Pm2Restored),
+    /// The process list is as captured.
+    Pm2AsSaved(pm2_as_saved::Pm2AsSaved),
+    /// Units start by themselves.
+    UnitsEnabled(units_enabled::UnitsEnabled),
+    /// Units run.
+    UnitsActive(units_active::UnitsActive),
+    /// Units do not run.
+    UnitsStopped(units_stopped::UnitsStopped),
+    /// A program has run.
+    Command(command::Command),
+    /// The kernel is a new one.
+    Rebooted(rebooted::Rebooted),
+    /// Checks hold.
+    Healthy(healthy::Healthy),
+}
+
+impl Action {
+    /// Every YAML key, in the order in which a help text shows them.
+    pub const KEYS: [&'static str; 12] = [
+        "redis_compacted",
+        "redis_loaded",
+        "pm2_saved",
+        "pm2_stopped",
+        "pm2_restored",
+        "pm2_as_saved",
+        "units_enabled",
+        "units_active",
+        "units_stopped",
+        "command",
+        "rebooted",
+        "healthy",
+    ];
+
+    /// The YAML key, which is also the name of the file that defines the wish.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::RedisCompacted(_) => "redis_compacted",
+            Self::RedisLoaded(_) => "redis_loaded",
+            Self::Pm2Saved(_) => "pm2_saved",
+            Self::Pm2Stopped(_) => "pm2_stopped",
+            Self::Pm2Restored(_) => "pm2_restored",
+            Self::Pm2AsSaved(_) => "pm2_as_saved",
+            Self::UnitsEnabled(_) => "units_enabled",
+            Self::UnitsActive(_) => "units_active",
+            Self::UnitsStopped(_) => "units_stopped",
+            Self::Command(_) => "command",
+            Self::Rebooted(_) => "rebooted",
+            Self::Healthy(_) => "healthy",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_the_serialised_tag_and_the_value_comes_back() {
+        let wishes = [
+            Action::RedisCompacted(Default::default()),
+            Action::RedisLoaded(Default::default()),
+            Action::Pm2Saved(Default::default()),
+            Action::Pm2Stopped(Default::default()),
+            Action::Pm2Restored(Default::default()),
+            Action::Pm2AsSaved(Default::default()),
+            Action::UnitsEnabled(Default::default()),
+            Action::UnitsActive(Default::default()),
+            Action::UnitsStopped(Default::default()),
+            Action::Command(Default::default()),
+            Action::Rebooted(Default::default()),
+            Action::Healthy(Default::default()),
+        ];
+        for (wish, key) in wishes.iter().zip(Action::KEYS) {
+            assert_eq!(wish.key(), key);
+            let value = serde_json::to_value(wish).unwrap();
+            assert!(value.get(key).is_some(), "{value}");
+            assert_eq!(&serde_json::from_value::<Action>(value).unwrap(), wish);
+        }
+    }
+}
