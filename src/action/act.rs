@@ -29,6 +29,8 @@ pub struct Ground<'a> {
     pub run_dir: &'a Path,
     /// `pm2_as_saved` follows, so that losses of a restore are judged there.
     pub judged_later: bool,
+    /// The runbook takes the machine down, so a run must find its way back by itself.
+    pub reboots: bool,
 }
 
 impl Ground<'_> {
@@ -168,6 +170,11 @@ pub trait Act {
         Settled::Again
     }
 
+    /// Doing it twice does no harm; otherwise it is done at most once, whatever a crash leaves open (P2).
+    fn repeatable(&self) -> bool {
+        true
+    }
+
     /// It only waits or checks: a time-out is a failure, not an unknown, and Ctrl-C may cut it short.
     fn waits(&self) -> bool {
         false
@@ -250,6 +257,12 @@ impl Action {
     #[must_use]
     pub fn waits(&self) -> bool {
         each!(self, a => a.waits())
+    }
+
+    /// See [`Act::repeatable`].
+    #[must_use]
+    pub fn repeatable(&self) -> bool {
+        each!(self, a => a.repeatable())
     }
 
     /// See [`Act::takes_service_away`].

@@ -54,6 +54,8 @@ pub struct Item {
     pub wave: usize,
     /// How long this item alone takes.
     pub takes: Span,
+    /// The neighbour's own number for it (PM2's `pm_id`): good for this attempt only, never compared or remembered.
+    pub handle: Option<u32>,
 }
 
 impl Item {
@@ -68,6 +70,7 @@ impl Item {
             optional: false,
             wave: 0,
             takes: Span::ZERO,
+            handle: None,
         }
     }
 
@@ -97,6 +100,8 @@ pub struct Wave {
     pub gated: bool,
     /// Items in flight at once; 0 means all.
     pub at_once: usize,
+    /// It starts when those before it have ended, however they ended.
+    pub regardless: bool,
 }
 
 /// How bad something is that was seen while planning.

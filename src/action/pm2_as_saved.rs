@@ -3,7 +3,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::act::{Act, Ground, Outcome, Tell, Tick};
+use super::change::{Change, Concern, Item, Sign, Weight};
 use super::measure;
+use super::process_list::{self, label};
+use crate::host::pm2::{App, ListSeen, Pm2At, Wanted, wanted};
+use crate::host::span::{Span, words};
+use crate::host::{Host, HostError, Probe};
 
 /// A gate: compare with the snapshot, by name and not by counting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -15,4 +21,144 @@ pub struct Pm2AsSaved {
     pub steady_for: Duration,
     /// How many apps that are not optional may be missing; they are named in the outcome.
     pub tolerate: u32,
+}
+
+/// The key of the item that watches the list for a while.
+const STEADY: &str = "(steady)";
+
+/// What `pm2_as_saved` looks at.
+pub struct Seen {
+    list: ListSeen,
+    saved: Vec<App>,
+    was_steady: bool,
+}
+
+impl Act for Pm2AsSaved {
+    type Seen = Seen;
+
+    async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
+        let place = process_list::place(ground, &self.pm2);
+        let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
+        let saved = match process_list::snapshot(ground, &self.pm2) {
+            Some(snapshot) => on.snapshot(&snapshot).await?,
+            None => Vec::new(),
+        };
+        let was_steady = ground.kept.contains_key(&steady_key(ground.step));
+        Ok(Seen { list: on.pm2_list(&process_list::at(place)).await?, saved, was_steady })
+    }
+
+    fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Change::default() };
+        let mut change = Change::default();
+        let mut tolerated = self.tolerate;
+        for saved in &seen.saved {
+            let now = process_list::find(&seen.list.apps, &saved.key);
+            if process_list::as_wanted(saved, now) {
+                change.already += 1;
+                continue;
+            }
+            let after = if wanted(saved) == Some(Wanted::Online) { "online" } else { "stopped" };
+            let before = now.map_or("not listed", |app| app.status.word());
+            let mut item = Item::new(label(&saved.key), Sign::Wait, before, after).taking(Span::secs(1.0, 5.0));
+            item.optional = place.is_optional(&saved.key.name);
+            if !item.optional && tolerated > 0 {
+                tolerated -= 1;
+                item.optional = true;
+            }
+            change.items.push(item);
+        }
+        for new in seen.list.apps.iter().filter(|app| !app.module && process_list::find(&seen.saved, &app.key).is_none()) {
+            let cure = "look whether it belongs there";
+            change.concerns.push(Concern::new(Weight::Note, label(&new.key), "is new since the snapshot", cure));
+        }
+        if !seen.was_steady && !self.steady_for.is_zero() {
+            let secs = self.steady_for.as_secs_f64();
+            let item = Item::new(STEADY, Sign::Wait, "not watched yet", format!("no app restarts for {}", words(self.steady_for)));
+            change.items.push(item.taking(Span::secs(secs, secs + 5.0)));
+        }
+        if change.items.iter().any(|item| item.key != STEADY) {
+            change.diff = Some(self.diff(seen));
+        }
+        change
+    }
+
+    async fn apply(&self, item: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Outcome::failed("no such PM2 place") };
+        let pm2 = process_list::at(place);
+        if item.key == STEADY {
+            return self.watch(&pm2, on, ground, tell).await;
+        }
+        let Some(snapshot) = process_list::snapshot(ground, &self.pm2) else { return Outcome::failed("no snapshot") };
+        let Some(saved) = snapshot.apps.iter().find(|app| label(&app.key) == item.key) else {
+            return Outcome::failed("it is not in the snapshot");
+        };
+        let began = on.as_probe().uptime();
+        loop {
+            let list = match on.as_probe().pm2_list(&pm2).await {
+                Ok(list) => list,
+                Err(error) => return error.into(),
+            };
+            let now = process_list::find(&list.apps, &saved.key);
+            if process_list::as_wanted(saved, now) {
+                return Outcome::applied();
+            }
+            let word = now.map_or("not listed", |app| app.status.word());
+            if on.as_probe().uptime().saturating_sub(began) >= self.steady_for {
+                return Outcome::failed(format!("did not come back: {word}, wanted {}", item.after));
+            }
+            tell(Tick::say(&item.key, format!("still {word}")));
+            on.sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+}
+
+impl Pm2AsSaved {
+    /// Watches the whole list: an app that restarts after having looked well is not well.
+    async fn watch(&self, pm2: &Pm2At, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        let began = on.as_probe().uptime();
+        let mut first: Option<ListSeen> = None;
+        loop {
+            let list = match on.as_probe().pm2_list(pm2).await {
+                Ok(list) => list,
+                Err(error) => return error.into(),
+            };
+            let first = first.get_or_insert_with(|| list.clone());
+            let restarted = list.apps.iter().find(|app| {
+                let before = process_list::find(&first.apps, &app.key);
+                before.is_some_and(|before| before.restarts < app.restarts)
+            });
+            if let Some(app) = restarted {
+                return Outcome::failed(format!("{} restarted while it was watched", label(&app.key)));
+            }
+            let watched = on.as_probe().uptime().saturating_sub(began);
+            if watched >= self.steady_for {
+                let keep = vec![(steady_key(ground.step), serde_json::Value::Bool(true))];
+                return Outcome::Applied { note: Some(format!("no restart for {}", words(watched))), keep };
+            }
+            tell(Tick {
+                part: Some(watched.as_secs_f64() / self.steady_for.as_secs_f64()),
+                say: "watching for restarts".into(),
+                item: STEADY.into(),
+                left: None,
+            });
+            on.sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn diff(&self, seen: &Seen) -> (String, String) {
+        let word = |app: &App| if wanted(app) == Some(Wanted::Online) { "online" } else { "stopped" };
+        let before = process_list::lines(seen.saved.iter().map(|app| (&app.key, word(app))));
+        let own = seen.list.apps.iter().filter(|app| !app.module);
+        let after = process_list::lines(own.map(|app| (&app.key, app.status.word())));
+        (before, after)
+    }
+}
+
+/// The key under which the watch is captured as done.
+fn steady_key(step: &str) -> String {
+    format!("{step}.steady")
 }

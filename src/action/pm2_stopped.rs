@@ -1,9 +1,108 @@
 //! `pm2_stopped`: every app of a PM2 place is stopped, in reverse start order, and saved as stopped.
 use serde::{Deserialize, Serialize};
 
+use super::act::{Act, Ground, Outcome, Tell, Tick};
+use super::change::{Change, Concern, Item, Sign, Wave, Weight};
+use super::process_list::{self, label};
+use crate::host::pm2::{App, Pm2Seen, Status};
+use crate::host::span::Span;
+use crate::host::{Deed, Host, HostError, Probe};
+
 /// Stop the apps so that the boot only registers them and the start order stays the runbook's. Takes service away.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pm2Stopped {
     /// The PM2 place, by its inventory name.
     pub pm2: String,
+}
+
+/// Stops in flight at once: stopping costs the daemon little, and each stop waits at least 100 ms for its process.
+const AT_ONCE: usize = 32;
+
+/// The key of the item that saves the list as stopped.
+const SAVED_LIST: &str = "(saved list)";
+/// The key of the item that makes sure that the run finds its way back.
+const RESUME_UNIT: &str = "(resume unit)";
+
+/// What `pm2_stopped` looks at.
+pub struct Seen {
+    pm2: Box<Pm2Seen>,
+    /// What keeps the resume unit from working; empty as well when the runbook does not reboot.
+    resume: Vec<String>,
+}
+
+impl Act for Pm2Stopped {
+    type Seen = Seen;
+
+    async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
+        let place = process_list::place(ground, &self.pm2);
+        let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
+        let pm2 = on.pm2(&process_list::at(place)).await?;
+        let resume = if ground.reboots { on.resume_unit().await? } else { Vec::new() };
+        Ok(Seen { pm2, resume })
+    }
+
+    fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Change::default() };
+        let running: Vec<&App> = seen.pm2.apps.iter().filter(|app| !app.module && app.status != Status::Stopped).collect();
+        let groups = place.groups.len() + 1;
+        let mut change = Change { already: seen.pm2.apps.len() - running.len(), ..Change::default() };
+        change.waves.push(Wave { name: "resume unit".into(), ..Wave::default() });
+        for index in (0..groups).rev() {
+            let name = place.groups.get(index).map_or("other apps", |group| group.name.as_str());
+            let after = vec![change.waves.len() - 1];
+            change.waves.push(Wave { name: name.to_owned(), after, at_once: AT_ONCE, ..Wave::default() });
+        }
+        change.waves.push(Wave { name: "saved list".into(), after: vec![groups], ..Wave::default() });
+        for app in running {
+            let group = place.group_of(&app.key.name).unwrap_or(groups - 1);
+            let mut item = Item::new(label(&app.key), Sign::Remove, app.status.word(), "stopped");
+            item.handle = app.pm_id;
+            change.items.push(item.in_wave(groups - group).taking(Span::secs(0.3, 1.8)));
+        }
+        if change.items.is_empty() && list_is_stopped(&seen.pm2) {
+            return Change { already: seen.pm2.apps.len(), ..Change::default() };
+        }
+        let save = Item::new(SAVED_LIST, Sign::Alter, "as PM2 saved it last", "every app saved as stopped");
+        change.items.push(save.in_wave(groups + 1).taking(Span::secs(0.5, 3.0)));
+        if !seen.resume.is_empty() {
+            let item = Item::new(RESUME_UNIT, Sign::Add, seen.resume.join("; "), "installed and enabled");
+            change.items.insert(0, item.taking(Span::secs(0.5, 2.0)));
+        }
+        if process_list::snapshot(ground, &self.pm2).is_none() {
+            change.concerns.push(Concern::new(
+                Weight::Stop,
+                &self.pm2,
+                "its list has not been saved in this run",
+                "put `pm2_saved` before this step",
+            ));
+        }
+        change
+    }
+
+    async fn apply(&self, item: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Outcome::failed("no such PM2 place") };
+        let pm2 = process_list::at(place);
+        tell(Tick::say(&item.key, "stopping"));
+        let deed = match (item.key.as_str(), item.handle) {
+            (SAVED_LIST, _) => Deed::SaveList(pm2),
+            (RESUME_UNIT, _) => Deed::InstallResume,
+            (_, Some(id)) => Deed::StopApp { pm2, id },
+            (_, None) => return Outcome::failed("PM2 gives it no number, so it cannot be told to stop"),
+        };
+        match on.tell(&deed).await {
+            Ok(_) => Outcome::applied(),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn takes_service_away(&self) -> bool {
+        true
+    }
+}
+
+/// PM2's dump holds every app of the list, each as stopped: a boot will only register them.
+fn list_is_stopped(seen: &Pm2Seen) -> bool {
+    let own = seen.apps.iter().filter(|app| !app.module).count();
+    let entries = seen.dump.entries();
+    entries.len() == own && entries.iter().all(|entry| entry.status == Status::Stopped)
 }

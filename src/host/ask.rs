@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::http::{HttpAsk, HttpSeen};
-use super::machine::{DiskSeen, MachineSeen};
-use super::pm2::{App, Pm2At, Pm2Seen};
+use super::http::HttpSeen;
+use super::disk::DiskSeen;
+use super::machine::MachineSeen;
+use super::pm2::{App, ListSeen, Pm2At, Pm2Seen};
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
+use super::secret::SecretRef;
 use super::systemd::{Inhibitor, UnitSeen};
 
 /// A question to the machine. Asking never changes it and never starts a process.
@@ -34,6 +36,8 @@ pub enum Ask {
     Inhibitors,
     /// A PM2 daemon, its list and its dump.
     Pm2(Pm2At),
+    /// PM2's list alone, at most a second old: for waits, of which many may ask at once.
+    Pm2List(Pm2At),
     /// The file system that holds a path.
     Disk(PathBuf),
     /// An HTTP GET.
@@ -69,6 +73,8 @@ pub enum Answer {
     Inhibitors(Vec<Inhibitor>),
     /// See [`Ask::Pm2`].
     Pm2(Box<Pm2Seen>),
+    /// See [`Ask::Pm2List`].
+    Pm2List(ListSeen),
     /// See [`Ask::Disk`].
     Disk(DiskSeen),
     /// See [`Ask::Http`].
@@ -81,6 +87,25 @@ pub enum Answer {
     ResumeUnit(Vec<String>),
     /// See [`Ask::LogTail`].
     LogTail(Vec<String>),
+}
+
+/// An HTTP GET to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HttpAsk {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Request headers; secret ones by reference.
+    pub headers: Vec<(String, HttpHeader)>,
+}
+
+/// The value of a request header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpHeader {
+    /// Not secret.
+    Text(String),
+    /// Read when it is sent.
+    Secret(SecretRef),
 }
 
 impl Ask {
@@ -99,7 +124,7 @@ impl Ask {
             Self::LoadProgress { pid, .. } => format!("load progress of process {pid}"),
             Self::Unit(name) => format!("unit {name}"),
             Self::Inhibitors => "logind inhibitors".into(),
-            Self::Pm2(at) => format!("pm2 of {}", at.user),
+            Self::Pm2(at) | Self::Pm2List(at) => format!("pm2 of {}", at.user),
             Self::Disk(path) => format!("disk of {}", path.display()),
             Self::Http(ask) => format!("http {}", ask.url),
             Self::Tcp(addr) => format!("tcp {addr}"),

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::ask::{Answer, Ask};
-use super::http::{HttpAsk, HttpSeen};
-use super::machine::{DiskSeen, MachineSeen};
-use super::pm2::{App, Pm2At, Pm2Seen, SnapshotRef};
+use super::ask::{Answer, Ask, HttpAsk};
+use super::disk::DiskSeen;
+use super::http::HttpSeen;
+use super::machine::MachineSeen;
+use super::pm2::{App, ListSeen, Pm2At, Pm2Seen, SnapshotRef};
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::systemd::{Inhibitor, UnitSeen};
 use super::{HostError, Probe};
@@ -68,6 +69,14 @@ impl dyn Probe + '_ {
     /// As [`Probe::ask`].
     pub async fn pm2(&self, at: &Pm2At) -> Result<Box<Pm2Seen>, HostError> {
         expect_answer!(self, Ask::Pm2(at.clone()), Pm2)
+    }
+
+    /// PM2's list, at most a second old.
+    ///
+    /// # Errors
+    /// As [`Probe::ask`].
+    pub async fn pm2_list(&self, at: &Pm2At) -> Result<ListSeen, HostError> {
+        expect_answer!(self, Ask::Pm2List(at.clone()), Pm2List)
     }
 
     /// The file system that holds `path`.

@@ -1,0 +1,68 @@
+//! What an app group needs, asked of the machine: the gate in front of services is the same everywhere.
+
+use super::act::Ground;
+use super::inventory::{Needs, RedisInstance, Role};
+use super::process_list::{self, as_wanted};
+use crate::host::Probe;
+use crate::host::redis::{RedisSeen, RoleWanted, Wanted, ready};
+use crate::host::systemd::ActiveState;
+
+/// The share of the baseline's keys below which a data set is called lost rather than changed.
+pub const KEYS_AT_LEAST: f64 = 0.9;
+
+/// The first thing that does not hold yet, in words; `None` when everything holds.
+pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) -> Option<String> {
+    for name in &needs.redis {
+        let instance = ground.inventory.redis.get(name)?;
+        match on.redis(&instance.at()).await {
+            Err(error) => return Some(error.to_string()),
+            Ok(seen) => {
+                if let Err(why) = is_ready(instance, &seen, ground) {
+                    return Some(format!("redis {name}: {why}"));
+                }
+            }
+        }
+    }
+    for known in ground.inventory.units_of(Some(&needs.units)).into_iter().filter(|_| !needs.units.is_empty()) {
+        match on.unit(known.unit).await {
+            Err(error) => return Some(error.to_string()),
+            Ok(seen) if seen.active_state != ActiveState::Active => {
+                return Some(format!("{}: {} ({})", known.unit, seen.active_state, seen.sub_state));
+            }
+            Ok(_) => {}
+        }
+    }
+    for name in &needs.pm2 {
+        if let Some(why) = place_missing(name, on, ground).await {
+            return Some(format!("pm2 {name}: {why}"));
+        }
+    }
+    None
+}
+
+async fn place_missing(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Option<String> {
+    let place = process_list::place(ground, name)?;
+    let snapshot = process_list::snapshot(ground, name)?;
+    let list = match on.pm2_list(&process_list::at(place)).await {
+        Ok(list) => list,
+        Err(error) => return Some(error.to_string()),
+    };
+    let down = |app: &&crate::host::pm2::App| !as_wanted(app, process_list::find(&list.apps, &app.key));
+    let down: Vec<_> = snapshot.apps.iter().filter(|app| !place.is_optional(&app.key.name)).filter(down).collect();
+    down.first().map(|first| format!("{} app(s) are not up, {} among them", down.len(), process_list::label(&first.key)))
+}
+
+/// Whether an instance is ready for its dependants, with its planned role and its data set; else why not.
+pub(super) fn is_ready(instance: &RedisInstance, seen: &RedisSeen, ground: &Ground<'_>) -> Result<(), String> {
+    let before = ground.baseline.redis(&instance.at()).and_then(|seen| seen.facts.as_ref());
+    let wanted = Wanted {
+        role: Some(match instance.role {
+            Role::Master => RoleWanted::Master,
+            Role::Replica => RoleWanted::Replica,
+        }),
+        keys_before: before.map(|facts| &facts.keys),
+        keys_at_least: KEYS_AT_LEAST,
+        aof: before.and_then(|facts| facts.aof.as_ref()).map(|aof| aof.enabled),
+    };
+    ready(seen, &wanted).map_err(|why| why.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}

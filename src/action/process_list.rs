@@ -1,0 +1,98 @@
+//! What the three PM2 actions share: which list is meant, how an app is called, and what the snapshot wants of it.
+
+use super::act::Ground;
+use super::inventory::Pm2Place;
+use crate::host::pm2::{App, AppKey, Pm2At, SnapshotRef, Status, Wanted, wanted};
+
+/// The place that a step names. The loader guarantees that it exists.
+pub(super) fn place<'a>(ground: &Ground<'a>, name: &str) -> Option<&'a Pm2Place> {
+    ground.inventory.pm2.get(name)
+}
+
+/// Where its daemon is found.
+pub(super) fn at(place: &Pm2Place) -> Pm2At {
+    Pm2At { user: place.user.clone(), home: place.home.clone(), unit: place.unit.clone(), cli: place.cli.clone() }
+}
+
+/// The key under which a run captures the snapshot of a place.
+pub(super) fn snapshot_key(name: &str) -> String {
+    format!("snapshot.{name}")
+}
+
+/// The snapshot that this run has taken of a place.
+pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<SnapshotRef> {
+    serde_json::from_value(ground.kept.get(&snapshot_key(name))?.clone()).ok()
+}
+
+/// How an app is called in items and messages: `api`, `api/1` for instances, the namespace in front where it is not the
+/// default, `#1` behind where everything else is equal.
+#[must_use]
+pub fn label(key: &AppKey) -> String {
+    let mut text = match key.namespace.as_str() {
+        "default" => key.name.clone(),
+        namespace => format!("{namespace}:{}", key.name),
+    };
+    if let Some(instance) = key.instance {
+        text.push_str(&format!("/{instance}"));
+    }
+    if key.ordinal > 0 {
+        text.push_str(&format!("#{}", key.ordinal));
+    }
+    text
+}
+
+/// The app of a list with the given identity.
+pub(super) fn find<'a>(apps: &'a [App], key: &AppKey) -> Option<&'a App> {
+    apps.iter().find(|app| app.key == *key)
+}
+
+/// Whether an app runs, or is on its way to.
+pub(super) fn runs(app: &App) -> bool {
+    matches!(app.status, Status::Online | Status::Launching | Status::WaitingRestart | Status::Stopping | Status::OneLaunch)
+}
+
+/// Whether an app is what the snapshot wants of it.
+pub(super) fn as_wanted(saved: &App, now: Option<&App>) -> bool {
+    match (wanted(saved), now) {
+        (Some(Wanted::Online), Some(app)) => app.status == Status::Online && app.pid.is_some(),
+        (Some(Wanted::Stopped), Some(app)) => !runs(app),
+        (None, _) => true,
+        (Some(_), None) => false,
+    }
+}
+
+/// `133 apps: 120 online, 13 stopped`.
+pub(super) fn census(apps: &[App]) -> String {
+    let own: Vec<&App> = apps.iter().filter(|app| !app.module).collect();
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for app in &own {
+        match counts.iter_mut().find(|(word, _)| *word == app.status.word()) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((app.status.word(), 1)),
+        }
+    }
+    let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    format!("{} apps: {}", own.len(), parts.join(", "))
+}
+
+/// One line per app, sorted: the two sides of a diff.
+pub(super) fn lines<'a>(apps: impl Iterator<Item = (&'a AppKey, &'a str)>) -> String {
+    let mut lines: Vec<String> = apps.map(|(key, word)| format!("{} {word}\n", label(key))).collect();
+    lines.sort();
+    lines.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short_and_distinct() {
+        let mut key = AppKey { namespace: "default".into(), name: "api".into(), instance: None, script: "/a".into(), ordinal: 0 };
+        assert_eq!(label(&key), "api");
+        key.instance = Some(2);
+        key.namespace = "eu".into();
+        key.ordinal = 1;
+        assert_eq!(label(&key), "eu:api/2#1");
+    }
+}

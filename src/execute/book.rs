@@ -1,0 +1,97 @@
+//! Legal, then durable, then told: the only place that writes checkpoints and tells reporters of them.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::ExecuteError;
+use crate::action::Tick;
+use crate::event::{Event, Reporter};
+use crate::journal::Journal;
+use crate::journal::checkpoint::{Checkpoint, End, How, PauseReason, StepId};
+use crate::journal::state::RunState;
+use crate::journal::step::StepStatus;
+
+/// The journal of a run together with whoever listens to it.
+pub struct Book<'a> {
+    journal: &'a mut Journal,
+    reporter: &'a mut dyn Reporter,
+}
+
+impl<'a> Book<'a> {
+    /// Joins the two.
+    pub fn new(journal: &'a mut Journal, reporter: &'a mut dyn Reporter) -> Self {
+        Self { journal, reporter }
+    }
+
+    /// What the journal amounts to.
+    #[must_use]
+    pub fn state(&self) -> &RunState {
+        self.journal.state()
+    }
+
+    /// Writes checkpoints in one sync, then tells them.
+    ///
+    /// # Errors
+    /// When one is not legal or cannot be made durable; nothing is told then, and nothing may be done.
+    pub fn write(&mut self, checkpoints: &[Checkpoint]) -> Result<(), ExecuteError> {
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
+        let entries = self.journal.append(checkpoints)?;
+        for entry in &entries {
+            self.reporter.on(&Event::Durable(entry), self.journal.state());
+        }
+        Ok(())
+    }
+
+    /// Tells a droppable word.
+    pub fn tick(&mut self, step: &StepId, tick: &Tick) {
+        self.reporter.on(&Event::Tick { step, tick }, self.journal.state());
+    }
+
+    /// Tells something that is no fact of the run.
+    pub fn talk(&mut self, text: &str) {
+        self.reporter.on(&Event::Talk(text), self.journal.state());
+    }
+
+    pub(super) fn skip(&mut self, step: &StepId, why: String) -> Result<(), ExecuteError> {
+        self.write(&[super::skipped(step, why)])
+    }
+
+    pub(super) fn pause(&mut self, why: PauseReason, note: Option<String>) -> Result<(), ExecuteError> {
+        self.write(&[Checkpoint::Paused { why, note }])
+    }
+
+    pub(super) fn finish(&mut self, outcome: End, words: &str) -> Result<(), ExecuteError> {
+        self.write(&[Checkpoint::Finished { outcome, summary: json!({ "words": words }) }])
+    }
+
+    /// Whether no effect has happened or may have happened; steps that only wait do not count.
+    pub(super) fn untouched(&self, only_waits: impl Fn(&StepId) -> bool) -> bool {
+        let effects = self.state().steps().iter().filter(|(id, _)| !only_waits(id));
+        !effects.flat_map(|(_, step)| step.items.values()).any(|item| item.may_have_happened())
+    }
+
+    /// When the reboot that is being waited for was asked for, by the wall clock.
+    pub(super) fn reboot_asked_at(&self) -> Option<Timestamp> {
+        self.state().latest_wall()
+    }
+
+    /// Items that steps were done without, by name.
+    pub(super) fn losses(&self) -> Vec<String> {
+        let lost = |how: &How| match how {
+            How::WithLosses { losses } => losses.clone(),
+            _ => Vec::new(),
+        };
+        let mut losses: Vec<String> = Vec::new();
+        for step in self.state().steps().values() {
+            if let StepStatus::Done { how, .. } = &step.status {
+                // The restore and the comparison after it name the same app; the first one knows the reason.
+                let name = |loss: &String| loss.split(':').next().unwrap_or_default().to_owned();
+                let news: Vec<_> = lost(how).into_iter().filter(|l| !losses.iter().any(|k| name(k) == name(l))).collect();
+                losses.extend(news);
+            }
+        }
+        losses
+    }
+}

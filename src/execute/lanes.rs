@@ -1,0 +1,195 @@
+//! The bookkeeping of waves: which gates to ask, which items have a slot, which will never start. Pure.
+
+use std::collections::VecDeque;
+
+use crate::action::{Change, Item};
+
+/// One wave's queue.
+#[derive(Debug, Default)]
+struct Lane {
+    name: String,
+    after: Vec<usize>,
+    gated: bool,
+    at_once: usize,
+    regardless: bool,
+    waiting: VecDeque<Item>,
+    flying: Vec<Item>,
+    state: Gate,
+    /// A required item failed here: what comes after must not start.
+    broken: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    #[default]
+    Shut,
+    Asked,
+    Open,
+    Closed,
+}
+
+impl Lane {
+    fn ended(&self) -> bool {
+        self.waiting.is_empty() && self.flying.is_empty()
+    }
+}
+
+/// The queues of all waves of a change.
+#[derive(Debug)]
+pub(super) struct Lanes(Vec<Lane>);
+
+impl Lanes {
+    /// Sorts the items of a change into their waves.
+    pub(super) fn new(change: &Change) -> Self {
+        let count = change.waves.len().max(1);
+        let mut lanes: Vec<Lane> = (0..count)
+            .map(|index| {
+                let wave = change.wave(index);
+                Lane { name: wave.name, after: wave.after, gated: wave.gated, at_once: wave.at_once, regardless: wave.regardless, ..Lane::default() }
+            })
+            .collect();
+        for item in &change.items {
+            if let Some(lane) = lanes.get_mut(item.wave.min(count - 1)) {
+                lane.waiting.push_back(item.clone());
+            }
+        }
+        Self(lanes)
+    }
+
+    /// Waves whose predecessors have ended; their gates are to be asked now. Ungated ones open by themselves.
+    pub(super) fn to_ask(&mut self) -> Vec<usize> {
+        let mut ask = Vec::new();
+        for index in 0..self.0.len() {
+            let ready = self.0[index].state == Gate::Shut
+                && !self.0[index].waiting.is_empty()
+                && self.0[index].after.iter().all(|w| self.0.get(*w).is_none_or(Lane::ended));
+            if ready {
+                let lane = &mut self.0[index];
+                lane.state = if lane.gated { Gate::Asked } else { Gate::Open };
+                if lane.gated {
+                    ask.push(index);
+                }
+            }
+        }
+        ask
+    }
+
+    /// Waves that cannot start any more because one they come after is broken, with the reason.
+    pub(super) fn unreachable(&self) -> Vec<(usize, String)> {
+        let broken = |lane: &Lane| {
+            if lane.regardless {
+                return None;
+            }
+            let culprit = lane.after.iter().filter_map(|w| self.0.get(*w)).find(|l| l.broken || l.state == Gate::Closed);
+            culprit.map(|culprit| format!("`{}` before it did not come up", culprit.name))
+        };
+        let shut = |lane: &&(usize, &Lane)| lane.1.state == Gate::Shut && !lane.1.waiting.is_empty();
+        let lanes: Vec<(usize, &Lane)> = self.0.iter().enumerate().collect();
+        lanes.iter().filter(shut).filter_map(|(index, lane)| Some((*index, broken(lane)?))).collect()
+    }
+
+    /// The gate of a wave holds.
+    pub(super) fn open(&mut self, index: usize) {
+        if let Some(lane) = self.0.get_mut(index) {
+            lane.state = Gate::Open;
+        }
+    }
+
+    /// A wave will never start: hands out its items.
+    pub(super) fn close(&mut self, index: usize) -> Vec<Item> {
+        let Some(lane) = self.0.get_mut(index) else { return Vec::new() };
+        lane.state = Gate::Closed;
+        lane.waiting.drain(..).collect()
+    }
+
+    /// Items that have a slot now; they count as flying from here on.
+    pub(super) fn take_ready(&mut self) -> Vec<Item> {
+        let mut ready = Vec::new();
+        for lane in self.0.iter_mut().filter(|lane| lane.state == Gate::Open) {
+            let slots = if lane.at_once == 0 { usize::MAX } else { lane.at_once.saturating_sub(lane.flying.len()) };
+            let count = slots.min(lane.waiting.len());
+            for item in lane.waiting.drain(..count) {
+                lane.flying.push(item.clone());
+                ready.push(item);
+            }
+        }
+        ready
+    }
+
+    /// An item has landed; `failed` when it was required and did not come about.
+    pub(super) fn land(&mut self, item: &Item, failed: bool) {
+        let last = self.0.len().saturating_sub(1);
+        if let Some(lane) = self.0.get_mut(item.wave.min(last)) {
+            lane.flying.retain(|flying| flying.key != item.key);
+            lane.broken |= failed;
+        }
+    }
+
+    /// What is in flight.
+    pub(super) fn flying(&self) -> impl Iterator<Item = &Item> {
+        self.0.iter().flat_map(|lane| &lane.flying)
+    }
+
+    /// Waves that still have items waiting.
+    pub(super) fn with_waiting(&self) -> Vec<usize> {
+        self.0.iter().enumerate().filter(|(_, lane)| !lane.waiting.is_empty()).map(|(index, _)| index).collect()
+    }
+
+    /// Nothing waits and nothing flies.
+    pub(super) fn empty(&self) -> bool {
+        self.0.iter().all(Lane::ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::{Sign, Wave};
+
+    fn change(waves: Vec<Wave>, items: &[(&str, usize)]) -> Change {
+        let item = |(key, wave): &(&str, usize)| Item::new(*key, Sign::Add, "", "").in_wave(*wave);
+        Change { waves, items: items.iter().map(item).collect(), ..Change::default() }
+    }
+
+    fn keys(items: &[Item]) -> Vec<&str> {
+        items.iter().map(|item| item.key.as_str()).collect()
+    }
+
+    #[test]
+    fn slots_are_refilled_as_items_land() {
+        let mut lanes = Lanes::new(&change(vec![Wave { at_once: 2, ..Wave::default() }], &[("a", 0), ("b", 0), ("c", 0)]));
+        assert!(lanes.take_ready().is_empty(), "a wave opens only when asked");
+        assert!(lanes.to_ask().is_empty(), "an ungated wave opens by itself");
+        let first = lanes.take_ready();
+        assert_eq!(keys(&first), ["a", "b"]);
+        assert!(lanes.take_ready().is_empty());
+        lanes.land(&first[0], false);
+        assert_eq!(keys(&lanes.take_ready()), ["c"]);
+        assert!(!lanes.empty());
+    }
+
+    #[test]
+    fn a_broken_wave_keeps_its_followers_shut() {
+        let after = |w| Wave { name: format!("w{w}"), after: vec![w], ..Wave::default() };
+        let first = Wave { name: "ids".into(), ..Wave::default() };
+        let mut lanes = Lanes::new(&change(vec![first, after(0), Wave::default()], &[("a", 0), ("b", 1), ("c", 2)]));
+        lanes.to_ask();
+        let ready = lanes.take_ready();
+        assert_eq!(keys(&ready), ["a", "c"]);
+        lanes.land(&ready[0], true);
+        let (index, why) = lanes.unreachable().pop().unwrap();
+        assert_eq!((index, why.as_str()), (1, "`ids` before it did not come up"));
+        assert_eq!(keys(&lanes.close(1)), ["b"]);
+        lanes.land(&ready[1], false);
+        assert!(lanes.empty());
+    }
+
+    #[test]
+    fn a_gate_is_asked_once_and_opens_later() {
+        let mut lanes = Lanes::new(&change(vec![Wave { gated: true, ..Wave::default() }], &[("a", 0)]));
+        assert_eq!(lanes.to_ask(), [0]);
+        assert!(lanes.to_ask().is_empty() && lanes.take_ready().is_empty());
+        lanes.open(0);
+        assert_eq!(keys(&lanes.take_ready()), ["a"]);
+    }
+}

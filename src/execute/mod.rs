@@ -1,0 +1,267 @@
+//! Floor 7: making it so. One loop serves `run` and `resume`: a resume is a run whose journal is not empty.
+//!
+//! The order of things is always the same: look, decide, write it down durably, act, look again, write the outcome.
+//! Nothing here assumes that the caller is a terminal: answers come from an [`Approve`], tellings go to a [`Reporter`].
+
+mod back_out;
+mod book;
+mod items;
+mod lanes;
+mod permit;
+mod step;
+pub mod stop;
+
+use std::path::{Path, PathBuf};
+
+pub use book::Book;
+pub use permit::{Approve, Ask as Question, Reply};
+pub use stop::{Stop, Urge};
+
+use crate::action::{Ground, Kept};
+use crate::host::{Facts, Host};
+use crate::journal::JournalError;
+use crate::journal::checkpoint::{Checkpoint, End, PauseReason, StepId};
+use crate::plan::Plan;
+use crate::runbook::{OnFailure, Phase, Runbook, Step};
+use step::StepEnd;
+
+/// Why the engine itself cannot be trusted to go on. A step that fails is an [`Ending`], not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// A checkpoint could not be made durable, or was not legal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// How a sitting of a run ended. All but the first three leave the journal open for a resume.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// Every step is done; the named losses are declared tolerable.
+    Done {
+        /// What did not come back, by name and with the reason.
+        losses: Vec<String>,
+    },
+    /// Failed or aborted before the reboot; what was stopped was started again. The run is over.
+    BackedOut {
+        /// Why it backed out.
+        reason: String,
+        /// What did not come back in backing out.
+        trouble: Vec<String>,
+    },
+    /// Given up before anything was taken away. The run is over.
+    GivenUp {
+        /// Why.
+        reason: String,
+    },
+    /// A step failed; `resume` tries it again.
+    Failed {
+        /// The step.
+        step: StepId,
+        /// The reason and the cure.
+        error: String,
+        /// Nothing on the host had been changed by then.
+        untouched: bool,
+    },
+    /// Nobody knows what a step has done; evidence or a decision is needed.
+    Unknown {
+        /// The step.
+        step: StepId,
+        /// What was seen last.
+        why: String,
+    },
+    /// Paused as asked.
+    Paused(Urge),
+    /// The machine is going down, or somebody must power it on.
+    WaitingForReboot {
+        /// What is being waited for.
+        note: String,
+    },
+    /// A person must answer, and there is none.
+    NeedsAnswer {
+        /// The step.
+        step: StepId,
+        /// The flag or command that answers.
+        how: String,
+    },
+    /// The window does not allow the next step.
+    OutsideWindow {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the caller decides about a sitting.
+#[derive(Debug, Clone, Default)]
+pub struct Orders {
+    /// Why the window does not bind this run.
+    pub ignore_window: Option<String>,
+    /// Ask before each phase.
+    pub step_by_step: bool,
+    /// Who acts, for decisions in the journal.
+    pub who: String,
+}
+
+/// One sitting of one run.
+pub struct Executor<'a> {
+    /// The frozen runbook.
+    pub runbook: &'a Runbook,
+    /// What was expected, for the window.
+    pub plan: &'a Plan,
+    /// What was true when the run began.
+    pub baseline: &'a Facts,
+    /// The run's directory.
+    pub run_dir: PathBuf,
+    /// The machine.
+    pub host: &'a dyn Host,
+    /// Journal and listeners.
+    pub book: Book<'a>,
+    /// Whoever answers questions.
+    pub approve: &'a mut dyn Approve,
+    /// The wish to stop.
+    pub stop: Stop,
+    /// See [`Orders`].
+    pub orders: Orders,
+}
+
+impl Executor<'_> {
+    /// Goes through the steps that are not done, until the end or something in the way.
+    ///
+    /// # Errors
+    /// [`ExecuteError`] when the journal cannot be written; nothing more was done then.
+    pub async fn run(&mut self) -> Result<Ending, ExecuteError> {
+        if self.book.state().backing_out() {
+            return self.back_out("resumed while backing out").await;
+        }
+        let runbook = self.runbook;
+        for (phase, step) in runbook.steps() {
+            let id = runbook.id_of(phase, step);
+            if self.book.state().steps().get(&id).is_some_and(|state| state.is_done()) {
+                continue;
+            }
+            if let Some(ending) = self.stop_asked().await? {
+                return Ok(ending);
+            }
+            let end = self.step(phase, step, &id).await?;
+            if let Some(ending) = self.after(step, &id, end).await? {
+                return Ok(ending);
+            }
+        }
+        self.finish()
+    }
+
+    /// What an end of a step means for the run; `None` to go on.
+    async fn after(&mut self, step: &Step, id: &StepId, end: StepEnd) -> Result<Option<Ending>, ExecuteError> {
+        match end {
+            StepEnd::Done => Ok(None),
+            StepEnd::Failed(error) if self.carries_on(step, id, &error) => {
+                let why = format!("failed ({error}), and the runbook goes on");
+                self.book.skip(id, why)?;
+                Ok(None)
+            }
+            StepEnd::Failed(error) => {
+                if self.must_back_out() {
+                    return self.back_out(&format!("{id} failed: {error}")).await.map(Some);
+                }
+                self.book.pause(PauseReason::Failed, Some(error.clone()))?;
+                let untouched = self.book.untouched(|id| self.runbook.only_waits(id));
+                Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
+            }
+            StepEnd::Unknown(why) => {
+                if self.must_back_out() {
+                    return self.back_out(&format!("{id} is unknown: {why}")).await.map(Some);
+                }
+                self.book.pause(PauseReason::Operator, Some(why.clone()))?;
+                Ok(Some(Ending::Unknown { step: id.clone(), why }))
+            }
+            StepEnd::Leaving(note) => {
+                self.book.pause(PauseReason::Reboot, Some(note.clone()))?;
+                Ok(Some(Ending::WaitingForReboot { note }))
+            }
+            StepEnd::Stopped => self.stop_asked().await,
+            StepEnd::Refused(ending) => {
+                self.book.pause(PauseReason::Operator, None)?;
+                Ok(Some(ending))
+            }
+        }
+    }
+
+    /// `on_failure` of the step: the runbook, or a person, lets the run go on without it.
+    fn carries_on(&mut self, step: &Step, id: &StepId, error: &str) -> bool {
+        match step.on_failure {
+            OnFailure::Stop => false,
+            OnFailure::Continue => true,
+            OnFailure::Ask => {
+                let ask = Question::GoOnWithout { step: id.clone(), error: error.to_owned() };
+                self.approve.ask(&ask) == Reply::Yes
+            }
+        }
+    }
+
+    /// A pause, an abort or a termination that was asked for; `None` when nothing was.
+    async fn stop_asked(&mut self) -> Result<Option<Ending>, ExecuteError> {
+        self.stop.ask(stop::requested(&self.run_dir));
+        let urge = self.stop.urge();
+        match urge {
+            Urge::None => Ok(None),
+            Urge::Abort if self.must_back_out() => self.back_out("aborted by the operator").await.map(Some),
+            Urge::Abort if !self.book.state().past_no_return() => {
+                let reason = "aborted by the operator before anything was taken away".to_owned();
+                self.book.finish(End::Failed, &reason)?;
+                Ok(Some(Ending::GivenUp { reason }))
+            }
+            _ => {
+                let why = if urge == Urge::Terminate { PauseReason::Signal } else { PauseReason::Asked };
+                self.book.pause(why, None)?;
+                Ok(Some(Ending::Paused(urge)))
+            }
+        }
+    }
+
+    /// Ends the run after its last step.
+    fn finish(&mut self) -> Result<Ending, ExecuteError> {
+        let losses = self.book.losses();
+        let end = if losses.is_empty() { End::Done } else { End::DoneWithLosses };
+        self.book.finish(end, &losses.join("; "))?;
+        Ok(Ending::Done { losses })
+    }
+
+    /// Service was taken away, the machine has not gone down, and the runbook says how to bring the service back.
+    fn must_back_out(&self) -> bool {
+        let state = self.book.state();
+        state.past_no_return() && !state.rebooted() && state.waiting_for_reboot().is_none() && !self.runbook.back_out.is_empty()
+    }
+
+    /// What actions stand on, for one step.
+    fn ground<'g>(&'g self, kept: &'g Kept, id: &'g StepId) -> Ground<'g> {
+        ground(self.runbook, self.baseline, &self.run_dir, kept, id)
+    }
+}
+
+/// What actions stand on, for one step.
+fn ground<'g>(runbook: &'g Runbook, baseline: &'g Facts, run_dir: &'g Path, kept: &'g Kept, id: &'g StepId) -> Ground<'g> {
+    Ground {
+        inventory: &runbook.inventory,
+        baseline,
+        kept,
+        step: id.as_str(),
+        run_dir,
+        judged_later: runbook.judges_restore_after(id),
+        reboots: runbook.reboots(),
+    }
+}
+
+/// The steps that backing out runs, in order.
+fn back_out_steps(runbook: &Runbook) -> Vec<(&Phase, &Step, StepId)> {
+    let chosen = |(phase, _): &(&Phase, &Step)| runbook.back_out.contains(&phase.name);
+    runbook.steps().filter(chosen).map(|(phase, step)| (phase, step, runbook.id_of(phase, step))).collect()
+}
+
+/// What has been captured so far, as actions read it.
+fn kept(book: &Book<'_>) -> Kept {
+    book.state().all_captured().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}
+
+/// The checkpoint of a skipped step.
+fn skipped(id: &StepId, why: String) -> Checkpoint {
+    Checkpoint::StepDone { step: id.clone(), how: crate::journal::checkpoint::How::Skipped { why }, took_ms: 0 }
+}

@@ -1,0 +1,124 @@
+//! Permissions before a step: the confirmation that the runbook demands, and a window that is wide enough.
+
+use super::{Ending, ExecuteError, Executor};
+use crate::action::Action;
+use crate::host::span::words;
+use crate::journal::checkpoint::{Checkpoint, Ruling, StepId};
+use crate::runbook::{ConfirmKind, Phase, Step};
+
+/// A question to whoever is in charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// May this step begin?
+    Confirm {
+        /// The step.
+        step: StepId,
+        /// What must be typed; `None` when a plain yes is enough.
+        type_name: Option<String>,
+        /// What it means for users.
+        because: String,
+    },
+    /// May the run go on without a step that failed?
+    GoOnWithout {
+        /// The step.
+        step: StepId,
+        /// Why it failed.
+        error: String,
+    },
+    /// May the next phase begin? Only with `--step`.
+    NextPhase {
+        /// Its name.
+        phase: String,
+    },
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Go on.
+    Yes,
+    /// Do not.
+    No,
+    /// Nobody is there to answer.
+    NoOne {
+        /// The flag that would have answered.
+        how: String,
+    },
+}
+
+/// Whoever answers: a prompt, or the flags of the command line.
+pub trait Approve {
+    /// Answers one question. Called between steps only, so it may block.
+    fn ask(&mut self, ask: &Ask) -> Reply;
+}
+
+impl Executor<'_> {
+    /// Whether the step may begin; `Some` is the ending when it may not.
+    pub(super) fn permit(&mut self, phase: &Phase, step: &Step, id: &StepId) -> Result<Option<Ending>, ExecuteError> {
+        // Backing out brings service back; no window and no question may keep it from that.
+        if self.book.state().backing_out() {
+            return Ok(None);
+        }
+        if let Some(why) = self.window_forbids(step, id) {
+            return Ok(Some(Ending::OutsideWindow { why }));
+        }
+        let first_of_phase = phase.steps.first().is_some_and(|first| first == step);
+        if self.orders.step_by_step && first_of_phase {
+            let ask = Ask::NextPhase { phase: phase.name.clone() };
+            if let Some(ending) = refused(self.approve.ask(&ask), id) {
+                return Ok(Some(ending));
+            }
+        }
+        let confirmed = |ruling: &Ruling| matches!(ruling, Ruling::Confirmed { step } if step == id);
+        let Some(confirm) = step.confirm.as_ref() else { return Ok(None) };
+        if self.book.state().decisions().iter().any(confirmed) {
+            return Ok(None);
+        }
+        let type_name = (confirm.kind == ConfirmKind::Name).then(|| self.runbook.name.clone());
+        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone().unwrap_or_default() };
+        if let Some(ending) = refused(self.approve.ask(&ask), id) {
+            return Ok(Some(ending));
+        }
+        self.book.write(&[Checkpoint::Decision {
+            who: self.orders.who.clone(),
+            what: Ruling::Confirmed { step: id.clone() },
+            reason: "confirmed before the step".into(),
+        }])?;
+        Ok(None)
+    }
+
+    /// Why the window does not allow this step; it is asked before service is taken away and before the machine goes
+    /// down, and never after the reboot: then the only way is forward.
+    fn window_forbids(&self, step: &Step, id: &StepId) -> Option<String> {
+        let window = self.runbook.window.as_ref()?;
+        let decisive = step.action.takes_service_away() || matches!(step.action, Action::Rebooted(_));
+        let bound = self.orders.ignore_window.is_none()
+            && !self.book.state().decisions().iter().any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
+        if !decisive || !bound || self.book.state().rebooted() {
+            return None;
+        }
+        let now = self.host.as_probe().now();
+        if self.book.state().latest_wall().is_some_and(|latest| now < latest) {
+            return Some("the clock shows an earlier time than the journal: the window cannot be judged. Set the clock right".into());
+        }
+        let left = self.plan.left_from(id);
+        match window.left_at(now) {
+            None => Some(format!("the window is closed: {}", window.describe())),
+            Some(open) if open < left.at_worst() => Some(format!(
+                "the window closes in {}, and from here it takes {} typically, {} on a slow night",
+                words(open),
+                words(left.typically()),
+                words(left.at_worst()),
+            )),
+            Some(_) => None,
+        }
+    }
+}
+
+fn refused(reply: Reply, step: &StepId) -> Option<Ending> {
+    match reply {
+        Reply::Yes => None,
+        Reply::No => Some(Ending::NeedsAnswer { step: step.clone(), how: "it was answered with no; `runbook resume` asks again".into() }),
+        Reply::NoOne { how } => Some(Ending::NeedsAnswer { step: step.clone(), how }),
+    }
+}

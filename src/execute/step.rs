@@ -1,0 +1,258 @@
+//! One step: settle what an earlier sitting left in doubt, look, ask for permission, act, look again, conclude.
+
+use std::time::Duration;
+
+use super::items::{Fan, Tally};
+use super::stop::Urge;
+use super::{Ending, ExecuteError, Executor, kept};
+use crate::action::act::start_key;
+use crate::action::{Action, Change, Preview, Settled, Sign};
+use crate::host::HostError;
+use crate::host::machine;
+use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, StepId};
+use crate::runbook::{OnUnknown, Phase, Step};
+
+/// How a step ended, for the run to draw its conclusions.
+pub(super) enum StepEnd {
+    /// Done, by whatever means.
+    Done,
+    /// Failed; every outcome is known.
+    Failed(String),
+    /// Nobody knows.
+    Unknown(String),
+    /// The machine goes down, or must be taken down.
+    Leaving(String),
+    /// Cut short by a wish to stop.
+    Stopped,
+    /// Not begun, for want of a permission.
+    Refused(Ending),
+}
+
+impl Executor<'_> {
+    /// Makes one step so.
+    pub(super) async fn step(&mut self, phase: &Phase, step: &Step, id: &StepId) -> Result<StepEnd, ExecuteError> {
+        if let Some(end) = self.settle(step, id).await? {
+            return Ok(end);
+        }
+        let mut tried = 0;
+        loop {
+            let end = self.attempt(phase, step, id).await?;
+            let Some(retry) = step.retry.as_ref().filter(|retry| tried < retry.times) else { return Ok(end) };
+            let StepEnd::Failed(error) = &end else { return Ok(end) };
+            tried += 1;
+            let pause = retry.pause_before(tried);
+            self.book.talk(&format!("{id}: {error}; trying again in {}s ({tried} of {})", pause.as_secs(), retry.times));
+            tokio::select! {
+                () = self.host.sleep(pause) => {}
+                _ = self.stop.more_than(Urge::None) => return Ok(StepEnd::Stopped),
+            }
+        }
+    }
+
+    /// What an earlier sitting left in doubt: evidence first, then the declared policy, then a person.
+    async fn settle(&mut self, step: &Step, id: &StepId) -> Result<Option<StepEnd>, ExecuteError> {
+        let Some(state) = self.book.state().steps().get(id) else { return Ok(None) };
+        if state.waits_for_reboot() {
+            let old = state.reboot.as_ref().map(|reboot| reboot.old.clone()).unwrap_or_default();
+            let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
+            return self.prove_reboot(id, old, &in_doubt).await;
+        }
+        let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
+        let ruled = self.book.state().decisions().iter().any(|ruling| {
+            matches!(ruling, Ruling::Resolve { step, how: Resolution::Rerun } if step == id)
+        });
+        for item in in_doubt {
+            let kept = kept(&self.book);
+            match step.action.settle(&item, self.host, &self.ground(&kept, id)).await {
+                Settled::Done => self.book.write(&[found(id, &item, "settled by evidence")])?,
+                Settled::Again => {}
+                Settled::Unknown if ruled => {}
+                Settled::Unknown => return self.apply_policy(step, id, &item),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Both boot ids non-empty and different: the only proof of a reboot.
+    async fn prove_reboot(&mut self, id: &StepId, old: String, in_doubt: &[String]) -> Result<Option<StepEnd>, ExecuteError> {
+        let now = match self.host.as_probe().machine().await {
+            Ok(seen) => seen,
+            Err(error) => return Ok(Some(StepEnd::Unknown(format!("whether it rebooted: {error}")))),
+        };
+        match machine::rebooted(Some(&old), &now) {
+            Ok(true) => {
+                let asked = self.book.reboot_asked_at();
+                let took = asked.map_or(0, |at| (self.host.as_probe().now() - at).get_milliseconds().max(0));
+                let mut facts = vec![Checkpoint::Rebooted {
+                    step: id.clone(),
+                    old,
+                    new: now.boot_id.clone().unwrap_or_default(),
+                    took_ms: u64::try_from(took).unwrap_or(0),
+                }];
+                facts.extend(in_doubt.iter().map(|item| found(id, item, "another boot id")));
+                self.book.write(&facts)?;
+                Ok(None)
+            }
+            Ok(false) => Ok(Some(StepEnd::Leaving(format!(
+                "the boot id is still {old}: the machine has not gone down since it was asked to. It is never asked twice; \
+                 take it down yourself, or `runbook abort`"
+            )))),
+            Err(error) => Ok(Some(StepEnd::Unknown(error.to_string()))),
+        }
+    }
+
+    /// `on_unknown` of the step.
+    fn apply_policy(&mut self, step: &Step, id: &StepId, item: &str) -> Result<Option<StepEnd>, ExecuteError> {
+        let how = match step.on_unknown {
+            Some(OnUnknown::Rerun) => Resolution::Rerun,
+            Some(OnUnknown::Skip) => Resolution::Skip,
+            Some(OnUnknown::Stop) | None => {
+                let why = format!("{item} was begun and its outcome was never written");
+                return Ok(Some(StepEnd::Unknown(why)));
+            }
+        };
+        self.book.write(&[Checkpoint::Decision {
+            who: "on_unknown of the runbook".into(),
+            what: Ruling::Resolve { step: id.clone(), how },
+            reason: format!("{item} was in doubt after a crash"),
+        }])?;
+        Ok((how == Resolution::Skip).then_some(StepEnd::Done))
+    }
+
+    /// Looks, asks for permission, acts and concludes, once.
+    async fn attempt(&mut self, phase: &Phase, step: &Step, id: &StepId) -> Result<StepEnd, ExecuteError> {
+        let preview = match self.look(step, id).await {
+            Ok(preview) => preview,
+            Err(error) => return self.open_and_fail(step, id, &error.to_string()),
+        };
+        if preview.change.is_empty() {
+            self.book.write(&[done(id, How::AlreadySo, Duration::ZERO)])?;
+            return Ok(StepEnd::Done);
+        }
+        if preview.change.refused() {
+            return self.open_and_fail(step, id, &refusal(&preview.change));
+        }
+        if let Some(ending) = self.permit(phase, step, id)? {
+            return Ok(StepEnd::Refused(ending));
+        }
+        let began = self.host.as_probe().uptime();
+        self.open(step, id, &preview)?;
+        let tally = self.fan_out(step, id, &preview.change).await?;
+        let took = self.host.as_probe().uptime().saturating_sub(began);
+        self.conclude(step, id, tally, took).await
+    }
+
+    async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
+        let kept = kept(&self.book);
+        step.action.preview(self.host.as_probe(), &self.ground(&kept, id)).await
+    }
+
+    /// Journals the beginning of an attempt and what it must remember from this moment.
+    fn open(&mut self, step: &Step, id: &StepId, preview: &Preview) -> Result<(), ExecuteError> {
+        let mut batch = vec![self.started(step, id, preview.change.items.iter().map(|item| item.key.clone()).collect())];
+        let key = start_key(id.as_str());
+        if let Some(value) = preview.remember.clone().filter(|_| self.book.state().captured(&key).is_none()) {
+            batch.push(Checkpoint::Captured { step: id.clone(), key, value });
+        }
+        self.book.write(&batch)
+    }
+
+    fn started(&self, step: &Step, id: &StepId, items: Vec<String>) -> Checkpoint {
+        let attempts = self.book.state().steps().get(id).map_or(0, |state| state.attempts);
+        Checkpoint::StepStarted {
+            step: id.clone(),
+            attempt: attempts + 1,
+            title: step.title(),
+            items,
+            repeatable: step.action.repeatable(),
+        }
+    }
+
+    async fn fan_out(&mut self, step: &Step, id: &StepId, change: &Change) -> Result<Tally, ExecuteError> {
+        let boot_id = match &step.action {
+            Action::Rebooted(_) => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
+            _ => None,
+        };
+        let kept = kept(&self.book);
+        let Self { runbook, baseline, run_dir, host, book, stop, .. } = self;
+        let fan = Fan {
+            action: &step.action,
+            ground: super::ground(runbook, baseline, run_dir, &kept, id),
+            host: *host,
+            step: id,
+            change,
+            within: step.within,
+            stop,
+            boot_id,
+        };
+        fan.out(book).await
+    }
+
+    /// Draws the conclusion and writes it down.
+    async fn conclude(&mut self, step: &Step, id: &StepId, tally: Tally, took: Duration) -> Result<StepEnd, ExecuteError> {
+        if tally.leaving {
+            return Ok(StepEnd::Leaving("the machine was asked to go down".into()));
+        }
+        if !tally.unknown.is_empty() {
+            let why = tally.unknown.iter().map(|(key, why)| format!("{key}: {why}")).collect::<Vec<_>>().join("; ");
+            self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
+            return Ok(StepEnd::Unknown(why));
+        }
+        if tally.stopped != Urge::None {
+            return Ok(StepEnd::Stopped);
+        }
+        let kept = kept(&self.book);
+        let tolerant = step.action.tolerates_losses(&self.ground(&kept, id));
+        let hard: Vec<_> = tally.lost.iter().filter(|loss| !loss.optional && !tolerant).collect();
+        if let Some(first) = hard.first() {
+            let more = if hard.len() > 1 { format!(" (and {} more)", hard.len() - 1) } else { String::new() };
+            return self.fail(id, format!("{}: {}{more}", first.key, first.why));
+        }
+        let left = match self.look(step, id).await {
+            Ok(preview) => preview.change,
+            Err(error) => return self.fail(id, format!("looked again and could not tell: {error}")),
+        };
+        let lost = |key: &str| tally.lost.iter().any(|loss| loss.key == key);
+        if let Some(item) = left.items.iter().find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown) {
+            return self.fail(id, format!("{}: was applied, and is still {} instead of {}", item.key, item.before, item.after));
+        }
+        let losses: Vec<String> = tally.lost.iter().map(|loss| format!("{}: {}", loss.key, loss.why)).collect();
+        let how = if losses.is_empty() { How::Applied } else { How::WithLosses { losses } };
+        self.book.write(&[done(id, how, took)])?;
+        Ok(StepEnd::Done)
+    }
+
+    fn fail(&mut self, id: &StepId, error: String) -> Result<StepEnd, ExecuteError> {
+        self.book.write(&[Checkpoint::StepFailed { step: id.clone(), error: error.clone(), causes: Vec::new() }])?;
+        Ok(StepEnd::Failed(error))
+    }
+
+    /// A step that fails before its first effect still has its place in the journal.
+    fn open_and_fail(&mut self, step: &Step, id: &StepId, error: &str) -> Result<StepEnd, ExecuteError> {
+        let started = self.started(step, id, Vec::new());
+        self.book.write(&[started])?;
+        self.fail(id, error.to_owned())
+    }
+}
+
+/// An item that turned out to be so.
+fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
+    Checkpoint::ItemDone {
+        step: step.clone(),
+        item: item.to_owned(),
+        outcome: Outcome::Applied,
+        took_ms: 0,
+        note: Some(note.to_owned()),
+        facts: None,
+    }
+}
+
+fn done(step: &StepId, how: How, took: Duration) -> Checkpoint {
+    Checkpoint::StepDone { step: step.clone(), how, took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Everything that forbids a change, in one line.
+fn refusal(change: &Change) -> String {
+    let stops = change.concerns.iter().filter(|concern| concern.weight == crate::action::change::Weight::Stop);
+    stops.map(|c| format!("{}: {} ({})", c.about, c.seen, c.cure)).collect::<Vec<_>>().join("; ")
+}

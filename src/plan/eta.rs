@@ -1,0 +1,107 @@
+//! How long a step takes: what the machine's facts reckon, else past runs, else what the runbook declares, else the
+//! action's usual time. The plan names the source, because a number without one is a rumour.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Change};
+use crate::host::span::Span;
+use crate::runbook::Step;
+
+/// Where an estimate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Nothing to do.
+    Nothing,
+    /// From sizes and counts seen on the machine.
+    Reckoned,
+    /// From so many past runs.
+    PastRuns(usize),
+    /// `takes:` of the runbook.
+    Declared,
+    /// The action's usual time.
+    Usual,
+}
+
+/// A length of time and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The length.
+    pub span: Span,
+    /// Its source.
+    pub source: Source,
+}
+
+/// Durations of past runs of the same runbook on this host, in seconds, by step id.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History(pub BTreeMap<String, Vec<f64>>);
+
+impl History {
+    /// The typical and the slow time of a step; `None` without a past run.
+    #[must_use]
+    pub fn of(&self, step: &str) -> Option<(Span, usize)> {
+        let mut secs = self.0.get(step)?.clone();
+        secs.sort_by(f64::total_cmp);
+        let at = |part: f64| secs.get(((secs.len() - 1) as f64 * part).round() as usize).copied();
+        Some((Span::secs(at(0.5)?, at(0.9)?), secs.len()))
+    }
+}
+
+/// Estimates one step with what it would change.
+#[must_use]
+pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Estimate {
+    if change.is_empty() {
+        return Estimate { span: Span::ZERO, source: Source::Nothing };
+    }
+    let reckoned = change.takes();
+    // Loading and rewriting follow the data, which change from run to run: there the facts beat the past.
+    let follows_data = matches!(step.action, Action::RedisLoaded(_) | Action::RedisCompacted(_));
+    if follows_data && reckoned.typical > 0.0 {
+        return Estimate { span: reckoned, source: Source::Reckoned };
+    }
+    if let Some((span, runs)) = history.of(id) {
+        return Estimate { span, source: Source::PastRuns(runs) };
+    }
+    if let Some(takes) = step.takes {
+        let typical = takes.as_secs_f64();
+        return Estimate { span: Span::secs(typical, typical * 1.5), source: Source::Declared };
+    }
+    if reckoned.typical > 0.0 {
+        return Estimate { span: reckoned, source: Source::Reckoned };
+    }
+    Estimate { span: usual(&step.action), source: Source::Usual }
+}
+
+/// What an action usually takes when nothing better is known.
+fn usual(action: &Action) -> Span {
+    match action {
+        Action::Rebooted(_) => Span::secs(90.0, 240.0),
+        Action::Command(_) => Span::secs(10.0, 60.0),
+        Action::Healthy(healthy) => {
+            let steady = healthy.steady_for.as_secs_f64();
+            Span::secs(steady + 2.0, steady + 30.0)
+        }
+        Action::Pm2AsSaved(saved) => {
+            let steady = saved.steady_for.as_secs_f64();
+            Span::secs(steady + 1.0, steady + 20.0)
+        }
+        Action::UnitsActive(_) => Span::secs(2.0, 30.0),
+        _ => Span::secs(2.0, 10.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_gives_the_middle_and_the_slow_end() {
+        let history = History([("a/1".to_owned(), vec![10.0, 30.0, 20.0, 25.0, 90.0])].into());
+        let (span, runs) = history.of("a/1").unwrap();
+        assert_eq!((span.typical, runs), (25.0, 5));
+        assert_eq!(span.slow, 90.0);
+        assert_eq!(history.of("b/1"), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! Floor 4: what would happen. A plan is a rehearsal: the steps are walked over a [`Model`] that starts as the live
+//! machine and on which each step's effect is applied, because "start the apps" looks done until "stop the apps" has
+//! happened. The planner is handed a [`Probe`](crate::host::Probe) and can therefore change nothing.
+
+pub mod eta;
+mod rehearse;
+pub mod verdict;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use eta::{Estimate, History, Source};
+pub use rehearse::rehearse;
+pub use verdict::Verdict;
+
+use crate::action::Change;
+use crate::host::Facts;
+use crate::host::span::Span;
+use crate::runbook::StepId;
+
+/// The version of a plan's serialised form.
+pub const FORMAT: u32 = 1;
+
+/// The rehearsed list of changes, waits and estimates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// Name of the runbook.
+    pub runbook: String,
+    /// Hex SHA-256 of the runbook's bytes.
+    pub sha256: String,
+    /// The host it was made for.
+    pub hostname: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// When it is meant to start.
+    pub starts_at: Timestamp,
+    /// The steps in order.
+    pub steps: Vec<PlannedStep>,
+    /// Names of the phases that backing out runs.
+    pub back_out: Vec<String>,
+    /// How long the probes took, in seconds.
+    pub probed_in: f64,
+}
+
+/// One step as rehearsed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// Its id.
+    pub id: StepId,
+    /// Its phase.
+    pub phase: String,
+    /// Its title.
+    pub title: String,
+    /// The action's YAML key.
+    pub action: String,
+    /// What it would change.
+    pub change: Change,
+    /// How long it takes.
+    pub takes: Estimate,
+    /// Why its change could not be foreseen, if so.
+    pub unforeseen: Option<String>,
+    /// It takes service away.
+    pub takes_away: bool,
+    /// It brings service back.
+    pub brings_back: bool,
+    /// It takes the machine down.
+    pub reboots: bool,
+    /// It only waits or checks.
+    pub waits: bool,
+}
+
+/// A rehearsal's result: the plan, and the facts that it was made from (the baseline of a run that follows it).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsed {
+    /// The plan.
+    pub plan: Plan,
+    /// What the live probes answered.
+    pub facts: Facts,
+}
+
+impl Plan {
+    /// How long everything takes.
+    #[must_use]
+    pub fn takes(&self) -> Span {
+        sum(&self.steps)
+    }
+
+    /// How long it takes from the given step to the end, that step included.
+    #[must_use]
+    pub fn left_from(&self, id: &StepId) -> Span {
+        let at = self.steps.iter().position(|step| step.id == *id).unwrap_or(0);
+        sum(self.steps.get(at..).unwrap_or_default())
+    }
+
+    /// The first step that takes service away and has something to do.
+    #[must_use]
+    pub fn no_return(&self) -> Option<usize> {
+        self.steps.iter().position(|step| step.takes_away && !step.change.is_empty())
+    }
+
+    /// How long users are cut off: from the point of no return to the last step that brings service back.
+    #[must_use]
+    pub fn cut_off(&self) -> Option<Span> {
+        let from = self.no_return()?;
+        let to = self.steps.iter().rposition(|step| step.brings_back).unwrap_or(self.steps.len() - 1);
+        self.steps.get(from..=to.max(from)).map(sum)
+    }
+
+    /// How long backing out takes from before the reboot.
+    #[must_use]
+    pub fn back_out_takes(&self) -> Option<Span> {
+        let steps: Vec<_> = self.steps.iter().filter(|step| self.back_out.contains(&step.phase)).cloned().collect();
+        (!steps.is_empty()).then(|| sum(&steps))
+    }
+
+    /// Whether anything would be changed.
+    #[must_use]
+    pub fn changes_anything(&self) -> bool {
+        self.steps.iter().any(|step| !step.waits && !step.change.is_empty())
+    }
+
+    /// Steps that must not be run as things are, with the reasons.
+    pub fn refused(&self) -> impl Iterator<Item = &PlannedStep> {
+        self.steps.iter().filter(|step| step.change.refused())
+    }
+
+    /// Steps that could not be looked at.
+    pub fn unforeseen(&self) -> impl Iterator<Item = &PlannedStep> {
+        self.steps.iter().filter(|step| step.unforeseen.is_some())
+    }
+}
+
+fn sum(steps: &[PlannedStep]) -> Span {
+    steps.iter().fold(Span::ZERO, |sum, step| sum.then(step.takes.span))
+}
