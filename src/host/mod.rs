@@ -1,2 +1,4 @@
 //! Floor 1: the machine and its neighbours.
 pub mod foreign;
+pub mod redis;
+pub mod secret;
