@@ -1,0 +1,198 @@
+//! One look at one instance: ask everything in one breath, then read its files. Never fails; what is not seen is named.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use redis::{Cmd, Value, cmd};
+use tokio::time::timeout;
+
+use super::at::{RedisAddr, RedisAt, RedisKind};
+use super::door::Door;
+use super::facts;
+use super::files::{self, Names};
+use super::info::Info;
+use super::seen::{RedisFacts, RedisSeen, Unseen};
+use super::wire::{self, Patience, Wire};
+use super::written;
+use crate::host::foreign::tame;
+
+/// How long the disk may take to show a manifest and a configuration file.
+const DISK: Duration = Duration::from_secs(5);
+
+/// Looks with the usual [`Patience`]. Never fails, never hangs: at most 37 s, in practice a few milliseconds.
+pub async fn look(at: &RedisAt) -> RedisSeen {
+    look_with(at, Patience::default()).await
+}
+
+/// Looks with the given patience.
+pub async fn look_with(at: &RedisAt, patience: Patience) -> RedisSeen {
+    match gather(at, patience).await {
+        Ok(seen) => seen,
+        Err(door) => RedisSeen { door, facts: None, unseen: Vec::new() },
+    }
+}
+
+async fn gather(at: &RedisAt, patience: Patience) -> Result<RedisSeen, Door> {
+    let addr = at.check().map_err(|error| Door::BadAddress { text: error.to_string() })?;
+    let password = wire::password(at, patience.connect).await?;
+    let mut wire = wire::open(&addr, patience).await?;
+    let talk = async {
+        wire.login(at, password.as_ref()).await?;
+        drop(password);
+        match at.kind {
+            RedisKind::Redis => Ok((redis(&mut wire).await?, true)),
+            RedisKind::Tile38 => Ok((tile38(&mut wire).await?, false)),
+        }
+    };
+    let (mut seen, is_redis) =
+        timeout(patience.answer, talk).await.unwrap_or(Err(Door::TimedOut { connected: true }))?;
+    drop(wire);
+    if is_redis && seen.facts.is_some() {
+        seen = on_this_host(seen, addr).await;
+    }
+    Ok(seen)
+}
+
+async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
+    let mut commands: Vec<Cmd> = vec![cmd("CLIENT"), cmd("PING"), cmd("INFO"), cmd("ROLE"), cmd("COMMAND")];
+    commands[0].arg("SETNAME").arg("runbook"); // a courtesy to whoever reads CLIENT LIST; its answer does not matter
+    commands[4].arg("INFO").arg("BGREWRITEAOF");
+    // One setting each: several in one CONFIG GET came with Redis 7.
+    commands.extend(facts::SETTINGS.iter().map(|name| {
+        let mut get = cmd("CONFIG");
+        get.arg("GET").arg(*name);
+        get
+    }));
+    let answers = wire.ask(commands).await?;
+    let [_, ping, info, role, command, settings @ ..] = answers.as_slice() else {
+        return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
+    };
+    let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };
+    let info = match info {
+        Value::ServerError(error) => {
+            seen.unseen.push(unseen("INFO", &words(error)));
+            return Ok(seen);
+        }
+        other => Info::parse(&plain(other)),
+    };
+    let Some(mut facts) = facts::facts(&info) else {
+        seen.unseen.push(unseen("INFO", "it lacks the fields of a redis server"));
+        return Ok(seen);
+    };
+    match role {
+        Value::ServerError(error) => seen.unseen.push(unseen("ROLE", &words(error))),
+        answer => match facts::role(answer, &info) {
+            Ok(role) => facts.role = Some(role),
+            Err(odd) => seen.unseen.push(unseen("ROLE", &odd)),
+        },
+    }
+    facts.rewrite_known = match command {
+        Value::Array(items) => Some(items.first().is_some_and(|item| matches!(item, Value::Array(parts) if !parts.is_empty()))),
+        _ => None,
+    };
+    match merge(settings) {
+        Ok(config) => facts.config = Some(config),
+        Err(why) => seen.unseen.push(unseen("CONFIG", &why)),
+    }
+    seen.facts = Some(facts);
+    Ok(seen)
+}
+
+async fn tile38(wire: &mut Wire) -> Result<RedisSeen, Door> {
+    let answers = wire.ask(vec![cmd("PING"), cmd("ROLE")]).await?;
+    let [ping, role] = answers.as_slice() else {
+        return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
+    };
+    let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };
+    let role = match role {
+        Value::ServerError(error) => Err(words(error)),
+        answer => facts::role(answer, &Info::default()),
+    };
+    seen.unseen.extend(role.as_ref().err().map(|why| unseen("ROLE", why)));
+    seen.facts = Some(facts::tile38(role.ok()));
+    Ok(seen)
+}
+
+fn merge(answers: &[Value]) -> Result<BTreeMap<String, String>, String> {
+    let mut config = BTreeMap::new();
+    for answer in answers {
+        match answer {
+            Value::ServerError(error) => return Err(words(error)),
+            other => config.extend(facts::settings(other).ok_or_else(|| tame(&format!("{other:?}"), 120))?),
+        }
+    }
+    Ok(config)
+}
+
+fn words(error: &redis::ServerError) -> String {
+    tame(&format!("{} {}", error.code(), error.details().unwrap_or_default()), 200)
+}
+
+fn unseen(what: &str, why: &str) -> Unseen {
+    Unseen { what: what.to_owned(), why: why.to_owned() }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Adds what this host's disk shows, if the server is a process of this host.
+async fn on_this_host(seen: RedisSeen, addr: RedisAddr) -> RedisSeen {
+    let mut late = seen.clone();
+    let read = tokio::task::spawn_blocking(move || with_disk(seen, &addr));
+    if let Ok(Ok(seen)) = timeout(DISK, read).await {
+        return seen;
+    }
+    late.unseen.push(unseen("files", "the disk did not answer within 5 s"));
+    late
+}
+
+fn with_disk(mut seen: RedisSeen, addr: &RedisAddr) -> RedisSeen {
+    let Some(facts) = seen.facts.as_mut() else { return seen };
+    match files_of(facts, addr) {
+        Ok(files) => facts.files = Some(files),
+        Err(why) => seen.unseen.push(unseen("files", &why)),
+    }
+    if addr.is_local() && !facts.server.config_file.is_empty() {
+        match written::read(&facts.server.config_file) {
+            Ok(written) => facts.written = Some(written),
+            Err(why) => seen.unseen.push(unseen("config file", &why)),
+        }
+    }
+    seen
+}
+
+/// The paths a server names are only ours to read if the server is ours: a remote one, or one in a container, names places
+/// where this host may keep something else entirely.
+fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, String> {
+    let config = facts.config.as_ref().ok_or("their names come from CONFIG GET, which is not permitted")?;
+    let get = |key: &str| config.get(key).map(String::as_str);
+    let dir = get("dir").ok_or("CONFIG GET dir is empty")?;
+    if !addr.is_local() {
+        return Err("the server is not on this host".to_owned());
+    }
+    let pid = facts.server.process_id.ok_or("INFO names no process")?;
+    let process = Path::new("/proc").join(pid.to_string());
+    if !process.exists() {
+        return Err(format!("process {pid} is not on this host; does the server run in a container?"));
+    }
+    // CONFIG GET dir is the working directory. Readable for root and the owner; others have to trust the address.
+    if let Ok(works_in) = std::fs::read_link(process.join("cwd"))
+        && works_in != Path::new(dir)
+    {
+        let works_in = tame(&works_in.to_string_lossy(), 200);
+        return Err(format!("process {pid} works in {works_in}, not in {dir}; does the server run in a container?"));
+    }
+    files::read(&Names {
+        aof: get("appendonly") == Some("yes"),
+        dir,
+        appenddirname: get("appenddirname"),
+        appendfilename: get("appendfilename").unwrap_or("appendonly.aof"),
+        dbfilename: get("dbfilename").unwrap_or("dump.rdb"),
+    })
+}

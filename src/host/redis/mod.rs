@@ -1,0 +1,44 @@
+//! Redis, Valkey and Tile38: what an instance says, what its files say, and the one thing we ask of it.
+//!
+//! The flow: [`look`] gathers facts over one bounded connection (and from the disk and `/proc` of this host) into a
+//! [`RedisSeen`]; everything else is pure judgement of such facts: may it be compacted ([`preflight()`]), was it compacted
+//! ([`judge`]), how long will it load ([`load_secs`]), may others rely on it ([`ready()`]). Only [`request_rewrite`] changes anything.
+//!
+//! Traps that shaped this module, all met in the field: `async_loading:0` contains `loading:0`; a PONG says nothing about
+//! the data set; a rewrite whose child was killed politely reports `ok`; a loading server may be silent for seconds.
+
+mod at;
+mod door;
+mod estimate;
+mod facts;
+mod files;
+mod info;
+mod look;
+mod preflight;
+mod progress;
+mod ready;
+mod request;
+mod rewrite;
+mod seen;
+mod size;
+mod wire;
+mod written;
+
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+pub(crate) mod testbed;
+
+pub use at::{RedisAddr, RedisAt, RedisAtError, RedisKind};
+pub use door::Door;
+pub use estimate::{LoadRates, Range, load_secs, rewrite_secs};
+pub use files::{AofFile, AofFiles, Layout};
+pub use info::Info;
+pub use look::{look, look_with};
+pub use preflight::{Obstacle, Overcommit, Severity, overcommit, preflight};
+pub use progress::{LoadProgress, Part, load_progress};
+pub use ready::{NotReady, RoleWanted, Wanted, ready};
+pub use request::{RedisFault, RewriteReply, request_rewrite, request_rewrite_with};
+pub use rewrite::{Rewrite, RewriteFailure, Waiting, judge};
+pub use seen::{Aof, Loading, Memory, Rdb, RedisFacts, RedisSeen, ReplicaOf, Role, Server, ServerName, Unseen};
+pub use wire::Patience;

@@ -1,0 +1,361 @@
+//! May this instance be compacted? Pure judgement of one look, before anything is asked of the instance.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::Layout;
+use super::seen::{RedisFacts, RedisSeen};
+use super::size::bytes;
+
+/// More increments than this are the rests of rewrites that failed; each failure leaves one.
+const USUAL_INCRS: usize = 2;
+/// What a rewrite needs beside the new base: the increment of its own run and some air.
+const AIR: u64 = 1 << 30;
+
+/// Something in the way of a rewrite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstacle {
+    /// Whether it forbids the rewrite.
+    pub severity: Severity,
+    /// What was seen, with figures.
+    pub seen: String,
+    /// What to do.
+    pub cure: String,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// May go on; the operator should know.
+    Warn,
+    /// Must not go on.
+    Stop,
+}
+
+/// The kernel's memory accounting (proc(5), `/proc/sys/vm/overcommit_memory`, `/proc/meminfo`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overcommit {
+    /// 0 heuristic, 1 always, 2 strict.
+    pub mode: u8,
+    /// `CommitLimit - Committed_AS`, bytes; counts in mode 2 only.
+    pub headroom: Option<u64>,
+}
+
+impl Overcommit {
+    /// Reads it from `/proc`; `None` where that is not possible.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").ok()?.trim().parse().ok()?;
+        let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let field = |name: &str| {
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+        };
+        let headroom = field("CommitLimit").zip(field("Committed_AS")).map(|(limit, used)| limit.saturating_sub(used));
+        Some(Self { mode, headroom })
+    }
+}
+
+/// Everything that speaks against a rewrite now, worst first. `disk_free` on the filesystem of the append-only files and
+/// `mem_available` (`MemAvailable`, or what the cgroup leaves) in bytes; `None` is not judged, only warned about.
+#[must_use]
+pub fn preflight(seen: &RedisSeen, disk_free: Option<u64>, mem_available: Option<u64>) -> Vec<Obstacle> {
+    let mut found = Found(Vec::new());
+    match &seen.facts {
+        None => found.stop(format!("redis {}", seen.door), "make it answer INFO to this user first".to_owned()),
+        Some(facts) if facts.aof.is_none() => {
+            found.stop("this server has no append-only fields in INFO".to_owned(), "leave it out of the compaction".to_owned());
+        }
+        Some(facts) => {
+            permitted(&mut found, seen, facts);
+            settings(&mut found, facts);
+            busy(&mut found, facts);
+            disk(&mut found, facts, disk_free);
+            memory(&mut found, facts, mem_available);
+            history(&mut found, facts);
+        }
+    }
+    found.0.sort_by_key(|obstacle| std::cmp::Reverse(obstacle.severity));
+    found.0
+}
+
+/// What the kernel's accounting has against a fork. Mode 2 refuses it when the whole image does not fit the limit; mode 0
+/// lets it through on kernels since 5.2 and leaves the rest to the oom killer.
+#[must_use]
+pub fn overcommit(seen: &RedisSeen, kernel: &Overcommit) -> Option<Obstacle> {
+    let rss = seen.facts.as_ref()?.memory.as_ref()?.rss;
+    let mut found = Found(Vec::new());
+    match (kernel.mode, kernel.headroom) {
+        (2, Some(headroom)) if headroom < rss => found.stop(
+            format!("vm.overcommit_memory=2 leaves {}, a fork of redis counts {}", bytes(headroom), bytes(rss)),
+            "sysctl vm.overcommit_memory=1, and keep it in /etc/sysctl.d".to_owned(),
+        ),
+        (0, _) => found.warn(
+            "vm.overcommit_memory=0: a fork may be refused or the child killed when memory is short".to_owned(),
+            "sysctl vm.overcommit_memory=1, and keep it in /etc/sysctl.d".to_owned(),
+        ),
+        _ => {}
+    }
+    found.0.pop()
+}
+
+struct Found(Vec<Obstacle>);
+
+impl Found {
+    fn stop(&mut self, seen: String, cure: String) {
+        self.0.push(Obstacle { severity: Severity::Stop, seen, cure });
+    }
+
+    fn warn(&mut self, seen: String, cure: String) {
+        self.0.push(Obstacle { severity: Severity::Warn, seen, cure });
+    }
+}
+
+fn permitted(found: &mut Found, seen: &RedisSeen, facts: &RedisFacts) {
+    if facts.rewrite_known == Some(false) {
+        found.stop(
+            "the server knows no command BGREWRITEAOF".to_owned(),
+            "remove its rename-command from the configuration, or leave the instance out".to_owned(),
+        );
+    }
+    for unseen in &seen.unseen {
+        let (seen, why) = (&unseen.what, &unseen.why);
+        match seen.as_str() {
+            "CONFIG" => found.stop(format!("CONFIG GET: {why}"), "ACL SETUSER NAME +config|get".to_owned()),
+            // Without the manifest a rewrite cannot be proven.
+            "files" => found.stop(
+                format!("the append-only files cannot be read: {why}"),
+                "run this on the host of the instance, as root or as the owner of its files".to_owned(),
+            ),
+            _ => found.warn(format!("{seen}: {why}"), "make it readable to this user".to_owned()),
+        }
+    }
+}
+
+/// What CONFIG GET says now against what the file says to the next start.
+fn settings(found: &mut Found, facts: &RedisFacts) {
+    if facts.aof.as_ref().is_some_and(|aof| !aof.enabled) {
+        found.stop(
+            "append-only persistence is off; the next start reads the last snapshot".to_owned(),
+            "BGSAVE before the restart, or CONFIG SET appendonly yes and CONFIG REWRITE".to_owned(),
+        );
+    }
+    if facts.server.config_file.is_empty() {
+        found.warn(
+            "redis runs without a configuration file".to_owned(),
+            "make sure that its unit passes appendonly and dir on the command line".to_owned(),
+        );
+    }
+    let (Some(config), Some(written)) = (&facts.config, &facts.written) else { return };
+    for (key, file) in written {
+        let Some(now) = config.get(key) else { continue };
+        if same(key, now, file) {
+            continue;
+        }
+        let seen = format!("{key} is {now:?} now, but {file:?} in {}", facts.server.config_file);
+        let cure = "CONFIG REWRITE, or correct the file; else the next start does something else".to_owned();
+        match key.as_str() {
+            "appendonly" | "appendfilename" | "appenddirname" | "dir" => found.stop(seen, cure),
+            _ => found.warn(seen, cure),
+        }
+    }
+}
+
+fn same(key: &str, now: &str, file: &str) -> bool {
+    match key {
+        "dir" => Path::new(now) == Path::new(file),
+        "appendonly" | "aof-use-rdb-preamble" | "aof-load-truncated" => now.eq_ignore_ascii_case(file),
+        _ => now == file,
+    }
+}
+
+fn busy(found: &mut Found, facts: &RedisFacts) {
+    let wait = || "wait until it has ended, then look again".to_owned();
+    if facts.loading.is_some() || facts.async_loading {
+        found.stop("redis is loading its data set".to_owned(), wait());
+    }
+    if facts.aof.as_ref().is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled) {
+        found.stop("a rewrite is running or scheduled; what is written since it began is not in it".to_owned(), wait());
+    }
+    if facts.rdb.as_ref().is_some_and(|rdb| rdb.bgsave_in_progress) {
+        found.stop("a BGSAVE is running, so a rewrite would only be scheduled".to_owned(), wait());
+    }
+    if facts.module_fork {
+        found.stop("a module has forked a child, so a rewrite would only be scheduled".to_owned(), wait());
+    }
+}
+
+/// The old files stay until the new ones are complete.
+fn disk(found: &mut Found, facts: &RedisFacts, free: Option<u64>) {
+    let used = facts.memory.as_ref().map_or(0, |memory| memory.used_memory);
+    let base = facts.files.as_ref().filter(|files| files.layout == Layout::Manifest).map_or(0, |files| files.base_bytes());
+    let need = share(base.max(share(used, 0.6)), 1.2).saturating_add(AIR);
+    match free {
+        Some(free) if free < need => found.stop(
+            format!("{} free on the disk of the append-only files, a rewrite may need {}", bytes(free), bytes(need)),
+            "free space there, or move other files away".to_owned(),
+        ),
+        Some(_) => {}
+        None => found.warn(
+            "the free space on the disk of the append-only files is not known".to_owned(),
+            format!("make sure that {} are free", bytes(need)),
+        ),
+    }
+}
+
+/// Pages that change during the rewrite are copied: nothing when idle, 60 to 70 % of the resident set under random writes.
+fn memory(found: &mut Found, facts: &RedisFacts, available: Option<u64>) {
+    let Some(rss) = facts.memory.as_ref().map(|memory| memory.rss) else { return };
+    match available {
+        Some(available) if available < share(rss, 0.1) => found.stop(
+            format!("{} of memory available, redis holds {}", bytes(available), bytes(rss)),
+            "free memory first; the oom killer would end the child or the server".to_owned(),
+        ),
+        Some(available) if available < share(rss, 0.7) => found.warn(
+            format!("{} of memory available, heavy writing may copy {}", bytes(available), bytes(share(rss, 0.7))),
+            "stop the writers before the rewrite".to_owned(),
+        ),
+        Some(_) => {}
+        None => found.warn(
+            "the available memory is not known".to_owned(),
+            format!("make sure that {} are available, or stop the writers first", bytes(share(rss, 0.7))),
+        ),
+    }
+}
+
+fn history(found: &mut Found, facts: &RedisFacts) {
+    if let Some(aof) = &facts.aof {
+        if !aof.last_write_ok {
+            found.stop(
+                "the last write to the append-only file failed; redis refuses writes".to_owned(),
+                "look at its log and the disk (space, read-only mount, quota)".to_owned(),
+            );
+        }
+        if !aof.last_bgrewrite_ok || aof.consecutive_failures.is_some_and(|n| n > 0) {
+            let row = aof.consecutive_failures.map_or(String::new(), |n| format!(" ({n} in a row)"));
+            found.warn(format!("the last rewrite failed{row}"), "find the reason in its log; the next may fail too".to_owned());
+        }
+    }
+    if facts.rdb.as_ref().is_some_and(|rdb| !rdb.last_bgsave_ok) {
+        found.warn("the last BGSAVE failed".to_owned(), "find the reason in its log: disk or memory".to_owned());
+    }
+    let Some(files) = &facts.files else { return };
+    if files.incrs.len() > USUAL_INCRS {
+        let seen = format!("the manifest lists {} increments, the rests of failed rewrites", files.incrs.len());
+        found.warn(seen, "find the reason in its log; a rewrite that succeeds cleans up".to_owned());
+    }
+    if facts.aof.as_ref().is_some_and(|aof| aof.enabled) && !files.missing.is_empty() {
+        // The data are in memory, so a rewrite is the cure; a restart would be the end.
+        found.warn(
+            format!("files are missing on the disk: {}", files.missing.join(", ")),
+            "compact now and do not restart before that is proven".to_owned(),
+        );
+    }
+}
+
+fn share(bytes: u64, factor: f64) -> u64 {
+    (bytes as f64 * factor) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::host::redis::testbed::recorded;
+    use crate::host::redis::{Door, Memory, Unseen};
+
+    const GB: u64 = 1_000_000_000;
+
+    fn seen(change: impl FnOnce(&mut RedisFacts)) -> RedisSeen {
+        let mut facts = recorded("idle");
+        facts.server.config_file = "/etc/redis/redis.conf".into();
+        facts.memory = Some(Memory { used_memory: 10 * GB, rss: 11 * GB, maxmemory: 0 });
+        change(&mut facts);
+        RedisSeen { door: Door::Open, facts: Some(facts), unseen: vec![] }
+    }
+
+    fn obstacles(seen: &RedisSeen) -> Vec<Obstacle> {
+        preflight(seen, Some(100 * GB), Some(100 * GB))
+    }
+
+    #[test]
+    fn nothing_in_the_way() {
+        assert_eq!(obstacles(&seen(|_| ())), []);
+    }
+
+    #[test]
+    fn each_obstacle_by_itself() {
+        type Change = fn(&mut RedisFacts);
+        let cases: [(Change, Severity, &str); 12] = [
+            (|f| f.aof.as_mut().unwrap().enabled = false, Severity::Stop, "persistence is off"),
+            (|f| f.loading = recorded("loading").loading, Severity::Stop, "loading"),
+            (|f| f.async_loading = true, Severity::Stop, "loading"),
+            (|f| f.aof.as_mut().unwrap().rewrite_scheduled = true, Severity::Stop, "rewrite is running"),
+            (|f| f.rdb.as_mut().unwrap().bgsave_in_progress = true, Severity::Stop, "BGSAVE is running"),
+            (|f| f.module_fork = true, Severity::Stop, "module"),
+            (|f| f.aof.as_mut().unwrap().last_write_ok = false, Severity::Stop, "last write"),
+            (|f| f.rewrite_known = Some(false), Severity::Stop, "no command BGREWRITEAOF"),
+            (|f| f.aof.as_mut().unwrap().consecutive_failures = Some(2), Severity::Warn, "failed (2 in a row)"),
+            (|f| f.rdb.as_mut().unwrap().last_bgsave_ok = false, Severity::Warn, "last BGSAVE failed"),
+            (|f| f.server.config_file.clear(), Severity::Warn, "without a configuration file"),
+            (|f| f.memory.as_mut().unwrap().rss = 1000 * GB, Severity::Warn, "heavy writing may copy 700.0 GB"),
+        ];
+        for (change, severity, text) in cases {
+            let found = preflight(&seen(change), Some(100 * GB), Some(200 * GB));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].severity, severity);
+            assert!(found[0].seen.contains(text), "{found:?}");
+            assert!(!found[0].cure.is_empty());
+        }
+    }
+
+    #[test]
+    fn room_on_disk_and_in_memory() {
+        let seen = seen(|_| ());
+        // 1.2 x 0.6 x 10 GB + 1 GiB = 8.27 GB
+        assert!(preflight(&seen, Some(8_300_000_000), Some(100 * GB)).is_empty());
+        let short = preflight(&seen, Some(8_200_000_000), Some(100 * GB));
+        assert!(short[0].seen.contains("8.2 GB free") && short[0].seen.contains("8.3 GB"), "{short:?}");
+        assert_eq!(preflight(&seen, Some(100 * GB), Some(GB))[0].severity, Severity::Stop);
+        let unknown = preflight(&seen, None, None);
+        assert_eq!(unknown.iter().map(|o| o.severity).collect::<Vec<_>>(), [Severity::Warn; 2]);
+    }
+
+    #[test]
+    fn the_file_disagrees_with_the_server() {
+        let pairs = |pairs: &[(&str, &str)]| {
+            Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>())
+        };
+        let found = obstacles(&seen(|f| {
+            f.config = pairs(&[("appendonly", "yes"), ("save", ""), ("dir", "/data")]);
+            f.written = pairs(&[("appendonly", "no"), ("save", "3600 1"), ("dir", "/data/"), ("dbfilename", "x")]);
+        }));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[0].severity, Severity::Stop);
+        assert!(found[0].seen.contains(r#"appendonly is "yes" now, but "no" in /etc/redis/redis.conf"#));
+        assert!(found[1].seen.starts_with("save is"));
+    }
+
+    #[test]
+    fn what_was_not_seen_is_an_obstacle_too() {
+        let mut blind = seen(|_| ());
+        blind.unseen.push(Unseen { what: "files".into(), why: "Permission denied".into() });
+        assert_eq!(obstacles(&blind)[0].severity, Severity::Stop);
+        let silent = RedisSeen { door: Door::NoAuth, facts: None, unseen: vec![] };
+        assert!(obstacles(&silent)[0].seen.contains("wants a password"));
+    }
+
+    #[test]
+    fn kernel_accounting() {
+        let seen = seen(|_| ());
+        let of = |mode, headroom| overcommit(&seen, &Overcommit { mode, headroom }).map(|o| o.severity);
+        assert_eq!(of(1, None), None);
+        assert_eq!(of(0, None), Some(Severity::Warn));
+        assert_eq!(of(2, Some(5 * GB)), Some(Severity::Stop));
+        assert_eq!(of(2, Some(50 * GB)), None);
+        assert!(Overcommit::read().is_some_and(|kernel| kernel.mode <= 2));
+    }
+}

@@ -1,0 +1,340 @@
+//! Proof that a rewrite happened: pure judgement of a look before the request and a look now.
+//!
+//! `aof_last_bgrewrite_status:ok` is not proof: a child ended by SIGUSR1 (SHUTDOWN, `CONFIG SET appendonly no`, a full
+//! synchronisation) leaves it at `ok` with nothing rewritten. What cannot lie is the sequence number of the base file in the
+//! manifest, or the inode of the single file before Redis 7. The rest rules out that the proof belongs to something else.
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{AofFiles, Layout};
+use super::seen::{Aof, RedisFacts, RedisSeen};
+
+/// How far a requested rewrite is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    /// The child writes.
+    Running {
+        /// Share of the keys written, 0 to 1; linear in time. Absent before Redis 6.2.
+        done: Option<f64>,
+        /// Seconds since its begin.
+        elapsed_secs: u64,
+    },
+    /// Accepted, not begun.
+    Waiting(Waiting),
+    /// Every condition holds.
+    Proven {
+        /// Bytes a start would have read before.
+        bytes_before: u64,
+        /// Bytes it reads now.
+        bytes_after: u64,
+        /// The base's new sequence number; 0 before Redis 7.
+        seq: u64,
+    },
+    /// It certainly did not happen, or not completely.
+    Failed {
+        /// Why.
+        why: RewriteFailure,
+    },
+    /// These two looks prove neither; look again, and treat it as unknown if that never changes.
+    Unproven {
+        /// What is missing for a verdict.
+        why: String,
+    },
+}
+
+/// What an accepted rewrite waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// A BGSAVE child has to end first.
+    Bgsave,
+    /// Scheduled, for another reason (a module's child, the next cron tick).
+    Scheduled,
+}
+
+/// Why there is no rewrite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewriteFailure {
+    /// Another process answers now.
+    #[error("redis was restarted meanwhile (run_id {before}, now {now}); see its log, then compact again")]
+    Restarted {
+        /// First digits of the run id before.
+        before: String,
+        /// And now.
+        now: String,
+    },
+    /// `aof_enabled` is or was 0.
+    #[error("append-only persistence is off, so the next start does not read these files; CONFIG SET appendonly yes")]
+    AofOff,
+    /// The child ended with an error or was killed (out of memory, disk full).
+    #[error("the rewrite child failed ({failures} in a row); look for `No space left` or the oom killer in the redis and kernel log")]
+    ChildFailed {
+        /// Failures in a row, as far as known.
+        failures: u64,
+    },
+    /// No child could be forked.
+    #[error("redis could not fork a rewrite child; free memory or set vm.overcommit_memory=1")]
+    ForkFailed,
+    /// The status says ok, but the base is the old one.
+    #[error("the rewrite was ended without an error and without a result (base still number {seq}); somebody stopped it, compact again")]
+    EndedQuietly {
+        /// The base's sequence number.
+        seq: u64,
+    },
+    /// No rewrite was begun since the first look.
+    #[error("no rewrite has begun since it was asked for; compact again")]
+    NeverBegan,
+    /// The manifest lists files that are not on the disk.
+    #[error("the manifest lists files that are missing ({}); do not restart this instance", names.join(", "))]
+    FilesMissing {
+        /// Their names.
+        names: Vec<String>,
+    },
+}
+
+/// Judges a rewrite from a look before it was requested and a look now.
+///
+/// Proven means all of: same `run_id`; AOF on before and now; nothing running or scheduled; last status ok and no failures in a
+/// row; the base is a new one; the manifest lists that base and exactly one increment; every listed file is there.
+/// If the request said *already running*, wait for that one to end and take the look before anew.
+#[must_use]
+pub fn judge(before: &RedisSeen, now: &RedisSeen) -> Rewrite {
+    let unproven = |why: String| Rewrite::Unproven { why };
+    let (Some(was), Some(is)) = (&before.facts, &now.facts) else {
+        let silent = if before.facts.is_none() { before } else { now };
+        return unproven(format!("redis {}", silent.door));
+    };
+    if was.server.run_id != is.server.run_id {
+        let short = |id: &str| id.chars().take(8).collect();
+        let (before, now) = (short(&was.server.run_id), short(&is.server.run_id));
+        return Rewrite::Failed { why: RewriteFailure::Restarted { before, now } };
+    }
+    let (Some(aof_before), Some(aof)) = (&was.aof, &is.aof) else {
+        return unproven("this server has no append-only fields in INFO".to_owned());
+    };
+    if !aof_before.enabled || !aof.enabled {
+        return Rewrite::Failed { why: RewriteFailure::AofOff };
+    }
+    if let Some(under_way) = under_way(is, aof) {
+        return under_way;
+    }
+    if let Some(why) = failed(aof_before, aof) {
+        return Rewrite::Failed { why };
+    }
+    let (Some(files_before), Some(files)) = (&was.files, &is.files) else {
+        let why = [before, now].iter().flat_map(|seen| &seen.unseen).find(|unseen| unseen.what == "files");
+        return unproven(format!("its files cannot be read: {}", why.map_or("unknown", |unseen| unseen.why.as_str())));
+    };
+    judge_files((aof_before, files_before), (aof, files))
+}
+
+fn under_way(is: &RedisFacts, aof: &Aof) -> Option<Rewrite> {
+    if aof.rewrite_in_progress {
+        let done = match (aof.save_keys_processed, aof.save_keys_total) {
+            (Some(processed), Some(total)) if total > 0 => Some((processed as f64 / total as f64).clamp(0.0, 1.0)),
+            _ => None,
+        };
+        return Some(Rewrite::Running { done, elapsed_secs: aof.current_rewrite_secs.unwrap_or(0) });
+    }
+    aof.rewrite_scheduled.then(|| {
+        let bgsave = is.rdb.as_ref().is_some_and(|rdb| rdb.bgsave_in_progress);
+        Rewrite::Waiting(if bgsave { Waiting::Bgsave } else { Waiting::Scheduled })
+    })
+}
+
+/// What the counters alone show. Order matters: an old `err` with no new attempt is not a failure of ours.
+fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
+    let failures = now.consecutive_failures.unwrap_or(0);
+    if failures > before.consecutive_failures.unwrap_or(0) {
+        return Some(RewriteFailure::ChildFailed { failures });
+    }
+    if before.rewrites.is_some() && before.rewrites == now.rewrites {
+        // A fork that failed is counted by some versions and not by others; the status tells.
+        let fork_failed = before.last_bgrewrite_ok && !now.last_bgrewrite_ok;
+        return Some(if fork_failed { RewriteFailure::ForkFailed } else { RewriteFailure::NeverBegan });
+    }
+    if !now.last_bgrewrite_ok {
+        // Redis counts a failed child, and does not count a failed fork.
+        let counted = now.consecutive_failures.is_some();
+        return Some(if counted && failures == before.consecutive_failures.unwrap_or(0) && failures == 0 {
+            RewriteFailure::ForkFailed
+        } else {
+            RewriteFailure::ChildFailed { failures }
+        });
+    }
+    (failures > 0).then_some(RewriteFailure::ChildFailed { failures })
+}
+
+fn judge_files((aof_before, before): (&Aof, &AofFiles), (aof, now): (&Aof, &AofFiles)) -> Rewrite {
+    let seq = now.base.as_ref().map_or(0, |base| base.seq);
+    let new_base = match (&before.layout, &now.layout) {
+        (Layout::Manifest, Layout::Manifest) => seq > before.base.as_ref().map_or(0, |base| base.seq),
+        // Before Redis 7 there is no number: another file was renamed into place, or at least its size at the last
+        // rewrite changed. (An inode may be reused, a size may be equal; both at once would need a file without a change.)
+        (Layout::Single { inode: old }, Layout::Single { inode: new }) => {
+            old != new || aof_before.base_size != aof.base_size
+        }
+        _ => return Rewrite::Unproven { why: "the files are kept in another way than before".to_owned() },
+    };
+    if !now.missing.is_empty() {
+        return Rewrite::Failed { why: RewriteFailure::FilesMissing { names: now.missing.clone() } };
+    }
+    if !new_base {
+        return Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq } };
+    }
+    if now.layout == Layout::Manifest && now.incrs.len() != 1 {
+        // A rewrite that Redis began by itself just now, or an older attempt's rest.
+        return Rewrite::Unproven { why: format!("the manifest lists {} increments instead of one", now.incrs.len()) };
+    }
+    Rewrite::Proven { bytes_before: before.bytes(), bytes_after: now.bytes(), seq }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::redis::seen::Unseen;
+    use crate::host::redis::testbed::recorded;
+    use crate::host::redis::{AofFile, Door, Rdb};
+
+    fn file(name: &str, seq: u64, bytes: u64) -> AofFile {
+        AofFile { name: name.into(), seq, bytes }
+    }
+
+    fn seen(change: impl FnOnce(&mut RedisFacts)) -> RedisSeen {
+        let mut facts = recorded("idle");
+        facts.files = Some(AofFiles {
+            dir: "/d".into(),
+            layout: Layout::Manifest,
+            base: Some(file("b", 1, 100)),
+            incrs: vec![file("i", 1, 900)],
+            missing: vec![],
+        });
+        facts.aof.as_mut().unwrap().rewrites = Some(4);
+        change(&mut facts);
+        RedisSeen { door: Door::Open, facts: Some(facts), unseen: vec![] }
+    }
+
+    fn aof(facts: &mut RedisFacts) -> &mut Aof {
+        facts.aof.as_mut().unwrap()
+    }
+
+    fn rewritten(facts: &mut RedisFacts) {
+        aof(facts).rewrites = Some(5);
+        let files = facts.files.as_mut().unwrap();
+        files.base = Some(file("b2", 2, 120));
+        files.incrs = vec![file("i2", 2, 0)];
+    }
+
+    #[test]
+    fn all_conditions_hold() {
+        let proven = Rewrite::Proven { bytes_before: 1000, bytes_after: 120, seq: 2 };
+        assert_eq!(judge(&seen(|_| ()), &seen(rewritten)), proven);
+    }
+
+    #[test]
+    fn each_condition_alone_refuses_the_proof() {
+        let before = seen(|_| ());
+        let with = |change: fn(&mut RedisFacts)| {
+            judge(&before, &seen(|facts| {
+                rewritten(facts);
+                change(facts);
+            }))
+        };
+        let failed = |why| Rewrite::Failed { why };
+        assert_eq!(with(|f| aof(f).enabled = false), failed(RewriteFailure::AofOff));
+        assert_eq!(with(|f| aof(f).last_bgrewrite_ok = false), failed(RewriteFailure::ForkFailed));
+        assert_eq!(
+            with(|f| {
+                aof(f).last_bgrewrite_ok = false;
+                aof(f).consecutive_failures = Some(2);
+            }),
+            failed(RewriteFailure::ChildFailed { failures: 2 })
+        );
+        assert_eq!(
+            with(|f| f.files.as_mut().unwrap().base = Some(file("b", 1, 5))),
+            failed(RewriteFailure::EndedQuietly { seq: 1 })
+        );
+        assert_eq!(
+            with(|f| f.files.as_mut().unwrap().missing = vec!["i2".into()]),
+            failed(RewriteFailure::FilesMissing { names: vec!["i2".into()] })
+        );
+        assert!(matches!(
+            with(|f| f.server.run_id = "0123456789".into()),
+            Rewrite::Failed { why: RewriteFailure::Restarted { now, .. } } if now == "01234567"
+        ));
+        assert!(matches!(with(|f| f.files.as_mut().unwrap().incrs.push(file("x", 3, 0))), Rewrite::Unproven { .. }));
+        assert!(matches!(with(|f| f.files = None), Rewrite::Unproven { .. }));
+        assert_eq!(judge(&before, &before), failed(RewriteFailure::NeverBegan));
+    }
+
+    #[test]
+    fn under_way() {
+        let before = seen(|_| ());
+        let running = seen(|f| {
+            let aof = aof(f);
+            (aof.rewrite_in_progress, aof.current_rewrite_secs) = (true, Some(9));
+            (aof.save_keys_processed, aof.save_keys_total) = (Some(1), Some(4));
+        });
+        assert_eq!(judge(&before, &running), Rewrite::Running { done: Some(0.25), elapsed_secs: 9 });
+        let scheduled = |bgsave| {
+            seen(|f| {
+                aof(f).rewrite_scheduled = true;
+                f.rdb = f.rdb.take().map(|rdb| Rdb { bgsave_in_progress: bgsave, ..rdb });
+            })
+        };
+        assert_eq!(judge(&before, &scheduled(true)), Rewrite::Waiting(Waiting::Bgsave));
+        assert_eq!(judge(&before, &scheduled(false)), Rewrite::Waiting(Waiting::Scheduled));
+    }
+
+    #[test]
+    fn an_old_error_without_a_new_attempt_is_not_ours() {
+        let old = seen(|f| {
+            aof(f).last_bgrewrite_ok = false;
+            aof(f).consecutive_failures = Some(3);
+        });
+        assert_eq!(judge(&old, &old), Rewrite::Failed { why: RewriteFailure::NeverBegan });
+        let healed = judge(&old, &seen(rewritten));
+        assert!(matches!(healed, Rewrite::Proven { seq: 2, .. }), "{healed:?}");
+    }
+
+    #[test]
+    fn silence_and_unreadable_files_are_unproven_with_the_reason() {
+        let before = seen(|_| ());
+        let silent = RedisSeen { door: Door::Refused, facts: None, unseen: vec![] };
+        assert_eq!(judge(&before, &silent), Rewrite::Unproven { why: "redis nothing listens there".into() });
+        let mut blind = seen(|f| {
+            rewritten(f);
+            f.files = None;
+        });
+        blind.unseen.push(Unseen { what: "files".into(), why: "Permission denied".into() });
+        assert!(matches!(judge(&before, &blind), Rewrite::Unproven { why } if why.contains("Permission denied")));
+    }
+
+    #[test]
+    fn before_redis_7_the_inode_or_the_size_at_the_rewrite_tells() {
+        let single = |inode, base_size, bytes| {
+            seen(move |f| {
+                let aof = aof(f);
+                (aof.rewrites, aof.consecutive_failures, aof.base_size) = (None, None, base_size);
+                f.files = Some(AofFiles {
+                    dir: "/d".into(),
+                    layout: Layout::Single { inode },
+                    base: Some(file("appendonly.aof", 0, bytes)),
+                    incrs: vec![],
+                    missing: vec![],
+                });
+            })
+        };
+        let before = single(7, 50, 1000);
+        for (now, wanted) in [
+            (single(8, 60, 60), Rewrite::Proven { bytes_before: 1000, bytes_after: 60, seq: 0 }),
+            (single(7, 60, 60), Rewrite::Proven { bytes_before: 1000, bytes_after: 60, seq: 0 }),
+            (single(8, 50, 50), Rewrite::Proven { bytes_before: 1000, bytes_after: 50, seq: 0 }),
+            (single(7, 50, 1010), Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq: 0 } }),
+        ] {
+            assert_eq!(judge(&before, &now), wanted);
+        }
+    }
+}
