@@ -1,2 +1,3 @@
 //! The map of the house. See the floors below: a module imports only what is declared above it.
 pub mod host;
+pub mod journal;
