@@ -1,0 +1,246 @@
+//! Exhaustive damage: every truncation, every flipped bit, every swap, copy and removal of records, splices of two runs.
+//! The oracle is always the same: what is accepted is exactly a prefix of what was written, and no shorter than acknowledged.
+use super::fixture::{RUN, in_memory, story, told};
+use super::head;
+use super::record;
+use super::recover::{Damage, Reading, Reason, Tail, Walk, examine};
+
+/// The walk standing before each record and at the end.
+fn walks(file: &[u8]) -> Vec<Walk> {
+    let mut walks = vec![Walk::new(RUN)];
+    while walks.last().unwrap().offset < file.len() {
+        let mut next = walks.last().unwrap().clone();
+        assert_eq!(next.step(file).unwrap(), None);
+        walks.push(next);
+    }
+    walks
+}
+
+/// The lines of a journal.
+fn lines(file: &[u8]) -> Vec<Vec<u8>> {
+    walks(file).windows(2).map(|pair| file[pair[0].offset..pair[1].offset].to_vec()).collect()
+}
+
+/// Panics unless an accepted reading is a prefix of the truth and holds all that was acknowledged.
+fn no_silent_loss(verdict: &Result<Reading, Damage>, whole: &Reading, acknowledged: usize, what: &str) -> bool {
+    let Ok(reading) = verdict else { return false };
+    let n = reading.entries.len();
+    assert!(n >= acknowledged, "{what}: accepted {n} records of {acknowledged} acknowledged");
+    assert_eq!(reading.entries[..], whole.entries[..n], "{what}");
+    true
+}
+
+#[test]
+fn the_whole_story_reads_back() {
+    let (file, marks) = told();
+    let head = &marks.last().unwrap().1;
+    let reading = examine(RUN, &file, head).unwrap();
+    assert_eq!(reading.tail, Tail::Clean);
+    let written: Vec<_> = story().into_iter().flat_map(|(_, batch)| batch).collect();
+    let read: Vec<_> = reading.entries.iter().map(|entry| entry.checkpoint.clone()).collect();
+    assert_eq!(read, written);
+    assert!(reading.state.rebooted() && reading.state.ended().is_some() && reading.state.past_no_return());
+    assert_eq!(file.iter().filter(|byte| **byte == b'\n').count(), written.len(), "one line per record");
+    assert!((4 << 10..12 << 10).contains(&file.len()), "{} bytes", file.len());
+}
+
+#[test]
+fn cut_at_every_byte_under_every_head() {
+    let (file, marks) = told();
+    let whole = examine(RUN, &file, &marks.last().unwrap().1).unwrap();
+    let walks = walks(&file);
+    let (mut accepted, mut refused) = (0, 0);
+    for len in 0..=file.len() {
+        let walk = walks.iter().rev().find(|walk| walk.offset <= len).unwrap();
+        for (acked_len, head) in &marks {
+            let acked = walks.iter().position(|walk| walk.offset == *acked_len).unwrap();
+            let verdict = walk.clone().finish(&file[..len], head);
+            let ok = no_silent_loss(&verdict, &whole, acked, &format!("cut at {len}, head at {acked}"));
+            // Nothing is refused without need either: whatever holds all acknowledged records is taken.
+            assert_eq!(ok, len >= *acked_len, "cut at {len}, head at {acked_len}: {verdict:?}");
+            if ok { accepted += 1 } else { refused += 1 }
+        }
+    }
+    println!("{} cuts x {} heads: {accepted} accepted as exact prefixes, {refused} refused", file.len() + 1, marks.len());
+}
+
+#[test]
+fn nul_tails_at_every_byte() {
+    let (file, marks) = told();
+    let whole = examine(RUN, &file, &marks.last().unwrap().1).unwrap();
+    let walks = walks(&file);
+    let mut refused = 0;
+    for len in 0..=file.len() {
+        let walk = walks.iter().rev().find(|walk| walk.offset <= len).unwrap();
+        let mut torn = file[..len].to_vec();
+        torn.resize(file.len() + 1024, 0);
+        for (acked_len, head) in &marks {
+            let acked = walks.iter().position(|walk| walk.offset == *acked_len).unwrap();
+            let verdict = walk.clone().finish(&torn, head);
+            let ok = no_silent_loss(&verdict, &whole, acked, &format!("NUL from {len}"));
+            assert_eq!(ok, len >= *acked_len, "NUL from {len}, head at {acked_len}: {verdict:?}");
+            refused += u32::from(!ok);
+        }
+    }
+    println!("{} NUL tails x {} heads: {refused} refused", file.len() + 1, marks.len());
+}
+
+#[test]
+fn every_sector_zeroed() {
+    let (file, marks) = told();
+    for start in (0..file.len()).step_by(512) {
+        let mut hole = file.clone();
+        hole[start..(start + 512).min(file.len())].fill(0);
+        assert!(examine(RUN, &hole, &marks.last().unwrap().1).is_err(), "sector at {start}");
+    }
+}
+
+#[test]
+fn every_bit_of_the_journal_flipped() {
+    let (mut file, marks) = told();
+    let head = marks.last().unwrap().1.clone();
+    let walks = walks(&file);
+    let mut flips = 0;
+    for byte in 0..file.len() {
+        // Records before the flipped one read the same every time, so the walk starts at the flipped one.
+        let walk = walks.iter().rev().find(|walk| walk.offset <= byte).unwrap();
+        for bit in 0..8 {
+            file[byte] ^= 1 << bit;
+            let verdict = walk.clone().finish(&file, &head);
+            assert!(verdict.is_err(), "bit {bit} of byte {byte}");
+            // From the very beginning, for a sample: the shortcut changes nothing.
+            if (byte * 8 + bit) % 509 == 0 {
+                assert_eq!(examine(RUN, &file, &head), verdict);
+            }
+            file[byte] ^= 1 << bit;
+            flips += 1;
+        }
+    }
+    println!("{flips} bits flipped in {} bytes: {flips} refused", file.len());
+}
+
+#[test]
+fn every_bit_of_the_head_flipped() {
+    let (file, marks) = told();
+    let head = marks.last().unwrap().1.clone();
+    let whole = examine(RUN, &file, &head).unwrap();
+    let end = walks(&file).pop().unwrap();
+    let shorter = marks[marks.len() - 3].0;
+    let before = walks(&file).into_iter().find(|walk| walk.offset == shorter).unwrap();
+    for byte in 0..head.len() {
+        for bit in 0..8 {
+            let mut flipped = head.clone();
+            flipped[byte] ^= 1 << bit;
+            // The other slot still stands, so the whole journal is taken and one that lost two batches is not.
+            let verdict = end.clone().finish(&file, &flipped).unwrap();
+            assert_eq!(verdict.entries, whole.entries);
+            assert!(before.clone().finish(&file[..shorter], &flipped).is_err());
+        }
+    }
+    let gone = end.finish(&file, &vec![0; head::SIZE]).unwrap_err();
+    assert_eq!(gone.why, Reason::NoHead);
+    println!("{} bits flipped in the head: state unchanged", head.len() * 8);
+}
+
+#[test]
+fn records_swapped_copied_removed() {
+    let (file, marks) = told();
+    let head = &marks.last().unwrap().1;
+    let lines = lines(&file);
+    let mut tried = 0;
+    let mut refuse = |lines: &[Vec<u8>], what: String| {
+        assert!(examine(RUN, &lines.concat(), head).is_err(), "{what}");
+        tried += 1;
+    };
+    for i in 0..lines.len() {
+        let mut fewer = lines.clone();
+        fewer.remove(i);
+        refuse(&fewer, format!("removed {i}"));
+        for j in 0..lines.len() {
+            if i < j {
+                let mut swapped = lines.clone();
+                swapped.swap(i, j);
+                refuse(&swapped, format!("swapped {i} and {j}"));
+            }
+            let mut copied = lines.clone();
+            copied.insert(j, lines[i].clone());
+            refuse(&copied, format!("copied {i} to {j}"));
+        }
+        let mut copied = lines.clone();
+        copied.push(lines[i].clone());
+        refuse(&copied, format!("copied {i} to the end"));
+    }
+    println!("{tried} re-arrangements: {tried} refused");
+}
+
+#[test]
+fn two_runs_spliced() {
+    let (file, marks) = told();
+    let head = &marks.last().unwrap().1;
+    let ours = lines(&file);
+    // The same checkpoints under the same name in another boot: only the chain tells them apart. And under another name.
+    let (mut journal, disk, boot) = in_memory(None);
+    for (now, batch) in story().into_iter().take(11) {
+        *boot.lock().unwrap() = now.into();
+        journal.clock = Box::new(|| super::Stamp { mono_ms: 5_000, ..super::fixture::stamp("boot-1") });
+        journal.append(&batch).unwrap();
+    }
+    let twin = lines(&disk.0.lock().unwrap().journal.clone());
+    let foreign: Vec<_> = twin.iter().map(|line| renamed(line, "r-other")).collect();
+    let mut tried = 0;
+    for other in [&twin, &foreign] {
+        for at in 0..other.len() {
+            for from in 0..other.len() {
+                let spliced = [&ours[..at], &other[from..]].concat().concat();
+                assert!(examine(RUN, &spliced, head).is_err(), "ours to {at}, then theirs from {from}");
+                tried += 1;
+            }
+        }
+    }
+    println!("{tried} splices: {tried} refused");
+    let alien = [&ours[..3], &foreign[3..]].concat().concat();
+    assert!(matches!(examine(RUN, &alien, head).unwrap_err().why, Reason::ForeignRun { .. }));
+    let chained = [&ours[..3], &twin[3..]].concat().concat();
+    assert!(matches!(examine(RUN, &chained, head).unwrap_err().why, Reason::Chain { seq: 4, .. }));
+    let older = examine(RUN, &twin[..2].concat(), &marks[0].1).unwrap_err();
+    assert_eq!(older.why, Reason::NotAcknowledged { acknowledged: 1 });
+}
+
+/// The record in `line` under another run's name, with a valid checksum.
+fn renamed(line: &[u8], run: &str) -> Vec<u8> {
+    let (mut entry, _) = record::decode(line).unwrap();
+    entry.run = run.into();
+    record::encode(&entry).unwrap()
+}
+
+#[test]
+fn newer_records_and_illegal_ones_are_refused_with_their_reason() {
+    let (file, marks) = told();
+    let (lines, head) = (lines(&file), &marks[0].1);
+    let text = String::from_utf8(lines[1].clone()).unwrap();
+    let newer = [&lines[0], text.replacen("RB1", "RB2", 1).as_bytes()].concat();
+    let why = examine(RUN, &newer, head).unwrap_err();
+    assert_eq!(why.to_string().split(": ").nth(1).unwrap(), "record format 2 is not format 1");
+    let (mut entry, _) = record::decode(&lines[1]).unwrap();
+    let json = serde_json::to_string(&entry).unwrap().replacen("\"v\":1", "\"v\":9", 1);
+    let inside = format!("RB1 {} {:08x} {json}\n", json.len(), crc32c::crc32c(json.as_bytes()));
+    let why = examine(RUN, &[&lines[0], inside.as_bytes()].concat(), head).unwrap_err().why;
+    assert_eq!(why, Reason::Record(record::Refusal::Version { found: 9 }));
+    entry.checkpoint = super::fixture::intent("save", "x");
+    let illegal = [lines[0].clone(), record::encode(&entry).unwrap()].concat();
+    let why = examine(RUN, &illegal, head).unwrap_err();
+    assert_eq!(why.why.to_string(), "item_intent of step `save` is not allowed here: the step is not running");
+    assert_eq!((why.offset, why.seq), (lines[0].len() as u64, 1));
+}
+
+#[test]
+fn a_flip_in_the_last_intent_is_no_torn_tail() {
+    let (file, marks) = told();
+    // After batch 12 the last acknowledged record is the intent to reboot.
+    let (len, head) = &marks[11];
+    let mut flipped = file[..*len].to_vec();
+    flipped[*len - 9] ^= 4;
+    assert!(matches!(examine(RUN, &flipped, head).unwrap_err().why, Reason::AcknowledgedLost { acknowledged: 15, .. }));
+    // With the head of the batch before, the same bytes are an append that never finished.
+    assert!(matches!(examine(RUN, &flipped, &marks[10].1).unwrap().tail, Tail::Torn { .. }));
+}

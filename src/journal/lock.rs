@@ -1,0 +1,325 @@
+//! One run per host: the kernel's lock, which dies with its holder and never goes stale.
+//!
+//! The lock file says who holds it, for people; nothing is ever decided by that text. Across reboots another thing owns the
+//! host: the unfinished journal (see [`store`](super::store)).
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+
+use super::checkpoint::Owner;
+use crate::host::foreign;
+
+/// The lock of the host, one path whatever the state directory. In `/run`, because that is local on every host (a lock on a
+/// network file system may bind nobody), writable by root alone (everybody may hold a file in `/run/lock`), left alone by
+/// tmpfiles, and as short-lived as the kernel that keeps the lock. A plain file, not in a `RuntimeDirectory=`, which systemd
+/// removes under the feet of whoever else holds it.
+pub const HOST_LOCK: &str = "/run/runbook.lock";
+/// The lock that children of a run inherit, beside [`HOST_LOCK`].
+pub const CHILDREN_LOCK: &str = "/run/runbook.children.lock";
+
+/// A lock that was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody has it.
+    #[error("another run holds this host: {holder}; `runbook attach` shows it")]
+    Held {
+        /// The holder's own line, tamed. It may be a moment old or missing.
+        holder: String,
+    },
+    /// The file is not ours to trust.
+    #[error("lock file {path} is refused: {why}")]
+    Refused {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The system said no.
+    #[error("cannot lock {path}: {source}")]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// The error.
+        source: io::Error,
+    },
+}
+
+impl LockError {
+    fn io(path: &Path) -> impl FnOnce(Errno) -> Self {
+        let path = path.to_owned();
+        move |errno| Self::Io { path, source: errno.into() }
+    }
+
+    fn std(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// The host, held. Dropping it, or dying, lets go.
+#[derive(Debug)]
+pub struct HostLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl HostLock {
+    /// Takes the lock or says at once who has it, then writes the holder's line.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if another process has it.
+    pub fn take(path: &Path, owner: &Owner, boot_id: &str, run: Option<&str>) -> Result<Self, LockError> {
+        loop {
+            let file = open(path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held { holder: holder(&file) }),
+                Err(errno) => return Err(LockError::io(path)(errno)),
+            }
+            let lock = Self { file, path: path.to_owned() };
+            // Somebody may have removed the file between open and lock; a lock on a nameless file binds nobody.
+            if lock.is_still_ours() {
+                lock.introduce(owner, boot_id, run)?;
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Whether the locked file is still the one at the path. False means that somebody removed it and a second run could begin.
+    #[must_use]
+    pub fn is_still_ours(&self) -> bool {
+        let (Ok(held), Ok(named)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path)) else { return false };
+        (held.dev(), held.ino()) == (named.dev(), named.ino())
+    }
+
+    /// Writes the holder's line again, once the run has an id.
+    ///
+    /// # Errors
+    /// [`LockError::Io`]; the lock stays held.
+    pub fn introduce(&self, owner: &Owner, boot_id: &str, run: Option<&str>) -> Result<(), LockError> {
+        let sudo = owner.sudo_user.as_ref().map(|user| format!(" (sudo by {user})")).unwrap_or_default();
+        let line = format!(
+            "pid {} started {} boot {boot_id} user {}{sudo} tty {} run {}\n",
+            owner.pid,
+            owner.started,
+            owner.user,
+            owner.tty.as_deref().unwrap_or("-"),
+            run.unwrap_or("-"),
+        );
+        // Text for people only, hence no sync.
+        self.file.set_len(0).and_then(|()| self.file.write_all_at(line.as_bytes(), 0)).map_err(LockError::std(&self.path))
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The holder's line of a lock file, tamed; for `status`. Whether anybody holds the lock is another question.
+#[must_use]
+pub fn holder_line(path: &Path) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    Some(holder(&File::from(fd)))
+}
+
+fn holder(file: &File) -> String {
+    let mut bytes = Vec::new();
+    let _ = Read::take(file, 1024).read_to_end(&mut bytes);
+    let text = foreign::tame_bytes(bytes.trim_ascii(), 300);
+    if text.is_empty() { "a process that has not said who it is yet".to_owned() } else { text }
+}
+
+/// Opens or creates a lock file; an existing one must be a plain file of ours, because whoever can open it can hold it.
+fn open(path: &Path) -> Result<File, LockError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(LockError::io(path))?;
+    let file = File::from(fd);
+    let stat = file.metadata().map_err(LockError::std(path))?;
+    let me = rustix::process::geteuid().as_raw();
+    let why = if !stat.is_file() {
+        "it is not a regular file".to_owned()
+    } else if stat.uid() != me {
+        format!("it belongs to user id {}, not {me}", stat.uid())
+    } else if stat.mode() & 0o077 != 0 {
+        format!("its mode {:04o} lets others hold it", stat.mode() & 0o7777)
+    } else {
+        return Ok(file);
+    };
+    Err(LockError::Refused { path: path.to_owned(), why })
+}
+
+/// A shared lock that children inherit on purpose: as long as one of them lives, a later run can tell that something of
+/// the dead run is still at work. Long-lived daemons must not inherit it; so it is lent to single spawns.
+#[derive(Debug)]
+pub struct ChildrenLock {
+    file: File,
+    lending: Mutex<()>,
+}
+
+impl ChildrenLock {
+    /// Takes the lock, after the host lock. `Held`: a child of an earlier run is still at work.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn take(path: &Path) -> Result<Self, LockError> {
+        let file = open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let holder = "a process started by an earlier run is still at work".to_owned();
+                return Err(LockError::Held { holder });
+            }
+            Err(errno) => return Err(LockError::io(path)(errno)),
+        }
+        flock(&file, FlockOperation::NonBlockingLockShared).map_err(LockError::io(path))?;
+        Ok(Self { file, lending: Mutex::new(()) })
+    }
+
+    /// Runs `spawn` while the descriptor is inheritable. A process spawned elsewhere at the same moment inherits it too,
+    /// which errs on the safe side.
+    ///
+    /// # Errors
+    /// [`io::Error`] if the descriptor's flag cannot be changed; then nothing was spawned.
+    pub fn lend<R>(&self, spawn: impl FnOnce() -> R) -> io::Result<R> {
+        let _one_at_a_time = self.lending.lock().unwrap_or_else(PoisonError::into_inner);
+        fcntl_setfd(&self.file, FdFlags::empty())?;
+        let result = spawn();
+        fcntl_setfd(&self.file, FdFlags::CLOEXEC)?;
+        Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn owner(pid: u32) -> Owner {
+        Owner { pid, uid: 0, user: "root".into(), sudo_user: Some("ann".into()), tty: None, started: 77 }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a lock between processes needs a second process")]
+    fn command(program: &str) -> Command {
+        Command::new(program)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the second process learns its task from the environment")]
+    fn task() -> Option<String> {
+        std::env::var("RUNBOOK_TEST_LOCK").ok()
+    }
+
+    /// This test binary once more, running only `second_process`.
+    fn again(path: &Path) -> Command {
+        let mut again = command(std::env::current_exe().unwrap().to_str().unwrap());
+        again.args(["--exact", "journal::lock::tests::second_process", "--nocapture", "-q"]);
+        again.env("RUNBOOK_TEST_LOCK", path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        again
+    }
+
+    /// The other process: tries once, says how it went, and keeps the lock until its input ends.
+    #[test]
+    fn second_process() {
+        let Some(path) = task() else { return };
+        let lock = HostLock::take(Path::new(&path), &owner(std::process::id()), "boot", Some("r-2"));
+        match &lock {
+            Ok(_) => println!("\nhave it"),
+            Err(error) => println!("\n{error}"),
+        }
+        io::stdout().flush().unwrap();
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        drop(lock);
+    }
+
+    fn verdict(child: &mut std::process::Child) -> String {
+        use std::io::BufRead;
+        let out = io::BufReader::new(child.stdout.take().unwrap());
+        let mut lines = out.lines().map_while(Result::ok);
+        lines.find(|line| line.contains("have it") || line.contains("holds")).unwrap_or_default()
+    }
+
+    #[test]
+    fn one_process_at_a_time_and_a_killed_holder_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut first = again(&path).spawn().unwrap();
+        assert_eq!(verdict(&mut first), "have it");
+        let pid = first.id();
+        let error = HostLock::take(&path, &owner(1), "boot", None).unwrap_err().to_string();
+        assert!(error.contains(&format!("pid {pid} started 77 boot boot user root (sudo by ann) tty - run r-2")), "{error}");
+        let mut second = again(&path).spawn().unwrap();
+        assert!(verdict(&mut second).starts_with("another run holds this host: pid"));
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let mine = HostLock::take(&path, &owner(1), "boot", None).unwrap();
+        assert!(mine.is_still_ours());
+        drop(second.stdin.take());
+        second.wait().unwrap();
+    }
+
+    #[test]
+    fn of_many_processes_exactly_one_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut crowd: Vec<_> = (0..16).map(|_| again(&path).spawn().unwrap()).collect();
+        let verdicts: Vec<_> = crowd.iter_mut().map(verdict).collect();
+        assert_eq!(verdicts.iter().filter(|verdict| *verdict == "have it").count(), 1, "{verdicts:?}");
+        for mut child in crowd {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn contended_descriptors_never_win_falsely() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let _held = HostLock::take(&path, &owner(1), "boot", None).unwrap();
+        let won = (0..10_000).filter(|_| HostLock::take(&path, &owner(2), "boot", None).is_ok()).count();
+        assert_eq!(won, 0);
+    }
+
+    #[test]
+    fn a_removed_or_foreign_lock_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = HostLock::take(&path, &owner(1), "boot", None).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(!held.is_still_ours());
+        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
+        assert!(matches!(HostLock::take(&path, &owner(1), "boot", None), Err(LockError::Io { .. })));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "\x1b[2Jforged").unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        std::fs::set_permissions(&path, open).unwrap();
+        assert!(matches!(HostLock::take(&path, &owner(1), "boot", None), Err(LockError::Refused { .. })));
+        assert_eq!(holder_line(&path).unwrap(), "\\u{1b}[2Jforged");
+    }
+
+    #[test]
+    fn an_orphan_keeps_the_children_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("children.lock");
+        let lock = ChildrenLock::take(&path).unwrap();
+        let mut sleeper = command("sleep");
+        sleeper.arg("60").stdin(Stdio::null()).stdout(Stdio::null());
+        let mut orphan = lock.lend(|| sleeper.spawn().unwrap()).unwrap();
+        let mut stranger = sleeper.spawn().unwrap();
+        drop(lock);
+        assert!(matches!(ChildrenLock::take(&path), Err(LockError::Held { .. })));
+        orphan.kill().unwrap();
+        orphan.wait().unwrap();
+        // Only the process to which it was lent had it; but another test may have forked at that very moment.
+        assert!(ChildrenLock::take(&path).is_ok());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+}

@@ -1,0 +1,229 @@
+//! `RunState`: what a journal amounts to. A pure fold over entries, the same for appending and for replay, so that a
+//! run that goes on and a run that is read back can never disagree. What is allowed is in [`legal`](super::legal).
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::checkpoint::{Checkpoint, End, How, Opened, Outcome, PauseReason, Resolution, Ruling, StepId};
+use super::legal::Illegal;
+use super::record::Entry;
+use super::step::{Reboot, StepState, StepStatus};
+
+/// The fold of a run's checkpoints. Large values are shared, so that a copy for a trial append is cheap.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunState {
+    pub(super) opened: Option<Arc<Opened>>,
+    pub(super) steps: IndexMap<StepId, StepState>,
+    captured: BTreeMap<String, Arc<Value>>,
+    /// 1 for the process that opened the run, one more for each resume.
+    pub(super) sitting: u32,
+    pub(super) at_rest: bool,
+    pub(super) backing_out: bool,
+    pub(super) rebooted: bool,
+    pub(super) ended: Option<End>,
+    paused: Option<PauseReason>,
+    decisions: Vec<Ruling>,
+    latest_wall: Option<Timestamp>,
+}
+
+impl RunState {
+    /// Judges an entry and, if it is legal, takes it in; otherwise nothing changes.
+    ///
+    /// # Errors
+    /// [`Illegal`] with the rule that forbids it.
+    pub fn after(&mut self, entry: &Entry) -> Result<(), Illegal> {
+        self.judge(entry)?;
+        self.latest_wall = self.latest_wall.max(Some(entry.wall));
+        self.take_in(&entry.checkpoint);
+        Ok(())
+    }
+
+    fn take_in(&mut self, checkpoint: &Checkpoint) {
+        match checkpoint {
+            Checkpoint::Opened(opened) => self.open(opened),
+            Checkpoint::Resumed { .. } => {
+                self.sitting += 1;
+                (self.at_rest, self.paused) = (false, None);
+            }
+            Checkpoint::Captured { key, value, .. } => {
+                self.captured.insert(key.clone(), Arc::new(value.clone()));
+            }
+            Checkpoint::BackOut { .. } => self.backing_out = true,
+            Checkpoint::Paused { why, .. } => (self.at_rest, self.paused) = (true, Some(*why)),
+            Checkpoint::Decision { what, .. } => self.rule(what),
+            Checkpoint::Recovered { .. } => {}
+            Checkpoint::Finished { outcome, .. } => self.ended = Some(*outcome),
+            Checkpoint::Abandoned { .. } => self.ended = Some(End::Abandoned),
+            Checkpoint::Rebooted { step, new, .. } => {
+                self.rebooted = true;
+                if let Some(reboot) = self.steps.get_mut(step).and_then(|step| step.reboot.as_mut()) {
+                    reboot.new = Some(new.clone());
+                }
+            }
+            of_a_step => {
+                let sitting = self.sitting;
+                if let Some(state) = of_a_step.step().and_then(|step| self.steps.get_mut(step)) {
+                    state.take_in(of_a_step, sitting);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, opened: &Opened) {
+        self.steps = opened.steps.iter().map(|step| (step.clone(), StepState::default())).collect();
+        self.opened = Some(Arc::new(opened.clone()));
+        self.sitting = 1;
+    }
+
+    fn rule(&mut self, ruling: &Ruling) {
+        self.decisions.push(ruling.clone());
+        let Ruling::Resolve { step, how } = ruling else { return };
+        let Some(state) = self.steps.get_mut(step) else { return };
+        match how {
+            Resolution::Rerun => state.rerun_granted = true,
+            Resolution::Done => state.status = StepStatus::Done { how: How::Ruled, took_ms: 0 },
+            Resolution::Skip => {
+                let how = How::Skipped { why: "by decision".to_owned() };
+                state.status = StepStatus::Done { how, took_ms: 0 };
+            }
+        }
+    }
+
+    /// Says that the process which wrote the last record is gone: after opening, only a resume, a decision or the end may follow.
+    pub(super) fn rest(&mut self) {
+        self.at_rest = true;
+    }
+
+    /// The first record.
+    #[must_use]
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_deref()
+    }
+
+    /// All steps in the order of the plan.
+    #[must_use]
+    pub fn steps(&self) -> &IndexMap<StepId, StepState> {
+        &self.steps
+    }
+
+    /// Where a step stands; `None` if the plan has no such step.
+    #[must_use]
+    pub fn status(&self, step: &StepId) -> Option<&StepStatus> {
+        self.steps.get(step).map(|state| &state.status)
+    }
+
+    /// The latest outcome of an item.
+    #[must_use]
+    pub fn outcome(&self, step: &StepId, item: &str) -> Option<&Outcome> {
+        self.steps.get(step)?.items.get(item)?.outcome.as_ref()
+    }
+
+    /// A captured value.
+    #[must_use]
+    pub fn captured(&self, key: &str) -> Option<&Value> {
+        self.captured.get(key).map(Arc::as_ref)
+    }
+
+    /// Everything captured, by key.
+    pub fn all_captured(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.captured.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
+    }
+
+    /// Items of which nobody knows whether they happened. Steps that are done, by proof or by ruling, are not listed.
+    #[must_use]
+    pub fn in_doubt(&self) -> Vec<(&StepId, &str)> {
+        let open = self.steps.iter().filter(|(_, state)| !state.is_done());
+        open.flat_map(|(step, state)| state.in_doubt().map(move |item| (step, item))).collect()
+    }
+
+    /// The step whose reboot was intended and not yet proven, with the boot id that must go.
+    #[must_use]
+    pub fn waiting_for_reboot(&self) -> Option<(&StepId, &str)> {
+        let (step, state) = self.steps.iter().find(|(_, state)| state.waits_for_reboot())?;
+        state.reboot.as_ref().map(|reboot| (step, reboot.old.as_str()))
+    }
+
+    /// The step with an open attempt, of this sitting or of one that died.
+    #[must_use]
+    pub fn running(&self) -> Option<(&StepId, &StepState)> {
+        self.steps.iter().find(|(_, state)| state.is_running())
+    }
+
+    /// How the run ended, once it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        self.ended
+    }
+
+    /// Why it stands still: only between a `paused` and the next resume.
+    #[must_use]
+    pub fn paused(&self) -> Option<PauseReason> {
+        self.paused
+    }
+
+    /// Whether it restores service instead of going on.
+    #[must_use]
+    pub fn backing_out(&self) -> bool {
+        self.backing_out
+    }
+
+    /// Whether a reboot of this run was proven.
+    #[must_use]
+    pub fn rebooted(&self) -> bool {
+        self.rebooted
+    }
+
+    /// Whether the first step that takes service away was ever started.
+    #[must_use]
+    pub fn past_no_return(&self) -> bool {
+        let step = self.opened().and_then(|opened| opened.no_return.as_ref());
+        step.and_then(|step| self.steps.get(step)).is_some_and(|state| state.attempts > 0)
+    }
+
+    /// Rulings in order.
+    #[must_use]
+    pub fn decisions(&self) -> &[Ruling] {
+        &self.decisions
+    }
+
+    /// The greatest wall-clock time on record. A clock that now shows less has been set back, and windows mean nothing.
+    #[must_use]
+    pub fn latest_wall(&self) -> Option<Timestamp> {
+        self.latest_wall
+    }
+}
+
+impl StepState {
+    fn take_in(&mut self, checkpoint: &Checkpoint, sitting: u32) {
+        match checkpoint {
+            Checkpoint::StepStarted { attempt, items, repeatable, .. } => {
+                // Legal only without doubts, for a repeatable step, or by decision: either way the doubts end here.
+                self.dissolve_doubts();
+                self.status = StepStatus::Running { attempt: *attempt };
+                (self.attempts, self.repeatable, self.sitting) = (*attempt, Some(*repeatable), sitting);
+                (self.listed, self.rerun_granted) = (items.clone(), false);
+            }
+            Checkpoint::ItemIntent { item, .. } => {
+                let item = self.items.entry(item.clone()).or_default();
+                item.intents += 1;
+                (item.open, item.outcome) = (true, None);
+            }
+            Checkpoint::ItemDone { item, outcome, took_ms, .. } => {
+                let item = self.items.entry(item.clone()).or_default();
+                (item.open, item.outcome, item.took_ms) = (false, Some(outcome.clone()), *took_ms);
+            }
+            Checkpoint::StepDone { how, took_ms, .. } => {
+                self.status = StepStatus::Done { how: how.clone(), took_ms: *took_ms };
+            }
+            Checkpoint::StepFailed { error, .. } => self.status = StepStatus::Failed { error: error.clone() },
+            Checkpoint::StepUnknown { why, .. } => self.status = StepStatus::Unknown { why: why.clone() },
+            Checkpoint::RebootIntent { boot_id, .. } => {
+                self.reboot = Some(Reboot { old: boot_id.clone(), new: None });
+            }
+            _ => {}
+        }
+    }
+}

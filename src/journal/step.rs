@@ -1,0 +1,145 @@
+//! What the fold knows of one step and its items.
+use indexmap::IndexMap;
+
+use super::checkpoint::{How, Outcome};
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepStatus {
+    /// Nothing of it was begun.
+    NotStarted,
+    /// Begun and not ended; see [`StepState::in_doubt`] for intents without outcome.
+    Running {
+        /// Number of the attempt.
+        attempt: u32,
+    },
+    /// Never to be applied again in this run.
+    Done {
+        /// How.
+        how: How,
+        /// Milliseconds.
+        took_ms: u64,
+    },
+    /// Failed with every outcome known.
+    Failed {
+        /// In one line.
+        error: String,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What was seen last.
+        why: String,
+    },
+}
+
+/// One item of a step, over all attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ItemState {
+    /// Intents so far.
+    pub intents: u32,
+    /// An intent waits for its outcome.
+    pub open: bool,
+    /// The latest outcome.
+    pub outcome: Option<Outcome>,
+    /// How long the latest took, in milliseconds.
+    pub took_ms: u64,
+}
+
+impl ItemState {
+    /// Whether nobody knows if the effect happened.
+    #[must_use]
+    pub fn in_doubt(&self) -> bool {
+        self.open || matches!(self.outcome, Some(Outcome::Unknown { .. }))
+    }
+
+    /// Whether the effect happened, or may have.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        self.in_doubt() || self.outcome == Some(Outcome::Applied)
+    }
+}
+
+/// The reboot of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reboot {
+    /// Boot id of the intent.
+    pub old: String,
+    /// Boot id that proved it.
+    pub new: Option<String>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepState {
+    /// Where it stands.
+    pub status: StepStatus,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// As declared by the first attempt.
+    pub repeatable: Option<bool>,
+    /// Items of the current attempt.
+    pub listed: Vec<String>,
+    /// Every item ever intended, in order of first intent.
+    pub items: IndexMap<String, ItemState>,
+    /// Its reboot, once intended.
+    pub reboot: Option<Reboot>,
+    /// The sitting (process) in which the latest attempt began.
+    pub(super) sitting: u32,
+    /// A decision allows one more attempt in spite of doubt.
+    pub(super) rerun_granted: bool,
+}
+
+impl Default for StepState {
+    fn default() -> Self {
+        Self {
+            status: StepStatus::NotStarted,
+            attempts: 0,
+            repeatable: None,
+            listed: Vec::new(),
+            items: IndexMap::new(),
+            reboot: None,
+            sitting: 0,
+            rerun_granted: false,
+        }
+    }
+}
+
+impl StepState {
+    /// Items of which nobody knows whether they happened, in order of their first intent.
+    pub fn in_doubt(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().filter(|(_, item)| item.in_doubt()).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether an attempt is open, of this sitting or of one that died.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.status, StepStatus::Running { .. })
+    }
+
+    /// Whether it counts as done for the steps after it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.status, StepStatus::Done { .. })
+    }
+
+    /// Whether a reboot was intended and neither proven nor known to have failed.
+    #[must_use]
+    pub fn waits_for_reboot(&self) -> bool {
+        let live = matches!(self.status, StepStatus::Running { .. } | StepStatus::Unknown { .. });
+        live && self.reboot.as_ref().is_some_and(|reboot| reboot.new.is_none())
+    }
+
+    /// Whether a reboot of this step was proven.
+    #[must_use]
+    pub fn has_rebooted(&self) -> bool {
+        self.reboot.as_ref().is_some_and(|reboot| reboot.new.is_some())
+    }
+
+    /// Takes doubts off the items: what comes next looks at the world anew.
+    pub(super) fn dissolve_doubts(&mut self) {
+        for item in self.items.values_mut().filter(|item| item.in_doubt()) {
+            item.open = false;
+            item.outcome = None;
+        }
+    }
+}
