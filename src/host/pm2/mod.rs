@@ -1,0 +1,16 @@
+//! PM2 daemons: seeing them without waking them, recording their apps exactly, stopping and restoring those apps.
+//!
+//! Everything is said over the daemon's own socket (`amp`, `request`, `rpc`); the `pm2` command is run for the three
+//! things only it can do (start a daemon with its modules, save, kill), and never believed. `app` is the vocabulary,
+//! `daemon` the read-only look, `snapshot` the record, `steer` the hands, `back` the verdict whether an app came back.
+
+pub mod amp;
+pub mod app;
+pub mod recipe;
+pub mod request;
+pub mod rpc;
+
+pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
+pub use recipe::{Recipe, RecipeError};
+pub use request::{PmId, Request};
+pub use rpc::{Rpc, RpcError};
