@@ -6,11 +6,19 @@
 
 pub mod amp;
 pub mod app;
+pub mod daemon;
+pub mod dump;
+pub mod place;
+pub mod procs;
 pub mod recipe;
 pub mod request;
 pub mod rpc;
 
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
+pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
+pub use dump::{DumpEntry, DumpSeen};
+pub use place::{Account, AccountError, Pm2At};
+pub use procs::Orphan;
 pub use recipe::{Recipe, RecipeError};
 pub use request::{PmId, Request};
 pub use rpc::{Rpc, RpcError};

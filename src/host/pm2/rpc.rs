@@ -258,7 +258,7 @@ fn closed_because(waiting: &Waiting) -> String {
     waiters
         .closed
         .clone()
-        .unwrap_or_else(|| "the connection is closed".to_owned())
+        .unwrap_or_else(|| "the answer could not be read".to_owned())
 }
 
 fn close(waiting: &Waiting, why: &str) {
@@ -307,8 +307,11 @@ fn deliver_all(decoder: &mut Decoder, waiting: &Waiting) -> Result<(), amp::AmpE
         let Some(id) = id else { continue };
         let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
         let Some(asked) = asked else { continue };
-        let body = args.first().and_then(|arg| amp::as_json(arg));
-        let answer = body.map_or_else(|| Err("the answer is not JSON".to_owned()), read_envelope);
+        // An unreadable answer drops the sender: the caller learns that the outcome is unknown.
+        let Some(body) = args.first().and_then(|arg| amp::as_json(arg)) else {
+            continue;
+        };
+        let answer = read_envelope(body);
         // The caller may have left in this very moment; an answer nobody waits for is no loss.
         drop(asked.send(answer));
     }
