@@ -1,0 +1,285 @@
+//! Looking at a daemon without waking one. Every `pm2` command starts a daemon for whoever calls it, so a look uses the
+//! socket, `/proc` and the files only, and reports what it could not see instead of failing.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::app::{App, apps};
+use super::dump::{DumpSeen, read_dump};
+use super::place::{Pm2At, account};
+use super::procs::{Orphan, Scan, cgroup, scan};
+use super::request::Request;
+use super::rpc::{Rpc, RpcError};
+use crate::host::foreign::tame;
+
+/// Why nobody answers at a home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AbsentWhy {
+    /// No socket: never started, or ended in order.
+    NoSocket,
+    /// A socket nobody listens on: the daemon was killed. Look for [`Pm2Seen::orphans`].
+    StaleSocket,
+}
+
+/// A daemon that answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonUp {
+    /// Version in memory.
+    pub version: String,
+    /// Process that owns the socket, from the kernel.
+    pub pid: Option<u32>,
+    /// Its user.
+    pub uid: u32,
+    /// Node version it runs under.
+    pub node: String,
+    /// Path of that node.
+    pub node_path: Option<PathBuf>,
+    /// The `pm2` script of the same installation, when it exists.
+    pub cli: Option<PathBuf>,
+    /// What node was started with: `…/lib/Daemon.js`, or `…/pm2-runtime`.
+    pub argv1: String,
+    /// Control group, hence the unit that would take the daemon down.
+    pub cgroup: Option<String>,
+}
+
+impl DaemonUp {
+    /// A `pm2-runtime`: it ends when its last app stops, so its container or unit is what to restart.
+    #[must_use]
+    pub fn is_runtime(&self) -> bool {
+        self.argv1.contains("pm2-runtime") || self.argv1.contains("pm2-docker")
+    }
+
+    /// What may be done with this version.
+    #[must_use]
+    pub fn support(&self) -> Support {
+        support(&self.version)
+    }
+}
+
+/// How far a version of PM2 is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Support {
+    /// Snapshot, stop and restore.
+    Full,
+    /// Look and snapshot only, for the reason given.
+    ReadOnly(String),
+}
+
+/// 4.x to 7.x have one protocol and keep stopped apps stopped; older ones start them, newer ones are not known.
+#[must_use]
+pub fn support(version: &str) -> Support {
+    match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+        Some(4..=7) => Support::Full,
+        Some(0..=3) => Support::ReadOnly(format!(
+            "PM2 {version} starts apps that were saved as stopped; use 4.0 or later"
+        )),
+        _ => Support::ReadOnly(format!("PM2 {version} is not a version this program knows (4 to 7)")),
+    }
+}
+
+/// Who answers at a home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DaemonSeen {
+    /// Nobody.
+    Absent {
+        /// Why.
+        why: AbsentWhy,
+    },
+    /// We may not ask.
+    Denied {
+        /// The socket and the cure.
+        why: String,
+    },
+    /// Something accepts connections and does not answer, or hangs up: going down, or stuck.
+    Dying {
+        /// What was seen.
+        why: String,
+    },
+    /// It answers.
+    Up(Box<DaemonUp>),
+}
+
+/// One look at one home.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pm2Seen {
+    /// The daemon.
+    pub daemon: DaemonSeen,
+    /// Its apps in the order of their numbers, modules included.
+    pub apps: Vec<App>,
+    /// The saved list.
+    pub dump: DumpSeen,
+    /// Daemons of the same home that do not own the socket: their apps are in no list.
+    pub twins: Vec<u32>,
+    /// Processes of a former daemon.
+    pub orphans: Vec<Orphan>,
+}
+
+impl Pm2Seen {
+    /// The daemon, if it answered.
+    #[must_use]
+    pub fn up(&self) -> Option<&DaemonUp> {
+        if let DaemonSeen::Up(up) = &self.daemon {
+            Some(up)
+        } else {
+            None
+        }
+    }
+}
+
+/// Looks. Never fails, starts nothing, changes nothing.
+pub async fn look(at: &Pm2At) -> Pm2Seen {
+    let (daemon, apps, serving) = match Rpc::connect(&at.rpc_socket()).await {
+        Ok(rpc) => ask(&rpc).await,
+        Err(error) => (absent(error), Vec::new(), None),
+    };
+    let (home, dump) = (at.home.clone(), at.dump());
+    let owner = account(at).map(|account| account.uid);
+    let files = tokio::task::spawn_blocking(move || match owner {
+        Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
+        Err(_) if !home.exists() => (Scan::default(), DumpSeen::Missing),
+        Err(error) => (
+            Scan::default(),
+            DumpSeen::Unreadable {
+                why: tame(&error.to_string(), 300),
+            },
+        ),
+    });
+    let (scan, dump) = files.await.unwrap_or_else(|_| {
+        (
+            Scan::default(),
+            DumpSeen::Unreadable {
+                why: "the look was cut short".to_owned(),
+            },
+        )
+    });
+    let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
+    Pm2Seen {
+        daemon,
+        apps,
+        dump,
+        twins,
+        orphans: scan.orphans,
+    }
+}
+
+async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
+    let pid = rpc.peer().pid;
+    let asked = async {
+        rpc.call(&Request::Ping).await?;
+        let version = rpc.call(&Request::Version).await?;
+        let report = rpc.call(&Request::Report).await.unwrap_or(Value::Null);
+        Ok::<_, RpcError>((version, report, list(rpc).await?))
+    };
+    match asked.await {
+        Ok((version, report, apps)) => (DaemonSeen::Up(Box::new(up(rpc, &version, &report))), apps, pid),
+        Err(error) => (DaemonSeen::Dying { why: error.to_string() }, Vec::new(), pid),
+    }
+}
+
+/// The daemon's apps, modules included.
+///
+/// # Errors
+/// [`RpcError`]; an answer that is no list counts as refused.
+pub async fn list(rpc: &Rpc) -> Result<Vec<App>, RpcError> {
+    raw_list(rpc).await.map(|entries| apps(&entries))
+}
+
+/// The list as the daemon sent it: with every environment, hence secrets.
+pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
+    let request = Request::List;
+    match rpc.call(&request).await? {
+        Value::Array(entries) => Ok(entries),
+        _ => Err(RpcError::Refused {
+            method: request.method(),
+            message: "the answer is not a list".to_owned(),
+        }),
+    }
+}
+
+fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {
+    let peer = rpc.peer();
+    let text = |value: Option<&Value>| tame(value.and_then(Value::as_str).unwrap_or_default(), 1024);
+    let argv1 = text(report.get("argv").and_then(|argv| argv.get(1)));
+    DaemonUp {
+        version: tame(version.as_str().unwrap_or_default(), 40),
+        pid: peer.pid,
+        uid: peer.uid,
+        node: text(report.get("node_version")),
+        node_path: peer
+            .pid
+            .and_then(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok()),
+        cli: cli_beside(&argv1),
+        cgroup: peer.pid.and_then(cgroup),
+        argv1,
+    }
+}
+
+/// `<pm2>/lib/Daemon.js` -> `<pm2>/bin/pm2`.
+fn cli_beside(argv1: &str) -> Option<PathBuf> {
+    let script = Path::new(argv1);
+    if script.file_name()? != "Daemon.js" {
+        return None;
+    }
+    Some(script.parent()?.parent()?.join("bin/pm2")).filter(|cli| cli.is_absolute() && cli.is_file())
+}
+
+fn absent(error: RpcError) -> DaemonSeen {
+    match error {
+        RpcError::NoSocket(_) => DaemonSeen::Absent {
+            why: AbsentWhy::NoSocket,
+        },
+        RpcError::Stale(_) => DaemonSeen::Absent {
+            why: AbsentWhy::StaleSocket,
+        },
+        RpcError::Denied(_) => DaemonSeen::Denied { why: error.to_string() },
+        other => DaemonSeen::Dying { why: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_decide_what_may_be_done() {
+        for known in ["4.5.6", "5.4.3", "6.0.14", "7.0.4"] {
+            assert_eq!(support(known), Support::Full, "{known}");
+        }
+        for other in ["3.5.1", "8.0.0", "", "banana"] {
+            assert!(matches!(support(other), Support::ReadOnly(_)), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_absent_daemon_stays_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Pm2At {
+            user: "no-such-user".into(),
+            home: dir.path().into(),
+            unit: None,
+            cli: None,
+        };
+        let seen = look(&at).await;
+        assert_eq!(
+            seen.daemon,
+            DaemonSeen::Absent {
+                why: AbsentWhy::NoSocket
+            }
+        );
+        assert_eq!((seen.apps.len(), seen.dump), (0, DumpSeen::Missing));
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "a look must create nothing"
+        );
+        drop(std::os::unix::net::UnixListener::bind(at.rpc_socket()).unwrap());
+        assert_eq!(
+            look(&at).await.daemon,
+            DaemonSeen::Absent {
+                why: AbsentWhy::StaleSocket
+            }
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! What `/proc` knows about a home: its daemons, and processes that outlived one.
+//!
+//! Apps in fork mode survive the death of their daemon, and a resurrect then runs a second copy of each. They are found
+//! by the environment that PM2 gave them, because nothing else points at them any more.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::request::PmId;
+use crate::host::foreign::tame_bytes;
+
+const PROCESSES_MAX: usize = 65_536;
+const CMDLINE_MAX: u64 = 4 << 10;
+const ENVIRON_MAX: u64 = 1 << 20;
+const ORPHANS_MAX: usize = 1_000;
+
+/// A process that a former daemon started and left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// Process.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Start time in clock ticks since boot: with the pid, a name that is not reused.
+    pub started: u64,
+    /// App name, tamed.
+    pub name: String,
+    /// Number in the former daemon.
+    pub pm_id: Option<PmId>,
+}
+
+/// Both findings of one pass over `/proc`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Processes titled as PM2 daemons of this home, run by its owner or by root.
+    pub daemons: Vec<u32>,
+    /// See [`Orphan`]; needs root or the same user; an app may run as another user than its daemon.
+    pub orphans: Vec<Orphan>,
+}
+
+struct Process {
+    pid: u32,
+    parent: u32,
+    uid: u32,
+    started: u64,
+}
+
+/// Whether a process exists and is not a zombie.
+#[must_use]
+pub fn alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// One pass over `/proc` for `home`, owned by `owner`; `serving` is the daemon that answered on the socket. Blocking.
+#[must_use]
+pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
+    let processes = processes();
+    let homes = [home.to_owned(), home.canonicalize().unwrap_or_else(|_| home.to_owned())];
+    let is_home = |text: &[u8]| homes.iter().any(|home| home.as_os_str().as_encoded_bytes() == text);
+    let mut daemons = Vec::new();
+    let mut found: HashMap<u32, Orphan> = HashMap::new();
+    for process in processes.values() {
+        let cmdline = read(process.pid, "cmdline", CMDLINE_MAX);
+        if [owner, 0].contains(&process.uid) && god_home(&cmdline).is_some_and(is_home) {
+            daemons.push(process.pid);
+            continue;
+        }
+        if Some(process.pid) != serving && found.len() < ORPHANS_MAX {
+            if let Some(orphan) = launched_from(process, &is_home) {
+                found.insert(process.pid, orphan);
+            }
+        }
+    }
+    let mut living: HashSet<u32> = daemons.iter().copied().collect();
+    living.extend(serving);
+    let mut orphans: Vec<Orphan> = found
+        .values()
+        .filter(|orphan| !has_kept_ancestor(orphan.pid, &processes, &living, &found))
+        .cloned()
+        .collect();
+    daemons.sort_unstable();
+    orphans.sort_by_key(|orphan| orphan.pid);
+    Scan { daemons, orphans }
+}
+
+/// A descendant of a living daemon is no orphan; a descendant of another candidate is that one's child.
+fn has_kept_ancestor(
+    pid: u32,
+    processes: &HashMap<u32, Process>,
+    living: &HashSet<u32>,
+    found: &HashMap<u32, Orphan>,
+) -> bool {
+    const DEPTH_MAX: usize = 64;
+    let parent_of = |pid: &u32| {
+        processes
+            .get(pid)
+            .map(|process| process.parent)
+            .filter(|parent| *parent > 0)
+    };
+    let above = std::iter::successors(parent_of(&pid), parent_of).take(DEPTH_MAX);
+    above
+        .into_iter()
+        .any(|pid| living.contains(&pid) || found.contains_key(&pid))
+}
+
+fn processes() -> HashMap<u32, Process> {
+    let own_namespace = std::fs::read_link("/proc/self/ns/pid").ok();
+    let names = std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(PROCESSES_MAX);
+    names
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            // A container's daemon may name the same path; it is another machine as far as we are concerned.
+            let namespace = std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+            if namespace.is_some() && namespace != own_namespace {
+                return None;
+            }
+            let uid = entry.metadata().ok()?.uid();
+            let stat = stat(pid)?;
+            Some((
+                pid,
+                Process {
+                    pid,
+                    parent: stat.parent,
+                    uid,
+                    started: stat.started,
+                },
+            ))
+        })
+        .collect()
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+    started: u64,
+}
+
+/// Fields 3, 4 and 22 of `/proc/PID/stat` (proc(5)), counted from the last parenthesis: the name may contain anything.
+fn stat(pid: u32) -> Option<Stat> {
+    let bytes = read(pid, "stat", CMDLINE_MAX);
+    let text = String::from_utf8_lossy(&bytes);
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let state = fields.first()?.chars().next()?;
+    Some(Stat {
+        state,
+        parent: fields.get(1)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The home in a daemon's title, `PM2 vX.Y.Z: God Daemon (HOME)`.
+fn god_home(cmdline: &[u8]) -> Option<&[u8]> {
+    const MARK: &[u8] = b": God Daemon (";
+    if !cmdline.starts_with(b"PM2 v") {
+        return None;
+    }
+    let at = cmdline.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let rest = cmdline.get(at..)?;
+    rest.get(..rest.iter().rposition(|byte| *byte == b')')?)
+}
+
+/// Fork mode flattens the settings into the environment; cluster mode passes them as one JSON text, `pm2_env`.
+fn launched_from(process: &Process, is_home: &impl Fn(&[u8]) -> bool) -> Option<Orphan> {
+    let environ = read(process.pid, "environ", ENVIRON_MAX);
+    let value = |key: &[u8]| {
+        environ
+            .split(|byte| *byte == 0)
+            .find_map(|pair| pair.strip_prefix(key)?.strip_prefix(b"=".as_slice()))
+    };
+    if !is_home(value(b"PM2_HOME")?) {
+        return None;
+    }
+    let whole: Option<serde_json::Value> = value(b"pm2_env").and_then(|json| serde_json::from_slice(json).ok());
+    let number = value(b"pm_id").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
+    let pm_id = number.or_else(|| PmId::try_from(whole.as_ref()?.get("pm_id")?.as_u64()?).ok())?;
+    let named = whole
+        .as_ref()
+        .and_then(|all| all.get("name")?.as_str())
+        .map(str::as_bytes);
+    let name = tame_bytes(value(b"name").or(named).unwrap_or_default(), 200);
+    Some(Orphan {
+        pid: process.pid,
+        uid: process.uid,
+        started: process.started,
+        name,
+        pm_id: Some(pm_id),
+    })
+}
+
+fn read(pid: u32, what: &str, max: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let file = File::open(format!("/proc/{pid}/{what}"));
+    // A process may end while it is read; what came until then is what there is.
+    drop(file.and_then(|file| file.take(max).read_to_end(&mut bytes)));
+    bytes
+}
+
+/// The cgroup of a process (the unit it belongs to), tamed.
+#[must_use]
+pub fn cgroup(pid: u32) -> Option<String> {
+    let bytes = read(pid, "cgroup", CMDLINE_MAX);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let unified = lines.iter().find_map(|line| line.strip_prefix("0::"));
+    let named = || {
+        lines
+            .iter()
+            .find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path))
+    };
+    unified
+        .filter(|path| *path != "/")
+        .or_else(named)
+        .or(unified)
+        .map(|path| crate::host::foreign::tame(path, 300))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn daemon_titles_name_their_home() {
+        let cases: [(&[u8], Option<&[u8]>); 4] = [
+            (
+                b"PM2 v7.0.4: God Daemon (/home/a b/(x)/.pm2)\0\0",
+                Some(b"/home/a b/(x)/.pm2"),
+            ),
+            (b"PM2 v4.5.6: God Daemon (/root/.pm2)   ", Some(b"/root/.pm2")),
+            (b"node\0/srv/app.js\0", None),
+            (b"PM2 v7.0.4: God Daemon (", None),
+        ];
+        for (title, home) in cases {
+            assert_eq!(god_home(title), home, "{}", String::from_utf8_lossy(title));
+        }
+    }
+
+    #[test]
+    fn this_process_is_alive_and_no_orphan() {
+        assert!(alive(std::process::id()));
+        assert!(!alive(u32::MAX));
+        let nothing = scan(Path::new("/no/such/home"), rustix::process::geteuid().as_raw(), None);
+        assert_eq!(nothing, Scan::default());
+    }
+}

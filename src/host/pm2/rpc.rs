@@ -1,0 +1,351 @@
+//! A client of one daemon's `rpc.sock`: any number of calls in flight on one connection, answers in whatever order, one
+//! deadline per call.
+//!
+//! What it insists on is the difference between *not sent* and *sent, no answer*: after the latter nobody knows whether
+//! the daemon acted, and only a look at the list can tell. Frames are written by a task of their own, because a call that
+//! is given up in the middle of a write would leave half a frame, and the next one would end the daemon.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::amp::{self, Decoder};
+use super::request::Request;
+use crate::host::foreign::tame;
+
+const CONNECT: Duration = Duration::from_secs(5);
+const QUEUE: usize = 256;
+const READ_BYTES: usize = 64 << 10;
+
+/// Why a daemon could not be asked, or did not do as asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RpcError {
+    /// There is no socket: no daemon has this home.
+    #[error("no PM2 daemon at {0}: there is no socket")]
+    NoSocket(PathBuf),
+    /// A socket without a listener: its daemon was killed, and apps in fork mode may have outlived it.
+    #[error("no PM2 daemon at {0}: the socket is left from a daemon that was killed")]
+    Stale(PathBuf),
+    /// The socket belongs to somebody else.
+    #[error("no access to {0}: run as its owner or as root")]
+    Denied(PathBuf),
+    /// Any other failure to connect.
+    #[error("cannot connect to {path}: {why}")]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// The system's words.
+        why: String,
+    },
+    /// The call never left: nothing happened.
+    #[error("{method} was not sent: {why}")]
+    NotSent {
+        /// Method.
+        method: &'static str,
+        /// Reason.
+        why: String,
+    },
+    /// The call left and no answer came: whether it happened is not known. List the apps before asking again.
+    #[error("{method} was sent and not answered ({why}); whether it happened is unknown")]
+    Unknown {
+        /// Method.
+        method: &'static str,
+        /// Reason.
+        why: String,
+    },
+    /// The daemon answered that it would not or could not.
+    #[error("PM2 refused {method}: {message}")]
+    Refused {
+        /// Method.
+        method: &'static str,
+        /// The daemon's words, tamed.
+        message: String,
+    },
+}
+
+type Answer = Result<Value, String>;
+type Waiting = Arc<Mutex<Waiters>>;
+
+#[derive(Default)]
+struct Waiters {
+    by_id: HashMap<u64, oneshot::Sender<Answer>>,
+    closed: Option<String>,
+}
+
+struct Outgoing {
+    id: u64,
+    frame: Vec<u8>,
+    left: Arc<AtomicBool>,
+}
+
+/// One connection. Dropping it closes it; calls under way end as unknown.
+#[derive(Debug)]
+pub struct Rpc {
+    outgoing: mpsc::Sender<Outgoing>,
+    waiting: Waiting,
+    next: AtomicU64,
+    peer: Peer,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// Who listens at the other end, as the kernel knows it: better evidence than a pid file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Process that bound the socket.
+    pub pid: Option<u32>,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl std::fmt::Debug for Waiters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Waiters({} waiting, closed: {:?})", self.by_id.len(), self.closed)
+    }
+}
+
+impl Rpc {
+    /// Connects to `rpc.sock`. Spawns nothing, creates nothing.
+    ///
+    /// # Errors
+    /// [`RpcError::NoSocket`], [`RpcError::Stale`], [`RpcError::Denied`] or [`RpcError::Connect`].
+    pub async fn connect(socket: &Path) -> Result<Self, RpcError> {
+        let stream = tokio::time::timeout(CONNECT, UnixStream::connect(socket))
+            .await
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+            .map_err(|error| connect_error(socket, &error))?;
+        let cred = stream.peer_cred().map_err(|error| connect_error(socket, &error))?;
+        let pid = cred.pid().and_then(|pid| u32::try_from(pid).ok());
+        let peer = Peer {
+            pid,
+            uid: cred.uid(),
+            gid: cred.gid(),
+        };
+        let (read, write) = stream.into_split();
+        let waiting = Waiting::default();
+        let (outgoing, queue) = mpsc::channel(QUEUE);
+        let tasks = [
+            tokio::spawn(read_answers(read, Arc::clone(&waiting))),
+            tokio::spawn(write_calls(write, queue, Arc::clone(&waiting))),
+        ];
+        Ok(Self {
+            outgoing,
+            waiting,
+            next: AtomicU64::new(0),
+            peer,
+            tasks,
+        })
+    }
+
+    /// The daemon's process and user.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// [`Rpc::call_within`] the request's own deadline.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call(&self, request: &Request) -> Result<Value, RpcError> {
+        self.call_within(request, request.deadline()).await
+    }
+
+    /// Asks, and waits for the answer until `deadline` has passed.
+    ///
+    /// # Errors
+    /// [`RpcError::NotSent`], [`RpcError::Unknown`] or [`RpcError::Refused`].
+    pub async fn call_within(&self, request: &Request, deadline: Duration) -> Result<Value, RpcError> {
+        let method = request.method();
+        let not_sent = |why: String| RpcError::NotSent { method, why };
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let frame = request
+            .encode(&format!("{}:{id}", std::process::id()))
+            .map_err(|e| not_sent(e.to_string()))?;
+        let left = Arc::new(AtomicBool::new(false));
+        let (answer, mut told) = oneshot::channel();
+        let seat = Seat {
+            waiting: &self.waiting,
+            id,
+        };
+        seat.take(answer).map_err(not_sent)?;
+        let lost = |why: &str| match left.load(Ordering::SeqCst) {
+            true => RpcError::Unknown {
+                method,
+                why: why.to_owned(),
+            },
+            false => RpcError::NotSent {
+                method,
+                why: why.to_owned(),
+            },
+        };
+        let exchange = async {
+            let sending = self
+                .outgoing
+                .send(Outgoing {
+                    id,
+                    frame,
+                    left: Arc::clone(&left),
+                })
+                .await;
+            if sending.is_err() {
+                return Err(lost(&closed_because(&self.waiting)));
+            }
+            (&mut told).await.map_err(|_| lost(&closed_because(&self.waiting)))
+        };
+        let outcome = tokio::time::timeout(deadline, exchange).await;
+        drop(seat);
+        // Giving up the seat first means that a frame still queued now is never written: `left` is final.
+        match outcome {
+            Ok(answered) => answered?.map_err(|message| RpcError::Refused { method, message }),
+            Err(_) => match told.try_recv() {
+                Ok(answer) => answer.map_err(|message| RpcError::Refused { method, message }),
+                Err(_) => Err(lost(&format!("no answer within {} s", deadline.as_secs_f32()))),
+            },
+        }
+    }
+}
+
+impl Drop for Rpc {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// A place among those who wait; given up when the call ends, however it ends.
+struct Seat<'a> {
+    waiting: &'a Waiting,
+    id: u64,
+}
+
+impl Seat<'_> {
+    fn take(&self, answer: oneshot::Sender<Answer>) -> Result<(), String> {
+        let mut waiters = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = &waiters.closed {
+            return Err(why.clone());
+        }
+        waiters.by_id.insert(self.id, answer);
+        Ok(())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_id
+            .remove(&self.id);
+    }
+}
+
+fn closed_because(waiting: &Waiting) -> String {
+    let waiters = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    waiters
+        .closed
+        .clone()
+        .unwrap_or_else(|| "the answer could not be read".to_owned())
+}
+
+fn close(waiting: &Waiting, why: &str) {
+    let mut waiters = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    waiters.closed.get_or_insert_with(|| why.to_owned());
+    waiters.by_id.clear();
+}
+
+/// Writes whole frames only, and none whose caller has gone.
+async fn write_calls(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing>, waiting: Waiting) {
+    while let Some(call) = queue.recv().await {
+        {
+            let waiters = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waiters.by_id.contains_key(&call.id) {
+                continue;
+            }
+            call.left.store(true, Ordering::SeqCst);
+        }
+        if let Err(error) = write.write_all(&call.frame).await {
+            return close(&waiting, &format!("the daemon closed the connection: {error}"));
+        }
+    }
+}
+
+async fn read_answers(mut read: OwnedReadHalf, waiting: Waiting) {
+    let mut decoder = Decoder::default();
+    let mut bytes = vec![0u8; READ_BYTES];
+    let why = loop {
+        match read.read(&mut bytes).await {
+            Ok(0) if decoder.mid_frame() => break "the daemon went away inside an answer".to_owned(),
+            Ok(0) => break "the daemon closed the connection".to_owned(),
+            Ok(count) => decoder.push(bytes.get(..count).unwrap_or_default()),
+            Err(error) => break format!("the connection broke: {error}"),
+        }
+        match deliver_all(&mut decoder, &waiting) {
+            Ok(()) => {}
+            Err(error) => break error.to_string(),
+        }
+    };
+    close(&waiting, &why);
+}
+
+fn deliver_all(decoder: &mut Decoder, waiting: &Waiting) -> Result<(), amp::AmpError> {
+    while let Some(mut args) = decoder.next_frame()? {
+        let id = args.pop().as_deref().and_then(amp::as_text).and_then(own_number);
+        let Some(id) = id else { continue };
+        let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
+        let Some(asked) = asked else { continue };
+        // An unreadable answer drops the sender: the caller learns that the outcome is unknown.
+        let Some(body) = args.first().and_then(|arg| amp::as_json(arg)) else {
+            continue;
+        };
+        let answer = read_envelope(body);
+        // The caller may have left in this very moment; an answer nobody waits for is no loss.
+        drop(asked.send(answer));
+    }
+    Ok(())
+}
+
+fn own_number(id: &str) -> Option<u64> {
+    let (process, number) = id.split_once(':')?;
+    (process.parse() == Ok(std::process::id())).then(|| number.parse().ok())?
+}
+
+/// `{args:[result]}` or `{error: text or anything, stack?}`.
+fn read_envelope(mut body: Value) -> Answer {
+    match body.get_mut("error").map(Value::take) {
+        Some(Value::String(message)) => return Err(tame(&message, 400)),
+        Some(Value::Null) | None => {}
+        Some(other) => return Err(tame(&other.to_string(), 400)),
+    }
+    Ok(body
+        .get_mut("args")
+        .and_then(|args| args.get_mut(0))
+        .map(Value::take)
+        .unwrap_or_default())
+}
+
+fn connect_error(socket: &Path, error: &io::Error) -> RpcError {
+    let path = socket.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => RpcError::NoSocket(path),
+        io::ErrorKind::ConnectionRefused => RpcError::Stale(path),
+        io::ErrorKind::PermissionDenied => RpcError::Denied(path),
+        _ => RpcError::Connect {
+            path,
+            why: tame(&error.to_string(), 200),
+        },
+    }
+}

@@ -1,0 +1,486 @@
+//! Our own record of what a daemon ran, taken once before anything is touched. It holds every setting and environment
+//! (so: mode 0600, hashed, never shown), because PM2's own saved list is rewritten by shutdowns and lost by crashes.
+//!
+//! Write-once: a finished snapshot is never replaced, since a second one taken after the stop would record an empty
+//! house. The untouched `dump.pm2` is laid beside it first, so that the snapshot's appearance means both are there.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, RenameFlags};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::app::{App, Status, apps};
+use super::daemon::{DaemonSeen, Pm2Seen, look, raw_list};
+use super::dump::{DUMP_MAX, DumpSeen, read_dump};
+use super::place::{AccountError, Pm2At, account, read_owned};
+use super::recipe::{Recipe, RecipeError};
+use super::rpc::{Rpc, RpcError};
+use crate::host::foreign::tame;
+
+/// The file's format; other numbers are refused.
+pub const FORMAT: u32 = 1;
+/// Name of the snapshot in its directory.
+pub const FILE: &str = "pm2.snapshot.json";
+/// Name of the copy of PM2's own list beside it.
+pub const DUMP_COPY: &str = "dump.pm2.orig";
+
+const SNAPSHOT_MAX: u64 = 256 << 20;
+const LOOKS: usize = 8;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// What the caller knows and a daemon does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// When, RFC 3339.
+    pub taken_at: String,
+    /// Host name, machine id, boot id and whatever else identifies the machine.
+    pub machine: BTreeMap<String, String>,
+    /// No apps at all is what is expected.
+    pub expect_empty: bool,
+    /// Fewest apps acceptable. Without it, PM2's saved list says how many: fewer than were saved is suspicious.
+    pub at_least: Option<usize>,
+}
+
+/// A finished snapshot: what may be journaled and shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotRef {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, hex.
+    pub sha256: String,
+    /// Every app that is not a module, without environment.
+    pub apps: Vec<App>,
+    /// The daemon's version.
+    pub version: String,
+    /// Whether PM2's own list was there and copied.
+    pub dump_copied: bool,
+    /// What does not prevent a snapshot and should be known.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no snapshot, or why one is not believed.
+#[derive(Debug, Error)]
+pub enum SnapshotError {
+    /// One exists.
+    #[error("{0} exists already; a snapshot is written once")]
+    Exists(PathBuf),
+    /// The daemon does not answer.
+    #[error("PM2 does not answer at {home}: {why}")]
+    NotUp {
+        /// `PM2_HOME`.
+        home: PathBuf,
+        /// What was seen.
+        why: String,
+    },
+    /// More than one daemon has this home; the list is only the part of one of them.
+    #[error("processes {0:?} are further PM2 daemons of the same home; end them or merge their apps first")]
+    Twins(Vec<u32>),
+    /// Apps keep being in a state that passes.
+    #[error("still in transition after several looks: {}; wait or settle them by hand", .0.join(", "))]
+    InTransition(Vec<String>),
+    /// Apps listed as online without a process.
+    #[error("listed as online without a process: {}; check interpreter and working directory, then restart or stop them", .0.join(", "))]
+    Ghosts(Vec<String>),
+    /// Nothing to record.
+    #[error("the daemon lists no apps; say so if that is expected")]
+    Empty,
+    /// Fewer apps than there should be.
+    #[error("the daemon lists {have} apps, {expected} expected{}; run `pm2 save` if this is right",
+            if missing.is_empty() { String::new() } else { format!(" (missing: {})", missing.join(", ")) })]
+    Shrunken {
+        /// Listed now.
+        have: usize,
+        /// By the terms or the saved list.
+        expected: usize,
+        /// Names that were saved and are not listed, at most 20.
+        missing: Vec<String>,
+    },
+    /// The user is not clear.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The daemon failed while it was asked.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// PM2's own list cannot be copied safely.
+    #[error("cannot copy {path} aside: {why}")]
+    Dump {
+        /// The list.
+        path: PathBuf,
+        /// Reason.
+        why: String,
+    },
+    /// A file could not be written or read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file is not the one that was taken.
+    #[error("{path}: not the snapshot that was taken (sha256 {found}, expected {expected})")]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// Hash of what is there.
+        found: String,
+        /// Hash recorded.
+        expected: String,
+    },
+    /// Not a snapshot, or of another version of this program.
+    #[error("{path}: not a snapshot of format {FORMAT}: {why}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Reason.
+        why: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    taken_at: String,
+    machine: BTreeMap<String, String>,
+    user: String,
+    home: PathBuf,
+    unit: Option<String>,
+    daemon_version: String,
+    daemon_pid: Option<u32>,
+    daemon_uid: u32,
+    entries: Vec<Value>,
+}
+
+/// A snapshot read back. Debug shows names only.
+pub struct Snapshot {
+    document: Document,
+    apps: Vec<App>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot({} apps of {:?})", self.apps.len(), self.document.home)
+    }
+}
+
+impl Snapshot {
+    /// Its apps, in the order of their former numbers.
+    #[must_use]
+    pub fn apps(&self) -> &[App] {
+        &self.apps
+    }
+
+    /// The machine it was taken on, as the caller described it.
+    #[must_use]
+    pub fn machine(&self) -> &BTreeMap<String, String> {
+        &self.document.machine
+    }
+
+    /// Version of the daemon that was recorded.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.document.daemon_version
+    }
+
+    /// What a daemon needs to run the app at this index of [`Snapshot::apps`]; `None` beyond the end.
+    #[must_use]
+    pub fn recipe(&self, index: usize) -> Option<Result<Recipe, RecipeError>> {
+        self.document
+            .entries
+            .get(index)
+            .map(|entry| Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)))
+    }
+}
+
+/// Records the daemon at `at` into `dir` (which exists, is ours and holds one daemon's files only).
+///
+/// # Errors
+/// [`SnapshotError`]; then no snapshot exists.
+pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, SnapshotError> {
+    let path = dir.join(FILE);
+    if path.symlink_metadata().is_ok() {
+        return Err(SnapshotError::Exists(path));
+    }
+    let uid = account(at)?.uid;
+    let seen = look(at).await;
+    let version = check_daemon(at, &seen)?;
+    let (rpc, entries) = settled(at).await?;
+    let apps = apps(&entries);
+    check_count(&apps, &read_dump(&at.dump(), uid), terms)?;
+    let dump_copied = copy_dump(at, uid, dir)?;
+    let document = Document {
+        format: FORMAT,
+        taken_at: terms.taken_at.clone(),
+        machine: terms.machine.clone(),
+        user: at.user.clone(),
+        home: at.home.clone(),
+        unit: at.unit.clone(),
+        daemon_version: version.clone(),
+        daemon_pid: rpc.peer().pid,
+        daemon_uid: rpc.peer().uid,
+        entries,
+    };
+    let warnings = warnings(&document.entries, &apps);
+    let bytes = serde_json::to_vec(&document).map_err(|error| file_error(&path, error.into()))?;
+    write_once(dir, FILE, &bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.clone()),
+        _ => file_error(&path, error),
+    })?;
+    Ok(SnapshotRef {
+        sha256: hex::encode(Sha256::digest(&bytes)),
+        path,
+        apps,
+        version,
+        dump_copied,
+        warnings,
+    })
+}
+
+/// Reads a snapshot back, if it is still the one that was taken.
+///
+/// # Errors
+/// [`SnapshotError::File`], [`SnapshotError::Altered`], [`SnapshotError::Format`].
+pub fn open(path: &Path, sha256: &str) -> Result<Snapshot, SnapshotError> {
+    let me = rustix::process::geteuid().as_raw();
+    let bytes = read_owned(path, me, SNAPSHOT_MAX).map_err(|error| file_error(path, error))?;
+    let found = hex::encode(Sha256::digest(&bytes));
+    if found != sha256 {
+        return Err(SnapshotError::Altered {
+            path: path.to_owned(),
+            found,
+            expected: tame(sha256, 64),
+        });
+    }
+    let not_ours = |why: String| SnapshotError::Format {
+        path: path.to_owned(),
+        why,
+    };
+    // The place of a parse error is enough; its text could quote a secret.
+    let document: Document = serde_json::from_slice(&bytes)
+        .map_err(|error| not_ours(format!("line {}, column {}", error.line(), error.column())))?;
+    if document.format != FORMAT {
+        return Err(not_ours(format!("format {}", document.format)));
+    }
+    let apps = apps(&document.entries);
+    Ok(Snapshot { document, apps })
+}
+
+fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
+    let not_up = |why: String| SnapshotError::NotUp {
+        home: at.home.clone(),
+        why,
+    };
+    match &seen.daemon {
+        DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
+        DaemonSeen::Up(up) => Ok(up.version.clone()),
+        DaemonSeen::Absent { why } => Err(not_up(format!("{why:?}"))),
+        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
+    }
+}
+
+/// The list without modules, in the order of numbers, once nothing in it is passing.
+async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
+    let rpc = Rpc::connect(&at.rpc_socket()).await?;
+    let mut passing = Vec::new();
+    for look in 0..LOOKS {
+        if look > 0 {
+            super::pause(BETWEEN_LOOKS).await;
+        }
+        let mut entries = raw_list(&rpc).await?;
+        entries.retain(|entry| !App::from_entry(entry).module);
+        entries.sort_by_key(|entry| App::from_entry(entry).pm_id);
+        let listed = apps(&entries);
+        let name_of = |wanted: fn(&App) -> bool| -> Vec<String> {
+            listed
+                .iter()
+                .filter(|app| wanted(app))
+                .map(|app| app.key.name.clone())
+                .collect()
+        };
+        let ghosts = name_of(App::is_ghost);
+        passing = name_of(|app| app.in_transition() || matches!(app.status, Status::Other(_)));
+        if passing.is_empty() && ghosts.is_empty() {
+            return Ok((rpc, entries));
+        }
+        // A ghost does not pass; a start in progress may look like one for a moment.
+        if passing.is_empty() && look >= 2 {
+            return Err(SnapshotError::Ghosts(ghosts));
+        }
+    }
+    Err(SnapshotError::InTransition(passing))
+}
+
+fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), SnapshotError> {
+    let saved = dump.entries();
+    let expected = terms
+        .at_least
+        .unwrap_or(if terms.expect_empty { 0 } else { saved.len() });
+    if apps.len() < expected {
+        let listed = |name: &str| apps.iter().any(|app| app.key.name == name);
+        let missing = saved
+            .iter()
+            .filter(|entry| !listed(&entry.name))
+            .map(|entry| entry.name.clone())
+            .take(20);
+        return Err(SnapshotError::Shrunken {
+            have: apps.len(),
+            expected,
+            missing: missing.collect(),
+        });
+    }
+    if apps.is_empty() && !terms.expect_empty {
+        Err(SnapshotError::Empty)
+    } else {
+        Ok(())
+    }
+}
+
+fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {
+    let mut all = Vec::new();
+    for (entry, app) in entries.iter().zip(apps) {
+        if let Err(error) = Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)) {
+            all.push(format!("cannot be registered again if it gets lost: {error}"));
+        }
+        if app.status == Status::Errored {
+            all.push(format!(
+                "app {:?} was errored already; it will be left stopped",
+                app.key.name
+            ));
+        }
+        if app.cron.is_some() && app.status == Status::Stopped {
+            all.push(format!(
+                "app {:?} is stopped, but its cron_restart will start it",
+                app.key.name
+            ));
+        }
+    }
+    all
+}
+
+/// Leaves out a list that is not there. An older copy without a snapshot is from an attempt that did not finish.
+fn copy_dump(at: &Pm2At, uid: u32, dir: &Path) -> Result<bool, SnapshotError> {
+    let path = at.dump();
+    let bytes = match read_owned(&path, uid, DUMP_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => {
+            return Err(SnapshotError::Dump {
+                path,
+                why: tame(&error.to_string(), 200),
+            });
+        }
+    };
+    let copy = dir.join(DUMP_COPY);
+    match std::fs::remove_file(&copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&copy, error)),
+        _ => {}
+    }
+    write_once(dir, DUMP_COPY, &bytes).map_err(|error| file_error(&copy, error))?;
+    Ok(true)
+}
+
+/// A new file under its final name, complete and synced, or not at all; never in place of another.
+fn write_once(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(dir, flags, Mode::empty())?;
+    // Mode 0600 from the first byte on, removed again when anything fails.
+    let mut temp = tempfile::Builder::new().prefix(".pm2-").tempfile_in(dir)?;
+    temp.write_all(bytes)?;
+    temp.as_file().sync_all()?;
+    let target = dir.join(name);
+    match rustix::fs::renameat_with(&folder, temp.path(), &folder, &target, RenameFlags::NOREPLACE) {
+        Ok(()) => drop(temp.into_temp_path().keep()),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::hard_link(temp.path(), &target)?;
+            temp.close()?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    File::from(folder).sync_all()
+}
+
+fn file_error(path: &Path, source: io::Error) -> SnapshotError {
+    SnapshotError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn files_are_written_once_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        write_once(dir.path(), "a", b"one").unwrap();
+        assert_eq!(
+            write_once(dir.path(), "a", b"two").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
+        assert_eq!(
+            dir.path().join("a").metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file stays"
+        );
+    }
+
+    #[test]
+    fn an_altered_or_strange_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        std::fs::write(&path, b"{\"format\":9}").unwrap();
+        let hash = hex::encode(Sha256::digest(b"{\"format\":9}"));
+        assert!(matches!(open(&path, "00"), Err(SnapshotError::Altered { .. })));
+        assert!(matches!(open(&path, &hash), Err(SnapshotError::Format { .. })));
+        assert!(matches!(
+            open(&dir.path().join("none"), &hash),
+            Err(SnapshotError::File { .. })
+        ));
+    }
+
+    #[test]
+    fn a_shrunken_list_is_refused() {
+        let dump = super::super::dump::parse_dump(br#"[{"name":"a"},{"name":"b"}]"#);
+        let one = [App::from_pm2_env(
+            &serde_json::json!({ "name": "a", "status": "online" }),
+        )];
+        let error = check_count(&one, &dump, &Terms::default()).unwrap_err();
+        assert!(error.to_string().contains("1 apps, 2 expected (missing: b)"), "{error}");
+        let told = Terms {
+            at_least: Some(1),
+            ..Terms::default()
+        };
+        assert!(check_count(&one, &dump, &told).is_ok());
+        assert!(matches!(
+            check_count(&[], &DumpSeen::Missing, &Terms::default()),
+            Err(SnapshotError::Empty)
+        ));
+        assert!(
+            check_count(
+                &[],
+                &dump,
+                &Terms {
+                    expect_empty: true,
+                    ..Terms::default()
+                }
+            )
+            .is_ok()
+        );
+    }
+}
