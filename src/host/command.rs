@@ -1,0 +1,188 @@
+//! One command of a runbook, run as a child of this process and watched to its proven end.
+//!
+//! A list of arguments, never a shell; a clean environment; null standard input; its own process group, so that a
+//! time-out reaches everything it started; output bounded in memory whatever the child writes. The outcomes keep
+//! apart what a maintenance run must not confuse: never begun, ended by itself, ended by us, and *not known*.
+//!
+//! A daemon that the command leaves behind keeps our pipes open; reading stops shortly after the main process is gone.
+//! Effects that must outlive this process belong to [`crate::host::systemd::transient`] instead.
+
+mod capture;
+mod child;
+mod group;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use capture::Captured;
+
+use crate::host::clock;
+use capture::Reading;
+use child::{Exit, Running};
+
+/// How long output is read after the main process has gone (a daemon may hold the pipe for ever).
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What to run, as whom, for how long.
+#[derive(Clone)]
+pub struct CommandAsked {
+    /// Program and arguments; a program without a slash is looked up in root-owned system directories only.
+    pub argv: Vec<String>,
+    /// A local user to run as; `None` is whoever runs this process.
+    pub user: Option<String>,
+    /// Working directory; `/` when `None`.
+    pub cwd: Option<PathBuf>,
+    /// Added to a clean environment of PATH, LANG and the user's HOME, USER, LOGNAME.
+    pub env: Vec<(String, String)>,
+    /// Fed to standard input, which is /dev/null when `None`.
+    pub stdin: Option<Vec<u8>>,
+    /// After this, TERM to the whole group.
+    pub deadline: Duration,
+    /// After this much more, KILL to the whole group.
+    pub grace: Duration,
+    /// Bytes of each stream that are kept: half from its head, half from its tail.
+    pub keep: usize,
+}
+
+impl CommandAsked {
+    /// `argv` with the defaults: this user, `/`, 10 s of grace, 32 KiB of each stream.
+    #[must_use]
+    pub fn new(argv: &[&str], deadline: Duration) -> Self {
+        Self {
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            user: None,
+            cwd: None,
+            env: Vec::new(),
+            stdin: None,
+            deadline,
+            grace: Duration::from_secs(10),
+            keep: 32 * 1024,
+        }
+    }
+}
+
+/// Shows the names of the variables only: values may be secrets.
+impl fmt::Debug for CommandAsked {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        out.debug_struct("CommandAsked")
+            .field("argv", &self.argv)
+            .field("user", &self.user)
+            .field("env", &names)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandEnd {
+    /// Nothing was executed: safe to say that nothing happened.
+    NotBegun {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The main process ended by itself.
+    Exited {
+        /// Its exit status.
+        code: i32,
+    },
+    /// A signal that is not ours ended it.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The deadline passed; the whole group is proven gone. What it did until then is for a check to find out.
+    TimedOut {
+        /// Whether it took KILL.
+        forced: bool,
+    },
+    /// It may still be working.
+    Unknown {
+        /// What is left, or what went wrong while watching.
+        why: String,
+    },
+}
+
+/// One finished (or given up) command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandSeen {
+    /// How it ended.
+    pub end: CommandEnd,
+    /// Standard output, bounded and tamed.
+    pub stdout: Captured,
+    /// Standard error, bounded and tamed.
+    pub stderr: Captured,
+    /// From spawn to end.
+    pub took: Duration,
+    /// Processes of its group that lived on after a normal end.
+    pub left_behind: u32,
+}
+
+impl CommandSeen {
+    /// Whether the main process ended by itself with status 0.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.end == CommandEnd::Exited { code: 0 }
+    }
+}
+
+/// Runs `asked` and waits until it has ended or is given up. Dropping the future kills the group.
+pub async fn run(asked: CommandAsked) -> CommandSeen {
+    let begun = clock::boottime();
+    let keep = asked.keep;
+    let (deadline, grace) = (asked.deadline, asked.grace);
+    let mut running = match Running::spawn(asked).await {
+        Ok(running) => running,
+        Err(why) => return not_begun(why),
+    };
+    let stdout = Reading::start(running.stdout.take(), keep);
+    let stderr = Reading::start(running.stderr.take(), keep);
+    let end = watch(&mut running, deadline, grace).await;
+    let left_behind = match end {
+        CommandEnd::Exited { .. } | CommandEnd::Killed { .. } => running.group.count(),
+        _ => 0,
+    };
+    let (stdout, stderr) = tokio::join!(stdout.finish(DRAIN), stderr.finish(DRAIN));
+    running.release();
+    CommandSeen {
+        end,
+        stdout,
+        stderr,
+        took: clock::boottime().saturating_sub(begun),
+        left_behind,
+    }
+}
+
+fn not_begun(why: String) -> CommandSeen {
+    let nothing = Captured::default();
+    let end = CommandEnd::NotBegun { why };
+    CommandSeen {
+        end,
+        stdout: nothing.clone(),
+        stderr: nothing,
+        took: Duration::ZERO,
+        left_behind: 0,
+    }
+}
+
+async fn watch(running: &mut Running, deadline: Duration, grace: Duration) -> CommandEnd {
+    match tokio::time::timeout(deadline, running.exit()).await {
+        Ok(Some(Exit::Code(code))) => CommandEnd::Exited { code },
+        Ok(Some(Exit::Signal(signal))) => CommandEnd::Killed { signal },
+        Ok(None) => CommandEnd::Unknown {
+            why: "its end could not be waited for: look with ps".to_owned(),
+        },
+        Err(_) => match running.group.end(grace).await {
+            Ok(forced) => CommandEnd::TimedOut { forced },
+            Err(why) => CommandEnd::Unknown { why },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Starting the child under the right identity, and waiting for it without reaping it too early.
+//!
+//! Linux keeps credentials per *thread*. A short-lived thread takes on the user's groups, gid and uid, spawns, and
+//! ends; the child inherits them, the rest of this process never changes. That is the one way to set supplementary
+//! groups in safe Rust, and it keeps `exec` errors exact, which a wrapper such as setpriv would blur.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+
+use rustix::process::{Gid, Pid, Uid, WaitId, WaitIdOptions, waitid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe::Sender;
+use tokio::sync::oneshot;
+
+use super::CommandAsked;
+use super::group::Group;
+use crate::host::foreign::tame;
+use crate::host::passwd::{self, User};
+
+/// Root-owned directories only; the caller's PATH is never used.
+const SAFE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How the main process ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+/// A started child. Dropping it kills the group.
+pub(super) struct Running {
+    pub(super) group: Group,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
+    exit: oneshot::Receiver<Exit>,
+    reap: Option<mpsc::Sender<()>>,
+}
+
+impl Running {
+    /// # Errors
+    /// Nothing was executed; the text says why.
+    pub(super) async fn spawn(asked: CommandAsked) -> Result<Self, String> {
+        let user = asked
+            .user
+            .as_deref()
+            .map(passwd::user)
+            .transpose()
+            .map_err(|why| why.to_string())?;
+        let program = find(asked.argv.first().map_or("", String::as_str))?;
+        let stdin = asked.stdin.clone();
+        let (told, hear) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("spawn".to_owned())
+            .spawn(move || {
+                let _nobody_listens = told.send(spawn_as(&asked, &program, user.as_ref()));
+            })
+            .map_err(|why| format!("no thread to start it from: {why}"))?;
+        let mut child = hear.await.map_err(|_| "the starting thread died".to_owned())??;
+        feed(child.stdin.take(), stdin);
+        Self::watch(child)
+    }
+
+    fn watch(mut child: Child) -> Result<Self, String> {
+        let group = Group(Pid::from_child(&child));
+        let stdout = child.stdout.take().map(OwnedFd::from);
+        let stderr = child.stderr.take().map(OwnedFd::from);
+        let (ended, exit) = oneshot::channel();
+        let (reap, may_reap) = mpsc::channel();
+        // A plain thread: a child stuck in the kernel must not hold up the end of the async runtime.
+        let waiter = std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
+            if let Some(exit) = wait_unreaped(group.0) {
+                let _nobody_listens = ended.send(exit);
+            }
+            let _released_or_dropped = may_reap.recv();
+            let _reaped = child.wait();
+        });
+        match waiter {
+            Ok(_) => Ok(Self {
+                group,
+                stdout,
+                stderr,
+                exit,
+                reap: Some(reap),
+            }),
+            Err(why) => {
+                group.kill();
+                Err(format!("no thread to wait for it, so it was killed at once: {why}"))
+            }
+        }
+    }
+
+    /// Waits for the end of the main process; `None` when waiting failed.
+    pub(super) async fn exit(&mut self) -> Option<Exit> {
+        (&mut self.exit).await.ok()
+    }
+
+    /// Ends the watch without killing anybody; lets the child be reaped.
+    pub(super) fn release(mut self) {
+        if let Some(reap) = self.reap.take() {
+            let _waiter_gone = reap.send(());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.reap.is_some() {
+            self.group.kill();
+        }
+    }
+}
+
+/// Waits without reaping: until the release, the pid and thus the group's number stay ours.
+fn wait_unreaped(pid: Pid) -> Option<Exit> {
+    loop {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Ok(Some(status)) => {
+                return status
+                    .exit_status()
+                    .map(Exit::Code)
+                    .or(status.terminating_signal().map(Exit::Signal));
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn feed(pipe: Option<ChildStdin>, bytes: Option<Vec<u8>>) {
+    if let (Some(pipe), Some(bytes)) = (pipe, bytes) {
+        tokio::spawn(async move {
+            if let Ok(mut pipe) = Sender::from_owned_fd(OwnedFd::from(pipe)) {
+                let _child_may_not_want_it = pipe.write_all(&bytes).await;
+            }
+        });
+    }
+}
+
+/// Resolves the program before anything is forked.
+fn find(program: &str) -> Result<PathBuf, String> {
+    if program.is_empty() {
+        return Err("the command is empty: name a program".to_owned());
+    }
+    if program.contains('/') {
+        let path = Path::new(program);
+        return match (path.is_absolute(), path.is_file()) {
+            (false, _) => Err(format!("{} is a relative path: write it from /", tame(program, 200))),
+            (true, false) => Err(format!("{} is not there, or not a file", tame(program, 200))),
+            (true, true) => Ok(path.to_owned()),
+        };
+    }
+    let found = SAFE_PATH
+        .split(':')
+        .map(|dir| Path::new(dir).join(program))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| {
+        format!(
+            "{} is in none of {SAFE_PATH}: install it or write its path",
+            tame(program, 200)
+        )
+    })
+}
+
+/// Runs on the thread that takes on the user's identity.
+fn spawn_as(asked: &CommandAsked, program: &Path, user: Option<&User>) -> Result<Child, String> {
+    if let Some(user) = user {
+        become_user(user).map_err(|why| format!("cannot become user {}: {why} (run as root)", tame(&user.name, 64)))?;
+    }
+    let mut command = command(asked, program, user);
+    command
+        .spawn()
+        .map_err(|why| format!("cannot execute {}: {why}", tame(&program.to_string_lossy(), 200)))
+}
+
+fn become_user(user: &User) -> Result<(), rustix::io::Errno> {
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    if rustix::process::geteuid() == uid {
+        return Ok(());
+    }
+    let groups: Vec<_> = user.groups.iter().map(|&id| Gid::from_raw(id)).collect();
+    set_thread_groups(&groups)?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
+fn command(asked: &CommandAsked, program: &Path, user: Option<&User>) -> Command {
+    let mut command = Command::new(program);
+    command.args(asked.argv.iter().skip(1)).env_clear().process_group(0);
+    command.env("PATH", SAFE_PATH).env("LANG", "C.UTF-8");
+    if let Some(user) = user {
+        command
+            .env("HOME", &user.home)
+            .env("USER", &user.name)
+            .env("LOGNAME", &user.name);
+    }
+    command.envs(asked.env.iter().map(|(name, value)| (name, value)));
+    command.current_dir(asked.cwd.as_deref().unwrap_or(Path::new("/")));
+    let stdin = if asked.stdin.is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}

@@ -1,0 +1,81 @@
+//! The process group of a command: ending it and proving that it is gone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::host::clock;
+use crate::host::foreign::tame;
+use crate::host::machine::process_stat;
+use crate::host::small_file::read_text;
+
+const POLL: Duration = Duration::from_millis(25);
+/// A process that survives KILL this long sits in the kernel (state D) and cannot be helped.
+const KILL_WAIT: Duration = Duration::from_secs(5);
+
+/// A group whose leader is our own child and has not been reaped, so that its number cannot belong to a stranger.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group(pub(super) Pid);
+
+impl Group {
+    /// Members that still work; zombies do not count. Without a readable /proc nothing is proven: the leader is named.
+    fn members(self) -> Vec<u32> {
+        let wanted = u32::try_from(self.0.as_raw_pid()).unwrap_or(0);
+        let Ok(entries) = std::fs::read_dir("/proc") else {
+            return vec![wanted];
+        };
+        let pids = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|&pid| process_stat(pid).is_some_and(|stat| stat.alive && stat.group == wanted))
+            .collect()
+    }
+
+    pub(super) fn count(self) -> u32 {
+        u32::try_from(self.members().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Sends KILL without waiting.
+    pub(super) fn kill(self) {
+        let _gone_already = kill_process_group(self.0, Signal::KILL);
+    }
+
+    /// TERM, `grace`, KILL, proof. `Ok(true)` when it took KILL.
+    ///
+    /// # Errors
+    /// Names what is still there.
+    pub(super) async fn end(self, grace: Duration) -> Result<bool, String> {
+        let _gone_already = kill_process_group(self.0, Signal::TERM);
+        if self.empties_within(grace).await {
+            return Ok(false);
+        }
+        self.kill();
+        if self.empties_within(KILL_WAIT).await {
+            return Ok(true);
+        }
+        let left: Vec<_> = self.members().into_iter().take(8).map(name).collect();
+        Err(format!(
+            "processes survive KILL, probably waiting in the kernel: {}",
+            left.join(", ")
+        ))
+    }
+
+    async fn empties_within(self, limit: Duration) -> bool {
+        let until = clock::boottime() + limit;
+        loop {
+            if self.members().is_empty() {
+                return true;
+            }
+            if clock::boottime() >= until {
+                return false;
+            }
+            clock::sleep(POLL).await;
+        }
+    }
+}
+
+fn name(pid: u32) -> String {
+    let comm = read_text(Path::new(&format!("/proc/{pid}/comm")), 256).unwrap_or_default();
+    format!("{pid} {}", tame(comm.trim(), 32))
+}
