@@ -2,3 +2,7 @@
 pub mod host;
 
 pub mod action;
+
+pub mod runbook;
+
+pub mod journal;

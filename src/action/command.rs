@@ -1,7 +1,14 @@
 //! `command`: the way out for what no other action covers. No shell: a list of words.
 use std::path::PathBuf;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use super::act::{Act, Ground, Outcome, Settled, Tell, Tick};
+use super::change::{Change, Item, Sign};
+use crate::host::command::{CommandAsked, CommandEnd, CommandSeen};
+use crate::host::{Deed, Host, HostError, Probe, Told};
 
 /// Run one program to its end and require exit status 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -16,4 +23,96 @@ pub struct Command {
     pub user: Option<String>,
     /// The working directory; `None`: `/`.
     pub cwd: Option<PathBuf>,
+}
+
+/// The key of the only item.
+const RUN: &str = "run";
+
+/// How long a command may take when its step sets no `within`.
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+impl Act for Command {
+    type Seen = ();
+
+    async fn probe(&self, _: &dyn Probe, _: &Ground<'_>) -> Result<(), HostError> {
+        // A probe starts no process, so `done_if` is not asked here but right before the command.
+        Ok(())
+    }
+
+    fn plan(&self, (): &(), ground: &Ground<'_>) -> Change {
+        if ground.kept.contains_key(&ended_key(ground.step)) {
+            return Change { already: 1, ..Change::default() };
+        }
+        let before = match &self.done_if {
+            Some(check) => format!("unknown until `{}` is asked", check.join(" ")),
+            None => "not run".to_owned(),
+        };
+        let item = Item::new(RUN, Sign::Unknown, before, format!("`{}` has run", self.argv.join(" ")));
+        Change { items: vec![item], ..Change::default() }
+    }
+
+    async fn apply(&self, _: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        if self.is_done(on).await {
+            return ended(ground, "already so".into());
+        }
+        tell(Tick::say(RUN, format!("running `{}`", self.argv.join(" "))));
+        match on.tell(&Deed::Run(self.asked(&self.argv))).await {
+            Ok(Told::Ran(seen)) => conclude(&seen, ground),
+            Ok(other) => Outcome::failed(format!("an odd answer to a command: {other:?}")),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn settle(&self, _: &str, on: &dyn Host, _: &Ground<'_>) -> Settled {
+        if self.is_done(on).await {
+            Settled::Done
+        } else if self.repeatable {
+            Settled::Again
+        } else {
+            Settled::Unknown
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        self.repeatable
+    }
+}
+
+impl Command {
+    /// Whether `done_if` ends with status 0; without one, nobody knows, which counts as no.
+    async fn is_done(&self, on: &dyn Host) -> bool {
+        let Some(check) = &self.done_if else { return false };
+        match on.tell(&Deed::Run(self.asked(check))).await {
+            Ok(Told::Ran(seen)) => seen.succeeded(),
+            _ => false,
+        }
+    }
+
+    fn asked(&self, argv: &[String]) -> CommandAsked {
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        CommandAsked { user: self.user.clone(), cwd: self.cwd.clone(), ..CommandAsked::new(&words, DEADLINE) }
+    }
+}
+
+/// The key under which a command's end is captured.
+fn ended_key(step: &str) -> String {
+    format!("{step}.ended")
+}
+
+fn ended(ground: &Ground<'_>, note: String) -> Outcome {
+    Outcome::Applied { note: Some(note), keep: vec![(ended_key(ground.step), serde_json::Value::Bool(true))] }
+}
+
+fn conclude(seen: &CommandSeen, ground: &Ground<'_>) -> Outcome {
+    let mut said: Vec<String> = seen.stdout.lines().chain(seen.stderr.lines()).map(str::to_owned).collect();
+    said.drain(..said.len().saturating_sub(10));
+    let failed = |why: String| Outcome::Failed { why, causes: said.clone() };
+    match &seen.end {
+        CommandEnd::Exited { code: 0 } => ended(ground, "exit status 0".into()),
+        CommandEnd::Exited { code } => failed(format!("exit status {code}")),
+        CommandEnd::NotBegun { why } => failed(format!("not begun: {why}")),
+        CommandEnd::Killed { signal } => failed(format!("ended by signal {signal}")),
+        CommandEnd::TimedOut { .. } => failed("the deadline passed, and everything it had started was ended".into()),
+        CommandEnd::Unknown { why } => Outcome::Unknown { why: why.clone() },
+    }
 }

@@ -1,17 +1,150 @@
 //! `healthy`: a gate of checks, all of which must hold for a while.
+//!
+//! Each check is an item of its own: it waits, says what it last saw, and a check that is not required only warns. What a
+//! check means is in [`verdict`](super::verdict).
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
+use super::act::{Act, Ground, Outcome, Tell, Tick};
+use super::change::{Change, Item, Sign};
 use super::check::Check;
 use super::measure;
+use super::verdict::{Question, questions};
+use crate::host::span::{Span, words};
+use crate::host::{Host, HostError, Probe};
 
-/// Poll the checks until every required one holds without a break for `steady_for`.
+/// All checks hold.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Healthy {
-    /// At least one.
+    /// What must hold; never empty.
     pub checks: Vec<Check>,
-    /// How long they must hold together; zero looks once.
+    /// How long it must hold without a break; zero: once is enough.
     #[serde(with = "measure::text")]
     pub steady_for: Duration,
+}
+
+/// The longest pause between two looks at a check that does not hold.
+const SLOWEST: Duration = Duration::from_secs(5);
+
+/// What `healthy` looks at.
+pub struct Seen {
+    /// Key, whether it is required, and why it does not hold (`None`: it holds).
+    checks: Vec<(String, bool, Option<Doubt>)>,
+}
+
+/// Why a check does not hold.
+enum Doubt {
+    /// It was asked and does not.
+    No(String),
+    /// Only a process could tell, and a probe starts none.
+    NotAsked,
+}
+
+impl Act for Healthy {
+    type Seen = Seen;
+
+    async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
+        let asked = questions(&self.checks, ground).into_iter().map(|question| async move {
+            let doubt = match question.holds(on, ground).await {
+                Some(Ok(())) => None,
+                Some(Err(why)) => Some(Doubt::No(why)),
+                None => Some(Doubt::NotAsked),
+            };
+            (question.key(), question.required(), doubt)
+        });
+        Ok(Seen { checks: join_all(asked).await })
+    }
+
+    fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
+        let mut change = Change::default();
+        for (key, required, doubt) in &seen.checks {
+            let was_steady = self.steady_for.is_zero() || ground.kept.contains_key(&steady_key(ground.step, key));
+            let (sign, before) = match doubt {
+                None if was_steady => {
+                    change.already += 1;
+                    continue;
+                }
+                None => (Sign::Wait, "holds".to_owned()),
+                Some(Doubt::No(why)) => (Sign::Wait, why.clone()),
+                Some(Doubt::NotAsked) if ground.kept.contains_key(&passed_key(ground.step, key)) => {
+                    change.already += 1;
+                    continue;
+                }
+                Some(Doubt::NotAsked) => (Sign::Unknown, "not asked by a plan".to_owned()),
+            };
+            let after = match self.steady_for {
+                Duration::ZERO => "holds".to_owned(),
+                length => format!("holds for {}", words(length)),
+            };
+            let secs = self.steady_for.as_secs_f64();
+            let mut item = Item::new(key, sign, before, after).taking(Span::secs(secs + 1.0, secs + 20.0));
+            item.optional = !required;
+            change.items.push(item);
+        }
+        change
+    }
+
+    async fn apply(&self, item: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        let all = questions(&self.checks, ground);
+        let Some(question) = all.iter().find(|question| question.key() == item.key) else {
+            return Outcome::failed("no such check");
+        };
+        // A check that is not required gets a fair chance, not the whole time of the gate.
+        let patience = if item.optional { Some(Duration::from_secs(20).max(self.steady_for * 2)) } else { None };
+        let began = on.as_probe().uptime();
+        let mut since = None;
+        let mut pause = Duration::from_millis(500);
+        loop {
+            let now = on.as_probe().uptime();
+            match ask(question, on, ground).await {
+                Ok(()) => {
+                    let held = now.saturating_sub(*since.get_or_insert(now));
+                    if held >= self.steady_for {
+                        return Outcome::Applied { note: None, keep: self.keep(ground.step, &item.key) };
+                    }
+                    pause = Duration::from_millis(500);
+                    tell(Tick::say(&item.key, format!("holds for {} of {}", words(held), words(self.steady_for))));
+                }
+                Err(why) if patience.is_some_and(|patience| now.saturating_sub(began) > patience) => return Outcome::failed(why),
+                Err(why) => {
+                    since = None;
+                    tell(Tick::say(&item.key, why));
+                    pause = (pause * 2).min(SLOWEST);
+                }
+            }
+            on.sleep(pause).await;
+        }
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+}
+
+impl Healthy {
+    fn keep(&self, step: &str, key: &str) -> Vec<(String, serde_json::Value)> {
+        let mut keep = vec![(passed_key(step, key), serde_json::Value::Bool(true))];
+        if !self.steady_for.is_zero() {
+            keep.push((steady_key(step, key), serde_json::Value::Bool(true)));
+        }
+        keep
+    }
+}
+
+/// Asks one check, by the hands where only a process can tell.
+async fn ask(question: &Question<'_>, on: &dyn Host, ground: &Ground<'_>) -> Result<(), String> {
+    match question.holds(on.as_probe(), ground).await {
+        Some(verdict) => verdict,
+        None => question.run(on).await,
+    }
+}
+
+fn steady_key(step: &str, check: &str) -> String {
+    format!("{step}.{check}.steady")
+}
+
+fn passed_key(step: &str, check: &str) -> String {
+    format!("{step}.{check}.passed")
 }

@@ -8,6 +8,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::glob;
+pub use crate::host::redis::RedisKind;
+use crate::host::redis::RedisAt;
 use crate::host::secret::SecretRef;
 
 /// Everything that steps may refer to, in the order of the file. A name occurs once across the three maps.
@@ -53,17 +55,6 @@ pub enum Role {
     Master,
     /// Follows a master.
     Replica,
-}
-
-/// Which server answers behind the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RedisKind {
-    /// Redis, Valkey or Redis Stack.
-    #[default]
-    Redis,
-    /// Tile38: an own append-only file (`AOFSHRINK`) and an own `SERVER` instead of `INFO` fields.
-    Tile38,
 }
 
 /// Units under one name.
@@ -189,6 +180,14 @@ impl Inventory {
             }
         }
         found
+    }
+}
+
+impl RedisInstance {
+    /// Where it is asked.
+    #[must_use]
+    pub fn at(&self) -> RedisAt {
+        RedisAt { url: self.url.clone(), user: self.user.clone(), password: self.password.clone(), kind: self.kind }
     }
 }
 

@@ -24,6 +24,7 @@ pub mod redis_loaded;
 pub mod units_active;
 pub mod units_enabled;
 pub mod units_stopped;
+mod verdict;
 
 pub use act::{Act, Ground, Kept, Outcome, Preview, Settled, Tell, Tick};
 pub use change::{Change, Item, Sign, Wave};

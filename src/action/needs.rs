@@ -5,7 +5,6 @@ use super::inventory::{Needs, RedisInstance, Role};
 use super::process_list::{self, as_wanted};
 use crate::host::Probe;
 use crate::host::redis::{RedisSeen, RoleWanted, Wanted, ready};
-use crate::host::systemd::ActiveState;
 
 /// The share of the baseline's keys below which a data set is called lost rather than changed.
 pub const KEYS_AT_LEAST: f64 = 0.9;
@@ -26,7 +25,7 @@ pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) 
     for known in ground.inventory.units_of(Some(&needs.units)).into_iter().filter(|_| !needs.units.is_empty()) {
         match on.unit(known.unit).await {
             Err(error) => return Some(error.to_string()),
-            Ok(seen) if seen.active_state != ActiveState::Active => {
+            Ok(seen) if seen.active_state != "active" => {
                 return Some(format!("{}: {} ({})", known.unit, seen.active_state, seen.sub_state));
             }
             Ok(_) => {}

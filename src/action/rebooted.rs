@@ -1,22 +1,135 @@
 //! `rebooted`: the boot id differs from the one in the baseline.
+//!
+//! Before the machine goes down everything that brings the run back is made sure of, as items of their own: the resume
+//! unit, and nobody who inhibits a shutdown (logind of Debian 12 lets root through, so the check is ours). The machine is
+//! asked at most once; afterwards only two different boot ids prove that it happened.
 use serde::{Deserialize, Serialize};
 
-/// Leave the running kernel and come back under another boot id. Takes service away; the point of no going back.
+use super::act::{Act, Ground, Outcome, Settled, Tell, Tick};
+use super::change::{Change, Concern, Item, Sign, Wave, Weight};
+use crate::host::disk::DiskKind;
+use crate::host::machine::{BootUnknown, MachineSeen, rebooted};
+use crate::host::span::Span;
+use crate::host::systemd::logind::{Inhibitor, blocking};
+use crate::host::{Deed, Down, Host, HostError, Probe};
+
+/// The kernel has been started anew since the run began. Takes service away.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rebooted {
-    /// Who brings the host down and up.
-    pub how: RebootHow,
+    /// How the machine goes down.
+    pub how: Down,
 }
 
-/// The way to the new boot id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RebootHow {
-    /// logind's `Reboot`.
-    #[default]
-    Reboot,
-    /// logind's `PowerOff`; somebody resizes the machine and powers it on.
-    Poweroff,
-    /// The run waits until somebody has rebooted the host.
-    ByHand,
+/// The key of the item that goes down.
+const MACHINE: &str = "machine";
+/// The key of the item that installs the resume unit.
+const RESUME_UNIT: &str = "(resume unit)";
+
+/// What `rebooted` looks at.
+pub struct Seen {
+    machine: Box<MachineSeen>,
+    changed: Result<bool, BootUnknown>,
+    resume: Vec<String>,
+    inhibitors: Vec<Inhibitor>,
+    state_disk: Option<(DiskKind, bool)>,
+}
+
+impl Act for Rebooted {
+    type Seen = Seen;
+
+    async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
+        let machine = on.machine().await?;
+        let before = ground.baseline.machine().and_then(|machine| machine.boot_id.as_deref());
+        let changed = rebooted(before, &machine);
+        if changed == Ok(true) {
+            return Ok(Seen { machine, changed, resume: Vec::new(), inhibitors: Vec::new(), state_disk: None });
+        }
+        let disk = on.disk(ground.run_dir).await.ok();
+        Ok(Seen {
+            machine,
+            changed,
+            resume: on.resume_unit().await?,
+            inhibitors: on.inhibitors().await?,
+            state_disk: disk.map(|disk| (disk.kind, disk.read_only)),
+        })
+    }
+
+    fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {
+        if seen.changed == Ok(true) {
+            return Change { already: 1, ..Change::default() };
+        }
+        let ready = Wave { name: "ready to go down".into(), ..Wave::default() };
+        let down = Wave { name: "down".into(), after: vec![0], ..Wave::default() };
+        let mut change = Change { waves: vec![ready, down], concerns: concerns(seen), ..Change::default() };
+        if !seen.resume.is_empty() {
+            let item = Item::new(RESUME_UNIT, Sign::Add, seen.resume.join("; "), "installed and enabled");
+            change.items.push(item.taking(Span::secs(0.5, 2.0)));
+        }
+        let boot = seen.machine.boot_id.as_deref().unwrap_or("unknown");
+        let after = match self.how {
+            Down::Reboot => "restarted, with a new boot id",
+            Down::Poweroff => "powered off, until somebody powers it on",
+            Down::ByHand => "taken down and up by a person",
+        };
+        let item = Item::new(MACHINE, Sign::Reboot, format!("boot {boot}"), after).in_wave(1);
+        change.items.push(item.taking(Span::ZERO));
+        change
+    }
+
+    async fn apply(&self, item: &Item, on: &dyn Host, _: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        match item.key.as_str() {
+            RESUME_UNIT => on.tell(&Deed::InstallResume).await.map_or_else(Outcome::from, |_| Outcome::applied()),
+            _ => self.go_down(on, tell).await,
+        }
+    }
+
+    async fn settle(&self, item: &str, _: &dyn Host, _: &Ground<'_>) -> Settled {
+        // The boot id has been asked before; a machine that was told to go down is never told again.
+        if item == MACHINE { Settled::Unknown } else { Settled::Again }
+    }
+
+    fn takes_service_away(&self) -> bool {
+        true
+    }
+}
+
+impl Rebooted {
+    async fn go_down(&self, on: &dyn Host, tell: Tell<'_>) -> Outcome {
+        match on.as_probe().inhibitors().await {
+            Err(error) => return error.into(),
+            Ok(held) if !blocking(&held).is_empty() => return Outcome::failed(inhibited(&held)),
+            Ok(_) => {}
+        }
+        tell(Tick::say(MACHINE, "going down"));
+        match on.tell(&Deed::GoDown(self.how)).await {
+            Ok(_) => Outcome::Leaving,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+fn inhibited(held: &[Inhibitor]) -> String {
+    let names: Vec<String> = blocking(held).iter().map(|one| format!("{} (pid {}): {}", one.who, one.pid, one.why)).collect();
+    format!("a shutdown is inhibited by {}; wait for it or end it, the machine was not asked to go down", names.join(", "))
+}
+
+/// What must be in order before a machine may go down under a run.
+fn concerns(seen: &Seen) -> Vec<Concern> {
+    let mut out = Vec::new();
+    if let Err(why) = &seen.changed {
+        let cure = "without boot ids a reboot cannot be proven, so none is asked for";
+        out.push(Concern::new(Weight::Stop, MACHINE, why.to_string(), cure));
+    }
+    if let Some((kind, read_only)) = seen.state_disk {
+        if matches!(kind, DiskKind::Tmpfs | DiskKind::Network) || read_only {
+            let text = format!("the state directory is on {kind:?}{}", if read_only { ", read-only" } else { "" });
+            out.push(Concern::new(Weight::Stop, MACHINE, text, "the journal would not survive: use a local disk, --state-dir"));
+        }
+    }
+    for one in &seen.inhibitors {
+        let weight = if blocking(std::slice::from_ref(one)).is_empty() { Weight::Note } else { Weight::Stop };
+        let text = format!("{} inhibits {} ({}): {}", one.who, one.what, one.mode, one.why);
+        out.push(Concern::new(weight, MACHINE, text, "end it, or wait for it"));
+    }
+    out
 }

@@ -1,5 +1,16 @@
 //! `units_enabled`: the platform units start by themselves after a boot.
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
+
+use super::act::{Act, Ground, Outcome, Tell, Tick};
+use super::change::{Change, Concern, Item, Sign, Weight};
+use crate::host::redis::{LoadRates, load_secs};
+use crate::host::span::{Span, words};
+use crate::host::systemd::UnitSeen;
+use crate::host::systemd::boot::{AtBoot, Trap, boot_verdict, start_timeout_trap};
+use crate::host::{Deed, Host, HostError, Probe};
 
 /// Audit, and if asked repair, that every unit is enabled (or wanted by one that is).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -8,4 +19,119 @@ pub struct UnitsEnabled {
     pub units: Option<Vec<String>>,
     /// Enable what is not, instead of failing.
     pub fix: bool,
+}
+
+/// In an item's key: the unit is not only to be enabled, its start time-out is to be lifted.
+const TIMEOUT: &str = "start time-out of ";
+
+/// What `units_enabled` looks at.
+pub struct Seen {
+    units: Vec<(Box<UnitSeen>, bool, Duration)>,
+}
+
+impl Act for UnitsEnabled {
+    type Seen = Seen;
+
+    async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
+        let known = ground.inventory.units_of(self.units.as_deref());
+        let looks = known.into_iter().map(|known| async move {
+            let load = load_of(known.unit, on, ground).await;
+            Ok::<_, HostError>((on.unit(known.unit).await?, known.required, load))
+        });
+        Ok(Seen { units: try_join_all(looks).await? })
+    }
+
+    fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {
+        let mut change = Change::default();
+        for (unit, required, load) in &seen.units {
+            let before = change.items.len();
+            self.judge_boot(unit, *required, &mut change);
+            if let Some(trap) = start_timeout_trap(unit, *load) {
+                self.judge_timeout(unit, &trap, &mut change);
+            }
+            change.already += usize::from(change.items.len() == before);
+        }
+        change
+    }
+
+    async fn apply(&self, item: &Item, on: &dyn Host, _: &Ground<'_>, tell: Tell<'_>) -> Outcome {
+        tell(Tick::say(&item.key, "asking systemd"));
+        let deed = match item.key.strip_prefix(TIMEOUT) {
+            Some(unit) => Deed::LiftStartTimeout(unit.to_owned()),
+            None => Deed::EnableUnit(item.key.clone()),
+        };
+        match on.tell(&deed).await {
+            Ok(_) => Outcome::applied(),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+impl UnitsEnabled {
+    /// Whether the unit comes back by itself, and what is to be done if not.
+    fn judge_boot(&self, unit: &UnitSeen, required: bool, change: &mut Change) {
+        let bad = if required { Weight::Stop } else { Weight::Warn };
+        let mut concern = |weight, seen: String, cure: String| {
+            change.concerns.push(Concern::new(weight, &unit.asked, seen, cure));
+        };
+        let verdict = boot_verdict(unit);
+        let verdict = match verdict {
+            AtBoot::Alias { of, then } => {
+                concern(Weight::Note, format!("is an alias of {of}"), format!("name {of} in the runbook"));
+                *then
+            }
+            other => other,
+        };
+        match verdict {
+            AtBoot::Starts | AtBoot::PulledIn { .. } | AtBoot::Alias { .. } => {}
+            AtBoot::Generated => concern(Weight::Note, "is generated at each boot".into(), "nothing to enable".into()),
+            AtBoot::Disabled { can_enable: true, note } if self.fix => {
+                let before = if note.is_empty() { "disabled".to_owned() } else { format!("disabled ({note})") };
+                let item = Item::new(&unit.id, Sign::Add, before, "enabled").taking(Span::secs(0.3, 2.0));
+                change.items.push(item);
+            }
+            AtBoot::Disabled { note, .. } => {
+                let seen = if note.is_empty() { "is disabled: it will not come back".into() } else { format!("will not come back: {note}") };
+                concern(bad, seen, format!("systemctl enable {}, or set `fix: true`", unit.id));
+            }
+            AtBoot::Masked { .. } => {
+                concern(bad, "is masked: nothing can start it".into(), format!("systemctl unmask {}, if it is meant to run", unit.id));
+            }
+            AtBoot::Static { note } => {
+                concern(Weight::Warn, format!("is static: {note}"), "it has no [Install] section; `units_active` starts it".into());
+            }
+            AtBoot::Transient => {
+                concern(bad, "exists only until the next boot".into(), "give it a unit file".into());
+            }
+            AtBoot::Template => {
+                concern(Weight::Stop, "is a template without an instance".into(), "name an instance, as in name@x.service".into());
+            }
+            AtBoot::Missing => concern(bad, "does not exist".into(), "correct the name, or install it".into()),
+            AtBoot::Bad { why } => concern(bad, format!("cannot be loaded: {why}"), "correct its unit file".into()),
+        }
+    }
+
+    /// A notifying unit is killed and started anew, for ever, when its load takes longer than its start time-out.
+    fn judge_timeout(&self, unit: &UnitSeen, trap: &Trap, change: &mut Change) {
+        let limit = words(trap.timeout);
+        if self.fix {
+            let before = format!("{limit}; the load may take {}", words(trap.needed / 2));
+            let item = Item::new(format!("{TIMEOUT}{}", unit.id), Sign::Alter, before, "none");
+            change.items.push(item.taking(Span::secs(0.3, 2.0)));
+            return;
+        }
+        let seen = format!("is killed after {limit}, and its load may take {}", words(trap.needed / 2));
+        let cure = "set TimeoutStartSec=infinity in a drop-in, or `fix: true`";
+        change.concerns.push(Concern::new(Weight::Stop, &unit.asked, seen, cure));
+    }
+}
+
+/// The slow estimate of what a unit loads at its start: the files of the Redis instance that it runs.
+async fn load_of(unit: &str, on: &dyn Probe, ground: &Ground<'_>) -> Duration {
+    let runs_it = |one: &&super::inventory::RedisInstance| one.unit.as_deref() == Some(unit);
+    let Some(instance) = ground.inventory.redis.values().find(runs_it) else { return Duration::ZERO };
+    let Ok(seen) = on.redis(&instance.at()).await else { return Duration::ZERO };
+    let Some(files) = seen.facts.and_then(|facts| facts.files) else { return Duration::ZERO };
+    let secs = load_secs(files.base_bytes(), files.incr_bytes(), &LoadRates::default());
+    Duration::from_secs_f64(secs.slow)
 }

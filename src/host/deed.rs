@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{CommandOutcome, CommandSpec};
+use super::command::{CommandAsked, CommandSeen};
 use super::pm2::{AppKey, Pm2At, SnapshotRef};
 use super::redis::{RedisAt, RewriteReply};
 
@@ -22,7 +22,7 @@ pub enum Down {
 }
 
 /// One effect. Every one of them is either proven afterwards or reported as unknown.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Deed {
     /// BGREWRITEAOF; the answer says only that it was accepted.
     RewriteAof(RedisAt),
@@ -66,7 +66,7 @@ pub enum Deed {
     /// Starts PM2's daemon as its own user where no unit does it.
     StartDaemon(Pm2At),
     /// Runs a command.
-    Run(CommandSpec),
+    Run(CommandAsked),
     /// Installs and enables the unit that resumes the run after the boot.
     InstallResume,
     /// Disables and removes it again.
@@ -87,5 +87,5 @@ pub enum Told {
     /// The snapshot that was written.
     Snapshot(SnapshotRef),
     /// How the command ended.
-    Ran(CommandOutcome),
+    Ran(CommandSeen),
 }

@@ -177,13 +177,13 @@ fn busy(found: &mut Found, facts: &RedisFacts) {
         found.stop("redis is loading its data set".to_owned(), wait());
     }
     if facts.aof.as_ref().is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled) {
-        found.stop("a rewrite is running or scheduled; what is written since it began is not in it".to_owned(), wait());
+        found.warn("a rewrite is running or scheduled; what is written since it began is not in it".to_owned(), wait());
     }
     if facts.rdb.as_ref().is_some_and(|rdb| rdb.bgsave_in_progress) {
-        found.stop("a BGSAVE is running, so a rewrite would only be scheduled".to_owned(), wait());
+        found.warn("a BGSAVE is running, so a rewrite would only be scheduled".to_owned(), wait());
     }
     if facts.module_fork {
-        found.stop("a module has forked a child, so a rewrite would only be scheduled".to_owned(), wait());
+        found.warn("a module has forked a child, so a rewrite would only be scheduled".to_owned(), wait());
     }
 }
 

@@ -1,0 +1,254 @@
+//! What a check of `healthy` means: each becomes one or more questions with a yes, or a no with its reason.
+
+use std::time::Duration;
+
+use super::act::Ground;
+use super::check::{Check, CommandCheck, Comparison, HeaderValue, HostCheck, HttpCheck, Link, Pm2Check, RedisCheck, RedisTarget};
+use super::glob::any_matches;
+use super::inventory::{RedisInstance, Role};
+use super::measure::Amount;
+use super::process_list;
+use crate::host::ask::{HttpAsk, HttpHeader};
+use crate::host::command::CommandAsked;
+use crate::host::json_path::{JsonPath, Operator, holds};
+use crate::host::pm2::Status;
+use crate::host::redis::{self, RedisAt, RedisKind, RoleWanted, Wanted, ready};
+use crate::host::span::bytes;
+use crate::host::{Deed, Host, Probe, Told};
+
+/// How long a command check may take.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// One question of a gate.
+pub(super) enum Question<'a> {
+    /// One instance, or one address.
+    Redis(&'a RedisCheck, Option<&'a RedisInstance>, RedisAt),
+    /// One unit and whether it must be active.
+    Unit(&'a str, bool, bool),
+    /// Everything else stands alone.
+    Other(&'a Check),
+}
+
+/// Takes the checks apart, so that each instance and each unit answers for itself.
+pub(super) fn questions<'a>(checks: &'a [Check], ground: &Ground<'a>) -> Vec<Question<'a>> {
+    let mut out = Vec::new();
+    for check in checks {
+        match check {
+            Check::Redis(redis) => match &redis.target {
+                RedisTarget::Instances(selector) => {
+                    let chosen = ground.inventory.select(selector).into_iter();
+                    out.extend(chosen.map(|one| Question::Redis(redis, Some(one), one.at())));
+                }
+                RedisTarget::Address(to) => {
+                    let (url, user, password) = (to.url.clone(), to.user.clone(), to.password.clone());
+                    out.push(Question::Redis(redis, None, RedisAt { url, user, password, kind: RedisKind::Redis }));
+                }
+            },
+            Check::Unit(unit) => out.extend(unit.units.iter().map(|name| Question::Unit(name, unit.active, unit.required))),
+            other => out.push(Question::Other(other)),
+        }
+    }
+    out
+}
+
+impl Question<'_> {
+    /// Unique within a gate, and readable.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Self::Redis(_, Some(instance), _) => format!("redis {}", instance.name),
+            Self::Redis(_, None, at) => format!("redis {}", at.url),
+            Self::Unit(name, ..) => format!("unit {name}"),
+            Self::Other(Check::Tcp(tcp)) => format!("tcp {}", tcp.addr),
+            Self::Other(Check::Http(http)) => format!("http {}", http.url),
+            Self::Other(Check::Host(host)) => format!("host {}", host_label(host)),
+            Self::Other(Check::Command(command)) => format!("command {}", command.argv.join(" ")),
+            Self::Other(Check::Pm2(pm2)) => format!("pm2 {} {}", pm2.pm2, pm2.apps.join(" ")).trim_end().to_owned(),
+            Self::Other(check) => check.key().to_owned(),
+        }
+    }
+
+    /// Whether the gate fails with it.
+    pub(super) fn required(&self) -> bool {
+        match self {
+            Self::Redis(check, instance, _) => check.required && instance.is_none_or(|one| one.required),
+            Self::Unit(.., required) => *required,
+            Self::Other(check) => check.required(),
+        }
+    }
+
+    /// Whether it holds; `None` where only a process could tell.
+    pub(super) async fn holds(&self, on: &dyn Probe, ground: &Ground<'_>) -> Option<Result<(), String>> {
+        Some(match self {
+            Self::Redis(check, instance, at) => redis_holds(check, *instance, at, on, ground).await,
+            Self::Unit(name, active, _) => unit_holds(name, *active, on).await,
+            Self::Other(Check::Tcp(tcp)) => match on.tcp(&tcp.addr).await {
+                Ok(None) => Ok(()),
+                Ok(Some(why)) => Err(why),
+                Err(error) => Err(error.to_string()),
+            },
+            Self::Other(Check::Http(http)) => http_holds(http, on).await,
+            Self::Other(Check::Host(host)) => host_holds(host, on).await,
+            Self::Other(Check::Pm2(pm2)) => pm2_holds(pm2, on, ground).await,
+            Self::Other(_) => return None,
+        })
+    }
+
+    /// Runs a command check.
+    pub(super) async fn run(&self, on: &dyn Host) -> Result<(), String> {
+        let Self::Other(Check::Command(CommandCheck { argv, user, cwd, .. })) = self else { return Ok(()) };
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        let asked = CommandAsked { user: user.clone(), cwd: cwd.clone(), ..CommandAsked::new(&words, COMMAND_DEADLINE) };
+        match on.tell(&Deed::Run(asked)).await {
+            Ok(Told::Ran(seen)) if seen.succeeded() => Ok(()),
+            Ok(Told::Ran(seen)) => Err(format!("{:?} {}", seen.end, seen.stderr.lines().last().unwrap_or_default())),
+            Ok(_) => Err("an odd answer to a command".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+async fn redis_holds(
+    check: &RedisCheck,
+    instance: Option<&RedisInstance>,
+    at: &RedisAt,
+    on: &dyn Probe,
+    ground: &Ground<'_>,
+) -> Result<(), String> {
+    let seen = on.redis(at).await.map_err(|error| error.to_string())?;
+    let loading = seen.facts.as_ref().is_some_and(|facts| facts.loading.is_some());
+    if check.loading && loading {
+        return Ok(());
+    }
+    let role = check.role.or(instance.map(|one| one.role)).map(|role| match role {
+        Role::Master => RoleWanted::Master,
+        Role::Replica => RoleWanted::Replica,
+    });
+    let wanted = Wanted { role, keys_before: None, keys_at_least: 0.0, aof: None };
+    let link_down_is_fine = check.link == Some(Link::Down);
+    if let Err(why) = ready(&seen, &wanted) {
+        let counts = |reason: &&redis::NotReady| !(link_down_is_fine && matches!(reason, redis::NotReady::LinkDown { .. }));
+        let why: Vec<String> = why.iter().filter(counts).map(ToString::to_string).collect();
+        if !why.is_empty() {
+            return Err(why.join(", "));
+        }
+    }
+    let Some(quota) = check.keys_at_least else { return Ok(()) };
+    let count = |seen: &redis::RedisSeen| seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum::<u64>());
+    let before = ground.baseline.redis(at).map_or(0, count);
+    let (now, least) = (count(&seen), quota.of(before));
+    if now >= least { Ok(()) } else { Err(format!("{now} keys, wanted {least} (of {before} before)")) }
+}
+
+async fn unit_holds(name: &str, active: bool, on: &dyn Probe) -> Result<(), String> {
+    let seen = on.unit(name).await.map_err(|error| error.to_string())?;
+    let is = seen.active_state == "active";
+    if is == active { Ok(()) } else { Err(format!("{} ({})", seen.active_state, seen.sub_state)) }
+}
+
+async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), String> {
+    let header = |(name, value): (&String, &HeaderValue)| {
+        let value = match value {
+            HeaderValue::Text(text) => HttpHeader::Text(text.clone()),
+            HeaderValue::Secret(place) => HttpHeader::Secret(place.clone()),
+        };
+        (name.clone(), value)
+    };
+    let ask = HttpAsk { url: check.url.clone(), headers: check.headers.iter().map(header).collect() };
+    let seen = on.http(&ask).await.map_err(|error| error.to_string())?;
+    if seen.status != check.status {
+        return Err(format!("status {}, wanted {}", seen.status, check.status));
+    }
+    if check.json.is_empty() {
+        return Ok(());
+    }
+    let body: serde_json::Value = serde_json::from_str(&seen.body).map_err(|_| "the body is not JSON".to_owned())?;
+    for (path, comparison) in &check.json {
+        json_holds(&body, path, comparison).map_err(|why| format!("{path}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn json_holds(body: &serde_json::Value, path: &str, comparison: &Comparison) -> Result<(), String> {
+    let number = |n: &f64| serde_json::Number::from_f64(*n).map_or(serde_json::Value::Null, serde_json::Value::Number);
+    let (operator, wanted) = match comparison {
+        Comparison::Eq(value) => (Operator::Eq, value.clone()),
+        Comparison::Ne(value) => (Operator::Ne, value.clone()),
+        Comparison::Lt(n) => (Operator::Lt, number(n)),
+        Comparison::Le(n) => (Operator::Le, number(n)),
+        Comparison::Gt(n) => (Operator::Gt, number(n)),
+        Comparison::Ge(n) => (Operator::Ge, number(n)),
+        Comparison::Contains(value) => (Operator::Contains, value.clone()),
+    };
+    let path = JsonPath::parse(path).map_err(|error| error.to_string())?;
+    let seen = path.get(body).ok_or("is not in the answer")?;
+    match holds(seen, operator, &wanted) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("is {}, wanted {operator} {wanted}", crate::host::foreign::tame(&seen.to_string(), 80))),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn host_holds(check: &HostCheck, on: &dyn Probe) -> Result<(), String> {
+    let machine = on.machine().await.map_err(|error| error.to_string())?;
+    let total = machine.mem_total.unwrap_or(0);
+    let of = |amount: &Amount, whole: u64| match amount {
+        Amount::Bytes(least) => least.0,
+        Amount::Percent(share) => share.of(whole),
+    };
+    if let Some(least) = check.memory_free.as_ref().map(|amount| of(amount, total)) {
+        let free = machine.mem_available.unwrap_or(0);
+        if free < least {
+            return Err(format!("{} of memory available, wanted {}", bytes(free), bytes(least)));
+        }
+    }
+    if let Some(least) = check.memory_at_least.filter(|least| total < least.0) {
+        return Err(format!("{} of memory in all, wanted {least}", bytes(total)));
+    }
+    if let Some(least) = check.cpus_at_least.filter(|least| machine.cpus.unwrap_or(0) < *least) {
+        return Err(format!("{} processors, wanted {least}", machine.cpus.unwrap_or(0)));
+    }
+    for disk in &check.disk_free {
+        let seen = on.disk(&disk.path).await.map_err(|error| error.to_string())?;
+        let least = of(&disk.at_least, seen.bytes_total);
+        if seen.bytes_free < least {
+            return Err(format!("{} free on {}, wanted {}", bytes(seen.bytes_free), disk.path.display(), bytes(least)));
+        }
+    }
+    Ok(())
+}
+
+async fn pm2_holds(check: &Pm2Check, on: &dyn Probe, ground: &Ground<'_>) -> Result<(), String> {
+    let Some(place) = process_list::place(ground, &check.pm2) else { return Err("no such PM2 place".into()) };
+    let list = on.pm2_list(&process_list::at(place)).await.map_err(|error| error.to_string())?;
+    let asked_about = |name: &str| check.apps.is_empty() || any_matches(&check.apps, name);
+    let apps: Vec<_> = list.apps.iter().filter(|app| !app.module && asked_about(&app.key.name)).collect();
+    let online = apps.iter().filter(|app| app.status == Status::Online && app.pid.is_some()).count() as u64;
+    if let Some(least) = check.online_at_least.map(|quota| quota.of(apps.len() as u64)).filter(|least| online < *least) {
+        return Err(format!("{online} of {} online, wanted {least}", apps.len()));
+    }
+    let before = ground.baseline.pm2(&process_list::at(place));
+    let restarts = |app: &&&crate::host::pm2::App| {
+        let then = before.and_then(|seen| process_list::find(&seen.apps, &app.key)).map_or(0, |app| app.restarts);
+        check.restarts_at_most.is_some_and(|most| app.restarts.saturating_sub(then) > u64::from(most))
+    };
+    match apps.iter().find(restarts) {
+        Some(app) => Err(format!("{} has restarted {} times", process_list::label(&app.key), app.restarts)),
+        None => Ok(()),
+    }
+}
+
+/// What a host check asks, in a word or two.
+fn host_label(check: &HostCheck) -> String {
+    let mut parts = Vec::new();
+    if check.memory_free.is_some() {
+        parts.push("memory_free".to_owned());
+    }
+    if check.memory_at_least.is_some() {
+        parts.push("memory_at_least".to_owned());
+    }
+    if check.cpus_at_least.is_some() {
+        parts.push("cpus_at_least".to_owned());
+    }
+    parts.extend(check.disk_free.iter().map(|disk| format!("disk_free {}", disk.path.display())));
+    parts.join(" ")
+}
