@@ -233,7 +233,8 @@ mod tests {
             Ok(RewriteReply::Scheduled)
         );
         assert!(matches!(agreement("OK"), Err(RedisFault::AnswerLost { .. })));
-        let cases: [(&str, &str, fn(&Result<RewriteReply, RedisFault>) -> bool); 6] = [
+        type Fits = fn(&Result<RewriteReply, RedisFault>) -> bool;
+        let cases: [(&str, &str, Fits); 6] = [
             (
                 "ERR",
                 "Background append only file rewriting already in progress",
