@@ -125,13 +125,16 @@ fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<RedisAddr
         return Err(RedisAtError::Trailing(shown));
     }
     let (host, port) = if let Some(v6) = rest.strip_prefix('[') {
-        let Some((host, tail)) = v6.split_once(']') else { return Err(RedisAtError::HostPort(shown)) };
+        let Some((host, tail)) = v6.split_once(']') else {
+            return Err(RedisAtError::HostPort(shown));
+        };
         if host.parse::<std::net::Ipv6Addr>().is_err() || !(tail.is_empty() || tail.starts_with(':')) {
             return Err(RedisAtError::HostPort(shown));
         }
         (host, tail.strip_prefix(':'))
     } else {
-        rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)))
+        rest.split_once(':')
+            .map_or((rest, None), |(host, port)| (host, Some(port)))
     };
     let usual = match kind {
         RedisKind::Redis => 6379,
@@ -140,7 +143,9 @@ fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<RedisAddr
     let port = port.map_or(Some(usual), |text| text.parse::<u16>().ok().filter(|port| *port != 0));
     let plain = !host.is_empty()
         && host.len() <= 253
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
     match port {
         Some(port) if plain => Ok(RedisAddr::Tcp(host.to_owned(), port)),
         _ => Err(RedisAtError::HostPort(shown)),
@@ -152,17 +157,28 @@ mod tests {
     use super::*;
 
     fn at(url: &str) -> RedisAt {
-        RedisAt { url: url.into(), user: None, password: None, kind: RedisKind::Redis }
+        RedisAt {
+            url: url.into(),
+            user: None,
+            password: None,
+            kind: RedisKind::Redis,
+        }
     }
 
     #[test]
     fn good_addresses() {
         for (url, wanted) in [
             ("redis://127.0.0.1:6379", RedisAddr::Tcp("127.0.0.1".into(), 6379)),
-            ("redis://db-1.internal:6377/", RedisAddr::Tcp("db-1.internal".into(), 6377)),
+            (
+                "redis://db-1.internal:6377/",
+                RedisAddr::Tcp("db-1.internal".into(), 6377),
+            ),
             ("redis://localhost", RedisAddr::Tcp("localhost".into(), 6379)),
             ("redis://[::1]:7000", RedisAddr::Tcp("::1".into(), 7000)),
-            ("unix:///run/redis/a@b.sock", RedisAddr::Unix("/run/redis/a@b.sock".into())),
+            (
+                "unix:///run/redis/a@b.sock",
+                RedisAddr::Unix("/run/redis/a@b.sock".into()),
+            ),
         ] {
             assert_eq!(at(url).check(), Ok(wanted), "{url}");
         }
@@ -188,13 +204,17 @@ mod tests {
             let error = at(url).check().unwrap_err().to_string();
             assert!(error.contains(wanted) && !error.contains("hunter2"), "{url}: {error}");
         }
-        let alone = RedisAt { user: Some("ops".into()), ..at("redis://h:1") };
+        let alone = RedisAt {
+            user: Some("ops".into()),
+            ..at("redis://h:1")
+        };
         assert!(alone.check().unwrap_err().to_string().contains("has no password"));
     }
 
     #[test]
     fn as_written() {
-        let at: RedisAt = serde_json::from_str(r#"{"url":"redis://h:1","password":{"file":"/p"},"kind":"tile38"}"#).unwrap();
+        let at: RedisAt =
+            serde_json::from_str(r#"{"url":"redis://h:1","password":{"file":"/p"},"kind":"tile38"}"#).unwrap();
         assert_eq!(at.kind, RedisKind::Tile38);
         assert!(serde_json::from_str::<RedisAt>(r#"{"url":"redis://h:1","pasword":1}"#).is_err());
     }

@@ -27,7 +27,9 @@ impl Info {
                 continue;
             }
             if let Some((key, value)) = line.split_once(':') {
-                fields.entry(key.to_owned()).or_insert_with(|| value.trim_end().to_owned());
+                fields
+                    .entry(key.to_owned())
+                    .or_insert_with(|| value.trim_end().to_owned());
             }
         }
         Self(fields)
@@ -74,7 +76,11 @@ impl Info {
             .iter()
             .filter_map(|(key, value)| {
                 let db = key.strip_prefix("db")?.parse().ok()?;
-                let count = value.split(',').find_map(|part| part.strip_prefix("keys="))?.parse().ok()?;
+                let count = value
+                    .split(',')
+                    .find_map(|part| part.strip_prefix("keys="))?
+                    .parse()
+                    .ok()?;
                 Some((db, count))
             })
             .collect()
@@ -87,21 +93,29 @@ mod tests {
 
     #[test]
     fn fields_are_exact() {
-        let info = Info::parse("# Persistence\r\nasync_loading:0\r\nloading:1\r\nloading:0\r\nx\r\n:y\r\nneg:-1\r\nodd:2\r\n");
+        let info =
+            Info::parse("# Persistence\r\nasync_loading:0\r\nloading:1\r\nloading:0\r\nx\r\n:y\r\nneg:-1\r\nodd:2\r\n");
         assert_eq!(info.flag("loading"), Some(true), "the first of two");
         assert_eq!(info.flag("async_loading"), Some(false));
-        assert_eq!((info.number("neg"), info.flag("odd"), info.flag("x")), (None, None, None));
+        assert_eq!(
+            (info.number("neg"), info.flag("odd"), info.flag("x")),
+            (None, None, None)
+        );
         assert_eq!(info.flag("oading"), None);
     }
 
     #[test]
     fn values_may_hold_colons() {
-        assert_eq!(Info::parse("master_host:::1\nexecutable:/a:b\n").text("master_host"), Some("::1"));
+        assert_eq!(
+            Info::parse("master_host:::1\nexecutable:/a:b\n").text("master_host"),
+            Some("::1")
+        );
     }
 
     #[test]
     fn keyspace() {
-        let info = Info::parse("db0:keys=81234,expires=3,avg_ttl=0\r\ndb12:keys=1,expires=0\r\ndbx:keys=1\r\ndb3:odd\r\n");
+        let info =
+            Info::parse("db0:keys=81234,expires=3,avg_ttl=0\r\ndb12:keys=1,expires=0\r\ndbx:keys=1\r\ndb3:odd\r\n");
         assert_eq!(info.keys(), BTreeMap::from([(0, 81234), (12, 1)]));
     }
 

@@ -25,9 +25,9 @@ mod wire;
 mod written;
 
 #[cfg(test)]
-mod live_tests;
-#[cfg(test)]
 pub(crate) mod testbed;
+#[cfg(test)]
+mod tests;
 
 pub use at::{RedisAddr, RedisAt, RedisAtError, RedisKind};
 pub use door::Door;

@@ -47,13 +47,26 @@ impl Overcommit {
     /// Reads it from `/proc`; `None` where that is not possible.
     #[must_use]
     pub fn read() -> Option<Self> {
-        let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").ok()?.trim().parse().ok()?;
+        let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory")
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
         let field = |name: &str| {
-            let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+            let line = meminfo
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()?
+                .checked_mul(1024)
         };
-        let headroom = field("CommitLimit").zip(field("Committed_AS")).map(|(limit, used)| limit.saturating_sub(used));
+        let headroom = field("CommitLimit")
+            .zip(field("Committed_AS"))
+            .map(|(limit, used)| limit.saturating_sub(used));
         Some(Self { mode, headroom })
     }
 }
@@ -64,9 +77,15 @@ impl Overcommit {
 pub fn preflight(seen: &RedisSeen, disk_free: Option<u64>, mem_available: Option<u64>) -> Vec<Obstacle> {
     let mut found = Found(Vec::new());
     match &seen.facts {
-        None => found.stop(format!("redis {}", seen.door), "make it answer INFO to this user first".to_owned()),
+        None => found.stop(
+            format!("redis {}", seen.door),
+            "make it answer INFO to this user first".to_owned(),
+        ),
         Some(facts) if facts.aof.is_none() => {
-            found.stop("this server has no append-only fields in INFO".to_owned(), "leave it out of the compaction".to_owned());
+            found.stop(
+                "this server has no append-only fields in INFO".to_owned(),
+                "leave it out of the compaction".to_owned(),
+            );
         }
         Some(facts) => {
             permitted(&mut found, seen, facts);
@@ -89,7 +108,11 @@ pub fn overcommit(seen: &RedisSeen, kernel: &Overcommit) -> Option<Obstacle> {
     let mut found = Found(Vec::new());
     match (kernel.mode, kernel.headroom) {
         (2, Some(headroom)) if headroom < rss => found.stop(
-            format!("vm.overcommit_memory=2 leaves {}, a fork of redis counts {}", bytes(headroom), bytes(rss)),
+            format!(
+                "vm.overcommit_memory=2 leaves {}, a fork of redis counts {}",
+                bytes(headroom),
+                bytes(rss)
+            ),
             "sysctl vm.overcommit_memory=1, and keep it in /etc/sysctl.d".to_owned(),
         ),
         (0, _) => found.warn(
@@ -105,11 +128,19 @@ struct Found(Vec<Obstacle>);
 
 impl Found {
     fn stop(&mut self, seen: String, cure: String) {
-        self.0.push(Obstacle { severity: Severity::Stop, seen, cure });
+        self.0.push(Obstacle {
+            severity: Severity::Stop,
+            seen,
+            cure,
+        });
     }
 
     fn warn(&mut self, seen: String, cure: String) {
-        self.0.push(Obstacle { severity: Severity::Warn, seen, cure });
+        self.0.push(Obstacle {
+            severity: Severity::Warn,
+            seen,
+            cure,
+        });
     }
 }
 
@@ -136,7 +167,8 @@ fn permitted(found: &mut Found, seen: &RedisSeen, facts: &RedisFacts) {
 
 /// What CONFIG GET says now against what the file says to the next start.
 fn settings(found: &mut Found, facts: &RedisFacts) {
-    if facts.aof.as_ref().is_some_and(|aof| !aof.enabled) {
+    // While loading, Redis itself reports AOF as off; that is said by `busy`.
+    if facts.loading.is_none() && facts.aof.as_ref().is_some_and(|aof| !aof.enabled) {
         found.stop(
             "append-only persistence is off; the next start reads the last snapshot".to_owned(),
             "BGSAVE before the restart, or CONFIG SET appendonly yes and CONFIG REWRITE".to_owned(),
@@ -148,7 +180,9 @@ fn settings(found: &mut Found, facts: &RedisFacts) {
             "make sure that its unit passes appendonly and dir on the command line".to_owned(),
         );
     }
-    let (Some(config), Some(written)) = (&facts.config, &facts.written) else { return };
+    let (Some(config), Some(written)) = (&facts.config, &facts.written) else {
+        return;
+    };
     for (key, file) in written {
         let Some(now) = config.get(key) else { continue };
         if same(key, now, file) {
@@ -176,25 +210,46 @@ fn busy(found: &mut Found, facts: &RedisFacts) {
     if facts.loading.is_some() || facts.async_loading {
         found.stop("redis is loading its data set".to_owned(), wait());
     }
-    if facts.aof.as_ref().is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled) {
-        found.warn("a rewrite is running or scheduled; what is written since it began is not in it".to_owned(), wait());
+    if facts
+        .aof
+        .as_ref()
+        .is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled)
+    {
+        found.warn(
+            "a rewrite is running or scheduled; what is written since it began is not in it".to_owned(),
+            wait(),
+        );
     }
     if facts.rdb.as_ref().is_some_and(|rdb| rdb.bgsave_in_progress) {
-        found.warn("a BGSAVE is running, so a rewrite would only be scheduled".to_owned(), wait());
+        found.warn(
+            "a BGSAVE is running, so a rewrite would only be scheduled".to_owned(),
+            wait(),
+        );
     }
     if facts.module_fork {
-        found.warn("a module has forked a child, so a rewrite would only be scheduled".to_owned(), wait());
+        found.warn(
+            "a module has forked a child, so a rewrite would only be scheduled".to_owned(),
+            wait(),
+        );
     }
 }
 
 /// The old files stay until the new ones are complete.
 fn disk(found: &mut Found, facts: &RedisFacts, free: Option<u64>) {
     let used = facts.memory.as_ref().map_or(0, |memory| memory.used_memory);
-    let base = facts.files.as_ref().filter(|files| files.layout == Layout::Manifest).map_or(0, |files| files.base_bytes());
+    let base = facts
+        .files
+        .as_ref()
+        .filter(|files| files.layout == Layout::Manifest)
+        .map_or(0, |files| files.base_bytes());
     let need = share(base.max(share(used, 0.6)), 1.2).saturating_add(AIR);
     match free {
         Some(free) if free < need => found.stop(
-            format!("{} free on the disk of the append-only files, a rewrite may need {}", bytes(free), bytes(need)),
+            format!(
+                "{} free on the disk of the append-only files, a rewrite may need {}",
+                bytes(free),
+                bytes(need)
+            ),
             "free space there, or move other files away".to_owned(),
         ),
         Some(_) => {}
@@ -207,20 +262,29 @@ fn disk(found: &mut Found, facts: &RedisFacts, free: Option<u64>) {
 
 /// Pages that change during the rewrite are copied: nothing when idle, 60 to 70 % of the resident set under random writes.
 fn memory(found: &mut Found, facts: &RedisFacts, available: Option<u64>) {
-    let Some(rss) = facts.memory.as_ref().map(|memory| memory.rss) else { return };
+    let Some(rss) = facts.memory.as_ref().map(|memory| memory.rss) else {
+        return;
+    };
     match available {
         Some(available) if available < share(rss, 0.1) => found.stop(
             format!("{} of memory available, redis holds {}", bytes(available), bytes(rss)),
             "free memory first; the oom killer would end the child or the server".to_owned(),
         ),
         Some(available) if available < share(rss, 0.7) => found.warn(
-            format!("{} of memory available, heavy writing may copy {}", bytes(available), bytes(share(rss, 0.7))),
+            format!(
+                "{} of memory available, heavy writing may copy {}",
+                bytes(available),
+                bytes(share(rss, 0.7))
+            ),
             "stop the writers before the rewrite".to_owned(),
         ),
         Some(_) => {}
         None => found.warn(
             "the available memory is not known".to_owned(),
-            format!("make sure that {} are available, or stop the writers first", bytes(share(rss, 0.7))),
+            format!(
+                "make sure that {} are available, or stop the writers first",
+                bytes(share(rss, 0.7))
+            ),
         ),
     }
 }
@@ -234,17 +298,31 @@ fn history(found: &mut Found, facts: &RedisFacts) {
             );
         }
         if !aof.last_bgrewrite_ok || aof.consecutive_failures.is_some_and(|n| n > 0) {
-            let row = aof.consecutive_failures.map_or(String::new(), |n| format!(" ({n} in a row)"));
-            found.warn(format!("the last rewrite failed{row}"), "find the reason in its log; the next may fail too".to_owned());
+            let row = aof
+                .consecutive_failures
+                .map_or(String::new(), |n| format!(" ({n} in a row)"));
+            found.warn(
+                format!("the last rewrite failed{row}"),
+                "find the reason in its log; the next may fail too".to_owned(),
+            );
         }
     }
     if facts.rdb.as_ref().is_some_and(|rdb| !rdb.last_bgsave_ok) {
-        found.warn("the last BGSAVE failed".to_owned(), "find the reason in its log: disk or memory".to_owned());
+        found.warn(
+            "the last BGSAVE failed".to_owned(),
+            "find the reason in its log: disk or memory".to_owned(),
+        );
     }
     let Some(files) = &facts.files else { return };
     if files.incrs.len() > USUAL_INCRS {
-        let seen = format!("the manifest lists {} increments, the rests of failed rewrites", files.incrs.len());
-        found.warn(seen, "find the reason in its log; a rewrite that succeeds cleans up".to_owned());
+        let seen = format!(
+            "the manifest lists {} increments, the rests of failed rewrites",
+            files.incrs.len()
+        );
+        found.warn(
+            seen,
+            "find the reason in its log; a rewrite that succeeds cleans up".to_owned(),
+        );
     }
     if facts.aof.as_ref().is_some_and(|aof| aof.enabled) && !files.missing.is_empty() {
         // The data are in memory, so a rewrite is the cure; a restart would be the end.
@@ -257,105 +335,4 @@ fn history(found: &mut Found, facts: &RedisFacts) {
 
 fn share(bytes: u64, factor: f64) -> u64 {
     (bytes as f64 * factor) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::host::redis::testbed::recorded;
-    use crate::host::redis::{Door, Memory, Unseen};
-
-    const GB: u64 = 1_000_000_000;
-
-    fn seen(change: impl FnOnce(&mut RedisFacts)) -> RedisSeen {
-        let mut facts = recorded("idle");
-        facts.server.config_file = "/etc/redis/redis.conf".into();
-        facts.memory = Some(Memory { used_memory: 10 * GB, rss: 11 * GB, maxmemory: 0 });
-        change(&mut facts);
-        RedisSeen { door: Door::Open, facts: Some(facts), unseen: vec![] }
-    }
-
-    fn obstacles(seen: &RedisSeen) -> Vec<Obstacle> {
-        preflight(seen, Some(100 * GB), Some(100 * GB))
-    }
-
-    #[test]
-    fn nothing_in_the_way() {
-        assert_eq!(obstacles(&seen(|_| ())), []);
-    }
-
-    #[test]
-    fn each_obstacle_by_itself() {
-        type Change = fn(&mut RedisFacts);
-        let cases: [(Change, Severity, &str); 12] = [
-            (|f| f.aof.as_mut().unwrap().enabled = false, Severity::Stop, "persistence is off"),
-            (|f| f.loading = recorded("loading").loading, Severity::Stop, "loading"),
-            (|f| f.async_loading = true, Severity::Stop, "loading"),
-            (|f| f.aof.as_mut().unwrap().rewrite_scheduled = true, Severity::Stop, "rewrite is running"),
-            (|f| f.rdb.as_mut().unwrap().bgsave_in_progress = true, Severity::Stop, "BGSAVE is running"),
-            (|f| f.module_fork = true, Severity::Stop, "module"),
-            (|f| f.aof.as_mut().unwrap().last_write_ok = false, Severity::Stop, "last write"),
-            (|f| f.rewrite_known = Some(false), Severity::Stop, "no command BGREWRITEAOF"),
-            (|f| f.aof.as_mut().unwrap().consecutive_failures = Some(2), Severity::Warn, "failed (2 in a row)"),
-            (|f| f.rdb.as_mut().unwrap().last_bgsave_ok = false, Severity::Warn, "last BGSAVE failed"),
-            (|f| f.server.config_file.clear(), Severity::Warn, "without a configuration file"),
-            (|f| f.memory.as_mut().unwrap().rss = 1000 * GB, Severity::Warn, "heavy writing may copy 700.0 GB"),
-        ];
-        for (change, severity, text) in cases {
-            let found = preflight(&seen(change), Some(100 * GB), Some(200 * GB));
-            assert_eq!(found.len(), 1, "{found:?}");
-            assert_eq!(found[0].severity, severity);
-            assert!(found[0].seen.contains(text), "{found:?}");
-            assert!(!found[0].cure.is_empty());
-        }
-    }
-
-    #[test]
-    fn room_on_disk_and_in_memory() {
-        let seen = seen(|_| ());
-        // 1.2 x 0.6 x 10 GB + 1 GiB = 8.27 GB
-        assert!(preflight(&seen, Some(8_300_000_000), Some(100 * GB)).is_empty());
-        let short = preflight(&seen, Some(8_200_000_000), Some(100 * GB));
-        assert!(short[0].seen.contains("8.2 GB free") && short[0].seen.contains("8.3 GB"), "{short:?}");
-        assert_eq!(preflight(&seen, Some(100 * GB), Some(GB))[0].severity, Severity::Stop);
-        let unknown = preflight(&seen, None, None);
-        assert_eq!(unknown.iter().map(|o| o.severity).collect::<Vec<_>>(), [Severity::Warn; 2]);
-    }
-
-    #[test]
-    fn the_file_disagrees_with_the_server() {
-        let pairs = |pairs: &[(&str, &str)]| {
-            Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>())
-        };
-        let found = obstacles(&seen(|f| {
-            f.config = pairs(&[("appendonly", "yes"), ("save", ""), ("dir", "/data")]);
-            f.written = pairs(&[("appendonly", "no"), ("save", "3600 1"), ("dir", "/data/"), ("dbfilename", "x")]);
-        }));
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!(found[0].severity, Severity::Stop);
-        assert!(found[0].seen.contains(r#"appendonly is "yes" now, but "no" in /etc/redis/redis.conf"#));
-        assert!(found[1].seen.starts_with("save is"));
-    }
-
-    #[test]
-    fn what_was_not_seen_is_an_obstacle_too() {
-        let mut blind = seen(|_| ());
-        blind.unseen.push(Unseen { what: "files".into(), why: "Permission denied".into() });
-        assert_eq!(obstacles(&blind)[0].severity, Severity::Stop);
-        let silent = RedisSeen { door: Door::NoAuth, facts: None, unseen: vec![] };
-        assert!(obstacles(&silent)[0].seen.contains("wants a password"));
-    }
-
-    #[test]
-    fn kernel_accounting() {
-        let seen = seen(|_| ());
-        let of = |mode, headroom| overcommit(&seen, &Overcommit { mode, headroom }).map(|o| o.severity);
-        assert_eq!(of(1, None), None);
-        assert_eq!(of(0, None), Some(Severity::Warn));
-        assert_eq!(of(2, Some(5 * GB)), Some(Severity::Stop));
-        assert_eq!(of(2, Some(50 * GB)), None);
-        assert!(Overcommit::read().is_some_and(|kernel| kernel.mode <= 2));
-    }
 }

@@ -142,7 +142,8 @@ pub struct Loading {
 /// Append-only persistence, by INFO.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aof {
-    /// `aof_enabled`.
+    /// `aof_enabled`. Redis turns it off for itself while it reads an append-only file (aof.c, `loadSingleAppendOnlyFile`),
+    /// so it says nothing during a load; CONFIG GET does.
     pub enabled: bool,
     /// A rewrite child runs.
     pub rewrite_in_progress: bool,

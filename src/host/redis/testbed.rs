@@ -36,7 +36,11 @@ impl Testbed {
             return None;
         };
         let dir = tempfile::Builder::new().prefix("runbook-redis-").tempdir().unwrap();
-        let mut bed = Self { dir, child: None, args: args.iter().map(|arg| (*arg).to_owned()).collect() };
+        let mut bed = Self {
+            dir,
+            child: None,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        };
         bed.boot(&[]).await;
         Some(bed)
     }
@@ -50,7 +54,14 @@ impl Testbed {
         command
             .current_dir(self.dir.path())
             .args(["--port", "0", "--unixsocket", self.path("s").to_str().unwrap()])
-            .args(["--dir", self.dir.path().to_str().unwrap(), "--appendonly", "yes", "--save", ""])
+            .args([
+                "--dir",
+                self.dir.path().to_str().unwrap(),
+                "--appendonly",
+                "yes",
+                "--save",
+                "",
+            ])
             .args(&self.args)
             .args(more)
             .stdin(Stdio::null())
@@ -58,7 +69,10 @@ impl Testbed {
             .stderr(Stdio::null());
         let _ = std::fs::remove_file(self.path("s"));
         self.child = Some(command.spawn().unwrap());
-        until("the server listens", async || tokio::net::UnixStream::connect(self.path("s")).await.ok()).await;
+        until("the server listens", async || {
+            tokio::net::UnixStream::connect(self.path("s")).await.ok()
+        })
+        .await;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -71,7 +85,12 @@ impl Testbed {
 
     pub(crate) fn at(&self) -> RedisAt {
         let url = format!("unix://{}", self.path("s").display());
-        RedisAt { url, user: None, password: None, kind: RedisKind::Redis }
+        RedisAt {
+            url,
+            user: None,
+            password: None,
+            kind: RedisKind::Redis,
+        }
     }
 
     /// Looks, and insists on facts.
@@ -93,7 +112,12 @@ impl Testbed {
     pub(crate) async fn forked(&self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         until("a child was forked", async || {
-            std::fs::read_to_string(&path).ok()?.split_whitespace().next()?.parse().ok()
+            std::fs::read_to_string(&path)
+                .ok()?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
         })
         .await
     }
@@ -146,16 +170,27 @@ pub(crate) fn write_increment(dir: &Path, sets: usize, keys: usize, value: usize
     let filler = "v".repeat(value);
     for n in 0..sets {
         let key = format!("key:{}", n % keys);
-        write!(text, "*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${value}\r\n{filler}\r\n", key.len()).unwrap();
+        write!(
+            text,
+            "*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${value}\r\n{filler}\r\n",
+            key.len()
+        )
+        .unwrap();
     }
     std::fs::write(dir.join("appendonly.aof.1.incr.aof"), &text).unwrap();
-    std::fs::write(dir.join("appendonly.aof.manifest"), "file appendonly.aof.1.incr.aof seq 1 type i\n").unwrap();
+    std::fs::write(
+        dir.join("appendonly.aof.manifest"),
+        "file appendonly.aof.1.incr.aof seq 1 type i\n",
+    )
+    .unwrap();
     text.len() as u64
 }
 
 fn binary() -> Option<PathBuf> {
     let dirs = ["/usr/bin", "/usr/local/bin", "/bin", "/opt/redis-stack/bin"];
-    dirs.iter().map(|dir| Path::new(dir).join("redis-server")).find(|path| path.exists())
+    dirs.iter()
+        .map(|dir| Path::new(dir).join("redis-server"))
+        .find(|path| path.exists())
 }
 
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
