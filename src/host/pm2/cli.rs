@@ -63,6 +63,10 @@ impl Cli {
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(_) => {
                 // Its own group, so that nothing it started keeps running; a daemon has left the group already.
+                let group = child
+                    .id()
+                    .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+                let _gone = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
                 drop(child.kill().await);
                 return Err(failed(format!("no end within {} s", deadline.as_secs())));
             }

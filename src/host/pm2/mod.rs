@@ -7,9 +7,12 @@
 pub mod amp;
 pub mod app;
 pub mod back;
+pub mod bus;
 mod cli;
 pub mod daemon;
 pub mod dump;
+#[cfg(test)]
+mod fake;
 pub mod groups;
 pub mod life;
 pub mod place;
@@ -19,9 +22,12 @@ pub mod request;
 pub mod rpc;
 pub mod snapshot;
 pub mod steer;
+#[cfg(test)]
+mod testbed;
 
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, steady_for};
+pub use bus::{Bus, BusEvent};
 pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
 pub use groups::{Group, Grouped};
