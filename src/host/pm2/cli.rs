@@ -66,7 +66,8 @@ impl Cli {
                 let group = child
                     .id()
                     .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
-                let _gone = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
+                let _gone =
+                    group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
                 drop(child.kill().await);
                 return Err(failed(format!("no end within {} s", deadline.as_secs())));
             }

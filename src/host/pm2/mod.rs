@@ -14,6 +14,8 @@ pub mod dump;
 #[cfg(test)]
 mod fake;
 pub mod groups;
+#[cfg(test)]
+mod lab;
 pub mod life;
 pub mod place;
 pub mod procs;
