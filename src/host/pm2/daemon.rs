@@ -166,16 +166,22 @@ pub async fn look(at: &Pm2At) -> Pm2Seen {
 
 async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
     let pid = rpc.peer().pid;
-    let asked = async {
-        rpc.call(&Request::Ping).await?;
-        let version = rpc.call(&Request::Version).await?;
-        let report = rpc.call(&Request::Report).await.unwrap_or(Value::Null);
-        Ok::<_, RpcError>((version, report, list(rpc).await?))
-    };
+    let asked = async { Ok::<_, RpcError>((up_of(rpc).await?, list(rpc).await?)) };
     match asked.await {
-        Ok((version, report, apps)) => (DaemonSeen::Up(Box::new(up(rpc, &version, &report))), apps, pid),
+        Ok((up, apps)) => (DaemonSeen::Up(Box::new(up)), apps, pid),
         Err(error) => (DaemonSeen::Dying { why: error.to_string() }, Vec::new(), pid),
     }
+}
+
+/// Who answers on a connection.
+///
+/// # Errors
+/// [`RpcError`] when it answers neither to a ping nor with its version.
+pub async fn up_of(rpc: &Rpc) -> Result<DaemonUp, RpcError> {
+    rpc.call(&Request::Ping).await?;
+    let version = rpc.call(&Request::Version).await?;
+    let report = rpc.call(&Request::Report).await.unwrap_or(Value::Null);
+    Ok(up(rpc, &version, &report))
 }
 
 /// The daemon's apps, modules included.

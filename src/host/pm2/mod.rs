@@ -2,32 +2,45 @@
 //!
 //! Everything is said over the daemon's own socket (`amp`, `request`, `rpc`); the `pm2` command is run for the three
 //! things only it can do (start a daemon with its modules, save, kill), and never believed. `app` is the vocabulary,
-//! `daemon` the read-only look, `snapshot` the record, `steer` the hands, `back` the verdict whether an app came back.
+//! `daemon` the read-only look, `snapshot` the record, `steer` and `life` the hands, `back` the verdict whether an app came back.
 
 pub mod amp;
 pub mod app;
 pub mod back;
+pub mod bus;
+mod cli;
 pub mod daemon;
 pub mod dump;
+#[cfg(test)]
+mod fake;
 pub mod groups;
+#[cfg(test)]
+mod lab;
+pub mod life;
 pub mod place;
 pub mod procs;
 pub mod recipe;
 pub mod request;
 pub mod rpc;
 pub mod snapshot;
+pub mod steer;
+#[cfg(test)]
+mod testbed;
 
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, steady_for};
+pub use bus::{Bus, BusEvent};
 pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
 pub use groups::{Group, Grouped};
+pub use life::{ensure_daemon, kill_daemon, save};
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::Orphan;
 pub use recipe::{Recipe, RecipeError};
 pub use request::{PmId, Request};
 pub use rpc::{Rpc, RpcError};
 pub use snapshot::{Snapshot, SnapshotError, SnapshotRef, Terms};
+pub use steer::{Steer, SteerError};
 
 #[expect(clippy::disallowed_methods, reason = "the one place of this area where time passes")]
 async fn pause(time: std::time::Duration) {

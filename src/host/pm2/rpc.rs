@@ -122,10 +122,7 @@ impl Rpc {
     /// # Errors
     /// [`RpcError::NoSocket`], [`RpcError::Stale`], [`RpcError::Denied`] or [`RpcError::Connect`].
     pub async fn connect(socket: &Path) -> Result<Self, RpcError> {
-        let stream = tokio::time::timeout(CONNECT, UnixStream::connect(socket))
-            .await
-            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
-            .map_err(|error| connect_error(socket, &error))?;
+        let stream = connect_stream(socket).await?;
         let cred = stream.peer_cred().map_err(|error| connect_error(socket, &error))?;
         let pid = cred.pid().and_then(|pid| u32::try_from(pid).ok());
         let peer = Peer {
@@ -335,6 +332,13 @@ fn read_envelope(mut body: Value) -> Answer {
         .and_then(|args| args.get_mut(0))
         .map(Value::take)
         .unwrap_or_default())
+}
+
+/// A connection to one of the daemon's sockets.
+pub(super) async fn connect_stream(socket: &Path) -> Result<UnixStream, RpcError> {
+    let connected = tokio::time::timeout(CONNECT, UnixStream::connect(socket)).await;
+    let connected = connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)));
+    connected.map_err(|error| connect_error(socket, &error))
 }
 
 fn connect_error(socket: &Path, error: &io::Error) -> RpcError {

@@ -1,0 +1,162 @@
+//! A daemon's life as a whole: up, its list saved, down. These go through the `pm2` script and are checked afterwards
+//! through socket, `/proc` and file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::app::{App, Status};
+use super::cli::Cli;
+use super::daemon::{DaemonSeen, DaemonUp, list, look, up_of};
+use super::dump::{DumpEntry, DumpSeen, read_dump};
+use super::place::{Pm2At, account, open_owned};
+use super::procs::alive;
+use super::rpc::Rpc;
+use super::steer::SteerError;
+
+const SAVE: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
+const KILL: Duration = Duration::from_secs(60);
+const LOOKS: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+
+/// Starts a daemon at a home that has no unit, with its modules and no apps. One that is up is left alone.
+///
+/// The new daemon belongs to the caller's control group: it goes down when that unit is stopped.
+///
+/// # Errors
+/// [`SteerError::UseUnit`], [`SteerError::NoCli`], [`SteerError::Cli`], [`SteerError::NotDone`].
+pub async fn ensure_daemon(at: &Pm2At) -> Result<DaemonUp, SteerError> {
+    let seen = look(at).await;
+    match &seen.daemon {
+        DaemonSeen::Up(up) => return Ok((**up).clone()),
+        DaemonSeen::Absent { .. } => {}
+        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
+    }
+    if let Some(unit) = &at.unit {
+        return Err(SteerError::UseUnit(unit.clone()));
+    }
+    // A second daemon on the same home would split the list between the two.
+    if !seen.twins.is_empty() {
+        return Err(not_done(
+            "start the daemon",
+            &format!("processes {:?} are daemons without a socket", seen.twins),
+        ));
+    }
+    let said = Cli::locate(at, None)?.run("ping", START).await?;
+    for _ in 0..LOOKS {
+        if let DaemonSeen::Up(up) = look(at).await.daemon {
+            return Ok(*up);
+        }
+        super::pause(BETWEEN_LOOKS).await;
+    }
+    Err(not_done("start the daemon", &said))
+}
+
+/// `pm2 save`, synced, and compared entry by entry with the daemon's list.
+///
+/// # Errors
+/// [`SteerError::NothingToSave`], [`SteerError::Cli`], [`SteerError::NotDone`] when the file is not what is listed.
+pub async fn save(at: &Pm2At) -> Result<DumpSeen, SteerError> {
+    let uid = account(at)?.uid;
+    let rpc = Rpc::connect(&at.rpc_socket()).await?;
+    let up = up_of(&rpc).await?;
+    if list(&rpc).await?.iter().all(|app| app.module) {
+        return Err(SteerError::NothingToSave);
+    }
+    let said = Cli::locate(at, Some(&up))?.run("save", SAVE).await?;
+    // PM2 does not sync; what follows may be a power-off.
+    let synced = open_owned(&at.dump(), uid).and_then(|file| file.sync_all());
+    let saved = read_dump(&at.dump(), uid);
+    let listed = list(&rpc).await?;
+    if let Err(error) = synced {
+        return Err(not_done("save", &format!("{}: {error}; {said}", at.dump().display())));
+    }
+    let (have, want) = (tally_dump(saved.entries()), tally_apps(&listed));
+    if have == want {
+        return Ok(saved);
+    }
+    let wrong = want
+        .iter()
+        .chain(&have)
+        .find(|(entry, _)| have.get(*entry) != want.get(*entry));
+    let which = wrong.map_or_else(String::new, |((_, name, _), _)| {
+        format!(", first difference at app {name:?}")
+    });
+    let (saved, listed) = (have.values().sum::<usize>(), want.values().sum::<usize>());
+    Err(not_done(
+        "save",
+        &format!("{saved} saved, {listed} listed{which}; {said}"),
+    ))
+}
+
+/// `pm2 kill`: stops what runs, then the daemon. Absent is done.
+///
+/// # Errors
+/// [`SteerError::Unknown`] when the script hung and the daemon is still there; [`SteerError::NotDone`] when it ended and
+/// the daemon did not.
+pub async fn kill_daemon(at: &Pm2At) -> Result<(), SteerError> {
+    let seen = look(at).await;
+    let up = match &seen.daemon {
+        DaemonSeen::Absent { .. } => return Ok(()),
+        DaemonSeen::Up(up) => up,
+        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
+    };
+    if up.is_runtime() {
+        return Err(SteerError::Runtime);
+    }
+    let said = Cli::locate(at, Some(up))?.run("kill", KILL).await;
+    for _ in 0..LOOKS {
+        let absent = Rpc::connect(&at.rpc_socket()).await.is_err();
+        if absent && !up.pid.is_some_and(alive) {
+            return Ok(());
+        }
+        super::pause(BETWEEN_LOOKS).await;
+    }
+    let what = "kill the daemon".to_owned();
+    match said {
+        Ok(said) => Err(not_done(&what, &format!("it still runs; {said}"))),
+        Err(error) => Err(SteerError::Unknown {
+            what,
+            why: error.to_string(),
+        }),
+    }
+}
+
+fn not_done(what: &str, saw: &str) -> SteerError {
+    SteerError::NotDone {
+        what: what.to_owned(),
+        saw: saw.to_owned(),
+    }
+}
+
+/// Entries by namespace, name and whether they are down; finer states change between a save and a list.
+type Tally = BTreeMap<(String, String, bool), usize>;
+
+fn tally_dump(entries: &[DumpEntry]) -> Tally {
+    tally(entries.iter().map(|entry| {
+        (
+            entry.namespace.clone(),
+            entry.name.clone(),
+            entry.status == Status::Stopped,
+        )
+    }))
+}
+
+fn tally_apps(apps: &[App]) -> Tally {
+    let own = apps.iter().filter(|app| !app.module);
+    tally(own.map(|app| {
+        (
+            app.key.namespace.clone(),
+            app.key.name.clone(),
+            app.status == Status::Stopped,
+        )
+    }))
+}
+
+fn tally(keys: impl Iterator<Item = (String, String, bool)>) -> Tally {
+    let mut tally = Tally::new();
+    for key in keys {
+        *tally.entry(key).or_insert(0) += 1;
+    }
+    tally
+}
