@@ -18,3 +18,5 @@ pub mod unit_name;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod tests;

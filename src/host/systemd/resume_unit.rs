@@ -143,7 +143,9 @@ impl ResumeUnit {
     }
 
     /// What the run still needs under it: the system bus, Redis on loopback and sockets, other users' PM2 sockets and
-    /// files (DAC capabilities), other processes in /proc (no ProtectProc). Nothing else.
+    /// files (DAC and CHOWN capabilities), other processes in /proc (no ProtectProc), and commands as other users
+    /// (SETUID, SETGID, KILL). Those may be Node, whose compiler needs memory that is writable and executable. They
+    /// inherit everything else, so a command that writes elsewhere belongs into a transient unit.
     fn sandbox(&self) -> String {
         let mut text = String::from(SANDBOX);
         let _infallible = writeln!(text, "ReadWritePaths={}", self.state_dir.display());
@@ -169,9 +171,8 @@ StandardInput=null
 RuntimeDirectory=runbook
 RuntimeDirectoryPreserve=yes
 NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_CHOWN CAP_SETUID CAP_SETGID CAP_KILL
 AmbientCapabilities=
-MemoryDenyWriteExecute=yes
 LockPersonality=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
@@ -179,7 +180,7 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
+SystemCallFilter=~@clock @module @mount @raw-io @reboot @swap @resources
 SystemCallErrorNumber=EPERM
 ProtectSystem=strict
 ProtectKernelTunables=yes
