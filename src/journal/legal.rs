@@ -145,9 +145,17 @@ impl RunState {
 
     fn step_rules(&self, checkpoint: &Checkpoint, step: &StepId, state: &StepState, now: &str) -> Result<(), Rule> {
         match checkpoint {
-            Checkpoint::StepStarted { attempt, items, repeatable, .. } => {
+            Checkpoint::StepStarted {
+                attempt,
+                items,
+                repeatable,
+                ..
+            } => {
                 need(*attempt == state.attempts + 1, Rule::WrongAttempt)?;
-                need(state.repeatable.is_none_or(|before| before == *repeatable), Rule::RepeatableChanged)?;
+                need(
+                    state.repeatable.is_none_or(|before| before == *repeatable),
+                    Rule::RepeatableChanged,
+                )?;
                 need(!has_twins(items), Rule::NamedTwice)?;
                 self.may_start(step, state, *repeatable)
             }
@@ -155,12 +163,16 @@ impl RunState {
             Checkpoint::ItemDone { item, outcome, .. } => may_settle(state, item, outcome),
             Checkpoint::Captured { key, .. } => {
                 self.runs_now(state)?;
+                need(!state.waits_for_reboot(), Rule::RebootOpen)?;
                 need(self.captured(key).is_none(), Rule::CapturedAlready)
             }
             Checkpoint::StepDone { how, .. } => self.may_be_done(step, state, how),
             Checkpoint::StepFailed { .. } => {
                 need(state.is_running(), Rule::NotRunning)?;
-                need(state.in_doubt().next().is_none(), Rule::InDoubt)
+                need(state.in_doubt().next().is_none(), Rule::InDoubt)?;
+                // In another boot the reboot did not fail, whatever else did.
+                let same_boot = state.reboot.as_ref().is_none_or(|reboot| reboot.old == now);
+                need(!state.waits_for_reboot() || same_boot, Rule::RebootOpen)
             }
             Checkpoint::StepUnknown { .. } => need(state.is_running(), Rule::NotRunning),
             Checkpoint::RebootIntent { boot_id, .. } => {
@@ -196,17 +208,31 @@ impl RunState {
 
     /// The order of the plan: every earlier step done, unless backing out, and no other step running.
     fn in_turn(&self, step: &StepId) -> Result<(), Rule> {
-        need(self.running().is_none_or(|(running, _)| running == step), Rule::AnotherRunning)?;
-        let earlier_done = self.steps.iter().take_while(|(id, _)| *id != step).all(|(_, state)| state.is_done());
+        need(
+            self.running().is_none_or(|(running, _)| running == step),
+            Rule::AnotherRunning,
+        )?;
+        let earlier_done = self
+            .steps
+            .iter()
+            .take_while(|(id, _)| *id != step)
+            .all(|(_, state)| state.is_done());
         need(self.backing_out || earlier_done, Rule::EarlierNotDone)
     }
 
     fn may_intend(&self, state: &StepState, name: &str) -> Result<(), Rule> {
         self.runs_now(state)?;
+        // The machine may go down at any moment: nothing new begins.
+        need(!state.waits_for_reboot(), Rule::RebootOpen)?;
         need(state.listed.iter().any(|listed| listed == name), Rule::NotListed)?;
-        let Some(item) = state.items.get(name) else { return Ok(()) };
+        let Some(item) = state.items.get(name) else {
+            return Ok(());
+        };
         need(!item.open, Rule::IntentOpen)?;
-        need(state.repeatable == Some(true) || !item.may_have_happened(), Rule::MayHaveHappened)
+        need(
+            state.repeatable == Some(true) || !item.may_have_happened(),
+            Rule::MayHaveHappened,
+        )
     }
 
     fn may_be_done(&self, step: &StepId, state: &StepState, how: &How) -> Result<(), Rule> {
@@ -228,10 +254,14 @@ impl RunState {
 
     fn may_rule(&self, what: &Ruling, reason: &str) -> Result<(), Rule> {
         need(!reason.trim().is_empty(), Rule::NoReason)?;
-        let (Ruling::Confirmed { step } | Ruling::Resolve { step, .. }) = what else { return Ok(()) };
+        let (Ruling::Confirmed { step } | Ruling::Resolve { step, .. }) = what else {
+            return Ok(());
+        };
         let state = self.steps.get(step).ok_or(Rule::NoSuchStep)?;
         need(!state.is_done(), Rule::StepIsDone)?;
-        let Ruling::Resolve { how, .. } = what else { return Ok(()) };
+        let Ruling::Resolve { how, .. } = what else {
+            return Ok(());
+        };
         let left_alone = state.is_running() && (self.at_rest || state.sitting < self.sitting);
         let ended_badly = matches!(state.status, StepStatus::Failed { .. } | StepStatus::Unknown { .. });
         need(left_alone || ended_badly, Rule::NothingToRule)?;
@@ -242,13 +272,22 @@ impl RunState {
     fn may_finish(&self, outcome: End) -> Result<(), Rule> {
         need(self.running().is_none(), Rule::AnotherRunning)?;
         let all_done = self.steps.values().all(StepState::is_done);
-        let lost = |state: &StepState| matches!(state.status, StepStatus::Done { how: How::WithLosses { .. }, .. });
+        let lost = |state: &StepState| {
+            matches!(
+                state.status,
+                StepStatus::Done {
+                    how: How::WithLosses { .. },
+                    ..
+                }
+            )
+        };
         let losses = self.steps.values().any(lost);
         match outcome {
             End::Done => need(all_done && !losses && !self.backing_out, Rule::OutcomeMismatch),
             End::DoneWithLosses => need(all_done && losses && !self.backing_out, Rule::OutcomeMismatch),
             End::BackedOut => need(self.backing_out, Rule::NotBackingOut),
             End::Failed => {
+                need(!all_done || self.backing_out, Rule::OutcomeMismatch)?;
                 let unknown = |state: &StepState| matches!(state.status, StepStatus::Unknown { .. });
                 need(!self.steps.values().any(unknown), Rule::InDoubt)
             }

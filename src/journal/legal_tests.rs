@@ -1,1 +1,478 @@
-//! tests
+//! The table of legal transitions, twice: as a picture of states by checkpoints, judged by eye, and as an exploration of
+//! thousands of legal histories, judged by promises that are stated without the table.
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::json;
+
+use super::checkpoint::{Checkpoint as C, End, How, Outcome, PauseReason, Resolution, Ruling, StepId};
+use super::fixture::{RUN, done, intent, opened, outcome, resumed, stamp, started};
+use super::record::{Entry, FORMAT};
+use super::state::RunState;
+use super::step::StepStatus;
+
+/// An entry; the boot is read off the checkpoint, as a real clock would show it.
+fn entry(checkpoint: &C, boot: &str) -> Entry {
+    let boot = match checkpoint {
+        C::Resumed { boot_id, .. } => boot_id,
+        _ => boot,
+    };
+    let super::Stamp { boot_id, mono_ms, wall } = stamp(boot);
+    Entry {
+        v: FORMAT,
+        run: RUN.into(),
+        seq: 1,
+        prev: String::new(),
+        boot_id,
+        mono_ms,
+        wall,
+        checkpoint: checkpoint.clone(),
+    }
+}
+
+/// Folds a history; the boot is that of the last resume.
+fn fold(history: &[C]) -> (RunState, String) {
+    let (mut state, mut boot) = (RunState::default(), "boot-1".to_owned());
+    for checkpoint in history {
+        if let C::Resumed { boot_id, .. } = checkpoint {
+            boot.clone_from(boot_id);
+        }
+        state
+            .after(&entry(checkpoint, &boot))
+            .unwrap_or_else(|illegal| panic!("{illegal}"));
+    }
+    (state, boot)
+}
+
+fn open() -> C {
+    C::Opened(Box::new(opened(&["a", "b"])))
+}
+
+fn unknown(step: &str) -> C {
+    C::StepUnknown {
+        step: step.into(),
+        why: "no answer".into(),
+    }
+}
+
+fn failed(step: &str) -> C {
+    C::StepFailed {
+        step: step.into(),
+        error: "no".into(),
+        causes: vec![],
+    }
+}
+
+fn reboot_intent() -> C {
+    C::RebootIntent {
+        step: "a".into(),
+        boot_id: "boot-1".into(),
+    }
+}
+
+fn rebooted() -> C {
+    C::Rebooted {
+        step: "a".into(),
+        old: "boot-1".into(),
+        new: "boot-2".into(),
+        took_ms: 1,
+    }
+}
+
+fn back_out() -> C {
+    C::BackOut { reason: "asked".into() }
+}
+
+fn paused() -> C {
+    C::Paused {
+        why: PauseReason::Asked,
+        note: None,
+    }
+}
+
+fn resolve(how: Resolution) -> C {
+    C::Decision {
+        who: "ann".into(),
+        what: Ruling::Resolve { step: "a".into(), how },
+        reason: "looked".into(),
+    }
+}
+
+fn finished(outcome: End) -> C {
+    C::Finished {
+        outcome,
+        summary: json!(null),
+    }
+}
+
+fn unsure() -> Outcome {
+    Outcome::Unknown {
+        why: "timed out".into(),
+    }
+}
+
+/// Whatever may be written next, with a short name; attempts are numbered to fit `state`.
+fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
+    let next = |step: &str| state.steps().get(&StepId::from(step)).map_or(0, |state| state.attempts) + 1;
+    let repeatable = state
+        .steps()
+        .get(&StepId::from("a"))
+        .and_then(|state| state.repeatable)
+        .unwrap_or(false);
+    let skip = How::Skipped {
+        why: "not wanted".into(),
+    };
+    let ignore = C::Decision {
+        who: "ann".into(),
+        what: Ruling::IgnoreWindow,
+        reason: "agreed".into(),
+    };
+    vec![
+        ("opened", open()),
+        ("resumed in boot-1", resumed("boot-1")),
+        ("resumed in boot-2", resumed("boot-2")),
+        ("start a", started("a", next("a"), &["x", "y"], repeatable)),
+        ("start b", started("b", next("b"), &["z"], false)),
+        ("intent x", intent("a", "x")),
+        ("intent y", intent("a", "y")),
+        ("x applied", outcome("a", "x", Outcome::Applied)),
+        ("x already so", outcome("a", "x", Outcome::AlreadySo)),
+        (
+            "x failed",
+            outcome(
+                "a",
+                "x",
+                Outcome::Failed {
+                    why: "no".into(),
+                    causes: vec![],
+                },
+            ),
+        ),
+        ("x unknown", outcome("a", "x", unsure())),
+        (
+            "capture k",
+            C::Captured {
+                step: "a".into(),
+                key: "k".into(),
+                value: json!(1),
+            },
+        ),
+        ("a applied", done("a", How::Applied)),
+        ("a already so", done("a", How::AlreadySo)),
+        ("a skipped", done("a", skip)),
+        (
+            "a with losses",
+            done(
+                "a",
+                How::WithLosses {
+                    losses: vec!["x".into()],
+                },
+            ),
+        ),
+        ("b already so", done("b", How::AlreadySo)),
+        ("a failed", failed("a")),
+        ("a unknown", unknown("a")),
+        ("reboot intent", reboot_intent()),
+        ("rebooted", rebooted()),
+        ("back out", back_out()),
+        ("paused", paused()),
+        ("ignore window", ignore),
+        ("rule a done", resolve(Resolution::Done)),
+        ("rule a rerun", resolve(Resolution::Rerun)),
+        ("rule a skip", resolve(Resolution::Skip)),
+        (
+            "recovered",
+            C::Recovered {
+                dropped_bytes: 7,
+                copy: "journal.broken-1".into(),
+            },
+        ),
+        ("finished done", finished(End::Done)),
+        ("finished with losses", finished(End::DoneWithLosses)),
+        ("finished backed out", finished(End::BackedOut)),
+        ("finished failed", finished(End::Failed)),
+        (
+            "abandoned",
+            C::Abandoned {
+                who: "ann".into(),
+                reason: "by hand".into(),
+            },
+        ),
+    ]
+}
+
+/// Interesting states by the shortest history that leads there.
+fn states() -> Vec<(&'static str, Vec<C>)> {
+    let run = |repeatable| vec![open(), started("a", 1, &["x", "y"], repeatable)];
+    let and = |mut history: Vec<C>, more: &[C]| {
+        history.extend_from_slice(more);
+        history
+    };
+    let in_doubt = and(run(false), &[intent("a", "x")]);
+    let waiting = and(run(false), &[reboot_intent()]);
+    vec![
+        ("nothing", vec![]),
+        ("open", vec![open()]),
+        ("running", run(false)),
+        ("intent x", in_doubt.clone()),
+        (
+            "x applied",
+            and(in_doubt.clone(), &[outcome("a", "x", Outcome::Applied)]),
+        ),
+        ("x unknown", and(in_doubt.clone(), &[outcome("a", "x", unsure())])),
+        ("died before an intent", and(run(false), &[resumed("boot-1")])),
+        ("died with intent x", and(in_doubt.clone(), &[resumed("boot-1")])),
+        (
+            "died, repeatable",
+            and(run(true), &[intent("a", "x"), resumed("boot-1")]),
+        ),
+        ("at rest with intent x", and(in_doubt.clone(), &[paused()])),
+        ("a failed", and(run(false), &[failed("a")])),
+        ("a unknown", and(in_doubt.clone(), &[unknown("a")])),
+        (
+            "a unknown, rerun ruled",
+            and(in_doubt, &[unknown("a"), resolve(Resolution::Rerun)]),
+        ),
+        ("a done", and(run(false), &[done("a", How::Applied)])),
+        ("reboot intended", waiting.clone()),
+        ("same boot after intent", and(waiting.clone(), &[resumed("boot-1")])),
+        ("other boot after intent", and(waiting.clone(), &[resumed("boot-2")])),
+        ("rebooted", and(waiting, &[resumed("boot-2"), rebooted()])),
+        ("backing out", vec![open(), back_out()]),
+        (
+            "all done",
+            vec![open(), done("a", How::AlreadySo), done("b", How::AlreadySo)],
+        ),
+        ("ended", vec![open(), finished(End::Failed)]),
+    ]
+}
+
+#[test]
+fn the_table() {
+    let mut picture = String::new();
+    for (name, history) in states() {
+        let (state, boot) = fold(&history);
+        let legal = alphabet(&state)
+            .into_iter()
+            .filter(|(_, next)| state.judge(&entry(next, &boot)).is_ok());
+        let names: Vec<_> = legal.map(|(name, _)| name).collect();
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        picture.push_str(&format!("{name}:\n    {names}\n"));
+    }
+    insta::assert_snapshot!(picture, @r"
+    nothing:
+        opened
+    open:
+        resumed in boot-1, resumed in boot-2, start a, a already so, a skipped, back out, paused, ignore window, recovered, finished failed, abandoned
+    running:
+        resumed in boot-1, resumed in boot-2, intent x, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+    intent x:
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x unknown, capture k, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+    x applied:
+        resumed in boot-1, resumed in boot-2, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+    x unknown:
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, capture k, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+    died before an intent:
+        resumed in boot-1, resumed in boot-2, start a, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    died with intent x:
+        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    died, repeatable:
+        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    at rest with intent x:
+        resumed in boot-1, resumed in boot-2, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    a failed:
+        resumed in boot-1, resumed in boot-2, start a, a already so, a skipped, a with losses, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, finished failed, abandoned
+    a unknown:
+        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    a unknown, rerun ruled:
+        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    a done:
+        resumed in boot-1, resumed in boot-2, start b, b already so, back out, paused, ignore window, recovered, finished failed, abandoned
+    reboot intended:
+        resumed in boot-1, resumed in boot-2, a failed, a unknown, paused, ignore window, recovered, abandoned
+    same boot after intent:
+        resumed in boot-1, resumed in boot-2, a failed, a unknown, paused, ignore window, rule a skip, recovered, abandoned
+    other boot after intent:
+        resumed in boot-1, resumed in boot-2, a unknown, rebooted, paused, ignore window, rule a skip, recovered, abandoned
+    rebooted:
+        resumed in boot-1, resumed in boot-2, start a, a applied, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    backing out:
+        resumed in boot-1, resumed in boot-2, start a, start b, a already so, a skipped, b already so, paused, ignore window, recovered, finished backed out, finished failed, abandoned
+    all done:
+        resumed in boot-1, resumed in boot-2, back out, paused, ignore window, recovered, finished done, abandoned
+    ended:
+        none
+    ");
+}
+
+#[test]
+fn refusals_name_the_rule() {
+    let say = |history: &[C], next: C| {
+        let (state, boot) = fold(history);
+        state.judge(&entry(&next, &boot)).unwrap_err().to_string()
+    };
+    let done_a = [open(), done("a", How::AlreadySo)];
+    assert_eq!(
+        say(&done_a, started("a", 1, &[], true)),
+        "step_started of step `a` is not allowed here: the step is done and is never applied again in this run"
+    );
+    assert_eq!(
+        say(&[open()], done("zzz", How::AlreadySo)),
+        "step_done of step `zzz` is not allowed here: the plan has no such step"
+    );
+    assert_eq!(
+        say(&[], paused()),
+        "paused is not allowed here: the run is not open yet"
+    );
+    let twins = C::Opened(Box::new(opened(&["a", "a"])));
+    assert!(say(&[], twins).contains("named twice"));
+    let other = C::Opened(Box::new(super::checkpoint::Opened {
+        format: 2,
+        ..opened(&[])
+    }));
+    assert!(say(&[], other).contains("another format"));
+    let speechless = C::Abandoned {
+        who: "ann".into(),
+        reason: " ".into(),
+    };
+    assert!(say(&[open()], speechless).contains("a reason is required"));
+}
+
+/// The promises, read off a history without the table. `Err` names the one that is broken.
+fn promises(history: &[C]) -> Result<(), String> {
+    let (mut done, mut captured, mut reboots) = (HashSet::new(), HashSet::new(), 0);
+    let (mut applied, mut open, mut ended, mut repeatable) = (HashSet::new(), BTreeMap::new(), false, BTreeMap::new());
+    let (mut ruled, mut resting) = (HashSet::new(), false);
+    let broken = |what: &str| Err(what.to_owned());
+    for checkpoint in history {
+        if ended {
+            return broken("something after the end");
+        }
+        match checkpoint {
+            C::StepStarted {
+                step,
+                repeatable: declared,
+                ..
+            } => {
+                if done.contains(step) {
+                    return broken("P2: a done step was started");
+                }
+                repeatable.insert(step.clone(), *declared);
+                let settled = *declared || ruled.remove(step);
+                if !settled && open.keys().any(|(of, _)| of == step) {
+                    return broken("P5: started over an open intent");
+                }
+                if settled {
+                    open.retain(|(of, _), ()| of != step);
+                }
+            }
+            C::ItemIntent { step, item } => {
+                let key = (step.clone(), item.clone());
+                if resting || done.contains(step) || open.contains_key(&key) {
+                    return broken("P1: an intent out of place");
+                }
+                if !repeatable[step] && applied.contains(&key) {
+                    return broken("P2: an applied item intended again");
+                }
+                open.insert(key, ());
+            }
+            C::ItemDone {
+                step, item, outcome, ..
+            } => {
+                let key = (step.clone(), item.clone());
+                if open.remove(&key).is_none() {
+                    return broken("an outcome without intent");
+                }
+                match outcome {
+                    Outcome::Applied => drop(applied.insert(key)),
+                    Outcome::Unknown { .. } => drop(open.insert(key, ())),
+                    _ => {}
+                }
+            }
+            C::StepDone { step, .. } => {
+                if !done.insert(step.clone()) || open.keys().any(|(of, _)| of == step) {
+                    return broken("P4: done twice or over an open intent");
+                }
+            }
+            C::Captured { key, .. } if !captured.insert(key.clone()) => return broken("captured twice"),
+            C::RebootIntent { .. } => {
+                reboots += 1;
+                if reboots > 1 {
+                    return broken("P8: a second reboot");
+                }
+            }
+            C::Decision {
+                what: Ruling::Resolve { step, how },
+                ..
+            } => {
+                match how {
+                    Resolution::Rerun => drop(ruled.insert(step.clone())),
+                    _ => drop(done.insert(step.clone())),
+                }
+                if *how != Resolution::Rerun {
+                    open.retain(|(of, _), ()| of != step);
+                }
+            }
+            C::Paused { .. } => resting = true,
+            C::Resumed { .. } => resting = false,
+            C::Finished { .. } | C::Abandoned { .. } => ended = true,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn thousands_of_legal_histories_keep_the_promises() {
+    // Breadth first over distinct states; the path to each is one history.
+    let mut seen = HashSet::new();
+    let mut frontier = vec![(Vec::new(), RunState::default(), "boot-1".to_owned())];
+    let (mut legal, mut judged) = (0_u32, 0_u32);
+    for _depth in 0..9 {
+        let mut next_frontier = Vec::new();
+        for (history, state, boot) in frontier {
+            for (_, next) in alphabet(&state) {
+                judged += 1;
+                let mut after = state.clone();
+                let now = if let C::Resumed { boot_id, .. } = &next {
+                    boot_id.clone()
+                } else {
+                    boot.clone()
+                };
+                if after.after(&entry(&next, &now)).is_err() {
+                    assert_eq!(after, state, "a refused checkpoint changed the state");
+                    continue;
+                }
+                legal += 1;
+                let mut longer: Vec<C> = history.clone();
+                longer.push(next);
+                promises(&longer).unwrap_or_else(|broken| panic!("{broken}: {longer:#?}"));
+                if seen.len() < 2_500 && seen.insert(format!("{after:?}{now}")) {
+                    next_frontier.push((longer, after, now));
+                }
+            }
+        }
+        frontier = next_frontier;
+    }
+    println!(
+        "{judged} transitions judged, {legal} legal, {} distinct states: every promise kept",
+        seen.len()
+    );
+}
+
+#[test]
+fn accessors_tell_the_story() {
+    let (state, _) = fold(&[open(), started("a", 1, &["x", "y"], false), intent("a", "x")]);
+    let (a, b) = (StepId::from("a"), StepId::from("b"));
+    assert_eq!(state.status(&a), Some(&StepStatus::Running { attempt: 1 }));
+    assert_eq!(state.status(&b), Some(&StepStatus::NotStarted));
+    assert_eq!(state.status(&"c".into()), None);
+    assert_eq!(state.in_doubt(), [(&a, "x")]);
+    assert!(!state.past_no_return() && state.waiting_for_reboot().is_none() && state.ended().is_none());
+    let (state, _) = fold(&[open(), started("a", 1, &[], false), reboot_intent(), paused()]);
+    assert_eq!(state.waiting_for_reboot(), Some((&a, "boot-1")));
+    assert_eq!(state.paused(), Some(PauseReason::Asked));
+}

@@ -52,7 +52,10 @@ pub enum LockError {
 impl LockError {
     fn io(path: &Path) -> impl FnOnce(Errno) -> Self {
         let path = path.to_owned();
-        move |errno| Self::Io { path, source: errno.into() }
+        move |errno| Self::Io {
+            path,
+            source: errno.into(),
+        }
     }
 
     fn std(path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -81,7 +84,10 @@ impl HostLock {
                 Err(Errno::WOULDBLOCK) => return Err(LockError::Held { holder: holder(&file) }),
                 Err(errno) => return Err(LockError::io(path)(errno)),
             }
-            let lock = Self { file, path: path.to_owned() };
+            let lock = Self {
+                file,
+                path: path.to_owned(),
+            };
             // Somebody may have removed the file between open and lock; a lock on a nameless file binds nobody.
             if lock.is_still_ours() {
                 lock.introduce(owner, boot_id, run)?;
@@ -93,7 +99,9 @@ impl HostLock {
     /// Whether the locked file is still the one at the path. False means that somebody removed it and a second run could begin.
     #[must_use]
     pub fn is_still_ours(&self) -> bool {
-        let (Ok(held), Ok(named)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path)) else { return false };
+        let (Ok(held), Ok(named)) = (self.file.metadata(), std::fs::symlink_metadata(&self.path)) else {
+            return false;
+        };
         (held.dev(), held.ino()) == (named.dev(), named.ino())
     }
 
@@ -102,7 +110,11 @@ impl HostLock {
     /// # Errors
     /// [`LockError::Io`]; the lock stays held.
     pub fn introduce(&self, owner: &Owner, boot_id: &str, run: Option<&str>) -> Result<(), LockError> {
-        let sudo = owner.sudo_user.as_ref().map(|user| format!(" (sudo by {user})")).unwrap_or_default();
+        let sudo = owner
+            .sudo_user
+            .as_ref()
+            .map(|user| format!(" (sudo by {user})"))
+            .unwrap_or_default();
         let line = format!(
             "pid {} started {} boot {boot_id} user {}{sudo} tty {} run {}\n",
             owner.pid,
@@ -112,7 +124,10 @@ impl HostLock {
             run.unwrap_or("-"),
         );
         // Text for people only, hence no sync.
-        self.file.set_len(0).and_then(|()| self.file.write_all_at(line.as_bytes(), 0)).map_err(LockError::std(&self.path))
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.write_all_at(line.as_bytes(), 0))
+            .map_err(LockError::std(&self.path))
     }
 
     /// The path.
@@ -134,7 +149,11 @@ fn holder(file: &File) -> String {
     let mut bytes = Vec::new();
     let _ = Read::take(file, 1024).read_to_end(&mut bytes);
     let text = foreign::tame_bytes(bytes.trim_ascii(), 300);
-    if text.is_empty() { "a process that has not said who it is yet".to_owned() } else { text }
+    if text.is_empty() {
+        "a process that has not said who it is yet".to_owned()
+    } else {
+        text
+    }
 }
 
 /// Opens or creates a lock file; an existing one must be a plain file of ours, because whoever can open it can hold it.
@@ -153,7 +172,10 @@ fn open(path: &Path) -> Result<File, LockError> {
     } else {
         return Ok(file);
     };
-    Err(LockError::Refused { path: path.to_owned(), why })
+    Err(LockError::Refused {
+        path: path.to_owned(),
+        why,
+    })
 }
 
 /// A shared lock that children inherit on purpose: as long as one of them lives, a later run can tell that something of
@@ -180,7 +202,10 @@ impl ChildrenLock {
             Err(errno) => return Err(LockError::io(path)(errno)),
         }
         flock(&file, FlockOperation::NonBlockingLockShared).map_err(LockError::io(path))?;
-        Ok(Self { file, lending: Mutex::new(()) })
+        Ok(Self {
+            file,
+            lending: Mutex::new(()),
+        })
     }
 
     /// Runs `spawn` while the descriptor is inheritable. A process spawned elsewhere at the same moment inherits it too,
@@ -204,15 +229,28 @@ mod tests {
     use super::*;
 
     fn owner(pid: u32) -> Owner {
-        Owner { pid, uid: 0, user: "root".into(), sudo_user: Some("ann".into()), tty: None, started: 77 }
+        Owner {
+            pid,
+            uid: 0,
+            user: "root".into(),
+            sudo_user: Some("ann".into()),
+            tty: None,
+            started: 77,
+        }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a lock between processes needs a second process")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a lock between processes needs a second process"
+    )]
     fn command(program: &str) -> Command {
         Command::new(program)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the second process learns its task from the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the second process learns its task from the environment"
+    )]
     fn task() -> Option<String> {
         std::env::var("RUNBOOK_TEST_LOCK").ok()
     }
@@ -221,7 +259,11 @@ mod tests {
     fn again(path: &Path) -> Command {
         let mut again = command(std::env::current_exe().unwrap().to_str().unwrap());
         again.args(["--exact", "journal::lock::tests::second_process", "--nocapture", "-q"]);
-        again.env("RUNBOOK_TEST_LOCK", path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        again
+            .env("RUNBOOK_TEST_LOCK", path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         again
     }
 
@@ -243,7 +285,9 @@ mod tests {
         use std::io::BufRead;
         let out = io::BufReader::new(child.stdout.take().unwrap());
         let mut lines = out.lines().map_while(Result::ok);
-        lines.find(|line| line.contains("have it") || line.contains("holds")).unwrap_or_default()
+        lines
+            .find(|line| line.contains("have it") || line.contains("holds"))
+            .unwrap_or_default()
     }
 
     #[test]
@@ -254,7 +298,12 @@ mod tests {
         assert_eq!(verdict(&mut first), "have it");
         let pid = first.id();
         let error = HostLock::take(&path, &owner(1), "boot", None).unwrap_err().to_string();
-        assert!(error.contains(&format!("pid {pid} started 77 boot boot user root (sudo by ann) tty - run r-2")), "{error}");
+        assert!(
+            error.contains(&format!(
+                "pid {pid} started 77 boot boot user root (sudo by ann) tty - run r-2"
+            )),
+            "{error}"
+        );
         let mut second = again(&path).spawn().unwrap();
         assert!(verdict(&mut second).starts_with("another run holds this host: pid"));
         first.kill().unwrap();
@@ -271,7 +320,11 @@ mod tests {
         let path = dir.path().join("lock");
         let mut crowd: Vec<_> = (0..16).map(|_| again(&path).spawn().unwrap()).collect();
         let verdicts: Vec<_> = crowd.iter_mut().map(verdict).collect();
-        assert_eq!(verdicts.iter().filter(|verdict| *verdict == "have it").count(), 1, "{verdicts:?}");
+        assert_eq!(
+            verdicts.iter().filter(|verdict| *verdict == "have it").count(),
+            1,
+            "{verdicts:?}"
+        );
         for mut child in crowd {
             drop(child.stdin.take());
             child.wait().unwrap();
@@ -283,7 +336,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let _held = HostLock::take(&path, &owner(1), "boot", None).unwrap();
-        let won = (0..10_000).filter(|_| HostLock::take(&path, &owner(2), "boot", None).is_ok()).count();
+        let won = (0..10_000)
+            .filter(|_| HostLock::take(&path, &owner(2), "boot", None).is_ok())
+            .count();
         assert_eq!(won, 0);
     }
 
@@ -295,12 +350,18 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(!held.is_still_ours());
         std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        assert!(matches!(HostLock::take(&path, &owner(1), "boot", None), Err(LockError::Io { .. })));
+        assert!(matches!(
+            HostLock::take(&path, &owner(1), "boot", None),
+            Err(LockError::Io { .. })
+        ));
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "\x1b[2Jforged").unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         std::fs::set_permissions(&path, open).unwrap();
-        assert!(matches!(HostLock::take(&path, &owner(1), "boot", None), Err(LockError::Refused { .. })));
+        assert!(matches!(
+            HostLock::take(&path, &owner(1), "boot", None),
+            Err(LockError::Refused { .. })
+        ));
         assert_eq!(holder_line(&path).unwrap(), "\\u{1b}[2Jforged");
     }
 

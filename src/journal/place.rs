@@ -48,11 +48,17 @@ pub fn place_of(dir: &Directory) -> Result<Place, FileError> {
 }
 
 fn by_magic(magic: u32) -> Place {
-    KINDS.iter().find(|(number, _)| *number == magic).map_or(Place::Durable, |(_, place)| *place)
+    KINDS
+        .iter()
+        .find(|(number, _)| *number == magic)
+        .map_or(Place::Durable, |(_, place)| *place)
 }
 
 fn by_path(path: &Path) -> Place {
-    CLEANED.iter().find(|dir| path.starts_with(dir)).map_or(Place::Durable, |dir| Place::Volatile(dir))
+    CLEANED
+        .iter()
+        .find(|dir| path.starts_with(dir))
+        .map_or(Place::Durable, |dir| Place::Volatile(dir))
 }
 
 impl Place {
@@ -64,12 +70,12 @@ impl Place {
         match self {
             Self::Durable | Self::Overlay => Ok(()),
             Self::Volatile(_) if !reboots => Ok(()),
-            Self::Volatile(what) => {
-                Err(format!("it is on {what}, which a reboot or a clean-up empties; use --state-dir on a local disk"))
-            }
-            Self::Remote(what) => {
-                Err(format!("it is on {what}, where locks and syncs may mean nothing; use --state-dir on a local disk"))
-            }
+            Self::Volatile(what) => Err(format!(
+                "it is on {what}, which a reboot or a clean-up empties; use --state-dir on a local disk"
+            )),
+            Self::Remote(what) => Err(format!(
+                "it is on {what}, where locks and syncs may mean nothing; use --state-dir on a local disk"
+            )),
         }
     }
 }
@@ -89,7 +95,11 @@ mod tests {
         ] {
             let _ = path;
             let place = by_magic(magic);
-            assert_eq!((place.fits(false).is_ok(), place.fits(true).is_ok()), (without, with), "{magic:x}");
+            assert_eq!(
+                (place.fits(false).is_ok(), place.fits(true).is_ok()),
+                (without, with),
+                "{magic:x}"
+            );
         }
         assert_eq!(by_path(Path::new("/tmp/x")), Place::Volatile("/tmp"));
         assert_eq!(by_path(Path::new("/tmpx")), Place::Durable);

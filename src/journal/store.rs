@@ -27,7 +27,8 @@ impl RunId {
     /// Takes a name if it is one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        let fits =
+            (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -69,13 +70,17 @@ pub enum StoreError {
         why: String,
     },
     /// A run owns the host.
-    #[error("run {run} is unfinished and owns this host; `runbook resume`, `runbook status` or `runbook abort --abandon`")]
+    #[error(
+        "run {run} is unfinished and owns this host; `runbook resume`, `runbook status` or `runbook abort --abandon`"
+    )]
     Unfinished {
         /// That run.
         run: RunId,
     },
     /// `pending` names nothing.
-    #[error("`pending` names run {run}, which is not there: somebody removed it; if the host is as it should be, remove {path}")]
+    #[error(
+        "`pending` names run {run}, which is not there: somebody removed it; if the host is as it should be, remove {path}"
+    )]
     Dangling {
         /// The run.
         run: String,
@@ -145,7 +150,12 @@ impl Store {
     pub fn prepare(path: &Path) -> Result<Self, StoreError> {
         match std::fs::DirBuilder::new().mode(0o700).create(path) {
             Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(FileError::Io { what: "create", path: path.to_owned(), source }.into());
+                return Err(FileError::Io {
+                    what: "create",
+                    path: path.to_owned(),
+                    source,
+                }
+                .into());
             }
             _ => {}
         }
@@ -172,7 +182,10 @@ impl Store {
     /// [`StoreError::Unfinished`] if a run owns the host, [`StoreError::Place`] if the journal would not survive.
     pub fn create(&self, new: NewRun<'_>, clock: Box<dyn Clock>) -> Result<(RunId, Journal), StoreError> {
         let place = self.place()?;
-        place.fits(new.reboots).map_err(|why| StoreError::Place { path: self.root.path().to_owned(), why })?;
+        place.fits(new.reboots).map_err(|why| StoreError::Place {
+            path: self.root.path().to_owned(),
+            why,
+        })?;
         if let Some(listed) = self.unfinished()? {
             return Err(StoreError::Unfinished { run: listed.id });
         }
@@ -181,7 +194,10 @@ impl Store {
         dir.write_new("runbook.yaml", new.runbook)?;
         dir.write_new("plan.json", new.plan)?;
         dir.make_sub("snapshot")?;
-        let opened = Opened { runbook_sha256: sha256_hex(new.runbook), ..new.opened };
+        let opened = Opened {
+            runbook_sha256: sha256_hex(new.runbook),
+            ..new.opened
+        };
         let journal = Journal::create(&dir, id.as_str(), opened, clock)?;
         self.root.replace(PENDING, format!("{id}\n").as_bytes())?;
         rustix::fs::renameat(runs.fd(), &draft, runs.fd(), id.as_str())
@@ -214,9 +230,21 @@ impl Store {
     pub fn runbook(&self, id: &RunId) -> Result<Vec<u8>, StoreError> {
         let bytes = self.dir(id)?.read("runbook.yaml")?;
         let reading = self.read(id)?;
-        let expected = reading.state.opened().map(|opened| opened.runbook_sha256.clone()).unwrap_or_default();
+        let expected = reading
+            .state
+            .opened()
+            .map(|opened| opened.runbook_sha256.clone())
+            .unwrap_or_default();
         let found = sha256_hex(&bytes);
-        if found == expected { Ok(bytes) } else { Err(StoreError::RunbookChanged { run: id.clone(), expected, found }) }
+        if found == expected {
+            Ok(bytes)
+        } else {
+            Err(StoreError::RunbookChanged {
+                run: id.clone(),
+                expected,
+                found,
+            })
+        }
     }
 
     /// The directory of a run.
@@ -255,11 +283,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Dangling`] if `pending` names a run that somebody removed.
     pub fn unfinished(&self) -> Result<Option<Listed>, StoreError> {
-        let owns = |listed: &Listed| listed.reading.as_ref().is_ok_and(|reading| reading.state.ended().is_none());
+        let owns = |listed: &Listed| {
+            listed
+                .reading
+                .as_ref()
+                .is_ok_and(|reading| reading.state.ended().is_none())
+        };
         let Some(name) = self.pending()? else {
             return Ok(self.list()?.into_iter().rev().find(owns));
         };
-        let dangling = || StoreError::Dangling { run: name.clone(), path: self.root.path().join(PENDING) };
+        let dangling = || StoreError::Dangling {
+            run: name.clone(),
+            path: self.root.path().join(PENDING),
+        };
         let id = RunId::parse(&name).ok_or_else(dangling)?;
         let runs = self.root.sub("runs")?;
         let names = runs.names()?;
@@ -268,7 +304,11 @@ impl Store {
             return Ok(Some(listed).filter(|listed| listed.reading.is_err() || owns(listed)));
         }
         // Named, never renamed into place: the run had not begun.
-        if names.contains(&draft_of(&id)) { Ok(None) } else { Err(dangling()) }
+        if names.contains(&draft_of(&id)) {
+            Ok(None)
+        } else {
+            Err(dangling())
+        }
     }
 
     fn pending(&self) -> Result<Option<String>, StoreError> {
@@ -303,12 +343,19 @@ impl Store {
     pub fn durations(&self, runbook: &str) -> Result<BTreeMap<StepId, Vec<u64>>, StoreError> {
         let mut durations = BTreeMap::<StepId, Vec<u64>>::new();
         for reading in self.list()?.into_iter().filter_map(|listed| listed.reading.ok()) {
-            let same = reading.state.opened().is_some_and(|opened| opened.runbook_name == runbook);
+            let same = reading
+                .state
+                .opened()
+                .is_some_and(|opened| opened.runbook_name == runbook);
             if !same || !matches!(reading.state.ended(), Some(End::Done | End::DoneWithLosses)) {
                 continue;
             }
             for (step, state) in reading.state.steps() {
-                if let StepStatus::Done { how: How::Applied | How::WithLosses { .. }, took_ms } = &state.status {
+                if let StepStatus::Done {
+                    how: How::Applied | How::WithLosses { .. },
+                    took_ms,
+                } = &state.status
+                {
                     durations.entry(step.clone()).or_default().push(*took_ms);
                 }
             }
@@ -331,7 +378,10 @@ fn draft_of(id: &RunId) -> String {
 fn fresh(runs: &Directory, stamp: &Stamp) -> Result<(RunId, String, Directory), StoreError> {
     let names = runs.names()?;
     let taken = |id: &RunId| names.iter().any(|name| *name == id.as_str() || *name == draft_of(id));
-    let id = (0..).map(|nth| RunId::of(stamp, nth)).find(|id| !taken(id)).unwrap_or_else(|| RunId::of(stamp, 0));
+    let id = (0..)
+        .map(|nth| RunId::of(stamp, nth))
+        .find(|id| !taken(id))
+        .unwrap_or_else(|| RunId::of(stamp, 0));
     let draft = draft_of(&id);
     let dir = runs.make_sub(&draft)?;
     Ok((id, draft, dir))
@@ -340,14 +390,28 @@ fn fresh(runs: &Directory, stamp: &Stamp) -> Result<(RunId, String, Directory), 
 /// For root: no directory above may be changed by others, or they could put another state directory in place.
 fn safe_above(path: &Path) -> Result<(), StoreError> {
     let full = std::fs::canonicalize(path);
-    let full = full.map_err(|source| FileError::Io { what: "resolve", path: path.to_owned(), source })?;
+    let full = full.map_err(|source| FileError::Io {
+        what: "resolve",
+        path: path.to_owned(),
+        source,
+    })?;
     for above in full.ancestors().skip(1) {
         let stat = std::fs::symlink_metadata(above);
-        let stat = stat.map_err(|source| FileError::Io { what: "stat", path: above.to_owned(), source })?;
+        let stat = stat.map_err(|source| FileError::Io {
+            what: "stat",
+            path: above.to_owned(),
+            source,
+        })?;
         let sticky = stat.mode() & 0o1000 != 0;
         if stat.uid() != 0 || (stat.mode() & 0o022 != 0 && !sticky) {
-            let why = format!("others than root may change {}; chown root and chmod go-w it", above.display());
-            return Err(StoreError::Place { path: path.to_owned(), why });
+            let why = format!(
+                "others than root may change {}; chown root and chmod go-w it",
+                above.display()
+            );
+            return Err(StoreError::Place {
+                path: path.to_owned(),
+                why,
+            });
         }
     }
     Ok(())
