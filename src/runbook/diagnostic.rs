@@ -1,0 +1,214 @@
+//! One finding in a runbook: what is wrong, where, and how it would be right.
+use serde::{Serialize, Serializer};
+use strsim::damerau_levenshtein;
+
+use super::source::{Source, Span};
+
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The runbook is refused.
+    Error,
+    /// The runbook runs, but probably not as meant.
+    Warning,
+}
+
+/// The stable name of a kind of finding: `RB101`. The constants and their long texts are in [`super::codes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code(pub &'static str);
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+/// A replacement that would cure the finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Patch {
+    /// The question in front of it, such as "did you mean `timeout`?".
+    pub title: String,
+    /// The bytes to replace.
+    pub span: Span,
+    /// What to put there.
+    pub text: String,
+}
+
+/// Another place that belongs to the finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Related {
+    /// The bytes it covers.
+    pub span: Span,
+    /// Its line, from 1.
+    pub line: u32,
+    /// Its column, from 1.
+    pub col: u32,
+    /// What it has to do with the finding.
+    pub label: String,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// What kind of finding.
+    pub code: Code,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence without a full stop.
+    pub message: String,
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1, in characters.
+    pub col: u32,
+    /// The column behind the last character, on the same line.
+    pub end_col: u32,
+    /// The bytes, in the text without a byte order mark.
+    pub span: Span,
+    /// A few words to stand under the caret.
+    pub label: String,
+    /// The path of the innermost entry: `phases[1].steps[0]`.
+    pub path: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// How it would be right.
+    pub patch: Option<Patch>,
+    /// Another place that belongs to it.
+    pub related: Option<Related>,
+}
+
+impl Diagnostic {
+    /// Sets the words under the caret.
+    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Sets the advice.
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Sets the cure.
+    pub(crate) fn patch(&mut self, title: impl Into<String>, span: Span, text: impl Into<String>) -> &mut Self {
+        self.patch = Some(Patch { title: title.into(), span, text: text.into() });
+        self
+    }
+
+    /// Offers `candidate` instead of the text under the caret.
+    pub(crate) fn did_you_mean(&mut self, candidate: Option<&str>) -> &mut Self {
+        if let Some(candidate) = candidate {
+            self.patch(format!("did you mean `{candidate}`?"), self.span.clone(), candidate);
+        }
+        self
+    }
+}
+
+/// Everything found so far in one text.
+#[derive(Debug)]
+pub(crate) struct Findings<'t> {
+    /// The text.
+    pub(crate) source: &'t Source<'t>,
+    file: &'t str,
+    list: Vec<Diagnostic>,
+}
+
+impl<'t> Findings<'t> {
+    /// Nothing found yet.
+    pub(crate) fn new(source: &'t Source<'t>, file: &'t str) -> Self {
+        Self { source, file, list: Vec::new() }
+    }
+
+    /// Notes an error and hands it out to be completed.
+    pub(crate) fn error(&mut self, code: Code, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(code, Severity::Error, span, message.into())
+    }
+
+    /// Notes a warning and hands it out to be completed.
+    pub(crate) fn warning(&mut self, code: Code, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(code, Severity::Warning, span, message.into())
+    }
+
+    /// Adds a second place to the finding noted last.
+    pub(crate) fn related(&mut self, span: &Span, label: &str) {
+        let (line, col) = self.source.position(span.start);
+        if let Some(last) = self.list.last_mut() {
+            last.related = Some(Related { span: span.clone(), line, col, label: label.to_owned() });
+        }
+    }
+
+    /// Whether the text must be refused.
+    pub(crate) fn any_error(&self) -> bool {
+        self.list.iter().any(|one| one.severity == Severity::Error)
+    }
+
+    /// All findings in the order of the text, with the path of the entry that each stands in.
+    pub(crate) fn finish(mut self, path: impl Fn(usize) -> Option<String>) -> Vec<Diagnostic> {
+        for one in &mut self.list {
+            one.path = path(one.span.start);
+        }
+        self.list.sort_by_key(|one| (one.span.start, one.code));
+        self.list
+    }
+
+    fn add(&mut self, code: Code, severity: Severity, span: &Span, message: String) -> &mut Diagnostic {
+        let start = span.start.min(self.source.text.len());
+        let (line, col) = self.source.position(start);
+        // A span that runs over the end of its line is shown up to there.
+        let rest = self.source.text[self.source.offset(line.into(), col.into())..].lines().next().map_or(0, str::len);
+        let end = span.end.min(start + rest).max(start);
+        let end_col = self.source.position(end).1.max(col + 1);
+        let span = start..end;
+        self.list.push(Diagnostic {
+            code,
+            severity,
+            message,
+            file: self.file.to_owned(),
+            line,
+            col,
+            end_col,
+            span,
+            label: String::new(),
+            path: None,
+            help: None,
+            patch: None,
+            related: None,
+        });
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+}
+
+/// The candidate that `typed` most likely was meant to be.
+pub(crate) fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    // Distances cost time with the square of the length, and no name worth a guess is that long.
+    if typed.len() > 64 {
+        return None;
+    }
+    let scored = candidates.into_iter().map(|candidate| (distance(typed, candidate), candidate));
+    scored.min_by_key(|(far, _)| *far).filter(|(far, c)| *far <= (typed.len().max(c.len()) / 3).max(1)).map(|(_, c)| c)
+}
+
+/// Edits between two names; case and the two kinds of dashes are one small edit together.
+fn distance(typed: &str, candidate: &str) -> usize {
+    let plain = |text: &str| text.to_lowercase().replace('-', "_");
+    if typed != candidate && plain(typed) == plain(candidate) { 1 } else { damerau_levenshtein(typed, candidate) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["redis_compacted", "redis_loaded", "within", "name"];
+        assert_eq!(nearest("redis-compacted", names), Some("redis_compacted"));
+        assert_eq!(nearest("withn", names), Some("within"));
+        assert_eq!(nearest("nmae", names), Some("name"));
+        assert_eq!(nearest("cluster", names), None);
+        assert_eq!(nearest(&"x".repeat(1000), names), None);
+    }
+}

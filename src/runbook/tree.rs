@@ -1,0 +1,309 @@
+//! YAML into a tree that knows where everything stands.
+//!
+//! Typed deserialization stops at the first mistake; a tree is read to the end, so that one look shows them all. The
+//! parser runs twice: first for the syntax alone (so that a slip of indentation is not reported as a missing key), then
+//! for the tree. Equal keys are passed through, and reported by whoever opens the map.
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
+use serde_yaml::{Error, Location, Options, Spanned};
+
+use super::codes;
+use super::diagnostic::Findings;
+use super::source::{Source, Span};
+
+/// One value of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    /// Where it stands: the whole of a scalar, the beginning of a list or a map. For an alias, the alias.
+    pub(crate) span: Span,
+    /// What it is.
+    pub(crate) value: Value,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`; nothing else is.
+    Bool(bool),
+    /// A number, as it was written.
+    Number(String),
+    /// All other scalars, and everything in quotes.
+    Text(String),
+    /// `[a, b]` or lines with dashes.
+    List(Vec<Node>),
+    /// Entries in the order written; equal keys are still there.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// The scalar as written, whatever its type.
+    pub(crate) fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Bool(true) => Some("true"),
+            Value::Bool(false) => Some("false"),
+            Value::Number(text) | Value::Text(text) => Some(text),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// The value of the first entry with this key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        self.entries().iter().find(|(k, _)| k.scalar() == Some(key)).map(|(_, v)| v)
+    }
+
+    /// The entries of a map; none for anything else.
+    pub(crate) fn entries(&self) -> &[(Node, Node)] {
+        if let Value::Map(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// The elements of a list; none for anything else.
+    pub(crate) fn elements(&self) -> &[Node] {
+        if let Value::List(elements) = &self.value { elements } else { &[] }
+    }
+
+    /// Where to put the caret when the whole node is meant: on the first key of a block, else on the node.
+    pub(crate) fn caret(&self) -> &Span {
+        match &self.value {
+            Value::Map(entries) => entries.first().map_or(&self.span, |(key, _)| &key.span),
+            Value::List(elements) => elements.first().map_or(&self.span, Self::caret),
+            _ => &self.span,
+        }
+    }
+
+    /// The kind, for "expected a list, found …".
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a truth value",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+
+    /// The path of the innermost entry that begins at or last before `offset`: `phases[1].steps[0].within`.
+    pub(crate) fn path_at(&self, offset: usize) -> Option<String> {
+        let (mut path, mut node) = (String::new(), self);
+        loop {
+            let starts = |span: &Span| span.start <= offset;
+            match &node.value {
+                Value::Map(entries) => match entries.iter().rfind(|(key, _)| starts(&key.span)) {
+                    Some((key, value)) => {
+                        let dot = if path.is_empty() { "" } else { "." };
+                        path.push_str(&format!("{dot}{}", crate::host::foreign::tame(key.scalar()?, 40)));
+                        node = value;
+                    }
+                    None => break,
+                },
+                Value::List(elements) => match elements.iter().rposition(|one| starts(one.caret())) {
+                    Some(at) => {
+                        path.push_str(&format!("[{at}]"));
+                        node = &elements[at];
+                    }
+                    None => break,
+                },
+                _ => break,
+            }
+        }
+        (!path.is_empty()).then_some(path)
+    }
+}
+
+/// Parses the text; `None` when there is no tree, and then there is a finding that says why.
+pub(crate) fn parse(out: &mut Findings<'_>) -> Option<Node> {
+    let source = out.source;
+    if let Err(error) = serde_yaml::from_str_with_options::<IgnoredAny>(source.text, options()) {
+        syntax(&error, out);
+        return None;
+    }
+    match serde_yaml::from_str_with_options::<Spanned<Raw>>(source.text, options()) {
+        Ok(raw) => Some(settle(raw, source)),
+        Err(error) => {
+            syntax(&error, out);
+            None
+        }
+    }
+}
+
+fn options() -> Options {
+    serde_yaml::options! {
+        budget: serde_yaml::budget! { max_nodes: 50_000, max_events: 200_000, max_depth: 32, max_aliases: 1000, flow_nesting_limit: 32 },
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    }
+}
+
+/// What the parser makes of a value when it is asked for no type.
+enum Raw {
+    Null,
+    Bool(bool),
+    Number,
+    Text(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
+        Ok(Raw::Number)
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Raw, E> {
+        Ok(Raw::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = access.next_element()? {
+            elements.push(element);
+        }
+        Ok(Raw::List(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}
+
+/// Puts byte spans and the written form of numbers (`1.10`, `0x1F`) into the tree.
+fn settle(raw: Spanned<Raw>, source: &Source<'_>) -> Node {
+    let span = span_of(&raw.referenced, source);
+    let value = match raw.value {
+        Raw::Null => Value::Null,
+        Raw::Bool(value) => Value::Bool(value),
+        Raw::Number => Value::Number(source.slice(&span_of(&raw.defined, source)).trim().to_owned()),
+        Raw::Text(text) => Value::Text(text),
+        Raw::List(elements) => Value::List(elements.into_iter().map(|one| settle(one, source)).collect()),
+        Raw::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| (settle(key, source), settle(value, source))).collect())
+        }
+    };
+    Node { span, value }
+}
+
+fn span_of(location: &Location, source: &Source<'_>) -> Span {
+    let span = location.span();
+    let byte = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
+    let start = byte(span.byte_offset()).unwrap_or_else(|| source.offset(location.line(), location.column()));
+    let start = start.min(source.text.len());
+    start..byte(span.byte_len()).map_or(start, |len| (start + len).min(source.text.len()))
+}
+
+/// Turns the parser's error into a finding that names the cure, where the mistake is a known one.
+fn syntax(error: &Error, out: &mut Findings<'_>) {
+    let source = out.source;
+    let location = error.location().unwrap_or(Location::UNKNOWN);
+    let start = if location.line() == 0 { 0 } else { source.offset(location.line(), location.column()) };
+    let line = source.line_at(start);
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let column = usize::try_from(location.column()).unwrap_or(1);
+    if matches!(error, Error::MultipleDocuments { .. }) {
+        let found = out.error(codes::SECOND_DOCUMENT, &(start..start + 3), "a second document in the file");
+        found.label("starts here").help("one file is one runbook: remove the `---`, or make two files");
+    } else if matches!(error, Error::Eof { .. }) {
+        out.error(codes::EMPTY_FILE, &(0..0), "the file is empty").help("a runbook begins with `version: 1`");
+    } else if is_limit(error) {
+        let found = out.error(codes::TOO_MUCH, &(start..start + 1), "the file asks for too much: nesting, nodes or aliases");
+        found.label("the limit was reached here").help("at most 32 levels, 50000 values, 1000 aliases");
+    } else if indent.contains('\t') || line.chars().nth(column.saturating_sub(1)) == Some('\t') {
+        let tab = start - start.min(start) + source.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let at = tab + line.find('\t').unwrap_or(0);
+        let found = out.error(codes::TAB, &(at..at + 1), "a tab in the indentation");
+        found.label("YAML indents with spaces only").patch("use spaces", at..at + 1, "  ");
+    } else if let Some(star) = star_in(line, column, error) {
+        let at = source.text[..start].rfind('\n').map_or(0, |at| at + 1) + star;
+        let end = line[star..].find([',', ']', '}', ' ', '#']).map_or(line.len(), |len| star + len);
+        let word = &line[star..end];
+        let found = out.error(codes::BARE_STAR, &(at..at + word.len()), "an unquoted `*` is an alias in YAML, not a pattern");
+        found.label("read as the alias of an anchor").patch("quote it", at..at + word.len(), quoted(word));
+    } else {
+        let text = error.without_snippet().to_string();
+        let text = text.split(" at line ").next().unwrap_or_default().trim_start_matches("error: ");
+        let text = crate::host::foreign::tame(text.lines().next().unwrap_or_default(), 160);
+        let found = out.error(codes::SYNTAX, &(start..start + 1), format!("not valid YAML: {text}"));
+        found.label("the parser stopped here").help("look at the indentation and the quotes here and just above");
+    }
+}
+
+fn is_limit(error: &Error) -> bool {
+    match error {
+        Error::Budget { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => true,
+        Error::AliasError { error, .. } => is_limit(error),
+        other => {
+            let text = other.to_string();
+            text.contains("recursion limit") || text.contains("nesting")
+        }
+    }
+}
+
+/// The byte in `line` of a star that begins a plain scalar, when that is what the parser stumbled over.
+fn star_in(line: &str, column: usize, error: &Error) -> Option<usize> {
+    let unknown = matches!(error, Error::UnknownAnchor { .. }) || error.to_string().contains("alias");
+    let begins = |at: usize| {
+        let before = line[..at].trim_end_matches(' ');
+        let gap = before.len() < at;
+        before.is_empty() || before.ends_with(['[', ',', '{']) || (gap && before.ends_with([':', '-']))
+    };
+    let stars: Vec<usize> = line.match_indices('*').map(|(at, _)| at).filter(|&at| begins(at)).collect();
+    let reached = |at: &usize| line[..*at].chars().count() < column;
+    unknown.then(|| stars.iter().copied().rfind(reached).or(stars.first().copied())).flatten()
+}
+
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
