@@ -151,13 +151,19 @@ dress() {
   mv "$dir/upper" "$into"
 }
 
-# Kills by the ids written down and by what is left in the host's own control group, never by name.
+# Ends only what it finds by the ids written down and by what is left in the host's own control group, never by name.
 down() {
   local pid group init
   [ -e "$dir" ] || return 0
   pid=$(cat "$dir/keeper.pid" 2>/dev/null || echo 0)
-  if [ "$pid" != 0 ] && [ "$pid" != $$ ] && grep -qsF "keep.sh" "/proc/$pid/cmdline"; then kill -KILL "$pid" 2>/dev/null || true; fi
+  # The keeper collects its container and leaves by itself once it is told not to boot again.
+  touch "$dir/down"
   if init=$(init_pid); then kill -KILL "$init" 2>/dev/null || true; fi
+  for _ in {1..50}; do
+    if [ "$pid" = $$ ] || ! grep -qsF "keep.sh" "/proc/$pid/cmdline"; then break; fi
+    sleep 0.1
+  done
+  if [ "$pid" != $$ ] && grep -qsF "keep.sh" "/proc/$pid/cmdline"; then kill -KILL "$pid" 2>/dev/null || true; fi
   pid=$(cat "$dir/nspawn.pid" 2>/dev/null || echo 0)
   if [ "$pid" != 0 ] && grep -qsF "systemd-nspawn" "/proc/$pid/cmdline"; then kill -KILL "$pid" 2>/dev/null || true; fi
   for group in /sys/fs/cgroup/{systemd,unified,.}/runbook-lab-"$name"; do

@@ -51,7 +51,9 @@ while :; do
   code=0
   wait "$nspawn" || code=$?
   echo "--- ended with $code at $(date -u +%FT%TZ)" >>"$dir/console.log"
-  if [ -e "$dir/cut" ]; then
+  if [ -e "$dir/down" ]; then
+    exit 0
+  elif [ -e "$dir/cut" ]; then
     rm -f "$dir/cut"
   elif [ "$code" -eq 0 ]; then
     echo off >"$dir/state"
