@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Builds the root tree of the lab's host and prints the overlay layers to mount, uppermost first, joined by colons.
+# Two layers, each made once and kept outside the repository (RUNBOOK_LAB_CACHE, default /var/cache/runbook-lab):
+#   base   Debian with systemd, Redis and Node, and PM2 from npm; keyed by recipe.env. About 45 s.
+#   dress  the units, data sets and PM2 apps of one variant, made by booting the base once; keyed by root/ and the sizes.
+# The lab has no network, so everything must be in here. Usage: build.sh [--apps N] [--data small|large]
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${RUNBOOK_LAB_CACHE:-/var/cache/runbook-lab}
+# shellcheck source=tests/lab/recipe.env
+. "$here/recipe.env"
+
+apps=40 data=small
+while [ $# -gt 0 ]; do
+  case $1 in
+    --apps) apps=$2; shift 2 ;;
+    --data) data=$2; shift 2 ;;
+    *) echo "build.sh: unknown argument '$1'" >&2; exit 2 ;;
+  esac
+done
+case $data in small | large) ;; *) echo "build.sh: --data is small or large, not '$data'" >&2; exit 2 ;; esac
+case $apps in '' | *[!0-9]*) echo "build.sh: --apps is a number, not '$apps'" >&2; exit 2 ;; esac
+
+hash_of() { (cd "$here" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) | sha256sum | cut -c1-12; }
+base=$cache/base-$(hash_of recipe.env)
+dress=$cache/dress-$(hash_of recipe.env root)-$apps-$data
+
+# The sources this machine itself uses for the suite: a mirror, a proxy or a certificate set up for apt holds here too.
+sources_of_this_machine() {
+  local file found=()
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [ -f "$file" ] && grep -qE "^[^#]*\b$LAB_SUITE\b" "$file" && grep -qiE '^[^#]*\bdebian' "$file" && found+=("$file")
+  done
+  [ ${#found[@]} -eq 0 ] || printf '%s\n' "${found[@]}"
+}
+
+apt_options_of_this_machine() {
+  apt-config dump | grep -E '^Acquire::(http|https)::|^Acquire::Check-(Valid-Until|Date)|^Acquire::Retries' | grep -v '""' || true
+}
+
+build_base() {
+  local part=$base.part.$$ arguments=() option source
+  while IFS= read -r option; do arguments+=("--aptopt=$option"); done < <(apt_options_of_this_machine)
+  mapfile -t source < <(sources_of_this_machine)
+  [ ${#source[@]} -gt 0 ] || echo "no apt source here names $LAB_SUITE: leaving the mirror to mmdebstrap" >&2
+  echo "building the base tree ($LAB_SUITE: $LAB_PACKAGES; pm2 $LAB_PM2)" >&2
+  mmdebstrap --quiet --variant=minbase --include="$LAB_PACKAGES" "${arguments[@]}" \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    "$LAB_SUITE" "$part" "${source[@]}" >&2
+  timeout 300 npm install --global --prefix "$part/usr/local" --no-audit --no-fund --loglevel=error "pm2@$LAB_PM2" >&2
+  # No network inside: whatever tells apt where to go has no business there, nor have timers that would try.
+  rm -f "$part"/etc/apt/sources.list "$part"/etc/apt/sources.list.d/* "$part"/etc/apt/apt.conf.d/99mmdebstrap "$part/etc/resolv.conf"
+  rm -f "$part"/etc/systemd/system/timers.target.wants/* "$part/etc/systemd/system/multi-user.target.wants/redis-server.service"
+  rm -f "$part/etc/systemd/system/redis.service" "$part/etc/systemd/system/getty.target.wants/getty@tty1.service"
+  mv "$part" "$base"
+}
+
+build_dress() {
+  local name=dress-$$
+  echo "dressing the host ($apps apps online, $data data sets): one boot, kept for the next time" >&2
+  rm -rf "$dress"
+  RUNBOOK_LAB_CACHE=$cache "$here/host.sh" dress "$name" --base "$base" --apps "$apps" --data "$data" --into "$dress"
+}
+
+mkdir -p "$cache"
+exec 9>"$cache/build.lock"
+flock 9
+[ -d "$base" ] || build_base
+[ -d "$dress" ] || build_dress
+printf '%s:%s\n' "$dress" "$base"
