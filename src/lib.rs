@@ -5,4 +5,10 @@ pub mod action;
 
 pub mod runbook;
 
+pub mod plan;
+
 pub mod journal;
+
+pub mod event;
+
+pub mod execute;

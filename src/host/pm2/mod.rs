@@ -17,6 +17,7 @@ pub mod groups;
 #[cfg(test)]
 mod lab;
 pub mod life;
+pub mod listed;
 pub mod place;
 pub mod procs;
 pub mod recipe;
@@ -34,6 +35,7 @@ pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
 pub use groups::{Group, Grouped};
 pub use life::{ensure_daemon, kill_daemon, save};
+pub use listed::ListSeen;
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::Orphan;
 pub use recipe::{Recipe, RecipeError};

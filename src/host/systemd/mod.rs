@@ -16,6 +16,9 @@ pub mod unit;
 pub mod unit_files;
 pub mod unit_name;
 
+pub use logind::Inhibitor;
+pub use unit::UnitSeen;
+
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -5,7 +5,8 @@ use super::inventory::patterns;
 use super::names::Names;
 use crate::action::inventory::{Inventory, Selector};
 use crate::action::pm2_restored::{AtOnce, Pm2Restored};
-use crate::action::rebooted::{RebootHow, Rebooted};
+use crate::action::rebooted::Rebooted;
+use crate::host::Down;
 use crate::action::{
     Action, command::Command, healthy::Healthy, pm2_as_saved::Pm2AsSaved, pm2_saved::Pm2Saved, pm2_stopped::Pm2Stopped,
     redis_compacted::RedisCompacted, redis_loaded::RedisLoaded, units_active::UnitsActive, units_enabled::UnitsEnabled,
@@ -145,8 +146,8 @@ pub(super) fn user_and_cwd(
 }
 
 fn rebooted(fields: &mut Fields<'_>, out: &mut Findings<'_>) -> Option<Rebooted> {
-    let ways = [("reboot", RebootHow::Reboot), ("poweroff", RebootHow::Poweroff), ("by_hand", RebootHow::ByHand)];
-    let how = fields.get("how").map_or(Some(RebootHow::Reboot), |item| item.choice(&ways, out));
+    let ways = [("reboot", Down::Reboot), ("poweroff", Down::Poweroff), ("by_hand", Down::ByHand)];
+    let how = fields.get("how").map_or(Some(Down::Reboot), |item| item.choice(&ways, out));
     how.map(|how| Rebooted { how })
 }
 

@@ -1,0 +1,118 @@
+//! This machine. The only place where questions become system calls and deeds become effects.
+//!
+//! Nothing here decides: knowledge of Redis, PM2 and systemd lives in their own rooms, this one only carries questions
+//! there and turns their errors into the three that matter (refused, unreachable, unknown).
+
+mod deeds;
+mod questions;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::pm2::{ListSeen, Pm2At, Steer, SteerError};
+use super::systemd::bus::{Bus, SystemdError};
+use super::systemd::resume_unit::ResumeUnit;
+use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told, clock};
+
+/// The machine on which this process runs.
+pub struct LocalHost {
+    /// The resume unit as it has to be for this program and this state directory.
+    resume: Option<ResumeUnit>,
+    /// One bus connection, made when first needed and made anew when it broke.
+    bus: Mutex<Option<Arc<Bus>>>,
+    /// One connection per PM2 daemon, shared so that lists are shared.
+    steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
+    /// The latest list of each daemon and when it was asked for.
+    lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
+}
+
+impl LocalHost {
+    /// This machine. `resume` is needed only by runs that reboot.
+    #[must_use]
+    pub fn new(resume: Option<ResumeUnit>) -> Self {
+        Self { resume, bus: Mutex::default(), steers: Mutex::default(), lists: Mutex::default() }
+    }
+
+    async fn bus(&self) -> Result<Arc<Bus>, HostError> {
+        let mut kept = self.bus.lock().await;
+        if let Some(bus) = kept.as_ref() {
+            return Ok(Arc::clone(bus));
+        }
+        let bus = Arc::new(Bus::system().await.map_err(|error| HostError::unreachable("systemd", error))?);
+        *kept = Some(Arc::clone(&bus));
+        Ok(bus)
+    }
+
+    /// Drops a connection that broke, so that the next question makes a new one.
+    async fn bus_error(&self, about: &str, error: SystemdError) -> HostError {
+        if matches!(error, SystemdError::Lost { .. } | SystemdError::Unreachable { .. }) {
+            *self.bus.lock().await = None;
+        }
+        if error.nothing_happened() { HostError::refused(about, error) } else { HostError::unknown(about, error) }
+    }
+
+    async fn steer(&self, at: &Pm2At) -> Result<Arc<Steer>, HostError> {
+        let mut steers = self.steers.lock().await;
+        if let Some(steer) = steers.get(&at.home) {
+            return Ok(Arc::clone(steer));
+        }
+        let steer = Steer::connect(at).await.map_err(|error| HostError::unreachable(format!("pm2 of {}", at.user), error))?;
+        let steer = Arc::new(steer);
+        steers.insert(at.home.clone(), Arc::clone(&steer));
+        Ok(steer)
+    }
+
+    /// What a failed order to PM2 means. A broken connection is not used again.
+    async fn steer_error(&self, at: &Pm2At, about: String, error: SteerError) -> HostError {
+        if matches!(error, SteerError::Rpc(_) | SteerError::Unknown { .. } | SteerError::Dying) {
+            self.steers.lock().await.remove(&at.home);
+        }
+        match error {
+            SteerError::Unknown { .. } => HostError::unknown(about, error),
+            other => HostError::refused(about, other),
+        }
+    }
+
+    fn resume_unit(&self) -> Result<&ResumeUnit, HostError> {
+        let none = || HostError::refused("resume unit", "this command was not given a state directory that survives a reboot");
+        self.resume.as_ref().ok_or_else(none)
+    }
+}
+
+impl Probe for LocalHost {
+    fn ask<'a>(&'a self, ask: &'a Ask) -> Pending<'a, Result<Answer, HostError>> {
+        Box::pin(self.answer(ask))
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn uptime(&self) -> Duration {
+        clock::boottime()
+    }
+}
+
+impl Host for LocalHost {
+    fn tell<'a>(&'a self, deed: &'a Deed) -> Pending<'a, Result<Told, HostError>> {
+        Box::pin(self.act(deed))
+    }
+
+    fn sleep(&self, length: Duration) -> Pending<'_, ()> {
+        Box::pin(clock::sleep(length))
+    }
+
+    fn as_probe(&self) -> &dyn Probe {
+        self
+    }
+}
+
+/// Where systemd looks for units of the administrator.
+fn unit_dir() -> &'static Path {
+    Path::new(super::systemd::unit_files::UNIT_DIR)
+}

@@ -1,0 +1,101 @@
+//! Questions to this machine: which room answers which. Nothing here starts a process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{LocalHost, unit_dir};
+use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader};
+use crate::host::pm2::{self, ListSeen, Pm2At};
+use crate::host::systemd::resume_unit;
+use crate::host::tcp::{self, TcpSeen};
+use crate::host::{HostError, clock, disk, http, machine, redis};
+
+/// How long a PM2 list serves those who merely wait.
+const LIST_AGE: Duration = Duration::from_millis(900);
+/// How long an HTTP or TCP check may take to answer.
+const CHECK_DEADLINE: Duration = Duration::from_secs(5);
+
+impl LocalHost {
+    pub(super) async fn answer(&self, ask: &Ask) -> Result<Answer, HostError> {
+        Ok(match ask {
+            Ask::Machine => Answer::Machine(Box::new(machine::look())),
+            Ask::Redis(at) => Answer::Redis(Box::new(redis::look(at).await)),
+            Ask::LoadProgress { pid, files } => Answer::LoadProgress(redis::load_progress(*pid, files)),
+            Ask::Unit(name) => match self.bus().await?.unit(name).await {
+                Ok(seen) => Answer::Unit(Box::new(seen)),
+                Err(error) => return Err(self.bus_error(name, error).await),
+            },
+            Ask::Inhibitors => match self.bus().await?.inhibitors().await {
+                Ok(all) => Answer::Inhibitors(all),
+                Err(error) => return Err(self.bus_error("logind", error).await),
+            },
+            Ask::Pm2(at) => Answer::Pm2(Box::new(pm2::look(at).await)),
+            Ask::Pm2List(at) => Answer::Pm2List(self.list(at).await?),
+            Ask::Disk(path) => Answer::Disk(disk::disk(path).map_err(|error| HostError::unreachable(ask.about(), error))?),
+            Ask::Http(http) => Answer::Http(get(http).await?),
+            Ask::Tcp(addr) => Answer::Tcp(match tcp::connect(addr, CHECK_DEADLINE).await {
+                TcpSeen::Open { .. } => None,
+                TcpSeen::Refused => Some("nothing listens there".into()),
+                TcpSeen::Silent { waited } => Some(format!("no answer within {}s", waited.as_secs())),
+                TcpSeen::Unreachable { why } => Some(why),
+            }),
+            Ask::Snapshot { path, sha256 } => {
+                let snapshot = pm2::snapshot::open(path, sha256).map_err(|error| HostError::refused(ask.about(), error))?;
+                Answer::Snapshot(snapshot.apps().to_vec())
+            }
+            Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
+            Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
+        })
+    }
+
+    /// PM2's list, asked for anew when the last one is older than a second. Waiters at the same time share one.
+    async fn list(&self, at: &Pm2At) -> Result<ListSeen, HostError> {
+        let mut lists = self.lists.lock().await;
+        let now = clock::boottime();
+        if let Some((asked, seen)) = lists.get(&at.home) {
+            if now.saturating_sub(*asked) < LIST_AGE {
+                return Ok(seen.clone());
+            }
+        }
+        let listed = match self.steer(at).await?.list().await {
+            Ok(apps) => apps,
+            Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
+        };
+        let seen = ListSeen::of(listed.to_vec());
+        lists.insert(at.home.clone(), (now, seen.clone()));
+        Ok(seen)
+    }
+
+    async fn resume_faults(&self) -> Result<Vec<String>, HostError> {
+        let unit = self.resume_unit()?;
+        match resume_unit::audit(&*self.bus().await?, unit, unit_dir()).await {
+            Ok(faults) => Ok(faults.iter().map(ToString::to_string).collect()),
+            Err(error) => Err(self.bus_error("resume unit", error).await),
+        }
+    }
+}
+
+async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
+    let mut headers = Vec::new();
+    for (name, value) in &ask.headers {
+        let value = match value {
+            HttpHeader::Text(text) => text.clone(),
+            HttpHeader::Secret(place) => {
+                let secret = place.read().map_err(|error| HostError::refused(format!("header {name}"), error))?;
+                secret.reveal().to_owned()
+            }
+        };
+        headers.push((name.clone(), value));
+    }
+    let answer = http::get(&ask.url, &headers, CHECK_DEADLINE).await;
+    answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
+}
+
+/// The last lines of a log, read as its owner could: never through a link.
+fn log_tail(path: &Path) -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    match path.symlink_metadata() {
+        Ok(meta) => pm2::log_tail(path, meta.uid()),
+        Err(_) => Vec::new(),
+    }
+}
