@@ -9,7 +9,7 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::Pm2Place;
 use super::needs;
 use super::process_list::{self, label};
-use crate::host::pm2::{App, Pm2At, Pm2Seen, SnapshotRef, Status, Verdict, Wanted, back, wanted};
+use crate::host::pm2::{App, Exit, Pm2At, Pm2Seen, SnapshotRef, Status, Verdict, Wanted, back, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Deed, Host, HostError, Probe};
 
@@ -218,7 +218,11 @@ impl Pm2Restored {
         }
         let log = on.as_probe().log_tail(Path::new(&app.err_log)).await.unwrap_or_default();
         causes.extend(log.into_iter().map(|line| format!("log: {line}")));
-        let exit = app.exit_code.as_ref().map(|exit| format!(", {exit}")).unwrap_or_default();
+        let exit = match &app.exit_code {
+            Some(Exit::Code(code)) => format!(", exit status {code}"),
+            Some(Exit::Word(word)) => format!(", {word}"),
+            None => String::new(),
+        };
         Outcome::Failed { why: format!("{why}{exit}, {} restart(s)", app.restarts), causes }
     }
 }

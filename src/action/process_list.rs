@@ -10,7 +10,7 @@ pub(super) fn place<'a>(ground: &Ground<'a>, name: &str) -> Option<&'a Pm2Place>
 }
 
 /// Where its daemon is found.
-pub(super) fn at(place: &Pm2Place) -> Pm2At {
+pub(crate) fn at(place: &Pm2Place) -> Pm2At {
     Pm2At { user: place.user.clone(), home: place.home.clone(), unit: place.unit.clone(), cli: place.cli.clone() }
 }
 

@@ -39,7 +39,7 @@ impl Act for Rebooted {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let machine = on.machine().await?;
-        let before = ground.baseline.machine().and_then(|machine| machine.boot_id.as_deref());
+        let before = ground.baseline.machine().and_then(|machine| machine.boot_id.as_deref()).unwrap_or_default();
         let changed = rebooted(before, &machine);
         if changed == Ok(true) {
             return Ok(Seen { machine, changed, resume: Vec::new(), inhibitors: Vec::new(), state_disk: None });

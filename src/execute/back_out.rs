@@ -18,7 +18,7 @@ impl Executor<'_> {
         self.stop.forget();
         let mut trouble = Vec::new();
         let runbook = self.runbook;
-        for (phase, step, id) in super::back_out_steps(runbook) {
+        for (id, phase, step) in super::back_out_steps(runbook) {
             if self.book.state().steps().get(&id).is_some_and(|state| state.is_done()) {
                 continue;
             }

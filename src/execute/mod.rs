@@ -133,8 +133,7 @@ impl Executor<'_> {
             return self.back_out("resumed while backing out").await;
         }
         let runbook = self.runbook;
-        for (phase, step) in runbook.steps() {
-            let id = runbook.id_of(phase, step);
+        for (id, phase, step) in runbook.steps() {
             if self.book.state().steps().get(&id).is_some_and(|state| state.is_done()) {
                 continue;
             }
@@ -251,9 +250,8 @@ fn ground<'g>(runbook: &'g Runbook, baseline: &'g Facts, run_dir: &'g Path, kept
 }
 
 /// The steps that backing out runs, in order.
-fn back_out_steps(runbook: &Runbook) -> Vec<(&Phase, &Step, StepId)> {
-    let chosen = |(phase, _): &(&Phase, &Step)| runbook.back_out.contains(&phase.name);
-    runbook.steps().filter(chosen).map(|(phase, step)| (phase, step, runbook.id_of(phase, step))).collect()
+fn back_out_steps(runbook: &Runbook) -> Vec<(StepId, &Phase, &Step)> {
+    runbook.steps().filter(|(_, phase, _)| runbook.back_out.contains(&phase.name)).collect()
 }
 
 /// What has been captured so far, as actions read it.

@@ -75,7 +75,7 @@ impl Executor<'_> {
             return Ok(None);
         }
         let type_name = (confirm.kind == ConfirmKind::Name).then(|| self.runbook.name.clone());
-        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone().unwrap_or_default() };
+        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone() };
         if let Some(ending) = refused(self.approve.ask(&ask), id) {
             return Ok(Some(ending));
         }
@@ -102,16 +102,15 @@ impl Executor<'_> {
             return Some("the clock shows an earlier time than the journal: the window cannot be judged. Set the clock right".into());
         }
         let left = self.plan.left_from(id);
-        match window.left_at(now) {
-            None => Some(format!("the window is closed: {}", window.describe())),
-            Some(open) if open < left.at_worst() => Some(format!(
-                "the window closes in {}, and from here it takes {} typically, {} on a slow night",
-                words(open),
-                words(left.typically()),
-                words(left.at_worst()),
-            )),
-            Some(_) => None,
+        let opening = window.current_or_next(now)?;
+        if !opening.contains(now) {
+            return Some(format!("the window is closed; it opens at {}", opening.opens.to_zoned(window.timezone.clone())));
         }
+        let open = opening.left(now);
+        (open < left.at_worst()).then(|| {
+            let (typical, slow) = (words(left.typically()), words(left.at_worst()));
+            format!("the window closes in {}, and from here it takes {typical} typically, {slow} on a slow night", words(open))
+        })
     }
 }
 

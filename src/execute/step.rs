@@ -40,7 +40,7 @@ impl Executor<'_> {
             let Some(retry) = step.retry.as_ref().filter(|retry| tried < retry.times) else { return Ok(end) };
             let StepEnd::Failed(error) = &end else { return Ok(end) };
             tried += 1;
-            let pause = retry.pause_before(tried);
+            let pause = retry.wait_before(tried);
             self.book.talk(&format!("{id}: {error}; trying again in {}s ({tried} of {})", pause.as_secs(), retry.times));
             tokio::select! {
                 () = self.host.sleep(pause) => {}
@@ -79,7 +79,7 @@ impl Executor<'_> {
             Ok(seen) => seen,
             Err(error) => return Ok(Some(StepEnd::Unknown(format!("whether it rebooted: {error}")))),
         };
-        match machine::rebooted(Some(&old), &now) {
+        match machine::rebooted(&old, &now) {
             Ok(true) => {
                 let asked = self.book.reboot_asked_at();
                 let took = asked.map_or(0, |at| (self.host.as_probe().now() - at).get_milliseconds().max(0));

@@ -2,40 +2,10 @@
 //!
 //! A checkpoint says what is *known*; what follows from it is the business of [`RunState`](super::state::RunState).
 //! Every text in here may come from a machine, so whoever builds a checkpoint tames foreign text first, and no secret ever enters one.
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Name of a step, unique in its runbook and stable across resumes (the frozen runbook gives it).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StepId(String);
-
-impl StepId {
-    /// Takes the name as it is; the runbook's validation has already judged it.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The name as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for StepId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<&str> for StepId {
-    fn from(name: &str) -> Self {
-        Self::new(name)
-    }
-}
+pub use crate::runbook::StepId;
 
 /// Who drives a run. For people and for the journal; nothing is ever decided or signalled by a stored pid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //! The lock file says who holds it, for people; nothing is ever decided by that text. Across reboots another thing owns the
 //! host: the unfinished journal (see [`store`](super::store)).
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -160,9 +160,8 @@ impl StepId {
     }
 
     /// Takes a text for an identity; [`Runbook::step`] tells whether there is such a step.
-    #[must_use]
-    pub fn from_text(text: &str) -> Self {
-        Self(text.to_owned())
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 
     /// The text.
@@ -175,6 +174,12 @@ impl StepId {
     #[must_use]
     pub fn phase(&self) -> &str {
         self.0.split('/').next().unwrap_or_default()
+    }
+}
+
+impl From<&str> for StepId {
+    fn from(text: &str) -> Self {
+        Self::new(text)
     }
 }
 
@@ -198,10 +203,37 @@ impl Runbook {
         self.steps().find(|(one, ..)| one == id).map(|(.., step)| step)
     }
 
+    /// Whether the step only waits or checks.
+    #[must_use]
+    pub fn only_waits(&self, id: &StepId) -> bool {
+        self.step(id).is_some_and(|step| step.action.waits())
+    }
+
+    /// Whether the runbook takes the machine down.
+    #[must_use]
+    pub fn reboots(&self) -> bool {
+        self.steps().any(|(.., step)| matches!(step.action, Action::Rebooted(_)))
+    }
+
+    /// Whether a comparison with the snapshot follows the step, so that losses are judged there.
+    #[must_use]
+    pub fn judges_restore_after(&self, id: &StepId) -> bool {
+        let after = self.steps().skip_while(|(one, ..)| one != id);
+        after.into_iter().any(|(.., step)| matches!(step.action, Action::Pm2AsSaved(_)))
+    }
+
     /// The phase with this name.
     #[must_use]
     pub fn phase(&self, name: &str) -> Option<&Phase> {
         self.phases.iter().find(|phase| phase.name == name)
+    }
+}
+
+impl Step {
+    /// What people call it: its name, or the action's key.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.action.key().to_owned())
     }
 }
 

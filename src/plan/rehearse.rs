@@ -1,0 +1,134 @@
+//! The rehearsal: every step is looked at and played on the model, in order, with the model's clock running ahead.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::eta::{Estimate, History, Source, estimate};
+use super::{FORMAT, Plan, PlannedStep, Rehearsed};
+use crate::action::act::start_key;
+use crate::action::{Action, Change, Ground, Item, Kept, Outcome, Preview, Sign};
+use crate::host::model::Model;
+use crate::host::span::Span;
+use crate::host::{Ask, Facts, Probe};
+use crate::runbook::{Loaded, Runbook, Step, StepId};
+
+/// Walks the runbook over a model of the machine behind `probe`.
+///
+/// `starts_at` is when the run is meant to start. What cannot be asked makes a step *unforeseen*, never "no change".
+pub async fn rehearse(loaded: &Loaded, probe: &dyn Probe, run_dir: &Path, history: &History, starts_at: Timestamp) -> Rehearsed {
+    let began = probe.uptime();
+    let baseline = look_around(&loaded.runbook, probe).await;
+    let probed_in = probe.uptime().saturating_sub(began).as_secs_f64();
+    let model = Model::believing(&baseline, probe);
+    let mut walk = Walk { runbook: &loaded.runbook, model: &model, baseline: &baseline, kept: Kept::new(), run_dir };
+    let mut steps = Vec::new();
+    for (id, phase, step) in loaded.runbook.steps() {
+        steps.push(walk.step(id, &phase.name, step, history).await);
+    }
+    let hostname = baseline.machine().and_then(|machine| machine.hostname.clone()).unwrap_or_default();
+    let plan = Plan {
+        format: FORMAT,
+        runbook: loaded.runbook.name.clone(),
+        sha256: loaded.sha256.clone(),
+        hostname,
+        made_at: probe.now(),
+        starts_at,
+        steps,
+        back_out: loaded.runbook.back_out.clone(),
+        probed_in,
+    };
+    Rehearsed { plan, facts: baseline }
+}
+
+/// Asks everything that the inventory names, at the same time: the baseline of a run.
+async fn look_around(runbook: &Runbook, probe: &dyn Probe) -> Facts {
+    let inventory = &runbook.inventory;
+    let mut asks = vec![Ask::Machine];
+    asks.extend(inventory.redis.values().map(|instance| Ask::Redis(instance.at())));
+    asks.extend(inventory.units_of(None).into_iter().map(|known| Ask::Unit(known.unit.to_owned())));
+    asks.extend(inventory.pm2.values().map(|place| Ask::Pm2(crate::action::process_list::at(place))));
+    let answers = futures_util::future::join_all(asks.iter().map(|ask| probe.ask(ask))).await;
+    let mut facts = Facts::new(probe.now(), probe.uptime().as_secs_f64());
+    for (ask, answer) in asks.into_iter().zip(answers) {
+        match answer {
+            Ok(answer) => facts.put(ask, answer),
+            Err(error) => drop(facts.unanswered.insert(ask.about(), error.to_string())),
+        }
+    }
+    facts
+}
+
+/// The walk's state.
+struct Walk<'a> {
+    runbook: &'a Runbook,
+    model: &'a Model<'a>,
+    baseline: &'a Facts,
+    /// What the rehearsed run has captured so far.
+    kept: Kept,
+    run_dir: &'a Path,
+}
+
+impl Walk<'_> {
+    async fn step(&mut self, id: StepId, phase: &str, step: &Step, history: &History) -> PlannedStep {
+        let looked = step.action.preview(self.model, &self.ground(&id)).await;
+        let (preview, unforeseen) = match looked {
+            Ok(preview) => (preview, None),
+            Err(error) => (Preview::default(), Some(error.to_string())),
+        };
+        let takes = match &unforeseen {
+            Some(_) => Estimate { span: Span::ZERO, source: Source::Nothing },
+            None => estimate(step, id.as_str(), &preview.change, history),
+        };
+        self.play(&id, step, &preview, takes.span).await;
+        PlannedStep {
+            phase: phase.to_owned(),
+            title: step.title(),
+            action: step.action.key().to_owned(),
+            takes,
+            unforeseen,
+            takes_away: step.action.takes_service_away(),
+            brings_back: matches!(step.action, Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)),
+            reboots: matches!(step.action, Action::Rebooted(_)),
+            waits: step.action.waits(),
+            change: preview.change,
+            id,
+        }
+    }
+
+    /// Applies the change to the model, item by item, and lets the estimated time pass there, no more and no less.
+    async fn play(&mut self, id: &StepId, step: &Step, preview: &Preview, takes: Span) {
+        let began = self.model.uptime();
+        if let Some(value) = &preview.remember {
+            self.kept.entry(start_key(id.as_str())).or_insert_with(|| value.clone());
+        }
+        if !step.action.waits() && !preview.change.refused() {
+            for item in in_waves(&preview.change).filter(|item| item.sign != Sign::Unknown) {
+                let outcome = step.action.apply(item, self.model, &self.ground(id), &|_| {}).await;
+                if let Outcome::Applied { keep, .. } = outcome {
+                    self.kept.extend(keep);
+                }
+            }
+        }
+        let passed = self.model.uptime().saturating_sub(began);
+        self.model.pass(takes.typically().saturating_sub(passed).max(Duration::from_millis(1)));
+    }
+
+    fn ground<'g>(&'g self, id: &'g StepId) -> Ground<'g> {
+        Ground {
+            inventory: &self.runbook.inventory,
+            baseline: self.baseline,
+            kept: &self.kept,
+            step: id.as_str(),
+            run_dir: self.run_dir,
+            judged_later: self.runbook.judges_restore_after(id),
+            reboots: self.runbook.reboots(),
+        }
+    }
+}
+
+/// The items in the order of their waves.
+fn in_waves(change: &Change) -> impl Iterator<Item = &Item> {
+    (0..change.waves.len().max(1)).flat_map(|wave| change.items.iter().filter(move |item| item.wave == wave))
+}
