@@ -188,7 +188,11 @@ impl Runbook {
     /// Every step with its identity and phase, in order.
     pub fn steps(&self) -> impl Iterator<Item = (StepId, &Phase, &Step)> {
         self.phases.iter().flat_map(|phase| {
-            phase.steps.iter().enumerate().map(move |(index, step)| (StepId::of(phase, index, step), phase, step))
+            phase
+                .steps
+                .iter()
+                .enumerate()
+                .map(move |(index, step)| (StepId::of(phase, index, step), phase, step))
         })
     }
 

@@ -39,7 +39,11 @@ impl<'n> Fields<'n> {
     pub(super) fn get(&mut self, key: &'static str) -> Option<Item<'n>> {
         self.asked.push(key);
         let (key, node) = self.entries.iter().find(|(k, _)| k.scalar() == Some(key))?;
-        Some(Item { node, what: format!("`{}`", shown(key.scalar().unwrap_or_default())), caret: key.span.clone() })
+        Some(Item {
+            node,
+            what: format!("`{}`", shown(key.scalar().unwrap_or_default())),
+            caret: key.span.clone(),
+        })
     }
 
     /// Asks for an entry that must be there.
@@ -47,7 +51,8 @@ impl<'n> Fields<'n> {
         let found = self.get(key);
         if found.is_none() {
             let message = format!("{} has no `{key}`", self.place);
-            out.error(codes::MISSING_KEY, &self.caret, message).label(format!("`{key}` is missing here"));
+            out.error(codes::MISSING_KEY, &self.caret, message)
+                .label(format!("`{key}` is missing here"));
         }
         found
     }
@@ -60,7 +65,11 @@ impl<'n> Fields<'n> {
     /// The entries whose keys are not among `reserved`.
     pub(super) fn others(&self, reserved: &[&str]) -> Vec<(&'n Node, &'n Node)> {
         let other = |(key, _): &&(Node, Node)| key.scalar().is_none_or(|key| !reserved.contains(&key));
-        self.entries.iter().filter(other).map(|(key, value)| (key, value)).collect()
+        self.entries
+            .iter()
+            .filter(other)
+            .map(|(key, value)| (key, value))
+            .collect()
     }
 
     /// Where the map stands.
@@ -87,12 +96,22 @@ impl<'n> Fields<'n> {
 /// Notes a key that does not belong there.
 pub(super) fn unknown_key(key: &Node, name: &str, place: &str, known: &[&'static str], out: &mut Findings<'_>) {
     if name == "<<" {
-        let found = out.error(codes::MERGE_KEY, &key.span, "merge keys `<<` are not part of the language");
+        let found = out.error(
+            codes::MERGE_KEY,
+            &key.span,
+            "merge keys `<<` are not part of the language",
+        );
         found.label("write the entries out");
         return;
     }
-    let found = out.error(codes::UNKNOWN_KEY, &key.span, format!("unknown key `{}` in {place}", shown(name)));
-    found.label("not known here").did_you_mean(nearest(name, known.iter().copied()));
+    let found = out.error(
+        codes::UNKNOWN_KEY,
+        &key.span,
+        format!("unknown key `{}` in {place}", shown(name)),
+    );
+    found
+        .label("not known here")
+        .did_you_mean(nearest(name, known.iter().copied()));
     if found.patch.is_none() {
         found.help(format!("known here: {}", known.join(", ")));
     }
@@ -101,18 +120,35 @@ pub(super) fn unknown_key(key: &Node, name: &str, place: &str, known: &[&'static
 impl<'n> Item<'n> {
     /// A value with a name of its own.
     pub(super) fn new(node: &'n Node, what: impl Into<String>) -> Self {
-        Self { node, what: what.into(), caret: node.caret().clone() }
+        Self {
+            node,
+            what: what.into(),
+            caret: node.caret().clone(),
+        }
     }
 
     /// A value with a name and the place of its key.
     pub(super) fn under(key: &Node, node: &'n Node, what: impl Into<String>) -> Self {
-        Self { node, what: what.into(), caret: key.span.clone() }
+        Self {
+            node,
+            what: what.into(),
+            caret: key.span.clone(),
+        }
     }
 
     /// Where to put the caret: on the value if one can see it, else on its key.
     pub(super) fn span(&self) -> Span {
         let invisible = matches!(self.node.value, Value::Null) || self.node.caret().is_empty();
-        if invisible { self.caret.clone() } else { self.node.caret().clone() }
+        if invisible {
+            self.caret.clone()
+        } else {
+            self.node.caret().clone()
+        }
+    }
+
+    /// Where its key stands.
+    pub(super) fn key(&self) -> Span {
+        self.caret.clone()
     }
 
     /// Notes an error at the value.
@@ -122,7 +158,11 @@ impl<'n> Item<'n> {
 
     fn wrong<'o>(&self, expected: &str, out: &'o mut Findings<'_>) -> &'o mut Diagnostic {
         let found = self.node.kind();
-        let found = self.error(codes::WRONG_TYPE, format!("{} must be {expected}, found {found}", self.what), out);
+        let found = self.error(
+            codes::WRONG_TYPE,
+            format!("{} must be {expected}, found {found}", self.what),
+            out,
+        );
         found.label(format!("expected {expected}"))
     }
 
@@ -135,22 +175,39 @@ impl<'n> Item<'n> {
         };
         for (at, (key, _)) in entries.iter().enumerate() {
             let Some(name) = key.scalar() else {
-                out.error(codes::WRONG_TYPE, key.caret(), format!("a key of {place} must be text, found {}", key.kind()));
+                out.error(
+                    codes::WRONG_TYPE,
+                    key.caret(),
+                    format!("a key of {place} must be text, found {}", key.kind()),
+                );
                 continue;
             };
             if let Some((first, _)) = entries[..at].iter().find(|(earlier, _)| earlier.scalar() == Some(name)) {
                 let message = format!("the key `{}` stands twice in {place}", shown(name));
-                out.error(codes::DUPLICATE_KEY, &key.span, message).label("again").help("remove one of the two");
+                out.error(codes::DUPLICATE_KEY, &key.span, message)
+                    .label("again")
+                    .help("remove one of the two");
                 out.related(&first.span, "first");
             }
         }
-        Some(Fields { entries, place, caret: self.span(), asked: Vec::new() })
+        let caret = if entries.is_empty() { self.key() } else { self.span() };
+        Some(Fields {
+            entries,
+            place,
+            caret,
+            asked: Vec::new(),
+        })
     }
 
     /// A map that may also be left empty: `units_active:`.
     pub(super) fn fields_or_nothing(&self, place: &str, out: &mut Findings<'_>) -> Option<Fields<'n>> {
         if matches!(self.node.value, Value::Null) {
-            return Some(Fields { entries: &[], place: place.to_owned(), caret: self.span(), asked: Vec::new() });
+            return Some(Fields {
+                entries: &[],
+                place: place.to_owned(),
+                caret: self.span(),
+                asked: Vec::new(),
+            });
         }
         self.fields(place, out)
     }
@@ -160,27 +217,46 @@ impl<'n> Item<'n> {
         let Value::List(elements) = &self.node.value else {
             let found = self.wrong("a list", out);
             if matches!(self.node.value, Value::Text(_)) {
-                found.help("write `[…]` around it");
+                found.help("write `[...]` around it");
             }
             return Vec::new();
         };
         if elements.is_empty() {
-            self.error(codes::EMPTY, format!("{} is empty", self.what), out).label("at least one is needed");
+            self.error(codes::EMPTY, format!("{} is empty", self.what), out)
+                .label("at least one is needed");
         }
         let what = format!("an element of {}", self.what);
-        elements.iter().map(|node| Item { node, what: what.clone(), caret: self.caret.clone() }).collect()
+        elements
+            .iter()
+            .map(|node| Item {
+                node,
+                what: what.clone(),
+                caret: self.caret.clone(),
+            })
+            .collect()
     }
 
     /// One value, or a list of them.
     pub(super) fn one_or_more(&self, out: &mut Findings<'_>) -> Vec<Item<'n>> {
-        if matches!(self.node.value, Value::List(_) | Value::Null) { self.list(out) } else { vec![self.clone()] }
+        if matches!(self.node.value, Value::List(_) | Value::Null) {
+            self.list(out)
+        } else {
+            vec![self.clone()]
+        }
     }
 
     /// Text that is not empty.
     pub(super) fn text(&self, out: &mut Findings<'_>) -> Option<String> {
         match &self.node.value {
             Value::Text(text) if text.trim().is_empty() => {
-                self.error(codes::EMPTY, format!("{} is empty", self.what), out).label("text is needed");
+                self.error(codes::EMPTY, format!("{} is empty", self.what), out)
+                    .label("text is needed");
+                None
+            }
+            Value::Text(text) if text.contains(|c: char| c.is_control() && c != '\n') => {
+                let message = format!("{} has a control character: `{}`", self.what, shown(text));
+                self.error(codes::WRONG_TYPE, message, out)
+                    .label("only what one can see");
                 None
             }
             Value::Text(text) => Some(text.clone()),
@@ -199,9 +275,13 @@ impl<'n> Item<'n> {
 
     /// A word of a command line: any scalar, as written.
     pub(super) fn word(&self, out: &mut Findings<'_>) -> Option<String> {
-        let word = self.node.scalar().map(str::to_owned);
+        let word = self
+            .node
+            .scalar()
+            .filter(|word| !word.contains('\0'))
+            .map(str::to_owned);
         if word.is_none() {
-            self.wrong("text", out);
+            self.wrong("text without NUL", out);
         }
         word
     }
@@ -221,7 +301,11 @@ impl<'n> Item<'n> {
         };
         let written = shown(self.node.scalar().unwrap_or_default());
         let span = self.span();
-        let found = self.error(codes::YES_NO, format!("{} must be `true` or `false`, and `{written}` is text", self.what), out);
+        let found = self.error(
+            codes::YES_NO,
+            format!("{} must be `true` or `false`, and `{written}` is text", self.what),
+            out,
+        );
         found.label("text in YAML 1.2").patch("write", span, meant);
         None
     }
@@ -234,7 +318,12 @@ impl<'n> Item<'n> {
         };
         let number = text.parse::<u32>().ok().filter(|number| range.contains(number));
         if number.is_none() {
-            let message = format!("{} must be a whole number from {} to {}", self.what, range.start(), range.end());
+            let message = format!(
+                "{} must be a whole number from {} to {}",
+                self.what,
+                range.start(),
+                range.end()
+            );
             self.error(codes::COUNT, message, out).label("out of range");
         }
         number
@@ -271,7 +360,9 @@ impl<'n> Item<'n> {
             Ok(value) => Some(value),
             Err(error) => {
                 let message = format!("{}: `{}` is {}", self.what, shown(text), measure_text(&error));
-                self.error(codes::MEASURE, message, out).label("cannot be read").help(cure(&error));
+                self.error(codes::MEASURE, message, out)
+                    .label("cannot be read")
+                    .help(cure(&error));
                 None
             }
         }
@@ -287,7 +378,9 @@ impl<'n> Item<'n> {
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let message = format!("{} cannot be `{}`", self.what, shown(text));
-            let found = self.error(codes::NOT_ONE_OF, message, out).label(format!("one of: {}", known.join(", ")));
+            let found = self
+                .error(codes::NOT_ONE_OF, message, out)
+                .label(format!("one of: {}", known.join(", ")));
             found.did_you_mean(nearest(text, known));
         }
         found
@@ -305,7 +398,8 @@ impl<'n> Item<'n> {
         if text.starts_with('/') && !text.contains('\0') {
             return Some(PathBuf::from(text));
         }
-        self.error(codes::ABSOLUTE, format!("{} must be an absolute path", self.what), out).label("does not begin with `/`");
+        self.error(codes::ABSOLUTE, format!("{} must be an absolute path", self.what), out)
+            .label("does not begin with `/`");
         None
     }
 }
