@@ -18,6 +18,7 @@ mod load;
 mod read;
 pub mod render;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;

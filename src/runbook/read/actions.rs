@@ -1,7 +1,8 @@
 //! What stands under an action key.
 use super::checks;
-use super::fields::{Fields, Item, is_name};
+use super::fields::Fields;
 use super::inventory::patterns;
+use super::item::{Item, is_name};
 use super::names::Names;
 use crate::action::inventory::{Inventory, Selector};
 use crate::action::pm2_restored::{AtOnce, Pm2Restored};

@@ -1,5 +1,5 @@
 //! Addresses and unit names: what can be refused without asking anybody.
-use super::fields::{Item, shown};
+use super::item::{Item, shown};
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::{brace, codes};
 

@@ -1,20 +1,18 @@
 //! What stands in the list of a `healthy` gate.
-use indexmap::IndexMap;
-
-use super::fields::{Fields, Item, shown};
+use super::fields::Fields;
 use super::inventory::ROLES;
+use super::item::{Item, shown};
 use super::names::{Names, has, refer};
-use super::{actions, address, secret};
+use super::{actions, address, http, secret};
 use crate::action::check::{
-    Check, CommandCheck, Comparison, DiskFree, HeaderValue, HostCheck, HttpCheck, Link, Pm2Check, RedisAddress,
-    RedisCheck, RedisTarget, TcpCheck, UnitCheck,
+    Check, CommandCheck, DiskFree, HostCheck, Link, Pm2Check, RedisAddress, RedisCheck, RedisTarget, TcpCheck,
+    UnitCheck,
 };
 use crate::action::inventory::Inventory;
 use crate::action::measure::Quota;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::{Findings, nearest};
 use crate::runbook::source::Span;
-use crate::runbook::tree::Value;
 
 const KEYS: [&str; 7] = ["redis", "tcp", "http", "unit", "host", "command", "pm2"];
 
@@ -58,7 +56,7 @@ pub(super) fn check(
             let addr = f.need("addr", out).and_then(|item| address::tcp(&item, out));
             addr.map(|addr| Check::Tcp(TcpCheck { addr, required }))
         }
-        "http" => http(f, required, env, out).map(Check::Http),
+        "http" => http::http(f, required, env, out).map(Check::Http),
         "unit" => unit(f, required, names, inventory, out).map(Check::Unit),
         "host" => host(f, required, out).map(Check::Host),
         "command" => {
@@ -136,156 +134,6 @@ fn redis(
         loading,
         required,
     })
-}
-
-fn http(fields: &mut Fields<'_>, required: bool, env: &mut Vec<Span>, out: &mut Findings<'_>) -> Option<HttpCheck> {
-    let url = fields.need("url", out).and_then(|item| address::http(&item, out));
-    let status = fields
-        .get("status")
-        .map_or(Some(200), |item| item.whole(100..=599, out));
-    let mut headers = IndexMap::new();
-    if let Some(map) = fields.get("headers").and_then(|item| item.fields("`headers`", out)) {
-        for (key, node) in map.others(&[]) {
-            let Some(name) = key.scalar() else { continue };
-            let item = Item::under(key, node, format!("`{}`", shown(name)));
-            let token = !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
-            if !token {
-                out.error(
-                    codes::NAME,
-                    &key.span,
-                    format!("`{}` is not the name of a header", shown(name)),
-                )
-                .label("not a header");
-                continue;
-            }
-            headers.extend(header(name, &item, env, out).map(|value| (name.to_owned(), value)));
-        }
-    }
-    let mut json = IndexMap::new();
-    if let Some(map) = fields.get("json").and_then(|item| item.fields("`json`", out)) {
-        for (key, node) in map.others(&[]) {
-            let Some(path) = key.scalar() else { continue };
-            if !is_json_path(path) {
-                let found = out.error(
-                    codes::JSON_PATH,
-                    &key.span,
-                    format!("`{}` is not a JSON path", shown(path)),
-                );
-                found
-                    .label("cannot be read")
-                    .help("write it like `\"$.shards[0].state\"`");
-            }
-            let item = Item::under(key, node, format!("`{}`", shown(path)));
-            json.extend(comparison(&item, out).map(|comparison| (path.to_owned(), comparison)));
-        }
-    }
-    let status = status.and_then(|status| u16::try_from(status).ok());
-    Some(HttpCheck {
-        url: url?,
-        status: status?,
-        headers,
-        json,
-        required,
-    })
-}
-
-/// A header is plain text, or a reference to a secret; those that carry secrets by their nature must be the latter.
-fn header(name: &str, item: &Item<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>) -> Option<HeaderValue> {
-    let secret = [
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "x-api-key",
-        "x-auth-token",
-    ];
-    if matches!(item.node.value, Value::Map(_)) || secret.contains(&name.to_ascii_lowercase().as_str()) {
-        return secret::reference(item, env, out).map(HeaderValue::Secret);
-    }
-    let text = item.word(out)?;
-    let good = text.chars().all(|c| !c.is_control());
-    if !good {
-        item.error(codes::WRONG_TYPE, format!("{} has a control character", item.what), out)
-            .label("one line of text");
-    }
-    good.then_some(HeaderValue::Text(text))
-}
-
-/// `$`, then members `.name` and elements `[0]`.
-fn is_json_path(path: &str) -> bool {
-    let Some(mut rest) = path.strip_prefix('$') else {
-        return false;
-    };
-    while !rest.is_empty() {
-        let len = if let Some(member) = rest.strip_prefix('.') {
-            let len = member.find(['.', '[', ']']).unwrap_or(member.len());
-            if len == 0 {
-                return false;
-            }
-            len + 1
-        } else if let Some((index, _)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-            if index.parse::<u32>().is_err() {
-                return false;
-            }
-            index.len() + 2
-        } else {
-            return false;
-        };
-        rest = &rest[len..];
-    }
-    true
-}
-
-fn comparison(item: &Item<'_>, out: &mut Findings<'_>) -> Option<Comparison> {
-    const WORDS: [&str; 7] = ["eq", "ne", "lt", "le", "gt", "ge", "contains"];
-    let fields = item.fields(format!("the comparison of {}", item.what), out)?;
-    let entries = fields.others(&[]);
-    let [(key, value)] = entries.as_slice() else {
-        let found = out.error(
-            codes::CHOICE,
-            fields.caret(),
-            format!("{} needs exactly one comparison", fields.place()),
-        );
-        found.label(format!("one of: {}", WORDS.join(", ")));
-        return None;
-    };
-    let word = key.scalar()?;
-    let operand = Item::under(key, value, format!("`{}`", shown(word)));
-    match word {
-        "eq" => json_value(&operand, out).map(Comparison::Eq),
-        "ne" => json_value(&operand, out).map(Comparison::Ne),
-        "contains" => json_value(&operand, out).map(Comparison::Contains),
-        "lt" => operand.number(out).map(Comparison::Lt),
-        "le" => operand.number(out).map(Comparison::Le),
-        "gt" => operand.number(out).map(Comparison::Gt),
-        "ge" => operand.number(out).map(Comparison::Ge),
-        _ => {
-            let found = out.error(
-                codes::NOT_ONE_OF,
-                &key.span,
-                format!("there is no comparison `{}`", shown(word)),
-            );
-            found
-                .label(format!("one of: {}", WORDS.join(", ")))
-                .did_you_mean(nearest(word, WORDS));
-            None
-        }
-    }
-}
-
-fn json_value(item: &Item<'_>, out: &mut Findings<'_>) -> Option<serde_json::Value> {
-    match &item.node.value {
-        Value::Null => Some(serde_json::Value::Null),
-        Value::Bool(value) => Some((*value).into()),
-        Value::Text(text) => Some(text.as_str().into()),
-        Value::Number(text) => match text.parse::<i64>() {
-            Ok(whole) => Some(whole.into()),
-            Err(_) => item.number(out).map(Into::into),
-        },
-        Value::List(_) | Value::Map(_) => item.word(out).map(Into::into),
-    }
 }
 
 fn unit(
@@ -385,20 +233,4 @@ fn pm2(fields: &mut Fields<'_>, required: bool, names: &Names, out: &mut Finding
         restarts_at_most,
         required,
     })
-}
-
-/// The key of an entry, for tests.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_paths() {
-        for good in ["$", "$.a", "$.a.b[0].c", "$[1]", "$.a-b"] {
-            assert!(is_json_path(good), "{good}");
-        }
-        for bad in ["", "a", "$a", "$.", "$..a", "$[x]", "$[0", "$.a]"] {
-            assert!(!is_json_path(bad), "{bad}");
-        }
-    }
 }

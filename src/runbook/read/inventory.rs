@@ -2,7 +2,8 @@
 use indexmap::IndexMap;
 
 use super::address;
-use super::fields::{Fields, Item, is_name, shown};
+use super::fields::Fields;
+use super::item::{Item, is_name, shown};
 use super::names::{Declared, Names, declared, refer};
 use super::secret;
 use crate::action::inventory::{AppGroup, DeclaredUnits, Inventory, Needs, Pm2Place, RedisInstance, RedisKind, Role};

@@ -4,7 +4,9 @@ mod actions;
 mod address;
 mod checks;
 mod fields;
+mod http;
 mod inventory;
+mod item;
 mod names;
 mod phases;
 mod secret;
@@ -12,8 +14,8 @@ mod window;
 
 use indexmap::IndexMap;
 
-use self::fields::{Item, shown};
 use self::inventory::InventoryPlaces;
+use self::item::{Item, shown};
 use self::names::{Names, refer};
 pub(super) use self::phases::StepPlaces;
 use super::Runbook;

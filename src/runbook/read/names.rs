@@ -1,5 +1,5 @@
 //! All names that a runbook declares, collected before anything refers to them, and the look-up of references.
-use super::fields::{Item, shown};
+use super::item::{Item, shown};
 use crate::action::inventory::Selector;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::{Code, Findings, nearest};

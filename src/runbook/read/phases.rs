@@ -1,13 +1,15 @@
 //! The section `phases:` and what stands beside an action in a step.
 use super::actions;
-use super::fields::{Fields, Item, shown, unknown_key};
+use super::fields::{Fields, unknown_key};
 use super::inventory::twice;
+use super::item::{Item, shown};
 use super::names::{Declared, Names, declared};
 use super::{Places, names};
 use crate::action::Action;
 use crate::action::inventory::Inventory;
 use crate::runbook::diagnostic::{Findings, nearest};
 use crate::runbook::source::Span;
+use crate::runbook::tree::Node;
 use crate::runbook::{Confirm, ConfirmKind, OnFailure, OnUnknown, Phase, Retry, Step, codes};
 
 /// The keys that may stand beside an action.
@@ -244,22 +246,7 @@ fn action(
                 .label("no action here")
                 .help(format!("one of: {}", Action::KEYS.join(", ")));
         }
-        ([], strange) => {
-            // With no action at all, the first strange key was probably meant to be it.
-            for (key, _) in strange {
-                let Some(name) = key.scalar() else { continue };
-                let near = nearest(name, allowed.iter().copied());
-                let found = out.error(
-                    codes::UNKNOWN_ACTION,
-                    &key.span,
-                    format!("there is no action `{}`", shown(name)),
-                );
-                found.label("unknown action").did_you_mean(near);
-                if near.is_none() {
-                    found.help(format!("one of: {}", Action::KEYS.join(", ")));
-                }
-            }
-        }
+        ([], strange) => strange.iter().for_each(|(key, _)| unknown_action(key, &allowed, out)),
         (known, strange) => {
             for (key, _) in strange {
                 unknown_key(key, key.scalar().unwrap_or_default(), fields.place(), &allowed, out);
@@ -285,4 +272,19 @@ fn action(
         &mut places.env_secrets,
         out,
     )
+}
+
+/// With no action at all, each strange key may have been meant to be it.
+fn unknown_action(key: &Node, allowed: &[&'static str], out: &mut Findings<'_>) {
+    let Some(name) = key.scalar() else { return };
+    let near = nearest(name, allowed.iter().copied());
+    let found = out.error(
+        codes::UNKNOWN_ACTION,
+        &key.span,
+        format!("there is no action `{}`", shown(name)),
+    );
+    found.label("unknown action").did_you_mean(near);
+    if near.is_none() {
+        found.help(format!("one of: {}", Action::KEYS.join(", ")));
+    }
 }

@@ -1,5 +1,5 @@
 //! References to secrets, and the refusal of secrets themselves.
-use super::fields::{Item, shown};
+use super::item::{Item, shown};
 use crate::host::secret::SecretRef;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;

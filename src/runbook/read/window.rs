@@ -3,7 +3,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::Places;
-use super::fields::{Item, shown};
+use super::item::{Item, shown};
 use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::window::{Day, Window};
