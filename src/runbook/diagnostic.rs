@@ -176,7 +176,8 @@ impl<'t> Findings<'t> {
     }
 
     fn add(&mut self, code: Code, severity: Severity, span: &Span, message: String) -> &mut Diagnostic {
-        let start = span.start.min(self.source.text.len());
+        let span = self.source.whole(span);
+        let start = span.start;
         let (line, col) = self.source.position(start);
         // A span that runs over the end of its line is shown up to there.
         let rest = self.source.text[self.source.offset(line.into(), col.into())..]

@@ -4,6 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 
 use super::codes;
 use super::diagnostic::{Diagnostic, Severity};
+use crate::host::foreign::tame;
 
 /// Renders findings about one `source` for a terminal of `width` columns, with a count at the end.
 ///
@@ -26,7 +27,8 @@ pub fn render(findings: &[Diagnostic], source: &str, color: bool, width: usize) 
     out
 }
 
-/// The source with each secret that was found replaced by as many bytes of stars, so that all offsets stay true.
+/// The source with each secret replaced by stars and each harmful character by question marks, byte for byte, so that all
+/// offsets stay true.
 fn masked(findings: &[Diagnostic], source: &str) -> String {
     let mut text = source.to_owned();
     for one in findings.iter().filter(|one| one.code == codes::PLAIN_SECRET) {
@@ -34,7 +36,15 @@ fn masked(findings: &[Diagnostic], source: &str) -> String {
             text.replace_range(one.span.clone(), &"*".repeat(one.span.len()));
         }
     }
-    text.split_inclusive('\n').map(mask_line).collect()
+    let tamed: String = text.chars().flat_map(harmless).collect();
+    tamed.split_inclusive('\n').map(mask_line).collect()
+}
+
+/// A character, or as many question marks as it has bytes if a terminal would obey it or not show it.
+fn harmless(c: char) -> impl Iterator<Item = char> {
+    let keep = matches!(c, '\n' | '\r' | '\t') || tame(c.encode_utf8(&mut [0; 4]), 1).starts_with(c);
+    let (shown, times) = if keep { (c, 1) } else { ('?', c.len_utf8()) };
+    std::iter::repeat_n(shown, times)
 }
 
 /// Masks what looks like a secret in a line, for texts that could not be read far enough to know.

@@ -63,6 +63,16 @@ impl<'t> Source<'t> {
         self.text.get(span.clone()).unwrap_or_default()
     }
 
+    /// A span of whole characters within the text that covers `span`.
+    pub(crate) fn whole(&self, span: &Span) -> Span {
+        let mut end = span.end.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        let start = self.floor(span.start);
+        start..end.max(start)
+    }
+
     fn floor(&self, offset: usize) -> usize {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {

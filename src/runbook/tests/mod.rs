@@ -198,6 +198,19 @@ fn oversized_deep_and_foreign_files_are_refused() {
 }
 
 #[test]
+fn hostile_characters_are_shown_and_not_obeyed() {
+    let text = SMALL.replace("name: small", "name: small one # \u{202e}\u{1b}[2J\u{9b}2J");
+    let shown = render(&found(&text), &text, false, 100);
+    assert!(!shown.contains(['\u{202e}', '\u{1b}', '\u{9b}']), "{shown:?}");
+    // The parser stops in front of a wide character, and a caret of one byte would split it.
+    let wide = found("version: 1\n ü\u{202e}: x\n");
+    assert_eq!(
+        wide.iter().map(|one| (one.code.0, one.line)).collect::<Vec<_>>(),
+        [("RB003", 2)]
+    );
+}
+
+#[test]
 fn nights_with_a_changed_clock_are_warned_about() {
     let text = SMALL
         .replace("days: [sat], opens: \"10:00\"", "days: [sun], opens: \"02:30\"")
