@@ -77,7 +77,7 @@ codes! {
     UNIT_NAME "RB114" "not the name of a systemd unit"
     "Write the full name with its suffix, such as `redis-server@bull01.service`; braces list alternatives: `redis-server@bull{01,02}.service`."
     ADDRESS "RB115" "an address that cannot be read"
-    "Redis: `redis://host:port`, `rediss://host:port` or `redis+unix:///path`; HTTP: `http://…` or `https://…`; TCP: `host:port`."
+    "Redis: `redis://host:port`, `rediss://host:port` or `redis+unix:///path`; HTTP: `http://...` or `https://...`; TCP: `host:port`."
     ABSOLUTE "RB116" "a path that is not absolute"
     "A run is resumed by systemd from another directory, so a relative path would mean another file."
     TIME "RB117" "a time of day, day or time zone that cannot be read"
@@ -94,7 +94,7 @@ codes! {
     UNKNOWN_PHASE "RB204" "a phase that does not exist"
     "`back_out` lists names of phases of the same runbook."
     UNKNOWN_GROUP "RB205" "an app group that does not exist"
-    "`needs: { groups: […] }` lists names of groups of the same PM2 place."
+    "`needs: { groups: [...] }` lists names of groups of the same PM2 place."
     SAME_NAME "RB206" "the same name twice"
     "Phases, steps of a phase, groups of a place, and the entries of `redis:`, `units:` and `pm2:` together, are told apart by their names."
     CIRCLE "RB207" "groups or places that wait for each other in a circle"
@@ -109,7 +109,7 @@ codes! {
     LONGER_THAN_WINDOW "RB301" "a step that may take longer than the window"
     "`within` is the time after which a step has failed. One that exceeds the whole window is either a slip of the unit or a window too small."
     ENV_SECRET "RB302" "a secret from the environment that is needed after the reboot"
-    "The environment of your terminal is gone when systemd resumes the run. Use `{ file: /etc/runbook/… }` or `{ credential: … }`."
+    "The environment of your terminal is gone when systemd resumes the run. Use `{ file: /etc/runbook/... }` or `{ credential: ... }`."
     PLAIN_SECRET "RB303" "a secret written into the runbook"
     "Runbooks are copied into journals, reports and repositories. Put the secret into a file that only root reads, and write `{ file: /path }`. If this text was ever committed, change the password."
     NOT_SAVED "RB304" "a PM2 list that was never saved"
@@ -133,9 +133,9 @@ codes! {
     BACK_OUT_ACTION "RB313" "a way back that leads on"
     "The `back_out` phases bring service back. They must neither reboot nor stop anything."
     UNCONFIRMED "RB314" "a reboot without a question"
-    "`confirm: { type: name, because: … }` asks once more before users are cut off; `--yes --confirm NAME` answers it unattended."
+    "`confirm: { type: name, because: ... }` asks once more before users are cut off; `--yes --confirm NAME` answers it unattended."
     COUNT "RB315" "a number out of range"
-    "The message names the range."
+    "The message names the range. Limits are wide: who meets one has most likely slipped by a digit or a unit."
 }
 
 #[cfg(test)]
@@ -146,7 +146,11 @@ mod tests {
     fn codes_ascend_and_are_explained() {
         assert!(ALL.is_sorted_by(|a, b| a.code < b.code), "ascending and each once");
         for one in ALL {
-            assert!(one.code.0.len() == 5 && one.text.len() > 40 && one.text.ends_with(['.', '`', '?']), "{}", one.code.0);
+            assert!(
+                one.code.0.len() == 5 && one.text.len() > 40 && one.text.ends_with(['.', '`', '?']),
+                "{}",
+                one.code.0
+            );
         }
         assert_eq!(explain("rb101").map(|one| one.code), Some(UNKNOWN_KEY));
         assert!(explain("RB999").is_none());

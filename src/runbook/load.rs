@@ -34,7 +34,9 @@ pub fn load(text: &str, file: &str) -> Result<Loaded, Vec<Diagnostic>> {
         out.error(codes::TOO_LARGE, &(0..0), message);
         return Err(out.finish(|_| None));
     }
-    let Some(root) = tree::parse(&mut out) else { return Err(out.finish(|_| None)) };
+    let Some(root) = tree::parse(&mut out) else {
+        return Err(out.finish(|_| None));
+    };
     let written = read::runbook(&root, &mut out);
     if let Some(written) = &written {
         validate::runbook(written, &mut out);
@@ -67,7 +69,8 @@ pub fn load_bytes(bytes: &[u8], file: &str) -> Result<Loaded, Vec<Diagnostic>> {
             let mut out = Findings::new(&source, file);
             let byte = bytes.get(start).copied().unwrap_or_default();
             let message = format!("the file is not UTF-8: byte 0x{byte:02x} at offset {start}");
-            out.error(codes::NOT_UTF8, &(start..start), message).help("convert it, or look whether it is the right file");
+            out.error(codes::NOT_UTF8, &(start..start), message)
+                .help("convert it, or look whether it is the right file");
             Err(out.finish(|_| None))
         }
     }
@@ -81,16 +84,28 @@ impl Loaded {
     pub fn clock_warnings(&self, text: &str, from: Timestamp) -> Vec<Diagnostic> {
         let source = Source::new(text.strip_prefix('\u{feff}').unwrap_or(text));
         let mut out = Findings::new(&source, &self.file);
-        let Some(window) = &self.runbook.window else { return Vec::new() };
+        let Some(window) = &self.runbook.window else {
+            return Vec::new();
+        };
         let zone = window.timezone.iana_name().unwrap_or("its time zone");
         let time = window.opens.strftime("%H:%M");
         let changes = window.clock_changes(from, 2);
         for missing in [true, false] {
-            let Some(change) = changes.iter().find(|change| change.missing == missing) else { continue };
+            let Some(change) = changes.iter().find(|change| change.missing == missing) else {
+                continue;
+            };
             let (code, what, label) = if missing {
-                (codes::CLOCK_GAP, "does not exist", "the clock goes forward over it in that night")
+                (
+                    codes::CLOCK_GAP,
+                    "does not exist",
+                    "the clock goes forward over it in that night",
+                )
             } else {
-                (codes::CLOCK_FOLD, "comes twice", "the clock goes back over it in that night")
+                (
+                    codes::CLOCK_FOLD,
+                    "comes twice",
+                    "the clock goes back over it in that night",
+                )
             };
             let found = out.warning(code, &self.opens, format!("{time} {what} on {} in {zone}", change.date));
             found.label(label).help("choose another hour, or `timezone: UTC`");

@@ -18,6 +18,7 @@ mod load;
 mod read;
 pub mod render;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -193,7 +194,11 @@ impl Runbook {
     /// Every step with its identity and phase, in order.
     pub fn steps(&self) -> impl Iterator<Item = (StepId, &Phase, &Step)> {
         self.phases.iter().flat_map(|phase| {
-            phase.steps.iter().enumerate().map(move |(index, step)| (StepId::of(phase, index, step), phase, step))
+            phase
+                .steps
+                .iter()
+                .enumerate()
+                .map(move |(index, step)| (StepId::of(phase, index, step), phase, step))
         })
     }
 

@@ -15,7 +15,9 @@ pub(crate) struct Source<'t> {
 impl<'t> Source<'t> {
     /// Indexes `text`.
     pub(crate) fn new(text: &'t str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
         Self { text, starts }
     }
 
@@ -25,13 +27,18 @@ impl<'t> Source<'t> {
         let line = self.starts.partition_point(|&start| start <= offset);
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+        (
+            u32::try_from(line).unwrap_or(u32::MAX),
+            u32::try_from(column).unwrap_or(u32::MAX),
+        )
     }
 
     /// The byte offset of a line and column; the inverse of [`Self::position`], clamped to the line and the text.
     pub(crate) fn offset(&self, line: u64, column: u64) -> usize {
         let at = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-        let Some(&start) = self.starts.get(at) else { return self.text.len() };
+        let Some(&start) = self.starts.get(at) else {
+            return self.text.len();
+        };
         let rest = self.line_at(start);
         let skip = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
         start + rest.char_indices().nth(skip).map_or(rest.len(), |(at, _)| at)
@@ -39,14 +46,31 @@ impl<'t> Source<'t> {
 
     /// The line that holds `offset`, without its line break.
     pub(crate) fn line_at(&self, offset: usize) -> &'t str {
-        let offset = self.floor(offset);
-        let start = self.text[..offset].rfind('\n').map_or(0, |at| at + 1);
-        self.text[start..].split('\n').next().unwrap_or_default().trim_end_matches('\r')
+        self.text[self.line_start(offset)..]
+            .split('\n')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('\r')
+    }
+
+    /// The offset at which the line that holds `offset` begins.
+    pub(crate) fn line_start(&self, offset: usize) -> usize {
+        self.text[..self.floor(offset)].rfind('\n').map_or(0, |at| at + 1)
     }
 
     /// The text of a span; empty when it is not one.
     pub(crate) fn slice(&self, span: &Span) -> &'t str {
         self.text.get(span.clone()).unwrap_or_default()
+    }
+
+    /// A span of whole characters within the text that covers `span`.
+    pub(crate) fn whole(&self, span: &Span) -> Span {
+        let mut end = span.end.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        let start = self.floor(span.start);
+        start..end.max(start)
     }
 
     fn floor(&self, offset: usize) -> usize {
@@ -67,7 +91,11 @@ mod tests {
         let source = Source::new("a: ü\r\nb: x\n\nend");
         for (offset, position) in [(0, (1, 1)), (5, (1, 5)), (7, (2, 1)), (12, (3, 1)), (16, (4, 4))] {
             assert_eq!(source.position(offset), position, "{offset}");
-            assert_eq!(source.offset(position.0.into(), position.1.into()), offset, "{position:?}");
+            assert_eq!(
+                source.offset(position.0.into(), position.1.into()),
+                offset,
+                "{position:?}"
+            );
         }
         assert_eq!(source.position(4), (1, 4), "inside a character counts as its start");
         assert_eq!(source.line_at(9), "b: x");

@@ -5,11 +5,11 @@
 //! for the tree. Equal keys are passed through, and reported by whoever opens the map.
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
-use serde_yaml::{Error, Location, Options, Spanned};
+use serde_yaml::{Location, Options, Spanned};
 
-use super::codes;
 use super::diagnostic::Findings;
 use super::source::{Source, Span};
+use super::syntax;
 
 /// One value of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,17 +50,28 @@ impl Node {
 
     /// The value of the first entry with this key.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().find(|(k, _)| k.scalar() == Some(key)).map(|(_, v)| v)
+        self.entries()
+            .iter()
+            .find(|(k, _)| k.scalar() == Some(key))
+            .map(|(_, v)| v)
     }
 
     /// The entries of a map; none for anything else.
     pub(crate) fn entries(&self) -> &[(Node, Node)] {
-        if let Value::Map(entries) = &self.value { entries } else { &[] }
+        if let Value::Map(entries) = &self.value {
+            entries
+        } else {
+            &[]
+        }
     }
 
     /// The elements of a list; none for anything else.
     pub(crate) fn elements(&self) -> &[Node] {
-        if let Value::List(elements) = &self.value { elements } else { &[] }
+        if let Value::List(elements) = &self.value {
+            elements
+        } else {
+            &[]
+        }
     }
 
     /// Where to put the caret when the whole node is meant: on the first key of a block, else on the node.
@@ -116,13 +127,13 @@ impl Node {
 pub(crate) fn parse(out: &mut Findings<'_>) -> Option<Node> {
     let source = out.source;
     if let Err(error) = serde_yaml::from_str_with_options::<IgnoredAny>(source.text, options()) {
-        syntax(&error, out);
+        syntax::explain(&error, out);
         return None;
     }
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(source.text, options()) {
         Ok(raw) => Some(settle(raw, source)),
         Err(error) => {
-            syntax(&error, out);
+            syntax::explain(&error, out);
             None
         }
     }
@@ -225,9 +236,12 @@ fn settle(raw: Spanned<Raw>, source: &Source<'_>) -> Node {
         Raw::Number => Value::Number(source.slice(&span_of(&raw.defined, source)).trim().to_owned()),
         Raw::Text(text) => Value::Text(text),
         Raw::List(elements) => Value::List(elements.into_iter().map(|one| settle(one, source)).collect()),
-        Raw::Map(entries) => {
-            Value::Map(entries.into_iter().map(|(key, value)| (settle(key, source), settle(value, source))).collect())
-        }
+        Raw::Map(entries) => Value::Map(
+            entries
+                .into_iter()
+                .map(|(key, value)| (settle(key, source), settle(value, source)))
+                .collect(),
+        ),
     };
     Node { span, value }
 }
@@ -238,72 +252,4 @@ fn span_of(location: &Location, source: &Source<'_>) -> Span {
     let start = byte(span.byte_offset()).unwrap_or_else(|| source.offset(location.line(), location.column()));
     let start = start.min(source.text.len());
     start..byte(span.byte_len()).map_or(start, |len| (start + len).min(source.text.len()))
-}
-
-/// Turns the parser's error into a finding that names the cure, where the mistake is a known one.
-fn syntax(error: &Error, out: &mut Findings<'_>) {
-    let source = out.source;
-    let location = error.location().unwrap_or(Location::UNKNOWN);
-    let start = if location.line() == 0 { 0 } else { source.offset(location.line(), location.column()) };
-    let line = source.line_at(start);
-    let indent = &line[..line.len() - line.trim_start().len()];
-    let column = usize::try_from(location.column()).unwrap_or(1);
-    if matches!(error, Error::MultipleDocuments { .. }) {
-        let found = out.error(codes::SECOND_DOCUMENT, &(start..start + 3), "a second document in the file");
-        found.label("starts here").help("one file is one runbook: remove the `---`, or make two files");
-    } else if matches!(error, Error::Eof { .. }) {
-        out.error(codes::EMPTY_FILE, &(0..0), "the file is empty").help("a runbook begins with `version: 1`");
-    } else if is_limit(error) {
-        let found = out.error(codes::TOO_MUCH, &(start..start + 1), "the file asks for too much: nesting, nodes or aliases");
-        found.label("the limit was reached here").help("at most 32 levels, 50000 values, 1000 aliases");
-    } else if indent.contains('\t') || line.chars().nth(column.saturating_sub(1)) == Some('\t') {
-        let tab = start - start.min(start) + source.text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let at = tab + line.find('\t').unwrap_or(0);
-        let found = out.error(codes::TAB, &(at..at + 1), "a tab in the indentation");
-        found.label("YAML indents with spaces only").patch("use spaces", at..at + 1, "  ");
-    } else if let Some(star) = star_in(line, column, error) {
-        let at = source.text[..start].rfind('\n').map_or(0, |at| at + 1) + star;
-        let end = line[star..].find([',', ']', '}', ' ', '#']).map_or(line.len(), |len| star + len);
-        let word = &line[star..end];
-        let found = out.error(codes::BARE_STAR, &(at..at + word.len()), "an unquoted `*` is an alias in YAML, not a pattern");
-        found.label("read as the alias of an anchor").patch("quote it", at..at + word.len(), quoted(word));
-    } else {
-        let text = error.without_snippet().to_string();
-        let text = text.split(" at line ").next().unwrap_or_default().trim_start_matches("error: ");
-        let text = crate::host::foreign::tame(text.lines().next().unwrap_or_default(), 160);
-        let found = out.error(codes::SYNTAX, &(start..start + 1), format!("not valid YAML: {text}"));
-        found.label("the parser stopped here").help("look at the indentation and the quotes here and just above");
-    }
-}
-
-fn is_limit(error: &Error) -> bool {
-    match error {
-        Error::Budget { .. }
-        | Error::AliasReplayCounterOverflow { .. }
-        | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => true,
-        Error::AliasError { error, .. } => is_limit(error),
-        other => {
-            let text = other.to_string();
-            text.contains("recursion limit") || text.contains("nesting")
-        }
-    }
-}
-
-/// The byte in `line` of a star that begins a plain scalar, when that is what the parser stumbled over.
-fn star_in(line: &str, column: usize, error: &Error) -> Option<usize> {
-    let unknown = matches!(error, Error::UnknownAnchor { .. }) || error.to_string().contains("alias");
-    let begins = |at: usize| {
-        let before = line[..at].trim_end_matches(' ');
-        let gap = before.len() < at;
-        before.is_empty() || before.ends_with(['[', ',', '{']) || (gap && before.ends_with([':', '-']))
-    };
-    let stars: Vec<usize> = line.match_indices('*').map(|(at, _)| at).filter(|&at| begins(at)).collect();
-    let reached = |at: &usize| line[..*at].chars().count() < column;
-    unknown.then(|| stars.iter().copied().rfind(reached).or(stars.first().copied())).flatten()
-}
-
-fn quoted(word: &str) -> String {
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }

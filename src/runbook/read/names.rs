@@ -1,5 +1,5 @@
 //! All names that a runbook declares, collected before anything refers to them, and the look-up of references.
-use super::fields::{Item, shown};
+use super::item::{Item, shown};
 use crate::action::inventory::Selector;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::{Code, Findings, nearest};
@@ -30,7 +30,12 @@ impl Names {
     /// Collects what `root` declares.
     pub(super) fn of(root: &Node) -> Self {
         let section = |key: &str| root.get(key).map(Node::entries).unwrap_or_default();
-        let keys = |key| section(key).iter().filter_map(|(k, _)| Some((k.scalar()?.to_owned(), k.span.clone()))).collect();
+        let keys = |key| {
+            section(key)
+                .iter()
+                .filter_map(|(k, _)| Some((k.scalar()?.to_owned(), k.span.clone())))
+                .collect()
+        };
         let with_unit = |key| {
             let owners = section(key).iter().filter(|(_, value)| value.get("unit").is_some());
             owners.filter_map(|(k, _)| Some((k.scalar()?.to_owned(), k.span.clone())))
@@ -40,7 +45,9 @@ impl Names {
         let phases = root.get("phases").map(Node::elements).unwrap_or_default().iter();
         Self {
             redis: keys("redis"),
-            replicas: replicas.filter_map(|(key, _)| key.scalar().map(str::to_owned)).collect(),
+            replicas: replicas
+                .filter_map(|(key, _)| key.scalar().map(str::to_owned))
+                .collect(),
             units: keys("units"),
             pm2: keys("pm2"),
             with_unit: with_unit("redis").chain(with_unit("pm2")).collect(),
@@ -50,7 +57,10 @@ impl Names {
 
     /// A list of declared Redis instances.
     pub(super) fn redis_list(&self, item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
-        item.one_or_more(out).iter().filter_map(|one| refer(one, &self.redis, codes::UNKNOWN_REDIS, "Redis instance", out)).collect()
+        item.one_or_more(out)
+            .iter()
+            .filter_map(|one| refer(one, &self.redis, codes::UNKNOWN_REDIS, "Redis instance", out))
+            .collect()
     }
 
     /// `masters`, `replicas`, `all`, a name or a list of names; it must not be empty.
@@ -61,7 +71,9 @@ impl Names {
             Some("all") => Selector::All,
             Some(word) if nearest(word, ["masters", "replicas", "all"]).is_some() && !has(&self.redis, word) => {
                 let message = format!("{} cannot be `{}`", item.what, shown(word));
-                let found = item.error(codes::UNKNOWN_REDIS, message, out).label("no such instance or group of instances");
+                let found = item
+                    .error(codes::UNKNOWN_REDIS, message, out)
+                    .label("no such instance or group of instances");
                 found.did_you_mean(nearest(word, ["masters", "replicas", "all"]));
                 return None;
             }
@@ -80,15 +92,24 @@ impl Names {
             Selector::Names(_) => return,
         };
         if empty {
-            let found = out.error(codes::SELECTS_NOTHING, span, format!("there are no Redis {what} in this runbook"));
-            found.label("selects nothing").help("declare them in the `redis:` section, or remove the step");
+            let found = out.error(
+                codes::SELECTS_NOTHING,
+                span,
+                format!("there are no Redis {what} in this runbook"),
+            );
+            found
+                .label("selects nothing")
+                .help("declare them in the `redis:` section, or remove the step");
         }
     }
 
     /// A list of inventory names that have units.
     pub(super) fn units_list(&self, item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
         let known: Vec<Declared> = self.units.iter().chain(&self.with_unit).cloned().collect();
-        item.one_or_more(out).iter().filter_map(|one| refer(one, &known, codes::UNKNOWN_UNITS, "declared unit", out)).collect()
+        item.one_or_more(out)
+            .iter()
+            .filter_map(|one| refer(one, &known, codes::UNKNOWN_UNITS, "declared unit", out))
+            .collect()
     }
 
     /// The PM2 place of a step.
@@ -108,13 +129,22 @@ pub(super) fn has(known: &[Declared], name: &str) -> bool {
 }
 
 /// Looks a reference up; a miss is noted, with the likeliest name and its place.
-pub(super) fn refer(item: &Item<'_>, known: &[Declared], code: Code, what: &str, out: &mut Findings<'_>) -> Option<String> {
+pub(super) fn refer(
+    item: &Item<'_>,
+    known: &[Declared],
+    code: Code,
+    what: &str,
+    out: &mut Findings<'_>,
+) -> Option<String> {
     let name = item.text(out)?;
     if has(known, &name) {
         return Some(name);
     }
     let near = nearest(&name, known.iter().map(|(one, _)| one.as_str()));
-    let found = item.error(code, format!("there is no {what} `{}`", shown(&name)), out).label("not declared").did_you_mean(near);
+    let found = item
+        .error(code, format!("there is no {what} `{}`", shown(&name)), out)
+        .label("not declared")
+        .did_you_mean(near);
     if known.is_empty() {
         found.help("nothing of that kind is declared in this runbook");
     } else if near.is_none() {
