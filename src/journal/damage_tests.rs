@@ -1,9 +1,9 @@
 //! Exhaustive damage: every truncation, every flipped bit, every swap, copy and removal of records, splices of two runs.
 //! The oracle is always the same: what is accepted is exactly a prefix of what was written, and no shorter than acknowledged.
-use super::fixture::{RUN, in_memory, story, told};
+use super::fixture::{RUN, figure, in_memory, story, told};
 use super::head;
 use super::record;
-use super::recover::{Damage, Reading, Reason, Tail, Walk, examine};
+use super::recover::{Reading, Reason, Tail, Walk, examine};
 
 /// The walk standing before each record and at the end.
 fn walks(file: &[u8]) -> Vec<Walk> {
@@ -24,18 +24,6 @@ fn lines(file: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Panics unless an accepted reading is a prefix of the truth and holds all that was acknowledged.
-fn no_silent_loss(verdict: &Result<Reading, Damage>, whole: &Reading, acknowledged: usize, what: &str) -> bool {
-    let Ok(reading) = verdict else { return false };
-    let n = reading.entries.len();
-    assert!(
-        n >= acknowledged,
-        "{what}: accepted {n} records of {acknowledged} acknowledged"
-    );
-    assert_eq!(reading.entries[..], whole.entries[..n], "{what}");
-    true
-}
-
 #[test]
 fn the_whole_story_reads_back() {
     let (file, marks) = told();
@@ -54,58 +42,57 @@ fn the_whole_story_reads_back() {
     assert!((4 << 10..12 << 10).contains(&file.len()), "{} bytes", file.len());
 }
 
-#[test]
-fn cut_at_every_byte_under_every_head() {
+/// Reads what is left of the journal under every head that ever was; gives how many were accepted and refused.
+fn under_every_head(walk: &Walk, left: &[u8], len: usize, truth: &Reading, marks: &[(usize, Vec<u8>)]) -> (u32, u32) {
+    let (mut accepted, mut refused) = (0, 0);
+    let mut walk = walk.clone();
+    let end = walk.walk_on(left);
+    assert_eq!(walk.entries[..], truth.entries[..walk.entries.len()]);
+    for (acknowledged, head) in marks {
+        let verdict = end.clone().and_then(|refusal| walk.agrees_with(head, refusal.as_ref()));
+        // Taken if and only if all that was acknowledged is there: nothing is lost in silence, nothing refused without need.
+        assert_eq!(
+            verdict.is_ok(),
+            len >= *acknowledged,
+            "{len} bytes, head at {acknowledged}: {verdict:?}"
+        );
+        if verdict.is_ok() { accepted += 1 } else { refused += 1 }
+    }
+    (accepted, refused)
+}
+
+/// [`under_every_head`] for every length; `tail` says what follows the bytes that are left.
+fn at_every_byte(tail: impl Fn(usize) -> usize) -> String {
     let (file, marks) = told();
-    let whole = examine(RUN, &file, &marks.last().unwrap().1).unwrap();
+    let truth = examine(RUN, &file, &marks.last().unwrap().1).unwrap();
     let walks = walks(&file);
     let (mut accepted, mut refused) = (0, 0);
     for len in 0..=file.len() {
         let walk = walks.iter().rev().find(|walk| walk.offset <= len).unwrap();
-        for (acked_len, head) in &marks {
-            let acked = walks.iter().position(|walk| walk.offset == *acked_len).unwrap();
-            let verdict = walk.clone().finish(&file[..len], head);
-            let ok = no_silent_loss(&verdict, &whole, acked, &format!("cut at {len}, head at {acked}"));
-            // Nothing is refused without need either: whatever holds all acknowledged records is taken.
-            assert_eq!(ok, len >= *acked_len, "cut at {len}, head at {acked_len}: {verdict:?}");
-            if ok { accepted += 1 } else { refused += 1 }
-        }
+        let mut left = file[..len].to_vec();
+        left.resize(len + tail(len), 0);
+        let (more, less) = under_every_head(walk, &left, len, &truth, &marks);
+        (accepted, refused) = (accepted + more, refused + less);
     }
-    println!(
-        "{} cuts x {} heads: {accepted} accepted as exact prefixes, {refused} refused",
-        file.len() + 1,
-        marks.len()
-    );
+    let heads = marks.len();
+    format!(
+        "{} places x {heads} heads: {accepted} accepted as exact prefixes, {refused} refused",
+        file.len() + 1
+    )
+}
+
+#[test]
+fn cut_at_every_byte_under_every_head() {
+    figure(&format!("cut at {}", at_every_byte(|_| 0)));
 }
 
 #[test]
 fn nul_tails_at_every_byte() {
-    let (file, marks) = told();
-    let whole = examine(RUN, &file, &marks.last().unwrap().1).unwrap();
-    let walks = walks(&file);
-    let mut refused = 0;
-    for len in 0..=file.len() {
-        let walk = walks.iter().rev().find(|walk| walk.offset <= len).unwrap();
-        let mut torn = file[..len].to_vec();
-        // What an append of that length would have left, or a page.
-        torn.resize(if len % 64 == 0 { file.len() + 4096 } else { len + 64 }, 0);
-        for (acked_len, head) in &marks {
-            let acked = walks.iter().position(|walk| walk.offset == *acked_len).unwrap();
-            let verdict = walk.clone().finish(&torn, head);
-            let ok = no_silent_loss(&verdict, &whole, acked, &format!("NUL from {len}"));
-            assert_eq!(
-                ok,
-                len >= *acked_len,
-                "NUL from {len}, head at {acked_len}: {verdict:?}"
-            );
-            refused += u32::from(!ok);
-        }
-    }
-    println!(
-        "{} NUL tails x {} heads: {refused} refused",
-        file.len() + 1,
-        marks.len()
-    );
+    // What a short append would have left, or a page.
+    figure(&format!(
+        "NUL tails at {}",
+        at_every_byte(|len| if len % 64 == 0 { 4096 } else { 64 })
+    ));
 }
 
 #[test]
@@ -142,7 +129,10 @@ fn every_bit_of_the_journal_flipped() {
             flips += 1;
         }
     }
-    println!("{flips} bits flipped in {} bytes: {flips} refused", file.len());
+    figure(&format!(
+        "{flips} bits flipped in {} bytes: {flips} refused",
+        file.len()
+    ));
 }
 
 #[test]
@@ -165,7 +155,7 @@ fn every_bit_of_the_head_flipped() {
     }
     let gone = end.finish(&file, &vec![0; head::SIZE]).unwrap_err();
     assert_eq!(gone.why, Reason::NoHead);
-    println!("{} bits flipped in the head: state unchanged", head.len() * 8);
+    figure(&format!("{} bits flipped in the head: state unchanged", head.len() * 8));
 }
 
 #[test]
@@ -196,7 +186,7 @@ fn records_swapped_copied_removed() {
         copied.push(lines[i].clone());
         refuse(&copied, format!("copied {i} to the end"));
     }
-    println!("{tried} re-arrangements: {tried} refused");
+    figure(&format!("{tried} re-arrangements: {tried} refused"));
 }
 
 #[test]
@@ -229,7 +219,7 @@ fn two_runs_spliced() {
             }
         }
     }
-    println!("{tried} splices: {tried} refused");
+    figure(&format!("{tried} splices: {tried} refused"));
     let alien = [&ours[..3], &foreign[3..]].concat().concat();
     assert!(matches!(
         examine(RUN, &alien, head).unwrap_err().why,

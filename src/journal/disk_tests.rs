@@ -1,6 +1,6 @@
 //! A disk that fails: every call of a whole run, in every way. And a power cut in the middle of every write of the head.
 use super::checkpoint::Checkpoint;
-use super::fixture::{Failure, RUN, in_memory, story, told};
+use super::fixture::{Failure, RUN, figure, in_memory, story, told};
 use super::head;
 use super::recover::{Tail, examine};
 use super::{Journal, JournalError};
@@ -81,10 +81,10 @@ fn every_call_fails_in_every_way() {
             assert_eq!(reading.tail, Tail::Clean, "{what}: a half record was left behind");
         }
     }
-    println!(
+    figure(&format!(
         "{injected} failures injected into {} calls: all noticed, poisoned, nothing acknowledged lost",
         calls.len()
-    );
+    ));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_full_disk_still_takes_outcomes_and_the_stop_record() {
         journal.append(&batch).unwrap();
     }
     // The promise is used up to the reserve, and no more is to be had.
-    journal.promised = Some(journal.good + super::RESERVE);
+    journal.promised = Some(journal.good + super::append::RESERVE);
     let next = disk.0.lock().unwrap().calls.len();
     disk.0.lock().unwrap().fails = Some((next, Failure::Errno(ENOSPC)));
     let intents = batches.next().unwrap();
@@ -151,5 +151,5 @@ fn power_cut_inside_every_write_of_the_head() {
             }
         }
     }
-    println!("{states} torn heads: the journal was read whole under each");
+    figure(&format!("{states} torn heads: the journal was read whole under each"));
 }

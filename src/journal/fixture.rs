@@ -10,6 +10,15 @@ use super::{Clock, Journal, Stamp};
 
 pub(super) const RUN: &str = "r-20261122-101500-ab12";
 
+/// Prints a figure of a test, seen with `--nocapture`.
+#[expect(
+    clippy::print_stdout,
+    reason = "figures and skips of tests are for whoever runs them"
+)]
+pub(super) fn figure(text: &str) {
+    println!("{text}");
+}
+
 pub(super) fn stamp(boot: &str) -> Stamp {
     Stamp {
         boot_id: boot.into(),
@@ -103,6 +112,7 @@ pub(super) fn resumed(boot: &str) -> C {
 }
 
 /// A whole run with a reboot in it, as (boot, batch) pairs.
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn story() -> Vec<(&'static str, Vec<C>)> {
     let reboot = C::RebootIntent {
         step: "reboot".into(),

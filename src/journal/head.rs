@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 /// Bytes of a slot: one sector, the unit that a disk writes whole.
 pub(super) const SLOT: usize = 512;
 /// Bytes of the file.
+#[cfg(test)]
 pub(super) const SIZE: usize = 2 * SLOT;
 
 /// What a slot says: everything up to `seq` was acknowledged, and the line of that record has this hash.
@@ -25,7 +26,7 @@ impl Mark {
         let mut text = format!("RBH1 {} {}", self.seq, self.hash);
         let sum = crc32c::crc32c(text.as_bytes());
         // Writing to a string cannot fail.
-        let _ = write!(text, " {sum:08x}\n");
+        let _ = writeln!(text, " {sum:08x}");
         let mut slot = text.into_bytes();
         slot.resize(SLOT, b' ');
         slot

@@ -1,7 +1,4 @@
-//! The table of legal transitions, twice: as a picture of states by checkpoints, judged by eye, and as an exploration of
-//! thousands of legal histories, judged by promises that are stated without the table.
-use std::collections::{BTreeMap, HashSet};
-
+//! The table of legal transitions as a picture: states by checkpoints, judged by eye. See `promise_tests` for the other way.
 use serde_json::json;
 
 use super::checkpoint::{Checkpoint as C, End, How, Outcome, PauseReason, Resolution, Ruling, StepId};
@@ -11,7 +8,7 @@ use super::state::RunState;
 use super::step::StepStatus;
 
 /// An entry; the boot is read off the checkpoint, as a real clock would show it.
-fn entry(checkpoint: &C, boot: &str) -> Entry {
+pub(super) fn entry(checkpoint: &C, boot: &str) -> Entry {
     let boot = match checkpoint {
         C::Resumed { boot_id, .. } => boot_id,
         _ => boot,
@@ -111,7 +108,8 @@ fn unsure() -> Outcome {
 }
 
 /// Whatever may be written next, with a short name; attempts are numbered to fit `state`.
-fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
+#[expect(clippy::too_many_lines, reason = "a list")]
+pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
     let next = |step: &str| state.steps().get(&StepId::from(step)).map_or(0, |state| state.attempts) + 1;
     let repeatable = state
         .steps()
@@ -339,128 +337,6 @@ fn refusals_name_the_rule() {
         reason: " ".into(),
     };
     assert!(say(&[open()], speechless).contains("a reason is required"));
-}
-
-/// The promises, read off a history without the table. `Err` names the one that is broken.
-fn promises(history: &[C]) -> Result<(), String> {
-    let (mut done, mut captured, mut reboots) = (HashSet::new(), HashSet::new(), 0);
-    let (mut applied, mut open, mut ended, mut repeatable) = (HashSet::new(), BTreeMap::new(), false, BTreeMap::new());
-    let (mut ruled, mut resting) = (HashSet::new(), false);
-    let broken = |what: &str| Err(what.to_owned());
-    for checkpoint in history {
-        if ended {
-            return broken("something after the end");
-        }
-        match checkpoint {
-            C::StepStarted {
-                step,
-                repeatable: declared,
-                ..
-            } => {
-                if done.contains(step) {
-                    return broken("P2: a done step was started");
-                }
-                repeatable.insert(step.clone(), *declared);
-                let settled = *declared || ruled.remove(step);
-                if !settled && open.keys().any(|(of, _)| of == step) {
-                    return broken("P5: started over an open intent");
-                }
-                if settled {
-                    open.retain(|(of, _), ()| of != step);
-                }
-            }
-            C::ItemIntent { step, item } => {
-                let key = (step.clone(), item.clone());
-                if resting || done.contains(step) || open.contains_key(&key) {
-                    return broken("P1: an intent out of place");
-                }
-                if !repeatable[step] && applied.contains(&key) {
-                    return broken("P2: an applied item intended again");
-                }
-                open.insert(key, ());
-            }
-            C::ItemDone {
-                step, item, outcome, ..
-            } => {
-                let key = (step.clone(), item.clone());
-                if open.remove(&key).is_none() {
-                    return broken("an outcome without intent");
-                }
-                match outcome {
-                    Outcome::Applied => drop(applied.insert(key)),
-                    Outcome::Unknown { .. } => drop(open.insert(key, ())),
-                    _ => {}
-                }
-            }
-            C::StepDone { step, .. } => {
-                if !done.insert(step.clone()) || open.keys().any(|(of, _)| of == step) {
-                    return broken("P4: done twice or over an open intent");
-                }
-            }
-            C::Captured { key, .. } if !captured.insert(key.clone()) => return broken("captured twice"),
-            C::RebootIntent { .. } => {
-                reboots += 1;
-                if reboots > 1 {
-                    return broken("P8: a second reboot");
-                }
-            }
-            C::Decision {
-                what: Ruling::Resolve { step, how },
-                ..
-            } => {
-                match how {
-                    Resolution::Rerun => drop(ruled.insert(step.clone())),
-                    _ => drop(done.insert(step.clone())),
-                }
-                if *how != Resolution::Rerun {
-                    open.retain(|(of, _), ()| of != step);
-                }
-            }
-            C::Paused { .. } => resting = true,
-            C::Resumed { .. } => resting = false,
-            C::Finished { .. } | C::Abandoned { .. } => ended = true,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn thousands_of_legal_histories_keep_the_promises() {
-    // Breadth first over distinct states; the path to each is one history.
-    let mut seen = HashSet::new();
-    let mut frontier = vec![(Vec::new(), RunState::default(), "boot-1".to_owned())];
-    let (mut legal, mut judged) = (0_u32, 0_u32);
-    for _depth in 0..9 {
-        let mut next_frontier = Vec::new();
-        for (history, state, boot) in frontier {
-            for (_, next) in alphabet(&state) {
-                judged += 1;
-                let mut after = state.clone();
-                let now = if let C::Resumed { boot_id, .. } = &next {
-                    boot_id.clone()
-                } else {
-                    boot.clone()
-                };
-                if after.after(&entry(&next, &now)).is_err() {
-                    assert_eq!(after, state, "a refused checkpoint changed the state");
-                    continue;
-                }
-                legal += 1;
-                let mut longer: Vec<C> = history.clone();
-                longer.push(next);
-                promises(&longer).unwrap_or_else(|broken| panic!("{broken}: {longer:#?}"));
-                if seen.len() < 2_500 && seen.insert(format!("{after:?}{now}")) {
-                    next_frontier.push((longer, after, now));
-                }
-            }
-        }
-        frontier = next_frontier;
-    }
-    println!(
-        "{judged} transitions judged, {legal} legal, {} distinct states: every promise kept",
-        seen.len()
-    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Where a state directory may lie: what was synced there must still be there after the reboot that the run asks for.
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::files::{Directory, FileError};
@@ -80,20 +81,40 @@ impl Place {
     }
 }
 
+/// For root: no directory above may be changed by others, or they could put another state directory in its place. The inner
+/// error is the reason, with what to do.
+pub(super) fn safe_above(path: &Path) -> Result<Result<(), String>, FileError> {
+    let io = |what, path: &Path, source| FileError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    };
+    let full = std::fs::canonicalize(path).map_err(|source| io("resolve", path, source))?;
+    for above in full.ancestors().skip(1) {
+        let stat = std::fs::symlink_metadata(above).map_err(|source| io("stat", above, source))?;
+        let sticky = stat.mode() & 0o1000 != 0;
+        if stat.uid() != 0 || (stat.mode() & 0o022 != 0 && !sticky) {
+            let why = "others than root may change";
+            return Ok(Err(format!("{why} {}; chown root and chmod go-w it", above.display())));
+        }
+    }
+    Ok(Ok(()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::fixture::figure;
 
     #[test]
     fn a_reboot_needs_a_place_that_survives_it() {
-        for (magic, path, without, with) in [
-            (0xef53, "/var/lib/runbook", true, true),
-            (0x794c_7630, "/var/lib/runbook", true, true),
-            (0x0102_1994, "/var/lib/runbook", true, false),
-            (0x6969, "/var/lib/runbook", false, false),
-            (0x6573_5546, "/home/x/state", false, false),
+        for (magic, without, with) in [
+            (0xef53, true, true),
+            (0x794c_7630, true, true),
+            (0x0102_1994, true, false),
+            (0x6969, false, false),
+            (0x6573_5546, false, false),
         ] {
-            let _ = path;
             let place = by_magic(magic);
             assert_eq!(
                 (place.fits(false).is_ok(), place.fits(true).is_ok()),
@@ -108,7 +129,7 @@ mod tests {
     #[test]
     fn shared_memory_is_seen_as_volatile() {
         let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
-            println!("skipped: no /dev/shm");
+            figure("skipped: no /dev/shm");
             return;
         };
         let dir = Directory::open(dir.path(), 0o022).unwrap();

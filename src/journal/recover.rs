@@ -217,8 +217,8 @@ impl Walk {
         }
     }
 
-    /// Walks on to the end of what is valid, then judges the remainder against the head.
-    pub(super) fn finish(mut self, file: &[u8], head: &[u8]) -> Result<Reading, Damage> {
+    /// Walks on to the end of what is valid; gives the reason why nothing valid follows, if anything follows.
+    pub(super) fn walk_on(&mut self, file: &[u8]) -> Result<Option<Refusal>, Damage> {
         let mut refusal = None;
         while refusal.is_none() && self.offset < file.len() {
             refusal = self.step(file)?;
@@ -231,11 +231,18 @@ impl Walk {
             let refusal = refusal.unwrap_or(Refusal::Short { have: 0, want: 1 });
             return Err(self.damage(Reason::NoBeginning(refusal)));
         }
-        let (free_slot, acknowledged) = self.agrees_with(head, refusal.as_ref())?;
         let bytes = rest.len() as u64;
-        if bytes > 0 && self.state.ended().is_some() && rest.iter().any(|byte| *byte != 0) {
+        if self.state.ended().is_some() && rest.iter().any(|byte| *byte != 0) {
             return Err(self.damage(Reason::AfterTheEnd { bytes }));
         }
+        Ok(refusal)
+    }
+
+    /// Walks to the end and judges the remainder against the head.
+    pub(super) fn finish(mut self, file: &[u8], head: &[u8]) -> Result<Reading, Damage> {
+        let refusal = self.walk_on(file)?;
+        let (free_slot, acknowledged) = self.agrees_with(head, refusal.as_ref())?;
+        let bytes = (file.len() - self.offset) as u64;
         let tail = if bytes == 0 { Tail::Clean } else { Tail::Torn { bytes } };
         let (good, hash) = (self.offset as u64, self.prev());
         Ok(Reading {
@@ -267,7 +274,7 @@ impl Walk {
     }
 
     /// Every readable mark must name a record that is here. Gives the slot to overwrite next and the acknowledged number.
-    fn agrees_with(&self, head: &[u8], refusal: Option<&Refusal>) -> Result<(usize, u64), Damage> {
+    pub(super) fn agrees_with(&self, head: &[u8], refusal: Option<&Refusal>) -> Result<(usize, u64), Damage> {
         let marks = head::marks(head);
         for (_, mark) in &marks {
             if mark.seq == 0 || mark.seq > self.seq() {

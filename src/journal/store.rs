@@ -8,49 +8,16 @@
 //! ```
 //! A run comes into being by one rename, after `pending` names it: a crash before leaves nothing that anybody acted on.
 use std::collections::BTreeMap;
-use std::fmt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{End, How, Opened, StepId};
 use super::files::{Directory, FileError};
-use super::place::{Place, place_of};
+use super::place::{Place, place_of, safe_above};
 use super::record::sha256_hex;
+pub use super::run_id::RunId;
 use super::step::StepStatus;
 use super::{Clock, Journal, JournalError, Reading, Stamp};
-
-/// Name of a run, safe as a file name: `[a-z0-9-]`, 1 to 64 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(String);
-
-impl RunId {
-    /// Takes a name if it is one.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits =
-            (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    /// `r-20261122-101500-ab12`: the time (UTC) for people, four digits against two runs in one second.
-    fn of(stamp: &Stamp, nth: u32) -> Self {
-        let salt = format!("{} {} {} {nth}", stamp.boot_id, stamp.mono_ms, stamp.wall);
-        let salt = sha256_hex(salt.as_bytes());
-        Self(format!("r-{}-{}", stamp.wall.strftime("%Y%m%d-%H%M%S"), &salt[..4]))
-    }
-
-    /// As text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The state directory refuses.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +105,10 @@ impl Store {
         // A checkout's `state/` is readable by others; what is made inside is not.
         let root = Directory::open(path, 0o022)?;
         if rustix::process::geteuid().is_root() {
-            safe_above(path)?;
+            safe_above(path)?.map_err(|why| StoreError::Place {
+                path: path.to_owned(),
+                why,
+            })?;
         }
         Ok(Self { root })
     }
@@ -385,36 +355,6 @@ fn fresh(runs: &Directory, stamp: &Stamp) -> Result<(RunId, String, Directory), 
     let draft = draft_of(&id);
     let dir = runs.make_sub(&draft)?;
     Ok((id, draft, dir))
-}
-
-/// For root: no directory above may be changed by others, or they could put another state directory in place.
-fn safe_above(path: &Path) -> Result<(), StoreError> {
-    let full = std::fs::canonicalize(path);
-    let full = full.map_err(|source| FileError::Io {
-        what: "resolve",
-        path: path.to_owned(),
-        source,
-    })?;
-    for above in full.ancestors().skip(1) {
-        let stat = std::fs::symlink_metadata(above);
-        let stat = stat.map_err(|source| FileError::Io {
-            what: "stat",
-            path: above.to_owned(),
-            source,
-        })?;
-        let sticky = stat.mode() & 0o1000 != 0;
-        if stat.uid() != 0 || (stat.mode() & 0o022 != 0 && !sticky) {
-            let why = format!(
-                "others than root may change {}; chown root and chmod go-w it",
-                above.display()
-            );
-            return Err(StoreError::Place {
-                path: path.to_owned(),
-                why,
-            });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

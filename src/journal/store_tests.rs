@@ -2,7 +2,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::{Arc, Mutex};
 
 use super::super::checkpoint::{Checkpoint as C, PauseReason};
-use super::super::fixture::{clock, opened, resumed, still, story};
+use super::super::fixture::{clock, figure, opened, resumed, still, story};
 use super::super::recover::Reason;
 use super::*;
 
@@ -253,7 +253,7 @@ fn a_crash_while_creating_leaves_nothing_behind_that_counts() {
 #[test]
 fn a_run_with_a_reboot_needs_a_place_that_survives_it() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
-        println!("skipped: no /dev/shm");
+        figure("skipped: no /dev/shm");
         return;
     };
     let store = Store::prepare(&dir.path().join("state")).unwrap();

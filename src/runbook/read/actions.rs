@@ -12,6 +12,7 @@ use crate::action::{
     redis_compacted::RedisCompacted, redis_loaded::RedisLoaded, units_active::UnitsActive, units_enabled::UnitsEnabled,
     units_stopped::UnitsStopped,
 };
+use crate::host::Down;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;

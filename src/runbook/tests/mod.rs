@@ -155,7 +155,7 @@ fn the_shipped_runbook_loads() {
     );
     assert_eq!(inventory.redis["bds-r"].of.as_deref(), Some("bds"));
     assert_eq!(inventory.units_of(None).len(), 8);
-    let reboot = runbook.step(&StepId::from_text("reboot/1")).unwrap();
+    let reboot = runbook.step(&StepId::new("reboot/1")).unwrap();
     assert_eq!(
         reboot.confirm.as_ref().map(|confirm| confirm.kind),
         Some(ConfirmKind::Name)
@@ -179,7 +179,7 @@ fn plain_aliases_are_allowed() {
     let loaded = load(&text, "t.yaml").unwrap();
     let within = loaded
         .runbook
-        .step(&StepId::from_text("restore/1"))
+        .step(&StepId::new("restore/1"))
         .and_then(|step| step.within);
     assert_eq!(within, Some(Duration::from_secs(900)));
     assert_eq!(loaded.sha256.len(), 64);
