@@ -181,14 +181,12 @@ fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
     }
     if !now.last_bgrewrite_ok {
         // Redis counts a failed child, and does not count a failed fork.
-        let counted = now.consecutive_failures.is_some();
-        return Some(
-            if counted && failures == before.consecutive_failures.unwrap_or(0) && failures == 0 {
-                RewriteFailure::ForkFailed
-            } else {
-                RewriteFailure::ChildFailed { failures }
-            },
-        );
+        let same = now.consecutive_failures.is_some() && now.consecutive_failures == before.consecutive_failures;
+        return Some(if same {
+            RewriteFailure::ForkFailed
+        } else {
+            RewriteFailure::ChildFailed { failures }
+        });
     }
     (failures > 0).then_some(RewriteFailure::ChildFailed { failures })
 }

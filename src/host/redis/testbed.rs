@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::facts;
-use super::info::Info;
+use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen};
 use super::{RedisAt, RedisKind, look};
 
@@ -18,7 +18,7 @@ pub(crate) fn recording(name: &str) -> String {
 
 /// The facts of a recorded INFO.
 pub(crate) fn recorded(name: &str) -> RedisFacts {
-    facts::facts(&Info::parse(&recording(name))).expect("a recorded INFO has all fields")
+    facts::facts(&Fields::parse(&recording(name))).expect("a recorded INFO has all fields")
 }
 
 /// A private server on a Unix socket (and a port, if asked for); its process is killed when dropped.
@@ -45,12 +45,15 @@ impl Testbed {
         Some(bed)
     }
 
-    /// Starts the server (again), with these arguments after the usual ones.
+    /// Starts the server (again), with these arguments after the usual ones, and with the file `conf` if there is one.
     pub(crate) async fn boot(&mut self, more: &[&str]) {
         self.kill();
         let log = std::fs::File::create(self.path("log")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a private server for tests")]
         let mut command = Command::new(binary().unwrap());
+        if self.path("conf").exists() {
+            command.arg(self.path("conf"));
+        }
         command
             .current_dir(self.dir.path())
             .args(["--port", "0", "--unixsocket", self.path("s").to_str().unwrap()])
