@@ -111,6 +111,12 @@ impl Testbed {
         command.arg(&words[1..]).query_async(&mut connection).await
     }
 
+    /// Writes this many keys of 50 bytes.
+    pub(crate) async fn fill(&self, keys: u32) {
+        let script = "for i = 1, ARGV[1] do redis.call('SET', 'key:' .. i, string.rep('v', 50)) end";
+        self.tell(&["EVAL", script, "0", &keys.to_string()]).await.unwrap();
+    }
+
     /// The child that redis forked, by the kernel's word.
     pub(crate) async fn forked(&self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
@@ -189,11 +195,12 @@ pub(crate) fn write_increment(dir: &Path, sets: usize, keys: usize, value: usize
     text.len() as u64
 }
 
+/// The server under test: the installed one, or the one that `RUNBOOK_TEST_REDIS` named when the tests were built (another
+/// version, or Valkey).
 fn binary() -> Option<PathBuf> {
-    let dirs = ["/usr/bin", "/usr/local/bin", "/bin", "/opt/redis-stack/bin"];
-    dirs.iter()
-        .map(|dir| Path::new(dir).join("redis-server"))
-        .find(|path| path.exists())
+    let named = option_env!("RUNBOOK_TEST_REDIS").map(PathBuf::from);
+    let usual = ["/usr/bin", "/usr/local/bin", "/bin"].map(|dir| Path::new(dir).join("redis-server"));
+    named.into_iter().chain(usual).find(|path| path.exists())
 }
 
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]

@@ -149,11 +149,10 @@ async fn a_replica_without_its_master() {
 
 #[tokio::test]
 async fn a_replica_is_not_ready_before_the_copy_has_arrived() {
-    let Some(master) = Testbed::start(&["--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"]).await
-    else {
+    let Some(master) = Testbed::start(&["--repl-diskless-sync-delay", "0"]).await else {
         return;
     };
-    master.tell(&["DEBUG", "POPULATE", "2000", "key", "50"]).await.unwrap();
+    master.fill(2000).await;
     master
         .tell(&["CONFIG", "SET", "rdb-key-save-delay", "1000"])
         .await
