@@ -136,9 +136,17 @@ impl Testbed {
     }
 
     fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        let Some(mut child) = self.child.take() else { return };
+        // A forked child outlives its server and would go on writing into the directory that is being removed.
+        let path = format!("/proc/{0}/task/{0}/children", child.id());
+        let forked = std::fs::read_to_string(path).unwrap_or_default();
+        let _ = child.kill();
+        let _ = child.wait();
+        for pid in forked
+            .split_whitespace()
+            .filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 }
