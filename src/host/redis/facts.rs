@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use redis::Value;
 
-use super::info::Info;
+use super::info::Fields;
 use super::seen::{Aof, Loading, Memory, Rdb, RedisFacts, ReplicaOf, Role, Server, ServerName};
 use crate::host::foreign::{tame, tame_bytes};
 
@@ -23,7 +23,7 @@ pub(super) const SETTINGS: [&str; 8] = [
 const MAX_REPLICAS: usize = 256;
 
 /// Facts from INFO; `None` when the fields that every Redis sends are missing, so that absence is never read as *no*.
-pub(super) fn facts(info: &Info) -> Option<RedisFacts> {
+pub(super) fn facts(info: &Fields) -> Option<RedisFacts> {
     let loading_now = info.flag("loading")?;
     Some(RedisFacts {
         server: server(info)?,
@@ -71,7 +71,7 @@ pub(super) fn tile38(role: Option<Role>) -> RedisFacts {
     }
 }
 
-fn server(info: &Info) -> Option<Server> {
+fn server(info: &Fields) -> Option<Server> {
     // Valkey keeps `redis_version:7.2.4` for old clients and adds its own.
     let (name, version) = match info.text("valkey_version") {
         Some(version) => (ServerName::Valkey, version),
@@ -87,7 +87,7 @@ fn server(info: &Info) -> Option<Server> {
     })
 }
 
-fn loading(info: &Info) -> Loading {
+fn loading(info: &Fields) -> Loading {
     Loading {
         started: info.number("loading_start_time").unwrap_or(0),
         total_bytes: info.number("loading_total_bytes").unwrap_or(0),
@@ -96,7 +96,7 @@ fn loading(info: &Info) -> Loading {
     }
 }
 
-fn aof(info: &Info) -> Option<Aof> {
+fn aof(info: &Fields) -> Option<Aof> {
     Some(Aof {
         enabled: info.flag("aof_enabled")?,
         rewrite_in_progress: info.flag("aof_rewrite_in_progress")?,
@@ -115,7 +115,7 @@ fn aof(info: &Info) -> Option<Aof> {
     })
 }
 
-fn rdb(info: &Info) -> Option<Rdb> {
+fn rdb(info: &Fields) -> Option<Rdb> {
     Some(Rdb {
         bgsave_in_progress: info.flag("rdb_bgsave_in_progress")?,
         last_bgsave_ok: info.is_ok("rdb_last_bgsave_status")?,
@@ -124,7 +124,7 @@ fn rdb(info: &Info) -> Option<Rdb> {
     })
 }
 
-fn memory(info: &Info) -> Option<Memory> {
+fn memory(info: &Fields) -> Option<Memory> {
     Some(Memory {
         used_memory: info.number("used_memory")?,
         rss: info.number("used_memory_rss")?,
@@ -133,7 +133,7 @@ fn memory(info: &Info) -> Option<Memory> {
 }
 
 /// The role: ROLE decides which, INFO adds the state of a replica's link. `Err` holds the odd answer.
-pub(super) fn role(answer: &Value, info: &Info) -> Result<Role, String> {
+pub(super) fn role(answer: &Value, info: &Fields) -> Result<Role, String> {
     let odd = || tame(&format!("{answer:?}"), 120);
     let Value::Array(items) = answer else { return Err(odd()) };
     match (items.first().and_then(text).as_deref(), items.get(1..)) {
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn roles() {
-        let up = Info::parse("master_link_status:up\nmaster_sync_in_progress:0\n");
-        let syncing = Info::parse(
+        let up = Fields::parse("master_link_status:up\nmaster_sync_in_progress:0\n");
+        let syncing = Fields::parse(
             "master_link_status:down\nmaster_sync_in_progress:1\nmaster_sync_total_bytes:10\nmaster_sync_perc:40.00\n",
         );
         let master = Value::Array(vec![
@@ -256,7 +256,7 @@ mod tests {
             (&up, "connected", true, false, None),
             (&syncing, "sync", false, true, Some(40.0)),
             (&syncing, "connected", false, true, Some(40.0)),
-            (&Info::default(), "connected", true, false, None),
+            (&Fields::default(), "connected", true, false, None),
         ] {
             let wanted = Role::Replica {
                 master_host: "127.0.0.1".into(),
@@ -274,14 +274,14 @@ mod tests {
     #[test]
     fn without_the_loading_field_there_are_no_facts() {
         assert_eq!(
-            facts(&Info::parse("redis_version:7.0.15\nrun_id:a\nasync_loading:0\n")),
+            facts(&Fields::parse("redis_version:7.0.15\nrun_id:a\nasync_loading:0\n")),
             None
         );
     }
 
     #[test]
     fn valkey_is_known_by_its_own_version() {
-        let info = Info::parse("redis_version:7.2.4\nvalkey_version:8.1.8\nrun_id:a\nloading:0\n");
+        let info = Fields::parse("redis_version:7.2.4\nvalkey_version:8.1.8\nrun_id:a\nloading:0\n");
         let server = facts(&info).unwrap().server;
         assert_eq!((server.name, server.version.as_str()), (ServerName::Valkey, "8.1.8"));
     }

@@ -11,7 +11,7 @@ use super::at::{RedisAddr, RedisAt, RedisKind};
 use super::door::Door;
 use super::facts;
 use super::files::{self, Names};
-use super::info::Info;
+use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen, Unseen};
 use super::wire::{self, Patience, Wire};
 use super::written;
@@ -20,7 +20,7 @@ use crate::host::foreign::tame;
 /// How long the disk may take to show a manifest and a configuration file.
 const DISK: Duration = Duration::from_secs(5);
 
-/// Looks with the usual [`Patience`]. Never fails, never hangs: at most 37 s, in practice a few milliseconds.
+/// Looks with the usual [`Patience`]. Never fails, never hangs: at most 40 s, in practice a few milliseconds.
 pub async fn look(at: &RedisAt) -> RedisSeen {
     look_with(at, Patience::default()).await
 }
@@ -87,7 +87,7 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
             seen.unseen.push(unseen("INFO", &words(error)));
             return Ok(seen);
         }
-        other => Info::parse(&plain(other)),
+        other => Fields::parse(&plain(other)),
     };
     let Some(mut facts) = facts::facts(&info) else {
         seen.unseen
@@ -131,7 +131,7 @@ async fn tile38(wire: &mut Wire) -> Result<RedisSeen, Door> {
     };
     let role = match role {
         Value::ServerError(error) => Err(words(error)),
-        answer => facts::role(answer, &Info::default()),
+        answer => facts::role(answer, &Fields::default()),
     };
     seen.unseen.extend(role.as_ref().err().map(|why| unseen("ROLE", why)));
     seen.facts = Some(facts::tile38(role.ok()));

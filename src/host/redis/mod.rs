@@ -33,7 +33,6 @@ pub use at::{RedisAddr, RedisAt, RedisAtError, RedisKind};
 pub use door::Door;
 pub use estimate::{LoadRates, Range, load_secs, rewrite_secs};
 pub use files::{AofFile, AofFiles, Layout};
-pub use info::Info;
 pub use look::{look, look_with};
 pub use preflight::{Obstacle, Overcommit, Severity, overcommit, preflight};
 pub use progress::{LoadProgress, Part, load_progress};

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::at::{RedisAt, RedisKind};
 use super::door::Door;
-use super::info::Info;
+use super::info::Fields;
 use super::wire::{self, Patience, Wire};
 use crate::host::foreign::{tame, tame_bytes};
 
@@ -129,7 +129,7 @@ async fn before(wire: &mut Wire, patience: Patience) -> Result<Option<RewriteRep
         .unwrap_or(Err(Door::TimedOut { connected: true }))
         .map_err(before_sending)?;
     let info = match answers.first() {
-        Some(Value::BulkString(bytes)) => Info::parse(&String::from_utf8_lossy(bytes)),
+        Some(Value::BulkString(bytes)) => Fields::parse(&String::from_utf8_lossy(bytes)),
         Some(Value::ServerError(error)) => {
             return Err(before_sending(Door::of_reply(
                 error.code(),

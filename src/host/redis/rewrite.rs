@@ -70,11 +70,10 @@ pub enum RewriteFailure {
     AofOff,
     /// The child ended with an error or was killed (out of memory, disk full).
     #[error(
-        "the rewrite child failed ({failures} in a row); look for `No space left` or the oom killer in the redis and kernel log"
-    )]
+        "the rewrite child failed{row}; look for `No space left` or the oom killer in the redis and kernel log", row = in_a_row(*failures))]
     ChildFailed {
-        /// Failures in a row, as far as known.
-        failures: u64,
+        /// Failures in a row; Redis counts them since version 7.
+        failures: Option<u64>,
     },
     /// No child could be forked.
     #[error("redis could not fork a rewrite child; free memory or set vm.overcommit_memory=1")]
@@ -96,6 +95,10 @@ pub enum RewriteFailure {
         /// Their names.
         names: Vec<String>,
     },
+}
+
+fn in_a_row(failures: Option<u64>) -> String {
+    failures.map_or_else(String::new, |n| format!(" ({n} in a row)"))
 }
 
 /// Judges a rewrite from a look before it was requested and a look now.
@@ -168,7 +171,9 @@ fn under_way(is: &RedisFacts, aof: &Aof) -> Option<Rewrite> {
 fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
     let failures = now.consecutive_failures.unwrap_or(0);
     if failures > before.consecutive_failures.unwrap_or(0) {
-        return Some(RewriteFailure::ChildFailed { failures });
+        return Some(RewriteFailure::ChildFailed {
+            failures: now.consecutive_failures,
+        });
     }
     if before.rewrites.is_some() && before.rewrites == now.rewrites {
         // A fork that failed is counted by some versions and not by others; the status tells.
@@ -181,16 +186,18 @@ fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
     }
     if !now.last_bgrewrite_ok {
         // Redis counts a failed child, and does not count a failed fork.
-        let counted = now.consecutive_failures.is_some();
-        return Some(
-            if counted && failures == before.consecutive_failures.unwrap_or(0) && failures == 0 {
-                RewriteFailure::ForkFailed
-            } else {
-                RewriteFailure::ChildFailed { failures }
-            },
-        );
+        let same = now.consecutive_failures.is_some() && now.consecutive_failures == before.consecutive_failures;
+        return Some(if same {
+            RewriteFailure::ForkFailed
+        } else {
+            RewriteFailure::ChildFailed {
+                failures: now.consecutive_failures,
+            }
+        });
     }
-    (failures > 0).then_some(RewriteFailure::ChildFailed { failures })
+    (failures > 0).then_some(RewriteFailure::ChildFailed {
+        failures: now.consecutive_failures,
+    })
 }
 
 fn judge_files((aof_before, before): (&Aof, &AofFiles), (aof, now): (&Aof, &AofFiles)) -> Rewrite {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::facts;
-use super::info::Info;
+use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen};
 use super::{RedisAt, RedisKind, look};
 
@@ -18,7 +18,7 @@ pub(crate) fn recording(name: &str) -> String {
 
 /// The facts of a recorded INFO.
 pub(crate) fn recorded(name: &str) -> RedisFacts {
-    facts::facts(&Info::parse(&recording(name))).expect("a recorded INFO has all fields")
+    facts::facts(&Fields::parse(&recording(name))).expect("a recorded INFO has all fields")
 }
 
 /// A private server on a Unix socket (and a port, if asked for); its process is killed when dropped.
@@ -45,12 +45,15 @@ impl Testbed {
         Some(bed)
     }
 
-    /// Starts the server (again), with these arguments after the usual ones.
+    /// Starts the server (again), with these arguments after the usual ones, and with the file `conf` if there is one.
     pub(crate) async fn boot(&mut self, more: &[&str]) {
         self.kill();
         let log = std::fs::File::create(self.path("log")).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a private server for tests")]
         let mut command = Command::new(binary().unwrap());
+        if self.path("conf").exists() {
+            command.arg(self.path("conf"));
+        }
         command
             .current_dir(self.dir.path())
             .args(["--port", "0", "--unixsocket", self.path("s").to_str().unwrap()])
@@ -108,6 +111,12 @@ impl Testbed {
         command.arg(&words[1..]).query_async(&mut connection).await
     }
 
+    /// Writes this many keys of 50 bytes.
+    pub(crate) async fn fill(&self, keys: u32) {
+        let script = "for i = 1, ARGV[1] do redis.call('SET', 'key:' .. i, string.rep('v', 50)) end";
+        self.tell(&["EVAL", script, "0", &keys.to_string()]).await.unwrap();
+    }
+
     /// The child that redis forked, by the kernel's word.
     pub(crate) async fn forked(&self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
@@ -127,9 +136,17 @@ impl Testbed {
     }
 
     fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        let Some(mut child) = self.child.take() else { return };
+        // A forked child outlives its server and would go on writing into the directory that is being removed.
+        let path = format!("/proc/{0}/task/{0}/children", child.id());
+        let forked = std::fs::read_to_string(path).unwrap_or_default();
+        let _ = child.kill();
+        let _ = child.wait();
+        for pid in forked
+            .split_whitespace()
+            .filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 }
@@ -186,11 +203,12 @@ pub(crate) fn write_increment(dir: &Path, sets: usize, keys: usize, value: usize
     text.len() as u64
 }
 
+/// The server under test: the installed one, or the one that `RUNBOOK_TEST_REDIS` named when the tests were built (another
+/// version, or Valkey).
 fn binary() -> Option<PathBuf> {
-    let dirs = ["/usr/bin", "/usr/local/bin", "/bin", "/opt/redis-stack/bin"];
-    dirs.iter()
-        .map(|dir| Path::new(dir).join("redis-server"))
-        .find(|path| path.exists())
+    let named = option_env!("RUNBOOK_TEST_REDIS").map(PathBuf::from);
+    let usual = ["/usr/bin", "/usr/local/bin", "/bin"].map(|dir| Path::new(dir).join("redis-server"));
+    named.into_iter().chain(usual).find(|path| path.exists())
 }
 
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]

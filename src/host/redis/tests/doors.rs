@@ -126,3 +126,38 @@ async fn misconf_is_a_door_of_its_own() {
             .starts_with("redis cannot persist: ")
     );
 }
+
+#[tokio::test]
+async fn a_renamed_command_is_unknown() {
+    let Some(bed) = Testbed::start(&["--rename-command", "BGREWRITEAOF", "hidden"]).await else {
+        return;
+    };
+    let seen = bed.seen().await;
+    assert_eq!(seen.facts.as_ref().unwrap().rewrite_known, Some(false));
+    assert!(
+        preflight(&seen, Some(u64::MAX), Some(u64::MAX))[0]
+            .seen
+            .contains("knows no command BGREWRITEAOF")
+    );
+    assert_eq!(request_rewrite(&bed.at()).await, Err(RedisFault::UnknownCommand));
+}
+
+#[tokio::test]
+async fn a_setting_that_the_file_does_not_have_is_lost_at_the_next_start() {
+    let Some(mut bed) = Testbed::start(&[]).await else {
+        return;
+    };
+    std::fs::write(bed.path("conf"), "save \"\"\nappendfilename appendonly.aof\n").unwrap();
+    bed.boot(&[]).await;
+    let seen = bed.seen().await;
+    assert!(seen.unseen.is_empty(), "{:?}", seen.unseen);
+    let found = preflight(&seen, Some(u64::MAX), Some(u64::MAX));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].severity, Severity::Stop);
+    assert!(
+        found[0].seen.starts_with("appendonly is \"yes\" now, but \"no\" in "),
+        "{found:?}"
+    );
+    bed.tell(&["CONFIG", "REWRITE"]).await.unwrap();
+    assert_eq!(preflight(&bed.seen().await, Some(u64::MAX), Some(u64::MAX)), []);
+}

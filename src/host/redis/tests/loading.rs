@@ -1,6 +1,6 @@
 //! Loads, empty instances and replicas on a real server.
 
-use crate::host::redis::testbed::{Testbed, pause, until, write_increment};
+use crate::host::redis::testbed::{Testbed, pause, signal, until, write_increment};
 use crate::host::redis::*;
 
 const ANY: Wanted<'static> = Wanted {
@@ -145,4 +145,77 @@ async fn a_replica_without_its_master() {
         .await
         .unwrap();
     assert_eq!(bed.seen().await.door, Door::MasterDown);
+}
+
+#[tokio::test]
+async fn a_replica_is_not_ready_before_the_copy_has_arrived() {
+    let Some(master) = Testbed::start(&["--repl-diskless-sync-delay", "0"]).await else {
+        return;
+    };
+    master.fill(2000).await;
+    master
+        .tell(&["CONFIG", "SET", "rdb-key-save-delay", "1000"])
+        .await
+        .unwrap();
+    let keys = master.seen().await.facts.unwrap().keys;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string();
+    master.tell(&["CONFIG", "SET", "port", &port]).await.unwrap();
+    let replica = Testbed::start(&[]).await.unwrap();
+    replica.tell(&["REPLICAOF", "127.0.0.1", &port]).await.unwrap();
+
+    let wanted = Wanted {
+        role: Some(RoleWanted::Replica),
+        keys_before: Some(&keys),
+        ..ANY
+    };
+    let mut reasons = std::collections::BTreeSet::new();
+    until("the replica is in sync", async || {
+        match ready(&replica.seen().await, &wanted) {
+            Ok(()) => Some(()),
+            Err(why) => {
+                reasons.extend(why.iter().map(ToString::to_string));
+                None
+            }
+        }
+    })
+    .await;
+    assert!(reasons.contains("copying from the master"), "{reasons:?}");
+    assert!(reasons.contains("db0 has 0 keys, 2,000 before"), "{reasons:?}");
+    let listed = until("the master lists it", async || {
+        match master.seen().await.facts.unwrap().role {
+            Some(Role::Master { replicas }) => replicas.into_iter().next(),
+            _ => None,
+        }
+    })
+    .await;
+    assert_eq!(listed.host, "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_stopped_process_is_connected_and_silent() {
+    let Some(bed) = Testbed::start(&[]).await else { return };
+    signal(bed.pid(), rustix::process::Signal::STOP);
+    let patience = Patience {
+        answer: std::time::Duration::from_millis(300),
+        ..Patience::default()
+    };
+    assert_eq!(
+        look_with(&bed.at(), patience).await.door,
+        Door::TimedOut { connected: true }
+    );
+    let files = AofFiles {
+        dir: "/".into(),
+        layout: Layout::Manifest,
+        base: None,
+        incrs: vec![],
+        missing: vec![],
+    };
+    assert_eq!(load_progress(bed.pid(), &files).unwrap().state, 'T');
+    signal(bed.pid(), rustix::process::Signal::CONT);
+    assert_eq!(bed.seen().await.door, Door::Open);
 }

@@ -73,7 +73,7 @@ fn each_condition_alone_refuses_the_proof() {
             aof(f).last_bgrewrite_ok = false;
             aof(f).consecutive_failures = Some(2);
         }),
-        failed(RewriteFailure::ChildFailed { failures: 2 })
+        failed(RewriteFailure::ChildFailed { failures: Some(2) })
     );
     assert_eq!(
         with(|f| f.files.as_mut().unwrap().base = Some(file("b", 1, 5))),

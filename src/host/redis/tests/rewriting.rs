@@ -5,13 +5,6 @@ use rustix::process::Signal;
 use crate::host::redis::testbed::{Testbed, signal, until};
 use crate::host::redis::*;
 
-const ANY: Wanted<'static> = Wanted {
-    role: None,
-    keys_before: None,
-    keys_at_least: 0.9,
-    aof: None,
-};
-
 fn aof(seen: &RedisSeen) -> &Aof {
     seen.facts.as_ref().unwrap().aof.as_ref().unwrap()
 }
@@ -26,11 +19,22 @@ async fn verdict(bed: &Testbed, before: &RedisSeen) -> Rewrite {
     .await
 }
 
-/// A server whose rewrites take a second or more: 2000 keys, half a millisecond each.
+/// Redis 7 counts rewrites and numbers its files; before that there is one file without a number.
+fn is_numbered(seen: &RedisSeen) -> bool {
+    seen.facts.as_ref().unwrap().files.as_ref().unwrap().layout == Layout::Manifest
+}
+
+fn number(seen: &RedisSeen, numbered: u64) -> u64 {
+    if is_numbered(seen) { numbered } else { 0 }
+}
+
+/// A server whose rewrites take two seconds: 2000 keys, a millisecond each.
 async fn slow_bed() -> Option<Testbed> {
-    let bed = Testbed::start(&["--enable-debug-command", "yes"]).await?;
-    bed.tell(&["DEBUG", "POPULATE", "2000", "key", "50"]).await.unwrap();
-    bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "500"]).await.unwrap();
+    let bed = Testbed::start(&[]).await?;
+    bed.fill(2000).await;
+    bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "1000"])
+        .await
+        .unwrap();
     Some(bed)
 }
 
@@ -47,12 +51,12 @@ async fn a_rewrite_is_proven() {
     assert_eq!(facts.rewrite_known, Some(true));
     assert_eq!(facts.config.as_ref().unwrap()["appendonly"], "yes");
     assert!(matches!(&facts.role, Some(Role::Master { replicas }) if replicas.is_empty()));
-    assert_eq!(
-        judge(&before, &before),
-        Rewrite::Failed {
-            why: RewriteFailure::NeverBegan
-        }
-    );
+    let idle = if is_numbered(&before) {
+        RewriteFailure::NeverBegan
+    } else {
+        RewriteFailure::EndedQuietly { seq: 0 }
+    };
+    assert_eq!(judge(&before, &before), Rewrite::Failed { why: idle });
 
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::Started));
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::AlreadyRunning));
@@ -67,7 +71,7 @@ async fn a_rewrite_is_proven() {
             bytes_after,
             seq,
         } => {
-            assert_eq!(seq, 2);
+            assert_eq!(seq, number(&before, 2));
             assert!(
                 bytes_before > 200_000 && bytes_after > 0,
                 "{bytes_before} -> {bytes_after}"
@@ -83,11 +87,13 @@ async fn a_killed_child_is_a_failure() {
     let before = bed.seen().await;
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::Started));
     signal(bed.forked().await, Signal::KILL);
-    let why = RewriteFailure::ChildFailed { failures: 1 };
+    let why = RewriteFailure::ChildFailed {
+        failures: is_numbered(&before).then_some(1),
+    };
     assert_eq!(verdict(&bed, &before).await, Rewrite::Failed { why }, "{}", bed.log());
     let warned = preflight(&bed.seen().await, Some(u64::MAX), Some(u64::MAX));
     assert!(
-        warned.iter().any(|o| o.seen.contains("failed (1 in a row)")),
+        warned.iter().any(|o| o.seen.contains("the last rewrite failed")),
         "{warned:?}"
     );
 }
@@ -102,14 +108,16 @@ async fn a_child_ended_politely_is_a_failure_although_the_status_is_ok() {
     assert_eq!(
         ended,
         Rewrite::Failed {
-            why: RewriteFailure::EndedQuietly { seq: 1 }
+            why: RewriteFailure::EndedQuietly {
+                seq: number(&before, 1)
+            }
         },
         "{}",
         bed.log()
     );
     let now = bed.seen().await;
     assert!(aof(&now).last_bgrewrite_ok, "this is what makes it treacherous");
-    assert_eq!(aof(&now).consecutive_failures, Some(0));
+    assert_eq!(aof(&now).consecutive_failures, is_numbered(&now).then_some(0));
 }
 
 #[tokio::test]
@@ -162,5 +170,9 @@ async fn behind_a_bgsave_it_is_scheduled_then_proven() {
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::Scheduled));
     assert_eq!(judge(&before, &bed.seen().await), Rewrite::Waiting(Waiting::Bgsave));
     bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "0"]).await.unwrap();
-    assert!(matches!(verdict(&bed, &before).await, Rewrite::Proven { seq: 2, .. }));
+    let proven = verdict(&bed, &before).await;
+    assert!(
+        matches!(proven, Rewrite::Proven { seq, .. } if seq == number(&before, 2)),
+        "{proven:?}"
+    );
 }

@@ -56,6 +56,7 @@ async fn doors_of_strangers() {
         (b"", false, Door::Reset),
         (b"", true, Door::TimedOut { connected: true }),
         (b"$100\r\nendless", true, Door::TimedOut { connected: true }),
+        (b"*2000000000\r\n", true, Door::TimedOut { connected: true }),
     ] {
         let (at, _hear) = stranger(says, stays).await;
         assert_eq!(look_with(&at, SHORT).await.door, wanted);
@@ -81,6 +82,50 @@ async fn nobody_is_told_the_password_but_redis() {
     assert!(matches!(look_with(&at, SHORT).await.door, Door::NotRedis { .. }));
     let heard = String::from_utf8(hear.recv().await.unwrap()).unwrap();
     assert!(heard.contains("PING") && !heard.contains("hunter2"), "{heard}");
+}
+
+/// Plays Redis: one answer for each request it reads, then silence or the end.
+async fn scripted(answers: &'static [&'static str], stays: bool) -> RedisAt {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 1 << 16];
+        for answer in answers {
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+        let _ = stream.read(&mut buffer).await;
+        while stays && matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+    });
+    RedisAt {
+        url,
+        user: None,
+        password: None,
+        kind: RedisKind::Redis,
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_leaves_it_open_whether_the_rewrite_began() {
+    const INFO: &str = "$51\r\nloading:0\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n";
+    for (stays, door) in [(false, Door::Reset), (true, Door::TimedOut { connected: true })] {
+        let at = scripted(&[INFO], stays).await;
+        assert_eq!(
+            request_rewrite_with(&at, SHORT).await,
+            Err(RedisFault::AnswerLost { door })
+        );
+    }
+    let at = scripted(&[INFO, "+OK\r\n"], true).await;
+    assert!(matches!(
+        request_rewrite_with(&at, SHORT).await,
+        Err(RedisFault::AnswerLost { door: Door::Odd { .. } })
+    ));
+    let at = scripted(&[], false).await;
+    assert_eq!(
+        request_rewrite_with(&at, SHORT).await,
+        Err(RedisFault::Unreachable { door: Door::Reset })
+    );
 }
 
 #[tokio::test]
