@@ -169,6 +169,14 @@ async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
     let asked = async { Ok::<_, RpcError>((up_of(rpc).await?, list(rpc).await?)) };
     match asked.await {
         Ok((up, apps)) => (DaemonSeen::Up(Box::new(up)), apps, pid),
+        // That a question "may have happened" would only puzzle the reader.
+        Err(RpcError::Unknown { method, why }) => (
+            DaemonSeen::Dying {
+                why: format!("{method}: {why}"),
+            },
+            Vec::new(),
+            pid,
+        ),
         Err(error) => (DaemonSeen::Dying { why: error.to_string() }, Vec::new(), pid),
     }
 }

@@ -345,6 +345,13 @@ fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), Snaps
 
 fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {
     let mut all = Vec::new();
+    let slow = |entry: &&Value| entry.pointer("/pm2_env/env/NODE_EXTRA_CA_CERTS").is_some();
+    let slowed = entries.iter().filter(slow).count();
+    if slowed > 0 {
+        all.push(format!(
+            "{slowed} apps carry NODE_EXTRA_CA_CERTS, which costs node about 65 ms of CPU at every start"
+        ));
+    }
     for (entry, app) in entries.iter().zip(apps) {
         if let Err(error) = Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)) {
             all.push(format!("cannot be registered again if it gets lost: {error}"));

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cli::Cli;
+use super::place::account;
 use super::procs::{alive, scan};
 use super::*;
 
@@ -20,6 +21,16 @@ pub(super) struct Testbed {
 impl Testbed {
     /// `None`, with the reason printed, where there is no PM2.
     pub(super) fn new() -> Option<Self> {
+        Self::of(rustix::process::geteuid().as_raw())
+    }
+
+    /// The same for another user, which needs root.
+    pub(super) fn of(uid: u32) -> Option<Self> {
+        let me = rustix::process::geteuid();
+        if uid != me.as_raw() && !me.is_root() {
+            skipped("acting for another user needs root");
+            return None;
+        }
         let Some(cli) = installed() else {
             skipped("no PM2: set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
             return None;
@@ -29,6 +40,9 @@ impl Testbed {
         std::fs::create_dir(&home).unwrap();
         for sub in ["logs", "pids"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        for path in [dir.path(), &home, &dir.path().join("logs"), &dir.path().join("pids")] {
+            std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
         }
         // A user that is not in the password file: then the owner of the home counts.
         let at = Pm2At {
@@ -80,10 +94,10 @@ impl Testbed {
 
 impl Drop for Testbed {
     fn drop(&mut self) {
-        let me = rustix::process::geteuid().as_raw();
-        let daemons = scan(&self.at.home, me, None).daemons;
+        let owner = account(&self.at).map_or(0, |account| account.uid);
+        let daemons = scan(&self.at.home, owner, None).daemons;
         kill_and_wait(&daemons);
-        let orphans: Vec<u32> = scan(&self.at.home, me, None)
+        let orphans: Vec<u32> = scan(&self.at.home, owner, None)
             .orphans
             .iter()
             .map(|orphan| orphan.pid)
