@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::app::{App, apps};
+use super::app::App;
 use super::dump::{DumpSeen, read_dump};
+use super::listed::apps;
 use super::place::{Pm2At, account};
 use super::procs::{Orphan, Scan, cgroup, scan};
 use super::request::Request;

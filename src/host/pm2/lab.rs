@@ -340,3 +340,37 @@ async fn a_command_that_hangs_is_ended_at_its_deadline() {
     assert!(matches!(ensure_daemon(&bed.at).await, Err(SteerError::UseUnit(_))));
     assert!(matches!(look(&bed.at).await.daemon, DaemonSeen::Absent { .. }));
 }
+
+/// A wave over one connection: what is asked at the same time shares its lists.
+#[tokio::test]
+async fn waves_stop_and_start_together() {
+    const COUNT: usize = 24;
+    let Some(bed) = Testbed::new() else { return };
+    let server = bed.script("server.js", SERVER);
+    ensure_daemon(&bed.at).await.unwrap();
+    let steer = Steer::connect(&bed.at).await.unwrap();
+    let recipes: Vec<Recipe> = (0..COUNT)
+        .map(|n| bed.recipe(&format!("a{n}"), &server, &json!({})))
+        .collect();
+    let registered = futures_util::future::join_all(recipes.iter().map(|recipe| steer.register(recipe))).await;
+    let registered: Vec<App> = registered.into_iter().map(Result::unwrap).collect();
+    let numbers: std::collections::BTreeSet<_> = registered.iter().map(|app| app.pm_id).collect();
+    assert_eq!(numbers.len(), COUNT, "each has a number of its own");
+    let started = futures_util::future::join_all(registered.iter().map(|app| steer.start_registered(app))).await;
+    let pids: std::collections::BTreeSet<_> = started.into_iter().map(|app| app.unwrap().pid.unwrap()).collect();
+    assert_eq!(pids.len(), COUNT);
+    // Starting what runs must not restart it.
+    let again = futures_util::future::join_all(registered.iter().map(|app| steer.start_registered(app))).await;
+    assert!(
+        again
+            .into_iter()
+            .all(|app| app.is_ok_and(|app| pids.contains(&app.pid.unwrap()) && app.restarts == 0))
+    );
+    let stopped = futures_util::future::join_all(registered.iter().map(|app| steer.stop_app(app))).await;
+    assert!(
+        stopped
+            .into_iter()
+            .all(|app| app.is_ok_and(|app| app.status == Status::Stopped))
+    );
+    assert!(!pids.iter().any(|pid| procs::alive(*pid)));
+}

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cli::Cli;
+use super::cli::{Cli, on_path};
 use super::place::account;
 use super::procs::{alive, scan};
 use super::*;
@@ -32,7 +32,7 @@ impl Testbed {
             return None;
         }
         let Some(cli) = installed() else {
-            skipped("no PM2: set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
+            skipped("no node or no PM2: set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
             return None;
         };
         let dir = tempfile::Builder::new().prefix("rbp-").tempdir_in("/tmp").unwrap();
@@ -123,7 +123,8 @@ pub(super) fn kill_and_wait(pids: &[u32]) {
 #[expect(clippy::disallowed_methods, reason = "a test is told where PM2 is")]
 fn installed() -> Option<PathBuf> {
     let prefix = std::env::var_os("RUNBOOK_PM2_PREFIX").unwrap_or_else(|| "/tmp/pm2-lab/7".into());
-    Some(PathBuf::from(prefix).join("node_modules/pm2/bin/pm2")).filter(|cli| cli.is_file())
+    Some(PathBuf::from(prefix).join("node_modules/pm2/bin/pm2"))
+        .filter(|cli| cli.is_file() && on_path("node").is_some())
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
