@@ -116,7 +116,7 @@ pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> 
     let more = app.restarts.saturating_sub(before);
     match &app.status {
         Status::Online | Status::OneLaunch => online(app, earlier, alive, steady, more),
-        Status::Launching if more >= LOOP => Verdict::Gone(Cause::CrashLoop { restarts: app.restarts }),
+        Status::Launching if more >= LOOP => Verdict::Gone(looping(app)),
         Status::Launching => Verdict::NotYet("launching".to_owned()),
         Status::WaitingRestart => {
             let next = app.backoff.unwrap_or(0);
@@ -134,13 +134,21 @@ pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> 
     }
 }
 
+/// A loop with a delay is caught running as often as waiting.
+fn looping(app: &App) -> Cause {
+    app.backoff
+        .map_or(Cause::CrashLoop { restarts: app.restarts }, |next| Cause::BackingOff {
+            next,
+        })
+}
+
 fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more: u64) -> Verdict {
     let Some(pid) = app.pid else {
         let ended = app.exit_code.is_some() || app.restarts > 0;
         return Verdict::Gone(if ended { Cause::Killed } else { Cause::Ghost });
     };
     if more >= LOOP {
-        return Verdict::Gone(Cause::CrashLoop { restarts: app.restarts });
+        return Verdict::Gone(looping(app));
     }
     let Some(then) = earlier else {
         return Verdict::NotYet("seen once".to_owned());

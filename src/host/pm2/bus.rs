@@ -106,10 +106,10 @@ async fn drain(mut stream: UnixStream, events: mpsc::Sender<BusEvent>, lost: Arc
 
 fn pass_on(decoder: &mut Decoder, events: &mpsc::Sender<BusEvent>, lost: &AtomicU64) -> Result<(), AmpError> {
     while let Some(args) = decoder.next_frame()? {
-        if let Some(event) = read(&args) {
-            if events.try_send(event).is_err() {
-                lost.fetch_add(1, Ordering::Relaxed);
-            }
+        if let Some(event) = read(&args)
+            && events.try_send(event).is_err()
+        {
+            lost.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(())

@@ -131,7 +131,7 @@ impl Cli {
     clippy::disallowed_methods,
     reason = "host/ reads the environment; only the search path is of interest"
 )]
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| SYSTEM_PATH.into());
     std::env::split_paths(&path)
         .filter(|dir| dir.is_absolute())

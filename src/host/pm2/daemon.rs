@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::app::{App, apps};
+use super::app::App;
 use super::dump::{DumpSeen, read_dump};
+use super::listed::apps;
 use super::place::{Pm2At, account};
 use super::procs::{Orphan, Scan, cgroup, scan};
 use super::request::Request;
@@ -169,6 +170,14 @@ async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
     let asked = async { Ok::<_, RpcError>((up_of(rpc).await?, list(rpc).await?)) };
     match asked.await {
         Ok((up, apps)) => (DaemonSeen::Up(Box::new(up)), apps, pid),
+        // That a question "may have happened" would only puzzle the reader.
+        Err(RpcError::Unknown { method, why }) => (
+            DaemonSeen::Dying {
+                why: format!("{method}: {why}"),
+            },
+            Vec::new(),
+            pid,
+        ),
         Err(error) => (DaemonSeen::Dying { why: error.to_string() }, Vec::new(), pid),
     }
 }

@@ -34,9 +34,8 @@ fn shape(apps: &[App]) -> Vec<(AppKey, Option<Wanted>, Option<PmId>)> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_reboot_keeps_what_ran_and_what_did_not() {
-    let Some(bed) = Testbed::new() else { return };
+/// Five apps that run, two of them equal and one in cluster mode, and one that does not.
+async fn six_apps(bed: &Testbed) -> Steer {
     let server = bed.script("server.js", SERVER);
     ensure_daemon(&bed.at).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
@@ -46,7 +45,13 @@ async fn a_reboot_keeps_what_ran_and_what_did_not() {
     let spread = json!({ "exec_mode": "cluster_mode", "NODE_APP_INSTANCE": 1, "namespace": "other" });
     steer.start_new(&bed.recipe("spread", &server, &spread)).await.unwrap();
     steer.register(&bed.recipe("org-1", &server, &json!({}))).await.unwrap();
+    steer
+}
 
+#[tokio::test]
+async fn a_reboot_keeps_what_ran_and_what_did_not() {
+    let Some(bed) = Testbed::new() else { return };
+    let steer = six_apps(&bed).await;
     let store = tempfile::tempdir().unwrap();
     let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
     assert_eq!(taken.apps.len(), 6);
@@ -198,13 +203,20 @@ async fn a_killed_daemon_leaves_orphans_that_are_found() {
     let up = ensure_daemon(&bed.at).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let app = steer.start_new(&bed.recipe("left", &server, &json!({}))).await.unwrap();
+    // While it boots it still needs its daemon, and would die with it.
+    assert_eq!(judge(&steer, &app.key).await, Verdict::Back);
     drop(steer);
     assert!(
         look(&bed.at).await.orphans.is_empty(),
         "a child of a living daemon is no orphan"
     );
     kill_and_wait(&[up.pid.unwrap()]);
-    let seen = look(&bed.at).await;
+    let mut seen = look(&bed.at).await;
+    // The threads of a killed process end one by one; the last of them takes the socket along.
+    while matches!(seen.daemon, DaemonSeen::Dying { .. }) {
+        pause(Duration::from_millis(50)).await;
+        seen = look(&bed.at).await;
+    }
     assert_eq!(
         seen.daemon,
         DaemonSeen::Absent {
@@ -277,4 +289,88 @@ async fn a_watched_app_stays_stopped_and_is_watched_again() {
         "the watcher is back: {:?}",
         now[0]
     );
+}
+
+#[tokio::test]
+async fn another_users_daemon_is_served_as_that_user() {
+    const NOBODY: u32 = 65_534;
+    let Some(bed) = Testbed::of(NOBODY) else { return };
+    let server = bed.script("server.js", SERVER);
+    let up = ensure_daemon(&bed.at).await.unwrap();
+    assert_eq!(up.uid, NOBODY);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", up.pid.unwrap())).unwrap();
+    let ids: Vec<&str> = status
+        .lines()
+        .filter(|line| line.starts_with("Gid:") || line.starts_with("Groups:"))
+        .collect();
+    assert!(
+        ids.iter()
+            .all(|line| line.split_whitespace().skip(1).all(|id| id == "65534")),
+        "{ids:?}"
+    );
+    let steer = Steer::connect(&bed.at).await.unwrap();
+    steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
+    assert_eq!(save(&bed.at).await.unwrap().entries().len(), 1);
+    let store = tempfile::tempdir().unwrap();
+    let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
+    assert!(taken.dump_copied);
+    assert_eq!(
+        std::fs::read(store.path().join(snapshot::DUMP_COPY)).unwrap(),
+        std::fs::read(bed.at.dump()).unwrap()
+    );
+    drop(steer);
+    kill_daemon(&bed.at).await.unwrap();
+    for file in std::fs::read_dir(&bed.at.home).unwrap().flatten() {
+        let owner = std::os::unix::fs::MetadataExt::uid(&file.metadata().unwrap());
+        assert_eq!(owner, NOBODY, "{:?}", file.path());
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_hangs_is_ended_at_its_deadline() {
+    let Some(mut bed) = Testbed::new() else { return };
+    bed.at.cli = Some(bed.script("pm2", SERVER));
+    let error = cli::Cli::locate(&bed.at, None)
+        .unwrap()
+        .run("ping", Duration::from_millis(300))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, SteerError::Cli { word: "ping", .. }), "{error}");
+    bed.at.unit = Some("pm2-test.service".into());
+    assert!(matches!(ensure_daemon(&bed.at).await, Err(SteerError::UseUnit(_))));
+    assert!(matches!(look(&bed.at).await.daemon, DaemonSeen::Absent { .. }));
+}
+
+/// A wave over one connection: what is asked at the same time shares its lists.
+#[tokio::test]
+async fn waves_stop_and_start_together() {
+    const COUNT: usize = 24;
+    let Some(bed) = Testbed::new() else { return };
+    let server = bed.script("server.js", SERVER);
+    ensure_daemon(&bed.at).await.unwrap();
+    let steer = Steer::connect(&bed.at).await.unwrap();
+    let recipes: Vec<Recipe> = (0..COUNT)
+        .map(|n| bed.recipe(&format!("a{n}"), &server, &json!({})))
+        .collect();
+    let registered = futures_util::future::join_all(recipes.iter().map(|recipe| steer.register(recipe))).await;
+    let registered: Vec<App> = registered.into_iter().map(Result::unwrap).collect();
+    let numbers: std::collections::BTreeSet<_> = registered.iter().map(|app| app.pm_id).collect();
+    assert_eq!(numbers.len(), COUNT, "each has a number of its own");
+    let started = futures_util::future::join_all(registered.iter().map(|app| steer.start_registered(app))).await;
+    let pids: std::collections::BTreeSet<_> = started.into_iter().map(|app| app.unwrap().pid.unwrap()).collect();
+    assert_eq!(pids.len(), COUNT);
+    // Starting what runs must not restart it.
+    let again = futures_util::future::join_all(registered.iter().map(|app| steer.start_registered(app))).await;
+    assert!(
+        again
+            .into_iter()
+            .all(|app| app.is_ok_and(|app| pids.contains(&app.pid.unwrap()) && app.restarts == 0))
+    );
+    let stopped = futures_util::future::join_all(registered.iter().map(|app| steer.stop_app(app))).await;
+    assert!(
+        stopped
+            .into_iter()
+            .all(|app| app.is_ok_and(|app| app.status == Status::Stopped))
+    );
+    assert!(!pids.iter().any(|pid| procs::alive(*pid)));
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything is said over the daemon's own socket (`amp`, `request`, `rpc`); the `pm2` command is run for the three
 //! things only it can do (start a daemon with its modules, save, kill), and never believed. `app` is the vocabulary,
-//! `daemon` the read-only look, `snapshot` the record, `steer` and `life` the hands, `back` the verdict whether an app came back.
+//! `daemon` the read-only look, `snapshot` and `record` the record, `steer` and `life` the hands, `back` the verdict whether an app came back.
 
 pub mod amp;
 pub mod app;
@@ -21,8 +21,10 @@ pub mod listed;
 pub mod place;
 pub mod procs;
 pub mod recipe;
+pub mod record;
 pub mod request;
 pub mod rpc;
+pub mod sighted;
 pub mod snapshot;
 pub mod steer;
 #[cfg(test)]
@@ -35,13 +37,14 @@ pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
 pub use groups::{Group, Grouped};
 pub use life::{ensure_daemon, kill_daemon, save};
-pub use listed::ListSeen;
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::Orphan;
 pub use recipe::{Recipe, RecipeError};
+pub use record::Snapshot;
 pub use request::{PmId, Request};
 pub use rpc::{Rpc, RpcError};
-pub use snapshot::{Snapshot, SnapshotError, SnapshotRef, Terms};
+pub use sighted::ListSeen;
+pub use snapshot::{SnapshotError, SnapshotRef, Terms};
 pub use steer::{Steer, SteerError};
 
 #[expect(clippy::disallowed_methods, reason = "the one place of this area where time passes")]

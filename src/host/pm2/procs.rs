@@ -70,10 +70,11 @@ pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
             daemons.push(process.pid);
             continue;
         }
-        if Some(process.pid) != serving && found.len() < ORPHANS_MAX {
-            if let Some(orphan) = launched_from(process, &is_home) {
-                found.insert(process.pid, orphan);
-            }
+        if Some(process.pid) != serving
+            && found.len() < ORPHANS_MAX
+            && let Some(orphan) = launched_from(process, &is_home)
+        {
+            found.insert(process.pid, orphan);
         }
     }
     let mut living: HashSet<u32> = daemons.iter().copied().collect();

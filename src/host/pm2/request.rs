@@ -81,8 +81,8 @@ impl Request {
     #[must_use]
     pub fn deadline(&self) -> Duration {
         match self {
-            Self::Ping | Self::Version | Self::Report => Duration::from_secs(5),
-            Self::List | Self::StopWatch(_) => Duration::from_secs(10),
+            Self::Ping | Self::Version | Self::Report => Duration::from_secs(10),
+            Self::List | Self::StopWatch(_) => Duration::from_secs(20),
             Self::Register(recipe) | Self::StartNew(recipe) => recipe.start_deadline(),
             Self::StartId(_) | Self::RestartId { .. } | Self::StopId(_) | Self::DeleteId(_) => Duration::from_secs(15),
         }

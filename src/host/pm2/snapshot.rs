@@ -5,33 +5,31 @@
 //! house. The untouched `dump.pm2` is laid beside it first, so that the snapshot's appearance means both are there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, RenameFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::app::{App, Status, apps};
+use super::app::{App, Status};
 use super::daemon::{DaemonSeen, Pm2Seen, look, raw_list};
 use super::dump::{DUMP_MAX, DumpSeen, read_dump};
+use super::listed::apps;
 use super::place::{AccountError, Pm2At, account, read_owned};
-use super::recipe::{Recipe, RecipeError};
+use super::recipe::Recipe;
+use super::record::{Document, FORMAT, file_error, write_once};
+pub use super::record::{Snapshot, open};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
 
-/// The file's format; other numbers are refused.
-pub const FORMAT: u32 = 1;
 /// Name of the snapshot in its directory.
 pub const FILE: &str = "pm2.snapshot.json";
 /// Name of the copy of PM2's own list beside it.
 pub const DUMP_COPY: &str = "dump.pm2.orig";
 
-const SNAPSHOT_MAX: u64 = 256 << 20;
 const LOOKS: usize = 8;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
@@ -144,62 +142,6 @@ pub enum SnapshotError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    format: u32,
-    taken_at: String,
-    machine: BTreeMap<String, String>,
-    user: String,
-    home: PathBuf,
-    unit: Option<String>,
-    daemon_version: String,
-    daemon_pid: Option<u32>,
-    daemon_uid: u32,
-    entries: Vec<Value>,
-}
-
-/// A snapshot read back. Debug shows names only.
-pub struct Snapshot {
-    document: Document,
-    apps: Vec<App>,
-}
-
-impl std::fmt::Debug for Snapshot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Snapshot({} apps of {:?})", self.apps.len(), self.document.home)
-    }
-}
-
-impl Snapshot {
-    /// Its apps, in the order of their former numbers.
-    #[must_use]
-    pub fn apps(&self) -> &[App] {
-        &self.apps
-    }
-
-    /// The machine it was taken on, as the caller described it.
-    #[must_use]
-    pub fn machine(&self) -> &BTreeMap<String, String> {
-        &self.document.machine
-    }
-
-    /// Version of the daemon that was recorded.
-    #[must_use]
-    pub fn version(&self) -> &str {
-        &self.document.daemon_version
-    }
-
-    /// What a daemon needs to run the app at this index of [`Snapshot::apps`]; `None` beyond the end.
-    #[must_use]
-    pub fn recipe(&self, index: usize) -> Option<Result<Recipe, RecipeError>> {
-        self.document
-            .entries
-            .get(index)
-            .map(|entry| Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)))
-    }
-}
-
 /// Records the daemon at `at` into `dir` (which exists, is ours and holds one daemon's files only).
 ///
 /// # Errors
@@ -242,35 +184,6 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
         dump_copied,
         warnings,
     })
-}
-
-/// Reads a snapshot back, if it is still the one that was taken.
-///
-/// # Errors
-/// [`SnapshotError::File`], [`SnapshotError::Altered`], [`SnapshotError::Format`].
-pub fn open(path: &Path, sha256: &str) -> Result<Snapshot, SnapshotError> {
-    let me = rustix::process::geteuid().as_raw();
-    let bytes = read_owned(path, me, SNAPSHOT_MAX).map_err(|error| file_error(path, error))?;
-    let found = hex::encode(Sha256::digest(&bytes));
-    if found != sha256 {
-        return Err(SnapshotError::Altered {
-            path: path.to_owned(),
-            found,
-            expected: tame(sha256, 64),
-        });
-    }
-    let not_ours = |why: String| SnapshotError::Format {
-        path: path.to_owned(),
-        why,
-    };
-    // The place of a parse error is enough; its text could quote a secret.
-    let document: Document = serde_json::from_slice(&bytes)
-        .map_err(|error| not_ours(format!("line {}, column {}", error.line(), error.column())))?;
-    if document.format != FORMAT {
-        return Err(not_ours(format!("format {}", document.format)));
-    }
-    let apps = apps(&document.entries);
-    Ok(Snapshot { document, apps })
 }
 
 fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
@@ -345,6 +258,13 @@ fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), Snaps
 
 fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {
     let mut all = Vec::new();
+    let slow = |entry: &&Value| entry.pointer("/pm2_env/env/NODE_EXTRA_CA_CERTS").is_some();
+    let slowed = entries.iter().filter(slow).count();
+    if slowed > 0 {
+        all.push(format!(
+            "{slowed} apps carry NODE_EXTRA_CA_CERTS, which costs node about 65 ms of CPU at every start"
+        ));
+    }
     for (entry, app) in entries.iter().zip(apps) {
         if let Err(error) = Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)) {
             all.push(format!("cannot be registered again if it gets lost: {error}"));
@@ -387,72 +307,9 @@ fn copy_dump(at: &Pm2At, uid: u32, dir: &Path) -> Result<bool, SnapshotError> {
     Ok(true)
 }
 
-/// A new file under its final name, complete and synced, or not at all; never in place of another.
-fn write_once(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(dir, flags, Mode::empty())?;
-    // Mode 0600 from the first byte on, removed again when anything fails.
-    let mut temp = tempfile::Builder::new().prefix(".pm2-").tempfile_in(dir)?;
-    temp.write_all(bytes)?;
-    temp.as_file().sync_all()?;
-    let target = dir.join(name);
-    match rustix::fs::renameat_with(&folder, temp.path(), &folder, &target, RenameFlags::NOREPLACE) {
-        Ok(()) => drop(temp.into_temp_path().keep()),
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::hard_link(temp.path(), &target)?;
-            temp.close()?;
-        }
-        Err(error) => return Err(error.into()),
-    }
-    File::from(folder).sync_all()
-}
-
-fn file_error(path: &Path, source: io::Error) -> SnapshotError {
-    SnapshotError::File {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    #[test]
-    fn files_are_written_once_and_private() {
-        let dir = tempfile::tempdir().unwrap();
-        write_once(dir.path(), "a", b"one").unwrap();
-        assert_eq!(
-            write_once(dir.path(), "a", b"two").unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
-        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
-        assert_eq!(
-            dir.path().join("a").metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file stays"
-        );
-    }
-
-    #[test]
-    fn an_altered_or_strange_file_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(FILE);
-        std::fs::write(&path, b"{\"format\":9}").unwrap();
-        let hash = hex::encode(Sha256::digest(b"{\"format\":9}"));
-        assert!(matches!(open(&path, "00"), Err(SnapshotError::Altered { .. })));
-        assert!(matches!(open(&path, &hash), Err(SnapshotError::Format { .. })));
-        assert!(matches!(
-            open(&dir.path().join("none"), &hash),
-            Err(SnapshotError::File { .. })
-        ));
-    }
 
     #[test]
     fn a_shrunken_list_is_refused() {

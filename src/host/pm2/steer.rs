@@ -164,10 +164,10 @@ impl Steer {
     pub async fn list(&self) -> Result<Arc<Vec<App>>, SteerError> {
         let asked = self.ticks.fetch_add(1, Ordering::SeqCst);
         let mut kept = self.kept.lock().await;
-        if let Some((begun, listed)) = kept.as_ref() {
-            if *begun > asked {
-                return Ok(Arc::clone(listed));
-            }
+        if let Some((begun, listed)) = kept.as_ref()
+            && *begun > asked
+        {
+            return Ok(Arc::clone(listed));
         }
         let begun = self.ticks.fetch_add(1, Ordering::SeqCst);
         let listed = Arc::new(list(&self.rpc).await.map_err(SteerError::Rpc)?);

@@ -8,7 +8,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cli::Cli;
+use super::cli::{Cli, on_path};
+use super::place::account;
 use super::procs::{alive, scan};
 use super::*;
 
@@ -20,8 +21,18 @@ pub(super) struct Testbed {
 impl Testbed {
     /// `None`, with the reason printed, where there is no PM2.
     pub(super) fn new() -> Option<Self> {
+        Self::of(rustix::process::geteuid().as_raw())
+    }
+
+    /// The same for another user, which needs root.
+    pub(super) fn of(uid: u32) -> Option<Self> {
+        let me = rustix::process::geteuid();
+        if uid != me.as_raw() && !me.is_root() {
+            skipped("acting for another user needs root");
+            return None;
+        }
         let Some(cli) = installed() else {
-            skipped("no PM2: set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
+            skipped("no node or no PM2: set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
             return None;
         };
         let dir = tempfile::Builder::new().prefix("rbp-").tempdir_in("/tmp").unwrap();
@@ -29,6 +40,9 @@ impl Testbed {
         std::fs::create_dir(&home).unwrap();
         for sub in ["logs", "pids"] {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
+        }
+        for path in [dir.path(), &home, &dir.path().join("logs"), &dir.path().join("pids")] {
+            std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
         }
         // A user that is not in the password file: then the owner of the home counts.
         let at = Pm2At {
@@ -80,10 +94,10 @@ impl Testbed {
 
 impl Drop for Testbed {
     fn drop(&mut self) {
-        let me = rustix::process::geteuid().as_raw();
-        let daemons = scan(&self.at.home, me, None).daemons;
+        let owner = account(&self.at).map_or(0, |account| account.uid);
+        let daemons = scan(&self.at.home, owner, None).daemons;
         kill_and_wait(&daemons);
-        let orphans: Vec<u32> = scan(&self.at.home, me, None)
+        let orphans: Vec<u32> = scan(&self.at.home, owner, None)
             .orphans
             .iter()
             .map(|orphan| orphan.pid)
@@ -109,7 +123,8 @@ pub(super) fn kill_and_wait(pids: &[u32]) {
 #[expect(clippy::disallowed_methods, reason = "a test is told where PM2 is")]
 fn installed() -> Option<PathBuf> {
     let prefix = std::env::var_os("RUNBOOK_PM2_PREFIX").unwrap_or_else(|| "/tmp/pm2-lab/7".into());
-    Some(PathBuf::from(prefix).join("node_modules/pm2/bin/pm2")).filter(|cli| cli.is_file())
+    Some(PathBuf::from(prefix).join("node_modules/pm2/bin/pm2"))
+        .filter(|cli| cli.is_file() && on_path("node").is_some())
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
