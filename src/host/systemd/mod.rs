@@ -19,4 +19,6 @@ pub mod unit_name;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;
