@@ -59,7 +59,7 @@ pub struct DiskSeen {
 /// kernel; call it from `spawn_blocking` with a deadline where that can happen.
 pub fn disk(path: &Path) -> io::Result<DiskSeen> {
     let (raw, flags) = (statfs(path)?, statvfs(path)?.f_flag);
-    let (fs_type, kind) = kind_of(i64::from(raw.f_type).cast_unsigned() & 0xffff_ffff);
+    let (fs_type, kind) = kind_of(raw.f_type.cast_unsigned() & 0xffff_ffff);
     let block = u64::try_from(raw.f_bsize).unwrap_or(0);
     Ok(DiskSeen {
         fs_type,

@@ -62,7 +62,7 @@ pub fn user(name: &str) -> Result<User, UserError> {
 #[must_use]
 pub fn name_of(uid: u32) -> Option<String> {
     let passwd = read_text(Path::new("/etc/passwd"), MAX).ok()?;
-    let mut rows = passwd.lines().filter_map(|line| passwd_row(line));
+    let mut rows = passwd.lines().filter_map(passwd_row);
     rows.find(|row| row.uid == uid).map(|row| tame(&row.name, 64))
 }
 
@@ -73,11 +73,7 @@ fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {
     };
     let file = etc.join("passwd");
     let passwd = read(file.clone())?;
-    let Some(mut user) = passwd
-        .lines()
-        .filter_map(|line| passwd_row(line))
-        .find(|row| row.name == name)
-    else {
+    let Some(mut user) = passwd.lines().filter_map(passwd_row).find(|row| row.name == name) else {
         return Err(UserError::Unknown {
             name: tame(name, 64),
             file,

@@ -22,4 +22,6 @@ pub use unit::UnitSeen;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;

@@ -216,7 +216,7 @@ fn setup_hint(code: i32) -> &'static str {
         217 => "217/USER: the user does not exist",
         222 => "222/STDERR: the error file",
         226 => "226/NAMESPACE: a mount namespace",
-        200..=243 => "systemd gave up before executing it (systemd.exec(5))",
+        _ if (201..=243).contains(&code) => "systemd gave up before executing it (systemd.exec(5))",
         _ => "",
     }
 }

@@ -134,7 +134,7 @@ pub async fn audit(bus: &Bus, unit: &ResumeUnit, unit_dir: &Path) -> Result<Vec<
             "masked" => faults.push(Fault::Masked { unit: name.to_owned() }),
             "loaded" => {
                 let same = read_text(&file, UNIT_MAX).ok().as_ref() == text && Path::new(&seen.fragment_path) == file;
-                faults.extend((!same).then(|| Fault::Differs { file }));
+                faults.extend((!same).then_some(Fault::Differs { file }));
                 let by = seen.drop_in_paths;
                 faults.extend((!by.is_empty()).then(|| Fault::Overridden {
                     unit: name.to_owned(),
