@@ -1,1 +1,3 @@
-mod placeholder {}
+//! The one integration binary: each file beside this one is a part of it.
+mod lab_host;
+mod support;

@@ -43,7 +43,8 @@ init_pid() {
 enter() {
   local init
   init=$(init_pid) || fail "host $name is not running ($(cat "$dir/state" 2>/dev/null || echo 'no such host'))"
-  nsenter -t "$init" -a env -i PATH="$inside_path" HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" "$@"
+  # `timeout 0` never times out; it turns a death by signal (the host rebooted under the command) into a quiet exit 137.
+  timeout --foreground 0 nsenter -t "$init" -a env -i PATH="$inside_path" HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" "$@"
 }
 
 boot_id() {

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Everything: format, lints, documentation, licences, tests, and the real hosts of the lab, each part within its written
+# budget, 60 minutes in all. Installs what is missing (as root). Exit 0 only if every part passed.
+# Usage: all.sh [PART...]   to run only some; `all.sh --list` names them with their budgets
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Part and budget in seconds: measured on two cores, a cold build included, times two or so. They add up to under an hour.
+readonly parts=(
+  "install 240"
+  "fmt 30"
+  "shell 30"
+  "clippy 480"
+  "doc 300"
+  "deny 600"
+  "test 600"
+  "lab 900"
+  "demo 420"
+)
+
+logs=${CARGO_TARGET_DIR:-target}/all
+mkdir -p "$logs"
+export CARGO_TERM_COLOR=never RUSTDOCFLAGS="-D warnings"
+lab_possible=yes
+[ "$(id -u)" -eq 0 ] && [ "$(uname -s)" = Linux ] || lab_possible='not root on Linux'
+
+part_install() {
+  if [ "$lab_possible" = yes ]; then
+    tests/lab/need.sh lab services lint
+  else
+    tests/lab/need.sh lint services || true
+  fi
+}
+part_fmt() { cargo fmt --check; }
+part_shell() {
+  bash -n tests/all.sh .ci/run examples/*.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
+  shellcheck -x tests/all.sh .ci/run examples/*.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
+}
+part_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
+part_doc() { cargo doc --locked --no-deps --document-private-items; }
+part_deny() {
+  command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
+  cargo deny check bans licenses sources
+  # The advisory database is a repository elsewhere: a machine that cannot reach it has nothing to check against, and says so.
+  if timeout 120 cargo deny fetch db >"$logs/advisories.log" 2>&1; then
+    cargo deny check advisories
+  else
+    echo "advisories NOT CHECKED: the advisory database cannot be reached from this machine" | tee "$logs/deny.note"
+  fi
+}
+part_test() { env -u RUNBOOK_LAB cargo test --locked; }
+part_lab() {
+  [ "$lab_possible" = yes ] || { echo "skipped: the lab is $lab_possible"; return 99; }
+  RUNBOOK_LAB=1 cargo test --locked --test integration -- lab_ --nocapture --test-threads=2 | tee "$logs/lab.out"
+  # Here nothing may be skipped: a lab that quietly did not run would look like one that passed.
+  ! grep '^skipped:' "$logs/lab.out"
+}
+part_demo() {
+  [ "$lab_possible" = yes ] || { echo "skipped: the lab is $lab_possible"; return 99; }
+  examples/real-host.sh --apps 40 --data small
+}
+
+run_part() {
+  local name=$1 budget=$2 code=0 began=$SECONDS
+  printf '\n=== %s (at most %s s)\n' "$name" "$budget"
+  rm -f "$logs/$name.note"
+  timeout --foreground -k 20 "$budget" bash "${BASH_SOURCE[0]}" --part "$name" 2>&1 | tee "$logs/$name.log" || code=$?
+  case $code in
+    0) result=passed; passed=$((passed + 1)) ;;
+    99) result=skipped; skipped=$((skipped + 1)) ;;
+    124 | 137) result='OVER BUDGET'; failed=$((failed + 1)) ;;
+    *) result="FAILED ($code)"; failed=$((failed + 1)) ;;
+  esac
+  table+=("$(printf '%-9s %-12s %5s s of %4s s  %s' "$name" "$result" "$((SECONDS - began))" "$budget" "$(head -n 1 "$logs/$name.note" 2>/dev/null || true)")")
+}
+
+case ${1:-} in
+  --part) "part_$2"; exit ;;
+  --list) printf '%s\n' "${parts[@]}"; exit ;;
+esac
+
+passed=0 failed=0 skipped=0 table=()
+for part in "${parts[@]}"; do
+  read -r name budget <<<"$part"
+  if [ $# -eq 0 ] || [[ " $* " == *" $name "* ]]; then run_part "$name" "$budget"; fi
+done
+printf '\n'
+printf '%s\n' "${table[@]}"
+printf '%-9s %-12s %5s s of 3600 s\n\n' all '' "$SECONDS"
+if [ "$skipped" -gt 0 ]; then
+  printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+else
+  printf '%s passed, %s failed\n' "$passed" "$failed"
+fi
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
