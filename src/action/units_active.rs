@@ -58,10 +58,12 @@ impl Act for UnitsActive {
                 "active" => return Outcome::applied(),
                 "inactive" | "failed" => {
                     tell(Tick::say(unit, format!("{state}; starting it")));
-                    return match on.tell(&Deed::StartUnit(unit.to_owned())).await {
-                        Ok(_) => Outcome::noted(format!("was {state}, started")),
-                        Err(error) => error.into(),
-                    };
+                    match on.tell(&Deed::StartUnit(unit.to_owned())).await {
+                        Ok(_) => return Outcome::noted(format!("was {state}, started")),
+                        // Its job still runs (a Redis that loads): the next look tells.
+                        Err(HostError::Unknown { .. }) => {}
+                        Err(error) => return error.into(),
+                    }
                 }
                 // On its way up, or down and up again: systemd works on it already.
                 _ => tell(Tick::say(unit, state)),

@@ -74,7 +74,7 @@ impl<'a> Book<'a> {
 
     /// When the reboot that is being waited for was asked for, by the wall clock.
     pub(super) fn reboot_asked_at(&self) -> Option<Timestamp> {
-        self.state().latest_wall()
+        self.state().steps().values().find_map(|step| step.reboot.as_ref()?.asked)
     }
 
     /// Items that steps were done without, by name.

@@ -35,8 +35,14 @@ impl Executor<'_> {
             return Ok(end);
         }
         let mut tried = 0;
+        let began = self.host.as_probe().uptime();
         loop {
-            let end = self.attempt(phase, step, id).await?;
+            let spent = self.host.as_probe().uptime().saturating_sub(began);
+            let within = step.within.map(|within| within.saturating_sub(spent));
+            let end = self.attempt(phase, step, id, within).await?;
+            if within.is_some_and(|left| left.is_zero()) {
+                return Ok(end);
+            }
             let Some(retry) = step.retry.as_ref().filter(|retry| tried < retry.times) else { return Ok(end) };
             let StepEnd::Failed(error) = &end else { return Ok(end) };
             tried += 1;
@@ -120,11 +126,18 @@ impl Executor<'_> {
     }
 
     /// Looks, asks for permission, acts and concludes, once.
-    async fn attempt(&mut self, phase: &Phase, step: &Step, id: &StepId) -> Result<StepEnd, ExecuteError> {
+    async fn attempt(
+        &mut self,
+        phase: &Phase,
+        step: &Step,
+        id: &StepId,
+        within: Option<Duration>,
+    ) -> Result<StepEnd, ExecuteError> {
         let preview = match self.look(step, id).await {
             Ok(preview) => preview,
             Err(error) => return self.open_and_fail(step, id, &error.to_string()),
         };
+        self.settle_by_sight(id, &preview.change)?;
         if preview.change.is_empty() {
             self.book.write(&[done(id, How::AlreadySo, Duration::ZERO)])?;
             return Ok(StepEnd::Done);
@@ -137,9 +150,17 @@ impl Executor<'_> {
         }
         let began = self.host.as_probe().uptime();
         self.open(step, id, &preview)?;
-        let tally = self.fan_out(step, id, &preview.change).await?;
+        let tally = self.fan_out(step, id, &preview.change, within).await?;
         let took = self.host.as_probe().uptime().saturating_sub(began);
         self.conclude(step, id, tally, took).await
+    }
+
+    /// An item in doubt that the look shows as so needs no other evidence.
+    fn settle_by_sight(&mut self, id: &StepId, change: &Change) -> Result<(), ExecuteError> {
+        let Some(state) = self.book.state().steps().get(id) else { return Ok(()) };
+        let is_left = |key: &str| change.items.iter().any(|item| item.key == key);
+        let seen: Vec<_> = state.in_doubt().filter(|key| !is_left(key)).map(|key| found(id, key, "found so")).collect();
+        self.book.write(&seen)
     }
 
     async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
@@ -168,7 +189,13 @@ impl Executor<'_> {
         }
     }
 
-    async fn fan_out(&mut self, step: &Step, id: &StepId, change: &Change) -> Result<Tally, ExecuteError> {
+    async fn fan_out(
+        &mut self,
+        step: &Step,
+        id: &StepId,
+        change: &Change,
+        within: Option<Duration>,
+    ) -> Result<Tally, ExecuteError> {
         let boot_id = match &step.action {
             Action::Rebooted(_) => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
             _ => None,
@@ -181,7 +208,7 @@ impl Executor<'_> {
             host: *host,
             step: id,
             change,
-            within: step.within,
+            within,
             stop,
             boot_id,
         };

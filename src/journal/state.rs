@@ -38,6 +38,11 @@ impl RunState {
         self.judge(entry)?;
         self.latest_wall = self.latest_wall.max(Some(entry.wall));
         self.take_in(&entry.checkpoint);
+        if let Checkpoint::RebootIntent { step, .. } = &entry.checkpoint {
+            if let Some(reboot) = self.steps.get_mut(step).and_then(|step| step.reboot.as_mut()) {
+                reboot.asked = Some(entry.wall);
+            }
+        }
         Ok(())
     }
 
@@ -244,10 +249,7 @@ impl StepState {
             Checkpoint::StepFailed { error, .. } => self.status = StepStatus::Failed { error: error.clone() },
             Checkpoint::StepUnknown { why, .. } => self.status = StepStatus::Unknown { why: why.clone() },
             Checkpoint::RebootIntent { boot_id, .. } => {
-                self.reboot = Some(Reboot {
-                    old: boot_id.clone(),
-                    new: None,
-                });
+                self.reboot = Some(Reboot { old: boot_id.clone(), new: None, asked: None });
             }
             _ => {}
         }

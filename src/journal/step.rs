@@ -1,5 +1,6 @@
 //! What the fold knows of one step and its items.
 use indexmap::IndexMap;
+use jiff::Timestamp;
 
 use super::checkpoint::{How, Outcome};
 
@@ -66,6 +67,8 @@ pub struct Reboot {
     pub old: String,
     /// Boot id that proved it.
     pub new: Option<String>,
+    /// When it was asked for, by the wall clock.
+    pub asked: Option<Timestamp>,
 }
 
 /// One step.
