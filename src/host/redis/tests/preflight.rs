@@ -45,15 +45,15 @@ fn each_obstacle_by_itself() {
         (|f| f.async_loading = true, Severity::Stop, "loading"),
         (
             |f| f.aof.as_mut().unwrap().rewrite_scheduled = true,
-            Severity::Stop,
+            Severity::Warn,
             "rewrite is running",
         ),
         (
             |f| f.rdb.as_mut().unwrap().bgsave_in_progress = true,
-            Severity::Stop,
+            Severity::Warn,
             "BGSAVE is running",
         ),
-        (|f| f.module_fork = true, Severity::Stop, "module"),
+        (|f| f.module_fork = true, Severity::Warn, "module"),
         (
             |f| f.aof.as_mut().unwrap().last_write_ok = false,
             Severity::Stop,
