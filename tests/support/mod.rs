@@ -1,2 +1,3 @@
 //! What several test files share.
 pub(crate) mod lab;
+pub(crate) mod runs;
