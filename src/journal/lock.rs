@@ -2,9 +2,10 @@
 //!
 //! The lock file says who holds it, for people; nothing is ever decided by that text. Across reboots another thing owns the
 //! host: the unfinished journal (see [`store`](super::store)).
+use std::fs::DirBuilder;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,13 +15,13 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use super::checkpoint::Owner;
 use crate::host::foreign;
 
-/// The lock of the host, one path whatever the state directory. In `/run`, because that is local on every host (a lock on a
-/// network file system may bind nobody), writable by root alone (everybody may hold a file in `/run/lock`), left alone by
-/// tmpfiles, and as short-lived as the kernel that keeps the lock. A plain file, not in a `RuntimeDirectory=`, which systemd
-/// removes under the feet of whoever else holds it.
-pub const HOST_LOCK: &str = "/run/runbook.lock";
+/// The lock of the host, one path whatever the state directory. Below `/run`, because that is local on every host (a lock on
+/// a network file system may bind nobody), writable by root alone (everybody may hold a file in `/run/lock`), left alone by
+/// tmpfiles, and as short-lived as the kernel that keeps the lock. In a directory of its own, which the sandbox of the resume
+/// unit can leave writable; the unit preserves it, so that it is never removed under the feet of whoever else holds the lock.
+pub const HOST_LOCK: &str = "/run/runbook/host.lock";
 /// The lock that children of a run inherit, beside [`HOST_LOCK`].
-pub const CHILDREN_LOCK: &str = "/run/runbook.children.lock";
+pub const CHILDREN_LOCK: &str = "/run/runbook/children.lock";
 
 /// A lock that was not had.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,18 @@ impl LockError {
     }
 }
 
+/// Makes the lock's directory if it is not there: after each boot, `/run` is empty.
+fn make_directory(path: &Path) -> Result<(), LockError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    match DirBuilder::new().mode(0o755).create(parent) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(LockError::Io {
+            path: parent.to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The host, held. Dropping it, or dying, lets go.
 #[derive(Debug)]
 pub struct HostLock {
@@ -78,6 +91,7 @@ impl HostLock {
     /// [`LockError::Held`] if another process has it.
     pub fn take(path: &Path, owner: &Owner, boot_id: &str, run: Option<&str>) -> Result<Self, LockError> {
         loop {
+            make_directory(path)?;
             let file = open(path)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}

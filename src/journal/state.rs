@@ -249,7 +249,11 @@ impl StepState {
             Checkpoint::StepFailed { error, .. } => self.status = StepStatus::Failed { error: error.clone() },
             Checkpoint::StepUnknown { why, .. } => self.status = StepStatus::Unknown { why: why.clone() },
             Checkpoint::RebootIntent { boot_id, .. } => {
-                self.reboot = Some(Reboot { old: boot_id.clone(), new: None, asked: None });
+                self.reboot = Some(Reboot {
+                    old: boot_id.clone(),
+                    new: None,
+                    asked: None,
+                });
             }
             _ => {}
         }
