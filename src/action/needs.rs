@@ -1,7 +1,7 @@
 //! What an app group needs, asked of the machine: the gate in front of services is the same everywhere.
 
 use super::act::Ground;
-use super::inventory::{Needs, RedisInstance, Role};
+use super::inventory::{Needs, RedisInstance, RedisKind, Role};
 use super::process_list::{self, as_wanted};
 use crate::host::Probe;
 use crate::host::redis::{RedisSeen, RoleWanted, Wanted, ready};
@@ -64,6 +64,14 @@ async fn place_missing(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Optio
             down.len(),
             process_list::label(&first.key)
         )
+    })
+}
+
+/// The role that an instance must prove. A server that merely speaks the protocol is not asked for one.
+pub(super) fn role_wanted(instance: &RedisInstance) -> Option<RoleWanted> {
+    (instance.kind == RedisKind::Redis).then_some(match instance.role {
+        Role::Master => RoleWanted::Master,
+        Role::Replica => RoleWanted::Replica,
     })
 }
 

@@ -29,7 +29,7 @@ pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<SnapshotRef> {
     serde_json::from_value(ground.kept.get(&snapshot_key(name))?.clone()).ok()
 }
 
-/// How an app is called in items and messages: `api`, `api/1` for instances, the namespace in front where it is not the
+/// How an app is called in items and messages: `api`, `api/1` for its further instances, the namespace in front where it is not the
 /// default, `#1` behind where everything else is equal.
 #[must_use]
 pub fn label(key: &AppKey) -> String {
@@ -37,7 +37,7 @@ pub fn label(key: &AppKey) -> String {
         "default" => key.name.clone(),
         namespace => format!("{namespace}:{}", key.name),
     };
-    if let Some(instance) = key.instance {
+    if let Some(instance) = key.instance.filter(|instance| *instance > 0) {
         text.push_str(&format!("/{instance}"));
     }
     if key.ordinal > 0 {

@@ -9,6 +9,7 @@ use super::check::{
 use super::glob::any_matches;
 use super::inventory::{RedisInstance, Role};
 use super::measure::Amount;
+use super::needs::role_wanted;
 use super::process_list;
 use crate::host::ask::{HttpAsk, HttpHeader};
 use crate::host::command::CommandAsked;
@@ -144,10 +145,14 @@ async fn redis_holds(
     if check.loading && loading {
         return Ok(());
     }
-    let role = check.role.or(instance.map(|one| one.role)).map(|role| match role {
+    let asked = check.role.map(|role| match role {
         Role::Master => RoleWanted::Master,
         Role::Replica => RoleWanted::Replica,
     });
+    let role = match instance {
+        Some(instance) => role_wanted(instance).map(|own| asked.unwrap_or(own)),
+        None => asked,
+    };
     let wanted = Wanted {
         role,
         keys_before: None,

@@ -69,10 +69,7 @@ impl Lanes {
         for index in 0..self.0.len() {
             let ready = self.0[index].state == Gate::Shut
                 && !self.0[index].waiting.is_empty()
-                && self.0[index]
-                    .after
-                    .iter()
-                    .all(|w| self.0.get(*w).is_none_or(Lane::ended));
+                && self.0[index].after.iter().all(|w| self.over(*w));
             if ready {
                 let lane = &mut self.0[index];
                 lane.state = if lane.gated { Gate::Asked } else { Gate::Open };
@@ -84,26 +81,28 @@ impl Lanes {
         ask
     }
 
+    /// Whether a wave and everything that it comes after has ended; a wave without items hands its predecessors on.
+    fn over(&self, index: usize) -> bool {
+        self.0.get(index).is_none_or(|lane| lane.ended() && lane.after.iter().all(|w| self.over(*w)))
+    }
+
     /// Waves that cannot start any more because one they come after is broken, with the reason.
     pub(super) fn unreachable(&self) -> Vec<(usize, String)> {
-        let broken = |lane: &Lane| {
-            if lane.regardless {
-                return None;
-            }
-            let culprit = lane
-                .after
-                .iter()
-                .filter_map(|w| self.0.get(*w))
-                .find(|l| l.broken || l.state == Gate::Closed);
-            culprit.map(|culprit| format!("`{}` before it did not come up", culprit.name))
-        };
-        let shut = |lane: &&(usize, &Lane)| lane.1.state == Gate::Shut && !lane.1.waiting.is_empty();
-        let lanes: Vec<(usize, &Lane)> = self.0.iter().enumerate().collect();
-        lanes
-            .iter()
-            .filter(shut)
-            .filter_map(|(index, lane)| Some((*index, broken(lane)?)))
+        let waits = |(_, lane): &(usize, &Lane)| lane.state == Gate::Shut && !lane.waiting.is_empty();
+        let shut = self.0.iter().enumerate().filter(waits);
+        shut.filter_map(|(index, lane)| Some((index, format!("`{}` before it did not come up", self.culprit(lane)?))))
             .collect()
+    }
+
+    /// The broken wave before this one, however far back.
+    fn culprit(&self, lane: &Lane) -> Option<&str> {
+        if lane.regardless {
+            return None;
+        }
+        lane.after.iter().filter_map(|w| self.0.get(*w)).find_map(|before| {
+            let broken = before.broken || before.state == Gate::Closed;
+            if broken { Some(before.name.as_str()) } else { self.culprit(before) }
+        })
     }
 
     /// The gate of a wave holds.
@@ -231,6 +230,18 @@ mod tests {
         assert_eq!(keys(&lanes.close(1)), ["b"]);
         lanes.land(&ready[1], false);
         assert!(lanes.empty());
+    }
+
+    #[test]
+    fn an_empty_wave_hands_its_predecessors_on() {
+        let after = |w: usize| Wave { name: format!("after {w}"), after: vec![w], ..Wave::default() };
+        let first = Wave { name: "unit".into(), ..Wave::default() };
+        let mut lanes = Lanes::new(&change(vec![first, after(0), after(1)], &[("unit", 0), ("app", 2)]));
+        lanes.to_ask();
+        let ready = lanes.take_ready();
+        assert_eq!(keys(&ready), ["unit"], "the app waits although the wave before it is empty");
+        lanes.land(&ready[0], true);
+        assert_eq!(lanes.unreachable().len(), 1, "and does not start when the unit failed");
     }
 
     #[test]
