@@ -99,7 +99,8 @@ impl Lab {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Starts a command inside and returns at once: standard output and error are piped. It dies with the host.
+    /// Starts a command inside and returns at once: standard output and error are piped.
+    /// It dies by signal with the host; `Child::kill` only lets go of it: use `pkill` inside.
     pub(crate) fn spawn(&self, command: &[&str]) -> Child {
         let mut all = Command::new(host_script());
         all.args(["run", &self.name, "--"]).args(command);
