@@ -51,7 +51,7 @@ part_deny() {
 part_test() { env -u RUNBOOK_LAB cargo test --locked; }
 part_lab() {
   [ "$lab_possible" = yes ] || { echo "skipped: the lab is $lab_possible"; return 99; }
-  RUNBOOK_LAB=1 cargo test --locked --test integration -- lab_ --nocapture --test-threads=2 | tee "$logs/lab.out"
+  RUNBOOK_LAB=1 cargo test --locked --test integration -- lab_ --nocapture --test-threads=2 2>&1 | tee "$logs/lab.out"
   # Here nothing may be skipped: a lab that quietly did not run would look like one that passed.
   ! grep '^skipped:' "$logs/lab.out"
 }
