@@ -97,11 +97,8 @@ resume_is_under_way() {
 # The unattended part, after the reboot: what the resume unit says while it is at work.
 follow_resume() {
   local until=$((SECONDS + 1800))
-  # In a process group of its own: the command inside hears of its end only through the group.
-  set -m
-  inside journalctl --follow --no-tail --boot --output=cat --unit="$resume_unit" &
+  "$host" run "$name" -- journalctl --follow --no-tail --boot --output=cat --unit="$resume_unit" &
   follower=$!
-  set +m
   while [ "$SECONDS" -lt "$until" ] && resume_is_under_way; do sleep 1; done
   sleep 1
   unfollow
@@ -109,7 +106,7 @@ follow_resume() {
 
 unfollow() {
   [ -n "${follower:-}" ] || return 0
-  kill -- "-$follower" 2>/dev/null || true
+  kill "$follower" 2>/dev/null || true
   wait "$follower" 2>/dev/null || true
   follower=''
 }
@@ -121,7 +118,9 @@ tests/lab/need.sh lab
 trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-"$host" up "$name" --apps "$apps" --data "$data" --crash 2 --binary "$binary" --owner $$
+owner=$$
+[ -z "$keep" ] || owner=0
+"$host" up "$name" --apps "$apps" --data "$data" --crash 2 --binary "$binary" --owner "$owner"
 say "the host before"
 audit
 say "runbook plan $runbook"

@@ -51,7 +51,7 @@ part_deny() {
 part_test() { env -u RUNBOOK_LAB cargo test --locked; }
 part_lab() {
   [ "$lab_possible" = yes ] || { echo "skipped: the lab is $lab_possible"; return 99; }
-  RUNBOOK_LAB=1 cargo test --locked --test integration -- lab_ --nocapture --test-threads=2 | tee "$logs/lab.out"
+  RUNBOOK_LAB=1 cargo test --locked --test integration -- lab_ --nocapture --test-threads=2 2>&1 | tee "$logs/lab.out"
   # Here nothing may be skipped: a lab that quietly did not run would look like one that passed.
   ! grep '^skipped:' "$logs/lab.out"
 }
@@ -64,7 +64,11 @@ run_part() {
   local name=$1 budget=$2 code=0 began=$SECONDS
   printf '\n=== %s (at most %s s)\n' "$name" "$budget"
   rm -f "$logs/$name.note"
-  timeout --foreground -k 20 "$budget" bash "${BASH_SOURCE[0]}" --part "$name" 2>&1 | tee "$logs/$name.log" || code=$?
+  # Without --foreground a timeout ends the part's whole process group; an interrupt of this script is passed on to it.
+  timeout -k 20 "$budget" bash tests/all.sh --part "$name" </dev/null > >(exec tee "$logs/$name.log") 2>&1 &
+  running=$!
+  wait "$running" || code=$?
+  running=''
   case $code in
     0) result=passed; passed=$((passed + 1)) ;;
     99) result=skipped; skipped=$((skipped + 1)) ;;
@@ -79,6 +83,8 @@ case ${1:-} in
   --list) printf '%s\n' "${parts[@]}"; exit ;;
 esac
 
+running=''
+trap '[ -z "$running" ] || kill "$running"; exit 130' INT TERM
 passed=0 failed=0 skipped=0 table=()
 for part in "${parts[@]}"; do
   read -r name budget <<<"$part"

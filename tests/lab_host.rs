@@ -1,4 +1,6 @@
 //! The lab itself keeps its word: a reboot is a new boot on the same disk, a power cut too, hosts do not see each other.
+use std::os::unix::process::ExitStatusExt as _;
+
 use crate::support::lab::Lab;
 
 #[test]
@@ -15,6 +17,7 @@ fn a_reboot_asked_of_logind_is_a_new_boot_on_the_same_disk() {
     );
     assert_eq!(lab.shell("systemctl is-active redis-server@bull00.service"), "active");
     lab.shell("date > /var/lib/survives && sync");
+    let mut cut_short = lab.spawn(&["sleep", "600"]);
     lab.shell(
         "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager Reboot b false",
     );
@@ -22,6 +25,11 @@ fn a_reboot_asked_of_logind_is_a_new_boot_on_the_same_disk() {
 
     assert_ne!(lab.boot_id(), before);
     assert_eq!(lab.boots(), 2);
+    let end = cut_short.wait().expect("collected");
+    assert!(
+        end.signal().is_some(),
+        "what ran inside died with the host and was collected, not left: {end}"
+    );
     assert_eq!(
         lab.shell("cat /proc/sys/kernel/random/boot_id"),
         lab.boot_id(),

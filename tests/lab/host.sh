@@ -8,7 +8,7 @@ usage() {
 usage: host.sh VERB NAME ...
   up NAME [--apps N] [--data small|large] [--crash N] [--binary FILE] [--runbook FILE] [--owner PID]
                                build what is missing, boot, and make it look like the field's host; ready when it returns
-  run NAME -- COMMAND...       run a command inside, as root, with a clean environment
+  run NAME -- COMMAND...       run a command inside, as root, with a clean environment; TERM ends it, KILL only lets go of it
   wait NAME [--after BOOT_ID] [--reachable] [--within SECONDS]
                                until systemd has settled (or merely answers), in another boot than BOOT_ID if one is given
   boot-id NAME | pid NAME | boots NAME | state NAME | log NAME
@@ -40,11 +40,20 @@ init_pid() {
   return 1
 }
 
-enter() {
+# Fills `inside` with what runs a command in the host. Only the command itself is in the host's process list: nsenter does
+# not fork and becomes `timeout 0` (which never times out), so that there is a parent outside the host that collects the
+# command when the host goes down. nsenter's own parent would stop itself for ever when systemd-shutdown, as its first act,
+# stops every process inside; an uncollected command keeps the whole container from ending.
+enter_by() {
   local init
   init=$(init_pid) || fail "host $name is not running ($(cat "$dir/state" 2>/dev/null || echo 'no such host'))"
-  # `timeout 0` never times out; it turns a death by signal (the host rebooted under the command) into a quiet exit 137.
-  timeout --foreground 0 nsenter -t "$init" -a env -i PATH="$inside_path" HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" "$@"
+  inside=(nsenter --no-fork -t "$init" -a env -i PATH="$inside_path" HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" timeout --foreground 0)
+}
+
+enter() {
+  local inside
+  enter_by
+  "${inside[@]}" "$@"
 }
 
 boot_id() {
@@ -210,7 +219,8 @@ case $verb in
   run)
     [ "${1:-}" = -- ] && shift
     [ $# -gt 0 ] || usage
-    enter "$@"
+    enter_by
+    exec "${inside[@]}" "$@"
     ;;
   wait) wait_for_boot "$@" ;;
   boot-id) boot_id ;;
