@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::glob;
 pub use crate::host::redis::RedisKind;
+use crate::host::model::Ties;
 use crate::host::redis::RedisAt;
 use crate::host::secret::SecretRef;
 
@@ -180,6 +181,13 @@ impl Inventory {
             }
         }
         found
+    }
+
+    /// Which unit runs which neighbour, for a model of this host.
+    #[must_use]
+    pub fn ties(&self) -> Ties {
+        let tie = |one: &RedisInstance| Some((one.at(), one.unit.clone()?));
+        Ties { redis: self.redis.values().filter_map(tie).collect() }
     }
 }
 

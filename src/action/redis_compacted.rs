@@ -11,8 +11,8 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
 use super::measure;
 use crate::host::redis::{
-    Layout, LoadRates, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, judge, load_secs, preflight,
-    rewrite_secs,
+    Layout, LoadRates, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge, load_secs,
+    preflight, rewrite_secs,
 };
 use crate::host::span::{Span, bytes, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -141,12 +141,6 @@ fn base_mark(seen: &RedisSeen) -> u64 {
         Layout::Single { inode } => inode,
         _ => files.base.as_ref().map_or(0, |base| base.seq),
     })
-}
-
-/// A guess at the size after a rewrite. The base is a rewrite's result of some earlier day and about a third of the
-/// memory is what an RDB preamble of mixed data takes; what is rewritten is never longer than what is there.
-fn compacted_bytes(base: u64, incr: u64, used_memory: u64) -> u64 {
-    if incr == 0 { base } else { base.max(used_memory / 3).min(base + incr) }
 }
 
 /// Asks for a rewrite until one has begun after this moment, and waits until it is proven or has failed.
