@@ -8,8 +8,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::glob;
-use crate::host::redis::RedisAt;
 pub use crate::host::redis::RedisKind;
+use crate::host::model::Ties;
+use crate::host::redis::RedisAt;
 use crate::host::secret::SecretRef;
 
 /// Everything that steps may refer to, in the order of the file. A name occurs once across the three maps.
@@ -181,18 +182,20 @@ impl Inventory {
         }
         found
     }
+
+    /// Which unit runs which neighbour, for a model of this host.
+    #[must_use]
+    pub fn ties(&self) -> Ties {
+        let tie = |one: &RedisInstance| Some((one.at(), one.unit.clone()?));
+        Ties { redis: self.redis.values().filter_map(tie).collect() }
+    }
 }
 
 impl RedisInstance {
     /// Where it is asked.
     #[must_use]
     pub fn at(&self) -> RedisAt {
-        RedisAt {
-            url: self.url.clone(),
-            user: self.user.clone(),
-            password: self.password.clone(),
-            kind: self.kind,
-        }
+        RedisAt { url: self.url.clone(), user: self.user.clone(), password: self.password.clone(), kind: self.kind }
     }
 }
 

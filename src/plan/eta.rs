@@ -80,6 +80,10 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
             source: Source::Declared,
         };
     }
+    // Nothing on the machine says how long its reboot takes; what is reckoned there is only what goes before it.
+    if matches!(step.action, Action::Rebooted(_)) {
+        return Estimate { span: reckoned.then(usual(&step.action)), source: Source::Usual };
+    }
     if reckoned.typical > 0.0 {
         return Estimate {
             span: reckoned,

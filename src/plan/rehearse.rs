@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use super::eta::{Estimate, History, Source, estimate};
 use super::{FORMAT, Plan, PlannedStep, Rehearsed};
 use crate::action::act::start_key;
-use crate::action::{Action, Change, Ground, Item, Kept, Outcome, Preview, Sign};
+use crate::action::{Action, Change, Ground, Kept, Outcome, Preview, Sign};
 use crate::host::model::Model;
 use crate::host::span::Span;
 use crate::host::{Ask, Facts, Probe};
@@ -17,32 +18,17 @@ use crate::runbook::{Loaded, Runbook, Step, StepId};
 /// Walks the runbook over a model of the machine behind `probe`.
 ///
 /// `starts_at` is when the run is meant to start. What cannot be asked makes a step *unforeseen*, never "no change".
-pub async fn rehearse(
-    loaded: &Loaded,
-    probe: &dyn Probe,
-    run_dir: &Path,
-    history: &History,
-    starts_at: Timestamp,
-) -> Rehearsed {
+pub async fn rehearse(loaded: &Loaded, probe: &dyn Probe, run_dir: &Path, history: &History, starts_at: Timestamp) -> Rehearsed {
     let began = probe.uptime();
     let baseline = look_around(&loaded.runbook, probe).await;
     let probed_in = probe.uptime().saturating_sub(began).as_secs_f64();
-    let model = Model::believing(&baseline, probe);
-    let mut walk = Walk {
-        runbook: &loaded.runbook,
-        model: &model,
-        baseline: &baseline,
-        kept: Kept::new(),
-        run_dir,
-    };
+    let model = Model::believing(&baseline, probe).with_ties(loaded.runbook.inventory.ties());
+    let mut walk = Walk { runbook: &loaded.runbook, model: &model, baseline: &baseline, kept: Kept::new(), run_dir };
     let mut steps = Vec::new();
     for (id, phase, step) in loaded.runbook.steps() {
         steps.push(walk.step(id, &phase.name, step, history).await);
     }
-    let hostname = baseline
-        .machine()
-        .and_then(|machine| machine.hostname.clone())
-        .unwrap_or_default();
+    let hostname = baseline.machine().and_then(|machine| machine.hostname.clone()).unwrap_or_default();
     let plan = Plan {
         format: FORMAT,
         runbook: loaded.runbook.name.clone(),
@@ -62,18 +48,8 @@ async fn look_around(runbook: &Runbook, probe: &dyn Probe) -> Facts {
     let inventory = &runbook.inventory;
     let mut asks = vec![Ask::Machine];
     asks.extend(inventory.redis.values().map(|instance| Ask::Redis(instance.at())));
-    asks.extend(
-        inventory
-            .units_of(None)
-            .into_iter()
-            .map(|known| Ask::Unit(known.unit.to_owned())),
-    );
-    asks.extend(
-        inventory
-            .pm2
-            .values()
-            .map(|place| Ask::Pm2(crate::action::process_list::at(place))),
-    );
+    asks.extend(inventory.units_of(None).into_iter().map(|known| Ask::Unit(known.unit.to_owned())));
+    asks.extend(inventory.pm2.values().map(|place| Ask::Pm2(crate::action::process_list::at(place))));
     let answers = futures_util::future::join_all(asks.iter().map(|ask| probe.ask(ask))).await;
     let mut facts = Facts::new(probe.now(), probe.uptime().as_secs_f64());
     for (ask, answer) in asks.into_iter().zip(answers) {
@@ -103,10 +79,7 @@ impl Walk<'_> {
             Err(error) => (Preview::default(), Some(error.to_string())),
         };
         let takes = match &unforeseen {
-            Some(_) => Estimate {
-                span: Span::ZERO,
-                source: Source::Nothing,
-            },
+            Some(_) => Estimate { span: Span::ZERO, source: Source::Nothing },
             None => estimate(step, id.as_str(), &preview.change, history),
         };
         self.play(&id, step, &preview, takes.span).await;
@@ -117,10 +90,7 @@ impl Walk<'_> {
             takes,
             unforeseen,
             takes_away: step.action.takes_service_away(),
-            brings_back: matches!(
-                step.action,
-                Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)
-            ),
+            brings_back: matches!(step.action, Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)),
             reboots: matches!(step.action, Action::Rebooted(_)),
             waits: step.action.waits(),
             change: preview.change,
@@ -128,23 +98,41 @@ impl Walk<'_> {
         }
     }
 
-    /// Applies the change to the model, item by item, and lets the estimated time pass there, no more and no less.
+    /// Applies the change to the model, wave by wave, and lets the estimated time pass there, no more and no less where
+    /// the model itself was not slower.
     async fn play(&mut self, id: &StepId, step: &Step, preview: &Preview, takes: Span) {
-        let began = self.model.uptime();
+        let began = self.model.elapsed();
         if let Some(value) = &preview.remember {
             self.kept.entry(start_key(id.as_str())).or_insert_with(|| value.clone());
         }
         if !step.action.waits() && !preview.change.refused() {
-            for item in in_waves(&preview.change).filter(|item| item.sign != Sign::Unknown) {
-                let outcome = step.action.apply(item, self.model, &self.ground(id), &|_| {}).await;
-                if let Outcome::Applied { keep, .. } = outcome {
-                    self.kept.extend(keep);
-                }
+            for index in 0..preview.change.waves.len().max(1) {
+                let kept = self.wave(id, step, &preview.change, index).await;
+                self.kept.extend(kept);
             }
         }
-        let passed = self.model.uptime().saturating_sub(began);
-        self.model
-            .pass(takes.typically().saturating_sub(passed).max(Duration::from_millis(1)));
+        if matches!(step.action, Action::Rebooted(_)) {
+            self.model.come_back();
+        }
+        let passed = self.model.elapsed().saturating_sub(began);
+        self.model.pass(takes.typically().saturating_sub(passed).max(Duration::from_millis(1)));
+    }
+
+    /// Plays the items of one wave side by side, as many at once as it allows, and returns what they want to keep.
+    async fn wave(&self, id: &StepId, step: &Step, change: &Change, index: usize) -> Vec<(String, serde_json::Value)> {
+        let at_once = match change.wave(index).at_once {
+            0 => change.items.len().max(1),
+            n => n,
+        };
+        let items = change.items.iter().filter(|item| item.wave == index && item.sign != Sign::Unknown);
+        let outcomes = items.map(|item| async move {
+            match step.action.apply(item, self.model, &self.ground(id), &|_| {}).await {
+                Outcome::Applied { keep, .. } => keep,
+                _ => Vec::new(),
+            }
+        });
+        let kept: Vec<_> = futures_util::stream::iter(outcomes).buffer_unordered(at_once).collect().await;
+        kept.into_iter().flatten().collect()
     }
 
     fn ground<'g>(&'g self, id: &'g StepId) -> Ground<'g> {
@@ -158,9 +146,4 @@ impl Walk<'_> {
             reboots: self.runbook.reboots(),
         }
     }
-}
-
-/// The items in the order of their waves.
-fn in_waves(change: &Change) -> impl Iterator<Item = &Item> {
-    (0..change.waves.len().max(1)).flat_map(|wave| change.items.iter().filter(move |item| item.wave == wave))
 }

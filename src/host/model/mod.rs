@@ -3,12 +3,33 @@
 //! It is laid over another [`Probe`] (the live machine, recorded facts): a question is asked there once and remembered,
 //! and from then on the model answers by itself. It is kept dumb on purpose. The look at the live machine just before
 //! each step is the truth; the model only has to be right about what follows from what.
+//!
+//! One model serves three: a plan walks a runbook over it, tests run the real executor on it, and a rehearsal plays it in
+//! compressed time with faults. [`World`] holds what is believed, `instances`, `units`, `apps` and `boot` are the effects,
+//! `time` is its clock, [`Faults`] what is to go wrong.
 
-use std::cell::{Cell, RefCell};
+mod apps;
+mod boot;
+mod course;
+mod instances;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+mod time;
+mod units;
+mod world;
+
+use std::cell::RefCell;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::course::{Faults, Ties};
+pub use self::time::Pace;
+use self::time::ModelClock;
+use self::world::World;
+use super::command::{Captured, CommandAsked, CommandEnd, CommandSeen};
 use super::facts::Facts;
 use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told};
 
@@ -17,10 +38,8 @@ pub struct Model<'a> {
     under: Option<&'a dyn Probe>,
     /// What was asked below, as it was answered there.
     asked: RefCell<Facts>,
-    /// What is believed now.
-    world: RefCell<Facts>,
-    /// Time that has passed on the model beyond that of the machine below.
-    ahead: Cell<Duration>,
+    world: RefCell<World>,
+    clock: ModelClock,
 }
 
 impl<'a> Model<'a> {
@@ -28,25 +47,71 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn over(under: &'a dyn Probe) -> Self {
         let facts = Facts::new(under.now(), under.uptime().as_secs_f64());
-        Self {
-            under: Some(under),
-            asked: RefCell::new(facts.clone()),
-            world: RefCell::new(facts),
-            ahead: Cell::default(),
-        }
+        Self { under: Some(under), ..Self::of(facts) }
     }
 
     /// A model that starts from what was just asked of the machine below.
     #[must_use]
     pub fn believing(facts: &Facts, under: &'a dyn Probe) -> Self {
         let model = Self::over(under);
-        *model.world.borrow_mut() = facts.clone();
+        model.world.borrow_mut().facts.answers.clone_from(&facts.answers);
         model
+    }
+
+    /// A model of recorded facts, without a machine: what they do not hold is [`HostError::NotRecorded`].
+    #[must_use]
+    pub fn of(facts: Facts) -> Self {
+        Self {
+            under: None,
+            asked: RefCell::new(Facts::new(facts.at, facts.uptime)),
+            world: RefCell::new(World::new(facts)),
+            clock: ModelClock::new(Pace::Instant),
+        }
+    }
+
+    /// The same model, told which unit runs which neighbour.
+    #[must_use]
+    pub fn with_ties(self, ties: Ties) -> Self {
+        self.world.borrow_mut().ties = ties;
+        self
+    }
+
+    /// The same model with faults. To be said before the first question.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        {
+            let mut world = self.world.borrow_mut();
+            let known = std::mem::take(&mut world.facts.answers);
+            world.faults = faults;
+            for (ask, answer) in known {
+                world.learn(ask, answer);
+            }
+        }
+        self
+    }
+
+    /// The same model at another pace. To be said first: its time begins anew.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { clock: ModelClock::new(pace), ..self }
     }
 
     /// Lets time pass without waiting.
     pub fn pass(&self, length: Duration) {
-        self.ahead.set(self.ahead.get() + length);
+        self.clock.pass(length);
+    }
+
+    /// Time since the model was made; unlike [`Probe::uptime`] it goes on over a boot.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Lets time pass until a machine that is going down is up again; `false` when it is not going down.
+    pub fn come_back(&self) -> bool {
+        let Some(at) = self.world.borrow().boots_at() else { return false };
+        self.pass(at.saturating_sub(self.elapsed()));
+        self.world.borrow_mut().catch_up(at.max(self.elapsed()));
+        true
     }
 
     /// What the machine below has answered.
@@ -55,17 +120,158 @@ impl<'a> Model<'a> {
         self.asked.borrow().clone()
     }
 
+    /// The answer that is believed at this moment.
+    fn known(&self, ask: &Ask) -> Option<Answer> {
+        let now = self.elapsed();
+        let mut world = self.world.borrow_mut();
+        world.catch_up(now);
+        world.answer(ask, now)
+    }
+
     async fn answer(&self, ask: &Ask) -> Result<Answer, HostError> {
-        if let Some(known) = self.world.borrow().get(ask) {
-            return Ok(known.clone());
+        self.clock.stir();
+        if let Ask::Pm2List(at) = ask {
+            // The list is that of the daemon: were it remembered by itself, nothing that is done would show in it.
+            if self.world.borrow().facts.pm2(at).is_none() {
+                drop(Box::pin(self.answer(&Ask::Pm2(at.clone()))).await);
+            }
         }
-        let Some(under) = self.under else {
-            return Err(HostError::NotRecorded { about: ask.about() });
+        if let Some(known) = self.known(ask) {
+            return Ok(known);
+        }
+        let Some(under) = self.under else { return unrecorded(ask) };
+        let answer = {
+            let _hold = self.clock.hold();
+            under.ask(ask).await?
         };
-        let answer = under.ask(ask).await?;
-        self.asked.borrow_mut().put(ask.clone(), answer.clone());
-        self.world.borrow_mut().put(ask.clone(), answer.clone());
-        Ok(answer)
+        // Somebody else may have asked the same in the meantime, and acted upon it.
+        if self.known(ask).is_none() {
+            self.asked.borrow_mut().put(ask.clone(), answer.clone());
+            self.world.borrow_mut().learn(ask.clone(), answer);
+        }
+        self.known(ask).ok_or_else(|| HostError::unreachable(ask.about(), "the model forgot it"))
+    }
+
+    /// Makes sure that what a deed is about is known before it is done.
+    async fn learn(&self, asks: Vec<Ask>) -> Result<(), HostError> {
+        for ask in asks {
+            self.answer(&ask).await?;
+        }
+        Ok(())
+    }
+
+    async fn act(&self, deed: &Deed) -> Result<Told, HostError> {
+        self.clock.stir();
+        let (before, after) = effort(deed);
+        self.clock.sleep(before).await;
+        self.prepare(deed).await?;
+        let (told, more) = self.effect(deed)?;
+        self.clock.sleep(after + more).await;
+        if let Deed::StartUnit(unit) = deed {
+            return self.started(unit);
+        }
+        Ok(told)
+    }
+
+    /// Asks below for everything that the deed changes.
+    async fn prepare(&self, deed: &Deed) -> Result<(), HostError> {
+        match deed {
+            Deed::RewriteAof(at) => self.learn(vec![Ask::Redis(at.clone())]).await,
+            Deed::EnableUnit(unit) | Deed::LiftStartTimeout(unit) => self.learn(vec![Ask::Unit(unit.clone())]).await,
+            Deed::StartUnit(unit) | Deed::StopUnit(unit) => {
+                let instance = self.world.borrow().ties.instance_of(unit).cloned();
+                let asks = std::iter::once(Ask::Unit(unit.clone())).chain(instance.map(Ask::Redis));
+                self.learn(asks.collect()).await
+            }
+            Deed::TakeSnapshot { pm2, .. } | Deed::StopApp { pm2, .. } | Deed::BringApp { pm2, .. } => {
+                self.learn(vec![Ask::Pm2(pm2.clone())]).await
+            }
+            Deed::SaveList(pm2) | Deed::StartDaemon(pm2) => self.learn(vec![Ask::Pm2(pm2.clone())]).await,
+            Deed::GoDown(_) => {
+                // What nobody has asked about cannot be shown as changed by the boot; but that is no reason not to boot.
+                let ties = self.world.borrow().ties.clone();
+                for (at, unit) in ties.redis {
+                    drop(self.learn(vec![Ask::Redis(at), Ask::Unit(unit)]).await);
+                }
+                let units: Vec<String> = self.world.borrow().places().into_iter().filter_map(|at| at.unit).collect();
+                for unit in units {
+                    drop(self.learn(vec![Ask::Unit(unit)]).await);
+                }
+                self.learn(vec![Ask::Machine]).await
+            }
+            Deed::Run(_) | Deed::InstallResume | Deed::RemoveResume => Ok(()),
+        }
+    }
+
+    /// The effect itself, and how much longer it takes than its kind usually does.
+    fn effect(&self, deed: &Deed) -> Result<(Told, Duration), HostError> {
+        let now = self.elapsed();
+        let mut world = self.world.borrow_mut();
+        world.catch_up(now);
+        let told = match deed {
+            Deed::RewriteAof(at) => world.rewrite(at, now)?,
+            Deed::EnableUnit(unit) => world.enable_unit(unit).map(|()| Told::Done)?,
+            Deed::LiftStartTimeout(unit) => world.lift_start_timeout(unit).map(|()| Told::Done)?,
+            Deed::StartUnit(unit) => return world.start_unit(unit, now).map(|takes| (Told::Done, takes)),
+            Deed::StopUnit(unit) => world.stop_unit(unit).map(|()| Told::Done)?,
+            Deed::TakeSnapshot { pm2, dir, .. } => world.take_snapshot(pm2, dir)?,
+            Deed::StopApp { pm2, id } => world.stop_app(pm2, *id)?,
+            Deed::BringApp { pm2, snapshot, app, start } => world.bring_app(pm2, snapshot, app, *start, now)?,
+            Deed::SaveList(pm2) => world.save_list(pm2)?,
+            Deed::StartDaemon(pm2) => world.start_daemon(pm2, now)?,
+            Deed::Run(asked) => Told::Ran(ran(asked, &world.faults)),
+            Deed::InstallResume => resume_faults(&mut world, Vec::new()),
+            Deed::RemoveResume => resume_faults(&mut world, vec!["the resume unit is not installed".to_owned()]),
+            Deed::GoDown(how) => world.go_down(*how, now),
+        };
+        Ok((told, Duration::ZERO))
+    }
+
+    /// A start job is done when the unit is active; one that notifies may have been followed for less than it takes.
+    fn started(&self, unit: &str) -> Result<Told, HostError> {
+        self.world.borrow_mut().catch_up(self.elapsed());
+        match self.world.borrow().facts.unit(unit) {
+            Some(seen) if seen.active_state == "active" => Ok(Told::Done),
+            seen => Err(HostError::unknown(format!("start {unit}"), format!("still {}", seen.map_or("unseen", |s| &s.active_state)))),
+        }
+    }
+}
+
+/// What recorded facts answer although they do not hold it: nothing is known there that could be lost.
+fn unrecorded(ask: &Ask) -> Result<Answer, HostError> {
+    match ask {
+        Ask::LogTail(_) => Ok(Answer::LogTail(Vec::new())),
+        Ask::LoadProgress { .. } => Ok(Answer::LoadProgress(None)),
+        other => Err(HostError::NotRecorded { about: other.about() }),
+    }
+}
+
+/// How long a deed takes before its effect and after it.
+fn effort(deed: &Deed) -> (Duration, Duration) {
+    let millis = |before, after| (Duration::from_millis(before), Duration::from_millis(after));
+    match deed {
+        Deed::RewriteAof(_) | Deed::GoDown(_) => millis(0, 0),
+        Deed::StopApp { .. } => millis(200, 100),
+        Deed::BringApp { .. } => millis(100, 300),
+        Deed::TakeSnapshot { .. } => millis(500, 500),
+        Deed::Run(_) => millis(500, 0),
+        _ => millis(200, 100),
+    }
+}
+
+fn resume_faults(world: &mut World, faults: Vec<String>) -> Told {
+    world.facts.put(Ask::ResumeUnit, Answer::ResumeUnit(faults));
+    Told::Done
+}
+
+fn ran(asked: &CommandAsked, faults: &Faults) -> CommandSeen {
+    let fails = asked.argv.first().is_some_and(|program| faults.commands_fail.contains(program));
+    CommandSeen {
+        end: CommandEnd::Exited { code: i32::from(fails) },
+        stdout: Captured::default(),
+        stderr: Captured::default(),
+        took: Duration::from_millis(500),
+        left_behind: 0,
     }
 }
 
@@ -75,27 +281,27 @@ impl Probe for Model<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        let base = self.under.map_or_else(|| self.asked.borrow().at, Probe::now);
-        base.checked_add(self.ahead.get()).unwrap_or(base)
+        self.world.borrow().wall(self.elapsed())
     }
 
     fn uptime(&self) -> Duration {
-        let base = self.under.map_or_else(
-            || Duration::from_secs_f64(self.asked.borrow().uptime.max(0.0)),
-            Probe::uptime,
-        );
-        base + self.ahead.get()
+        let now = self.elapsed();
+        let mut world = self.world.borrow_mut();
+        world.catch_up(now);
+        match world.booted_at {
+            Some(at) => now.saturating_sub(at),
+            None => Duration::try_from_secs_f64(world.facts.uptime).unwrap_or_default() + now,
+        }
     }
 }
 
 impl Host for Model<'_> {
-    fn tell<'a>(&'a self, _: &'a Deed) -> Pending<'a, Result<Told, HostError>> {
-        Box::pin(async { Ok(Told::Done) })
+    fn tell<'a>(&'a self, deed: &'a Deed) -> Pending<'a, Result<Told, HostError>> {
+        Box::pin(self.act(deed))
     }
 
     fn sleep(&self, length: Duration) -> Pending<'_, ()> {
-        self.pass(length);
-        Box::pin(async {})
+        self.clock.sleep(length)
     }
 
     fn as_probe(&self) -> &dyn Probe {

@@ -84,6 +84,13 @@ pub fn rewrite_secs(used_memory: u64, last_secs: Option<u64>) -> Range {
     }
 }
 
+/// A guess at the bytes after a rewrite. The base is a rewrite's result of some earlier day, and about a third of the memory is
+/// what an RDB preamble of mixed data takes; what is rewritten is never longer than what is there.
+#[must_use]
+pub fn compacted_bytes(base: u64, incr: u64, used_memory: u64) -> u64 {
+    if incr == 0 { base } else { base.max(used_memory / 3).min(base + incr) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
