@@ -47,3 +47,5 @@ pub mod journal;
 pub mod event;
 
 pub mod execute;
+
+pub mod report;
