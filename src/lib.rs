@@ -12,3 +12,5 @@ pub mod journal;
 pub mod event;
 
 pub mod execute;
+
+pub mod cli;
