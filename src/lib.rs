@@ -13,4 +13,6 @@ pub mod event;
 
 pub mod execute;
 
+pub mod report;
+
 pub mod cli;

@@ -1,0 +1,234 @@
+//! What a plan would change, in few lines: signs and counts per phase, then the changes grouped by what they have in common.
+
+use similar::TextDiff;
+
+use super::layout::{clean, columns, fit, pad, patterns};
+use super::out::Tone;
+use super::plan_view::{Detail, Sheet, is_chore};
+use crate::action::{Action, Item, Sign};
+use crate::plan::PlannedStep;
+
+/// Groups of changes that a short screen has room for.
+const SHORT: usize = 6;
+/// Lines of a difference that a full screen shows.
+const LONGEST_DIFF: usize = 200;
+
+/// What happens in a phase, as `- 120 stop`.
+pub(super) fn phase(steps: &[&PlannedStep]) -> (Tone, Vec<String>) {
+    let mut parts = Vec::new();
+    let mut tone = Tone::Plain;
+    for step in steps {
+        if step.unforeseen.is_some() {
+            parts.push(format!("? {} (could not look)", step.action));
+            tone = Tone::Warn;
+            continue;
+        }
+        if step.change.refused() {
+            parts.push(format!("REFUSED {}", step.action));
+            tone = Tone::Bad;
+        }
+        parts.extend(counted(step));
+    }
+    if parts.is_empty() {
+        let already: usize = steps.iter().map(|step| step.change.already).sum();
+        return (Tone::Faint, vec![format!("nothing to do ({already} already so)")]);
+    }
+    (tone, parts)
+}
+
+/// Items of one step by sign.
+fn counted(step: &PlannedStep) -> Vec<String> {
+    let items = &step.change.items;
+    let signs = [Sign::Remove, Sign::Add, Sign::Alter, Sign::Reboot, Sign::Wait, Sign::Unknown];
+    if step.action == "pm2_as_saved" && !items.is_empty() {
+        return vec![". compare with the snapshot".to_owned()];
+    }
+    if step.action == "healthy" {
+        let all = items.len() + step.change.already;
+        return vec![format!(". {all} check{}", if all == 1 { "" } else { "s" })];
+    }
+    signs
+        .into_iter()
+        .filter_map(|sign| {
+            let of_sign = || items.iter().filter(move |item| item.sign == sign);
+            let real = of_sign().filter(|item| !is_chore(item)).count();
+            if real == 0 {
+                return None;
+            }
+            Some(format!("{} {}", sign.mark(), verb(step, sign, real)))
+        })
+        .collect()
+}
+
+/// What is done to so many things.
+fn verb(step: &PlannedStep, sign: Sign, n: usize) -> String {
+    match (step.action.as_str(), sign) {
+        ("pm2_saved", _) => "save the process list".to_owned(),
+        ("rebooted", _) => "reboot, then resume".to_owned(),
+        ("redis_loaded", _) => format!("{n} redis load"),
+        ("redis_compacted", _) => format!("{n} redis compact"),
+        ("units_enabled", Sign::Alter) => format!("{n} start time-out{}", if n == 1 { "" } else { "s" }),
+        ("units_enabled", _) => format!("{n} enable"),
+        ("command", _) => format!("run {}", clean(&step.title)),
+        (_, Sign::Remove) => format!("{n} stop"),
+        (_, Sign::Add) => format!("{n} start"),
+        (action, _) => format!("{n} {action}"),
+    }
+}
+
+/// Items of one step that change in the same way.
+struct Group<'a> {
+    subject: String,
+    sign: Sign,
+    items: Vec<&'a Item>,
+}
+
+/// The block "Changes against live state", its sums, and with [`Detail::Full`] every difference.
+pub(super) fn changes(sheet: &mut Sheet<'_>) {
+    let groups = groups(sheet);
+    if groups.is_empty() {
+        sheet.line("No changes: everything is as the runbook wants it.");
+        sums(sheet);
+        return;
+    }
+    let full = sheet.detail == Detail::Full;
+    let main: Vec<&Group<'_>> = groups.iter().filter(|group| full || !is_chore(group.items[0])).collect();
+    let shown = if full { main.len() } else { main.len().min(SHORT) };
+    let hidden = groups.len() - shown;
+    let note = if hidden == 0 { String::new() } else { format!(" ({shown} of {} shown; all with -v)", groups.len()) };
+    sheet.line(&format!("Changes against live state{note}"));
+    let width = main.iter().take(shown).map(|group| columns(&group.subject)).max().unwrap_or(0).min(24);
+    let lines: Vec<(Tone, String)> = main.iter().take(shown).map(|group| (tone(group.sign), row(group, width, sheet))).collect();
+    for (tone, line) in lines {
+        sheet.tone(tone, &line);
+    }
+    if full {
+        differences(sheet);
+    }
+    sums(sheet);
+}
+
+fn tone(sign: Sign) -> Tone {
+    match sign {
+        Sign::Add => Tone::Good,
+        Sign::Alter => Tone::Alter,
+        Sign::Remove => Tone::Warn,
+        Sign::Reboot => Tone::Bad,
+        Sign::Wait => Tone::Faint,
+        Sign::Unknown => Tone::Warn,
+    }
+}
+
+fn row(group: &Group<'_>, width: usize, sheet: &Sheet<'_>) -> String {
+    let first = group.items[0];
+    let mut subject = group.subject.clone();
+    let change = format!("{} -> {}", clean(&first.before), clean(&first.after));
+    let lead = |subject: &str| format!("  {} {}  ", group.sign.mark(), pad(&fit(subject, width, sheet.style), width));
+    if let [_] = group.items.as_slice() {
+        return format!("{}{change}", lead(&subject));
+    }
+    subject.truncate(subject.len().min(200));
+    let start = format!("{}{} {change}", lead(&subject), group.items.len());
+    let names: Vec<&str> = group.items.iter().map(|item| item.key.as_str()).collect();
+    let room = sheet.style.columns().saturating_sub(columns(&start) + 4);
+    if room < 8 { start } else { format!("{start}  ({})", clean(&patterns(&names, room))) }
+}
+
+/// Changes, not waits; each group is one step's items with the same before and after.
+fn groups<'a>(sheet: &Sheet<'a>) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for step in sheet.plan.steps.iter() {
+        let start = groups.len();
+        for item in step.change.items.iter().filter(|item| item.sign != Sign::Wait) {
+            if step.action == "healthy" {
+                continue;
+            }
+            let same = |group: &&mut Group<'_>| {
+                let first = group.items[0];
+                group.sign == item.sign && first.before == item.before && first.after == item.after && !is_chore(first)
+            };
+            match groups[start..].iter_mut().find(same).filter(|_| !is_chore(item)) {
+                Some(group) => group.items.push(item),
+                None => groups.push(Group { subject: String::new(), sign: item.sign, items: vec![item] }),
+            }
+        }
+        for group in &mut groups[start..] {
+            group.subject = subject(sheet, step, group);
+        }
+    }
+    groups
+}
+
+/// Whom a group is about: `pm2 services`, `redis bds`, `unit x.service`.
+fn subject(sheet: &Sheet<'_>, step: &PlannedStep, group: &Group<'_>) -> String {
+    let action = sheet.runbook.step(&step.id).map(|step| &step.action);
+    let place = match action {
+        Some(Action::Pm2Stopped(act)) => Some(act.pm2.clone()),
+        Some(Action::Pm2Restored(act)) => Some(act.pm2.clone()),
+        Some(Action::Pm2Saved(act)) => Some(act.pm2.clone()),
+        _ => None,
+    };
+    let first = clean(&group.items[0].key);
+    let one = group.items.len() == 1;
+    match (step.action.as_str(), place) {
+        ("pm2_saved", Some(place)) => format!("pm2 {place}"),
+        (_, Some(place)) if one => format!("pm2 {place} {first}"),
+        (_, Some(place)) => format!("pm2 {place}"),
+        ("redis_compacted", _) if one => format!("redis {first}"),
+        ("redis_compacted", _) => "redis".to_owned(),
+        ("rebooted", _) if group.sign == Sign::Reboot => format!("host {}", clean(&sheet.plan.hostname)),
+        ("units_enabled" | "units_active" | "units_stopped", _) if one => first,
+        ("units_enabled" | "units_active" | "units_stopped", _) => "units".to_owned(),
+        ("command", _) => format!("command {}", clean(&step.title)),
+        _ => first,
+    }
+}
+
+fn sums(sheet: &mut Sheet<'_>) {
+    let steps = &sheet.plan.steps;
+    let items = |sign: Sign| {
+        let all = steps.iter().filter(|step| step.action != "healthy").flat_map(|step| &step.change.items);
+        all.filter(|item| item.sign == sign && !is_chore(item)).count()
+    };
+    let unknown = steps.iter().flat_map(|step| &step.change.items).filter(|item| item.sign == Sign::Unknown).count()
+        + sheet.plan.unforeseen().count();
+    let already: usize = steps.iter().map(|step| step.change.already).sum();
+    let reboots = items(Sign::Reboot);
+    let parts = [
+        (items(Sign::Remove), "to stop"),
+        (items(Sign::Add), "to start, enable or save"),
+        (items(Sign::Alter), "to change"),
+        (reboots, if reboots == 1 { "reboot" } else { "reboots" }),
+        (already, "already so"),
+        (unknown, "unknown"),
+    ];
+    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    sheet.tone(Tone::Plain, &format!("Plan: {}.", named.join(", ")));
+    sheet.line("");
+}
+
+/// The unified differences of the steps that have one.
+fn differences(sheet: &mut Sheet<'_>) {
+    let diffs: Vec<(String, &(String, String))> =
+        sheet.plan.steps.iter().filter_map(|step| Some((step.id.to_string(), step.change.diff.as_ref()?))).collect();
+    for (id, (before, after)) in diffs {
+        sheet.line("");
+        sheet.tone(Tone::Strong, &format!("Difference seen by {id}"));
+        let diff = TextDiff::from_lines(before.as_str(), after.as_str());
+        let text = diff.unified_diff().context_radius(2).to_string();
+        let all = text.lines().count();
+        for line in text.lines().take(LONGEST_DIFF) {
+            let tone = match line.chars().next() {
+                Some('+') => Tone::Good,
+                Some('-') => Tone::Warn,
+                Some('@') => Tone::Faint,
+                _ => Tone::Plain,
+            };
+            sheet.tone(tone, &format!("  {}", clean(line)));
+        }
+        if all > LONGEST_DIFF {
+            sheet.tone(Tone::Faint, &format!("  ... {} more lines", all - LONGEST_DIFF));
+        }
+    }
+    sheet.line("");
+}

@@ -1,0 +1,147 @@
+//! The end of the plan screen: the window as a bar, the verdict, and the next command.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::out::Tone;
+use super::plan_view::Sheet;
+use crate::host::span::{clock, words};
+use crate::plan::Verdict;
+
+/// The window and the verdict.
+pub(super) fn window(sheet: &mut Sheet<'_>) {
+    let takes = sheet.plan.takes();
+    let start = sheet.plan.starts_at;
+    match sheet.verdict.clone() {
+        Verdict::NoWindow => {
+            let (typical, slow) = (words(takes.typically()), words(takes.at_worst()));
+            sheet.line("Window: none, the runbook names none.");
+            sheet.tone(Tone::Plain, &format!("  Takes {typical} typically, {slow} at worst."));
+        }
+        Verdict::Closed { opens } => {
+            let opens = opens.to_zoned(sheet.zone.clone());
+            let wait = words(between(start, opens.timestamp()));
+            let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
+            sheet.line(&format!("Window opens {} {zone}, {wait} after the planned start", opens.strftime("%a %Y-%m-%d %H:%M")));
+            sheet.tone(Tone::Bad, "  CLOSED: a run at that time is refused.");
+        }
+        Verdict::Fits { opens, closes, latest_start } => {
+            bar(sheet, opens, closes);
+            let (typical, slow) = (after(start, takes.typically()), after(start, takes.at_worst()));
+            let verdict = format!(
+                "  FITS: ends {} typical, {} slow; {} spare. Latest safe start {}.",
+                sheet.time(typical),
+                sheet.time(slow),
+                words(between(slow, closes)),
+                sheet.time(latest_start),
+            );
+            sheet.tone(Tone::Good, &verdict);
+        }
+        Verdict::TooLong { opens, closes, late, longest } => {
+            bar(sheet, opens, closes);
+            let late = Duration::from_secs_f64(late.clamp(0.0, 1e9));
+            let verdict = format!(
+                "slow end {}, {} late ({} is {} of it).",
+                sheet.time(after(start, takes.at_worst())),
+                words(late),
+                longest.0,
+                clock(Duration::from_secs_f64(longest.1.clamp(0.0, 1e9))),
+            );
+            sheet.labelled(Tone::Bad, "  DOES NOT FIT: ", &verdict);
+            let options = options(sheet, opens, closes, &longest.0);
+            sheet.labelled(Tone::Plain, "  Options: ", &options.join("; "));
+        }
+    }
+    sheet.line("");
+}
+
+/// What can be done about a plan that is too long.
+fn options(sheet: &Sheet<'_>, opens: Timestamp, closes: Timestamp, longest: &str) -> Vec<String> {
+    let slow = sheet.plan.takes().at_worst();
+    let mut options = Vec::new();
+    if slow <= between(opens, closes) {
+        let latest = closes.checked_sub(slow).unwrap_or(opens);
+        options.push(format!("start by {} in the next window (--at)", latest.to_zoned(sheet.zone.clone()).strftime("%H:%M")));
+    } else {
+        let hours = slow.as_secs().div_ceil(1800) as f64 / 2.0;
+        options.push(format!("a window of {hours}h (`length:`)"));
+    }
+    let compacts = sheet.plan.steps.iter().any(|step| step.action == "redis_compacted");
+    let loads = sheet.plan.steps.iter().any(|step| step.action == "redis_loaded" && step.phase == longest);
+    if loads && !compacts {
+        options.push("a `redis_compacted` step before the reboot shortens the load".to_owned());
+    }
+    if loads && compacts {
+        options.push("compact in an earlier window, so that the load starts small".to_owned());
+    }
+    options.push("--ignore-window REASON, which goes into the report".to_owned());
+    options
+}
+
+/// `10:15 |===typical===:::slow:::......| 12:00`, from the start to the end of the window.
+fn bar(sheet: &mut Sheet<'_>, opens: Timestamp, closes: Timestamp) {
+    let start = sheet.plan.starts_at;
+    let (from, to) = (sheet.time(opens), sheet.time(closes));
+    let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
+    sheet.line(&format!("Window {from}-{to} {zone}, closes {} after the start", words(between(start, closes))));
+    let (from, to) = (sheet.time(start), to);
+    let cells = sheet.style.columns().saturating_sub(8 + from.len() + to.len()).clamp(10, 100);
+    let takes = sheet.plan.takes();
+    let whole = between(start, closes).as_secs_f64().max(1.0);
+    let at = |secs: f64| ((secs / whole * cells as f64).ceil().max(0.0) as usize).min(cells);
+    let (typical, slow) = (at(takes.typical), at(takes.slow));
+    let part = |len: usize, fill: &str, name: &str| {
+        if len >= name.len() + 2 {
+            let left = (len - name.len()) / 2;
+            format!("{}{name}{}", fill.repeat(left), fill.repeat(len - name.len() - left))
+        } else {
+            fill.repeat(len)
+        }
+    };
+    let over = takes.slow > whole;
+    let tone = if over { Tone::Bad } else { Tone::Good };
+    let typical_part = sheet.style.paint(tone, &part(typical, "=", "typical"));
+    let slow_part = sheet.style.paint(Tone::Warn, &part(slow - typical, ":", "slow"));
+    let rest = ".".repeat(cells - slow);
+    let edge = if over { ">" } else { "|" };
+    sheet.line(&format!("  {from} |{typical_part}{slow_part}{rest}{edge} {to}"));
+}
+
+/// What to type now.
+pub(super) fn next(sheet: &mut Sheet<'_>) {
+    let name = super::layout::clean(&sheet.plan.runbook);
+    let refused = sheet.plan.refused().count();
+    let unforeseen = sheet.plan.unforeseen().count();
+    let (note, command) = if refused > 0 {
+        let steps = if refused == 1 { "1 step is refused".to_owned() } else { format!("{refused} steps are refused") };
+        (Some(format!("REFUSED: {steps}; see above for the cure. Nothing was changed.")), format!("runbook plan {name}"))
+    } else if unforeseen > 0 {
+        let steps = if unforeseen == 1 { "1 step".to_owned() } else { format!("{unforeseen} steps") };
+        (Some(format!("INCOMPLETE: {steps} could not be looked at; see `?` above.")), format!("runbook plan {name}"))
+    } else {
+        match sheet.verdict {
+            Verdict::Closed { opens } => {
+                let at = opens.to_zoned(sheet.zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string();
+                (None, format!("runbook plan {name} --at {at}"))
+            }
+            Verdict::TooLong { .. } => (None, format!("runbook run {name} --ignore-window REASON")),
+            _ if !sheet.plan.changes_anything() => (None, format!("runbook run {name}   (waits and checks only)")),
+            _ => (None, format!("runbook run {name}")),
+        }
+    };
+    if let Some(note) = note {
+        let tone = if refused > 0 { Tone::Bad } else { Tone::Warn };
+        sheet.tone(tone, &note);
+    }
+    let command = sheet.style.paint(Tone::Strong, &command);
+    sheet.line(&format!("Next:  {command}"));
+}
+
+fn after(at: Timestamp, length: Duration) -> Timestamp {
+    at.checked_add(length).unwrap_or(Timestamp::MAX)
+}
+
+fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
