@@ -55,7 +55,10 @@ impl Check {
 
 /// Loads a runbook and shows what was found in it.
 pub(super) fn load(desk: &Desk, source: &Source) -> Result<Loaded, Failure> {
-    let show = |findings: &[_]| desk.screen.alert(&render(findings, &source.text(), desk.screen.color, desk.screen.width()));
+    let show = |findings: &[_]| {
+        let style = desk.screen.style();
+        desk.screen.alert(&render(findings, &source.text(), style.color, style.columns()));
+    };
     match source.load() {
         Ok(loaded) => {
             show(&loaded.warnings);

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::site::identity;
-use super::source::{Source, read};
+use super::source::read;
 use super::{Desk, Exit, Failure, check, resume_unit};
 use crate::host::Probe;
 use crate::host::clock;
@@ -41,14 +41,13 @@ impl Plan {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
         let source = read(&desk.site, &self.name, true)?;
         let loaded = check::load(desk, &source)?;
-        show(desk, &source, loaded, self.at.as_deref(), self.detailed_exitcode).await
+        show(desk, loaded, self.at.as_deref(), self.detailed_exitcode).await
     }
 }
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
 pub(super) async fn show(
     desk: &Desk,
-    source: &Source,
     loaded: Loaded,
     at: Option<&str>,
     detailed: bool,
@@ -57,7 +56,7 @@ pub(super) async fn show(
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
     let rehearsal = Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await?;
-    rehearsal.show(desk, source, true);
+    rehearsal.show(desk, true);
     rehearsal.allowed(false)?;
     let changes = rehearsal.rehearsed.plan.changes_anything();
     Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
@@ -94,9 +93,8 @@ impl Rehearsal {
     }
 
     /// Shows the plan: as the result of `plan`, as talk before a question.
-    pub(super) fn show(&self, desk: &Desk, _: &Source, result: bool) {
-        let text = desk.screen.plan(&self.rehearsed.plan, &self.loaded.runbook, &self.verdict);
-        if result { desk.screen.result(&text) } else { desk.screen.talk(&text) }
+    pub(super) fn show(&self, desk: &Desk, result: bool) {
+        desk.screen.plan(&self.rehearsed.plan, &self.loaded.runbook, &self.verdict, result);
     }
 
     /// Whether a run may start: refused steps first, then what could not be seen, then the window.

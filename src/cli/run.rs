@@ -36,7 +36,7 @@ impl Run {
         let loaded = check::load(desk, &source)?;
         self.answers.fit(&loaded.runbook)?;
         if self.dry_run {
-            return plan::show(desk, &source, loaded, None, self.answers.detailed_exitcode).await;
+            return plan::show(desk, loaded, None, self.answers.detailed_exitcode).await;
         }
         self.can_be_answered(desk, &loaded.runbook)?;
         right_host(&loaded.runbook)?;
@@ -46,7 +46,7 @@ impl Run {
         none_unfinished(&store)?;
         let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
         let rehearsal = Rehearsal::of(desk, Some(&store), loaded, &host, None).await?;
-        rehearsal.show(desk, &source, false);
+        rehearsal.show(desk, false);
         rehearsal.allowed(self.answers.ignore_window.is_some())?;
         let mut prompt = self.answers.prompt(desk);
         let runbook = &rehearsal.loaded.runbook;

@@ -44,9 +44,9 @@ impl Sitting<'_> {
     /// Goes on with the run; `opening` is written first.
     pub(super) async fn to_the_end(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
         self.stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
-        let mut reporter = self.desk.screen.reporter();
+        let mut reporter = self.desk.screen.reporters(self.runbook, self.plan);
         let run_dir = self.store.dir(&self.id)?.path().to_owned();
-        let mut book = Book::new(&mut self.journal, &mut *reporter);
+        let mut book = Book::new(&mut self.journal, &mut reporter);
         book.write(&opening)?;
         let mut executor = Executor {
             runbook: self.runbook,

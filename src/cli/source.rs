@@ -2,7 +2,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use rustix::fs::{Mode, OFlags};
@@ -95,11 +95,4 @@ impl Source {
         loaded.warnings.extend(nights);
         Ok(loaded)
     }
-}
-
-/// The nearest thing to a path that people recognise: relative to here if it is below.
-pub(super) fn shown(path: &Path) -> String {
-    let here = std::env::current_dir().ok();
-    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
-    below.unwrap_or(path).display().to_string()
 }
