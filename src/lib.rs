@@ -49,3 +49,5 @@ pub mod event;
 pub mod execute;
 
 pub mod report;
+
+pub mod cli;

@@ -1,2 +1,20 @@
-//! The program `runbook`: parse, call the command, turn its failure into an exit code.
-fn main() {}
+//! The program `runbook`: parse, call the command, turn its end into an exit code.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use runbook::cli::{self, Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    // A bug must have an exit code of its own: the resume unit tries again after it, and opens after too many.
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error))?;
+        runtime.block_on(cli.call())
+    }));
+    ExitCode::from(match ended {
+        Ok(Ok(exit)) => exit.code(),
+        Ok(Err(failure)) => cli.tell(&failure),
+        Err(_) => Exit::Bug.code(),
+    })
+}

@@ -18,6 +18,7 @@ impl Executor<'_> {
         }
         // An abort has been heeded by now; what follows must not be cut short by it.
         self.stop.forget();
+        super::stop::withdraw(&self.run_dir);
         let mut trouble = Vec::new();
         let runbook = self.runbook;
         for (id, phase, step) in super::back_out_steps(runbook) {

@@ -109,6 +109,12 @@ pub fn requested(run_dir: &Path) -> Urge {
     }
 }
 
+/// Takes a request back once it has been heeded, or when its run begins a new sitting.
+pub fn withdraw(run_dir: &Path) {
+    // Fine when there is none; one that cannot be removed is heeded again, which errs on the safe side.
+    let _gone = std::fs::remove_file(request_path(run_dir));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

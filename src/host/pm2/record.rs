@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::app::App;
 use super::listed::apps;
-use super::place::read_owned;
+use super::place::{Pm2At, read_owned};
 use super::recipe::{Recipe, RecipeError};
 use super::snapshot::SnapshotError;
 use crate::host::foreign::tame;
@@ -60,6 +60,13 @@ impl Snapshot {
     #[must_use]
     pub fn machine(&self) -> &BTreeMap<String, String> {
         &self.document.machine
+    }
+
+    /// The daemon that it was taken of, as far as it is on record.
+    #[must_use]
+    pub fn at(&self) -> Pm2At {
+        let document = &self.document;
+        Pm2At { user: document.user.clone(), home: document.home.clone(), unit: document.unit.clone(), cli: None }
     }
 
     /// Version of the daemon that was recorded.

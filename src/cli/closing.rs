@@ -1,0 +1,86 @@
+//! The end of a sitting: which exit code it means, and the words that go with it.
+use super::{Desk, Exit};
+use crate::execute::{Ending, Urge};
+use crate::journal::store::{RunId, Store};
+use crate::runbook::Runbook;
+
+/// The exit code of an ending.
+pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
+    match ending {
+        Ending::Done { losses } if detailed && !losses.is_empty() => Exit::Losses,
+        Ending::Done { .. } => Exit::Done,
+        Ending::BackedOut { .. } | Ending::GivenUp { .. } => Exit::Failed,
+        Ending::Failed { untouched: true, .. } => Exit::Refused,
+        Ending::Failed { .. } => Exit::Failed,
+        Ending::Unknown { .. } | Ending::WaitingForReboot { .. } => Exit::Waiting,
+        Ending::Paused(Urge::Terminate) => Exit::Terminated,
+        Ending::Paused(Urge::Now) => Exit::HardStop,
+        Ending::Paused(_) => Exit::Paused,
+        Ending::NeedsAnswer { .. } => Exit::NeedsAnswer,
+        Ending::OutsideWindow { .. } => Exit::Window,
+    }
+}
+
+/// Shows how the sitting ended and what to type next.
+pub(super) fn show(desk: &Desk, id: &RunId, runbook: &Runbook, ending: &Ending, _: &Store) {
+    desk.screen.alert(&format!("{} {id}: {}\n", runbook.name, line(ending)));
+    for next in next(id, ending) {
+        desk.screen.alert(&format!("  {next}\n"));
+    }
+}
+
+/// An ending in one line.
+pub(super) fn line(ending: &Ending) -> String {
+    match ending {
+        Ending::Done { losses } if losses.is_empty() => "done".into(),
+        Ending::Done { losses } => format!("done, with tolerated losses: {}", losses.join("; ")),
+        Ending::BackedOut { reason, trouble } if trouble.is_empty() => format!("backed out, services are as before: {reason}"),
+        Ending::BackedOut { reason, trouble } => format!("backed out: {reason}; not everything came back: {}", trouble.join("; ")),
+        Ending::GivenUp { reason } => format!("given up: {reason}"),
+        Ending::Failed { step, error, untouched } => {
+            format!("{step} failed: {error}{}", if *untouched { "; nothing was changed" } else { "" })
+        }
+        Ending::Unknown { step, why } => format!("nobody knows whether {step} happened: {why}"),
+        Ending::Paused(_) => "paused at a checkpoint; nothing is lost".into(),
+        Ending::WaitingForReboot { note } => format!("waiting for the reboot: {note}"),
+        Ending::NeedsAnswer { step, how } => format!("{step} needs an answer: {how}"),
+        Ending::OutsideWindow { why } => why.clone(),
+    }
+}
+
+fn next(id: &RunId, ending: &Ending) -> Vec<String> {
+    let resume = format!("runbook resume {id}");
+    match ending {
+        Ending::Done { .. } | Ending::BackedOut { .. } | Ending::GivenUp { .. } => vec![format!("runbook report {id}")],
+        Ending::Unknown { step, .. } => {
+            vec![format!("runbook resolve {id} {step} --done|--rerun|--skip --reason TEXT"), resume]
+        }
+        _ => vec![resume, format!("runbook status {id}"), format!("runbook abort {id}")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_has_the_exit_code_of_the_table() {
+        let lost = Ending::Done { losses: vec!["org-a: gone".into()] };
+        let failed = |untouched| Ending::Failed { step: "a/1".into(), error: "no".into(), untouched };
+        for (ending, detailed, code) in [
+            (Ending::Done { losses: Vec::new() }, true, 0),
+            (lost.clone(), false, 0),
+            (lost, true, 11),
+            (failed(false), false, 1),
+            (failed(true), false, 5),
+            (Ending::OutsideWindow { why: "closed".into() }, false, 6),
+            (Ending::NeedsAnswer { step: "a/1".into(), how: "--yes".into() }, false, 9),
+            (Ending::Paused(Urge::Pause), false, 20),
+            (Ending::WaitingForReboot { note: "down".into() }, false, 21),
+            (Ending::Paused(Urge::Now), false, 130),
+            (Ending::Paused(Urge::Terminate), false, 143),
+        ] {
+            assert_eq!(exit(&ending, detailed).code(), code, "{ending:?}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `runbook doctor`: what a run would find missing on this host, said beforehand. Read-only.
+use clap::Args;
+
+use super::ask_to_stop::at_work;
+use super::source::read;
+use super::{Desk, Exit, Failure, check};
+use crate::host::disk::{DiskKind, disk};
+use crate::host::local::LocalHost;
+use crate::host::machine::{self, MachineSeen};
+use crate::host::{Answer, Ask, HostError, Probe, clock};
+use crate::report::Tone;
+use crate::runbook::Runbook;
+
+/// What to look at besides the host itself.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Also ask everything that this runbook names
+    name: Option<String>,
+}
+
+/// One line of the diagnosis.
+struct Finding {
+    about: String,
+    /// `None` is fine, else what to do.
+    cure: Option<String>,
+    seen: String,
+}
+
+impl Doctor {
+    pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let host = LocalHost::new(None);
+        let seen = machine::look();
+        let mut all = machine_findings(&seen);
+        all.push(bus(&host).await);
+        all.push(state_place(desk));
+        all.extend(runs(desk));
+        if let Some(name) = &self.name {
+            let loaded = check::load(desk, &read(&desk.site, name, true)?)?;
+            all.extend(named(&host, &loaded.runbook).await);
+        }
+        let style = desk.screen.streams.result.style;
+        for one in &all {
+            let (tone, word) = if one.cure.is_none() { (Tone::Good, "ok  ") } else { (Tone::Bad, "MISS") };
+            let cure = one.cure.as_ref().map(|cure| format!("\n       {cure}")).unwrap_or_default();
+            desk.screen.result(&format!("{} {:<16} {}{cure}\n", style.paint(tone, word), one.about, one.seen));
+        }
+        Ok(if all.iter().all(|one| one.cure.is_none()) { Exit::Done } else { Exit::Refused })
+    }
+}
+
+fn finding(about: &str, fine: bool, seen: impl Into<String>, cure: &str) -> Finding {
+    Finding { about: about.to_owned(), cure: (!fine).then(|| cure.to_owned()), seen: seen.into() }
+}
+
+fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
+    let init = seen.init.clone().unwrap_or_else(|| "unknown".into());
+    let known = seen.boot_id.is_some() && seen.machine_id.is_some();
+    let text = format!("machine {:.8}, boot {:.8}", seen.machine_id.as_deref().unwrap_or("?"), seen.boot_id.as_deref().unwrap_or("?"));
+    // 2024: a machine without a clock of its own wakes up in 1970 or at the build of its kernel.
+    let now = clock::now();
+    vec![
+        finding("root", seen.is_root, if seen.is_root { "yes" } else { "no" }, "runs that touch units or other users' PM2 need root"),
+        finding("systemd", seen.runs_systemd(), format!("process 1 is {init}"), "units and reboots need a host that systemd runs"),
+        finding("identity", known, text, "a run cannot be resumed without /etc/machine-id and a boot id"),
+        finding("clock", now.as_second() > 1_704_067_200, now.strftime("%F %T UTC").to_string(), "set the clock: windows are judged by it"),
+    ]
+}
+
+async fn bus(host: &LocalHost) -> Finding {
+    match host.ask(&Ask::Inhibitors).await {
+        Ok(Answer::Inhibitors(held)) => finding("system bus", true, format!("logind answers, {} inhibitors", held.len()), ""),
+        Ok(_) => finding("system bus", true, "answers", ""),
+        Err(error) => finding("system bus", false, error.to_string(), "dbus and systemd-logind must run for a reboot to be asked for"),
+    }
+}
+
+fn state_place(desk: &Desk) -> Finding {
+    let dir = desk.site.nearest();
+    let shown = desk.site.state_dir.display();
+    match disk(dir) {
+        Ok(seen) => {
+            let durable = matches!(seen.kind, DiskKind::Disk | DiskKind::Overlay | DiskKind::Other) && !seen.read_only;
+            let roomy = seen.bytes_free >= 64 << 20;
+            let text = format!("{shown} on {}, {} free", seen.fs_type, crate::host::span::bytes(seen.bytes_free));
+            finding("state directory", durable && roomy, text, "a journal needs a local disk that survives the reboot, with 64 MiB free")
+        }
+        Err(error) => finding("state directory", false, format!("{shown}: {error}"), "--state-dir"),
+    }
+}
+
+fn runs(desk: &Desk) -> Vec<Finding> {
+    let store = match desk.site.look() {
+        Ok(Some(store)) => store,
+        Ok(None) => return vec![finding("runs", true, "none yet", "")],
+        Err(failure) => return vec![finding("runs", false, failure.reason(), "bring the state directory into order")],
+    };
+    match store.unfinished() {
+        Ok(None) => vec![finding("runs", true, "none is unfinished", "")],
+        Ok(Some(listed)) => {
+            let word = if at_work(&desk.site, &listed.id) { "is at work" } else { "is unfinished and owns this host" };
+            vec![finding("runs", false, format!("{} {word}", listed.id), "runbook status; runbook resume")]
+        }
+        Err(error) => vec![finding("runs", false, error.to_string(), "runbook explain journal")],
+    }
+}
+
+async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for (name, instance) in &runbook.inventory.redis {
+        let answer = host.ask(&Ask::Redis(instance.at())).await;
+        all.push(asked(name, &instance.url, answer, instance.required));
+    }
+    for (name, place) in &runbook.inventory.pm2 {
+        let at = crate::host::pm2::Pm2At {
+            user: place.user.clone(),
+            home: place.home.clone(),
+            unit: place.unit.clone(),
+            cli: place.cli.clone(),
+        };
+        let answer = host.ask(&Ask::Pm2(at)).await;
+        all.push(asked(name, &place.home.display().to_string(), answer, true));
+    }
+    all
+}
+
+/// What a neighbour answered, in a few words.
+fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: bool) -> Finding {
+    let (fine, seen) = match answer {
+        Ok(Answer::Pm2(seen)) => match seen.up() {
+            Some(up) => (true, format!("PM2 {}, {} apps", up.version, seen.apps.len())),
+            None => (false, format!("{:?}", seen.daemon)),
+        },
+        Ok(Answer::Redis(seen)) => redis_words(&seen),
+        Ok(_) => (true, "answers".into()),
+        Err(error) => (false, error.to_string()),
+    };
+    finding(name, fine || !required, format!("{place}: {seen}"), "a plan would be incomplete without it")
+}
+
+fn redis_words(seen: &crate::host::redis::RedisSeen) -> (bool, String) {
+    let text = format!("{seen:?}");
+    (!text.starts_with("Unreachable"), text.chars().take(60).collect())
+}

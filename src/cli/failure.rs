@@ -1,0 +1,199 @@
+//! What a command leaves behind when it cannot do its work: an exit code, the reason, and the next thing to type.
+use crate::execute::ExecuteError;
+use crate::journal::lock::LockError;
+use crate::journal::store::StoreError;
+use crate::journal::{FileError, JournalError};
+
+/// Exit codes; a code is never given a second meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done; a plan fits.
+    Done = 0,
+    /// A step or gate failed; the journal is intact.
+    Failed = 1,
+    /// Wrong command line (clap's own code).
+    Usage = 2,
+    /// The runbook is invalid.
+    Invalid = 3,
+    /// A probe failed, so the plan is incomplete.
+    Unforeseen = 4,
+    /// A check before the first change said no.
+    Refused = 5,
+    /// Outside the window, or too long for it.
+    Window = 6,
+    /// The saved plan is out of date.
+    Stale = 7,
+    /// Another run holds the host.
+    Held = 8,
+    /// An answer is needed and nobody is there to give it.
+    NeedsAnswer = 9,
+    /// There are changes; only with `--detailed-exitcode`.
+    Changes = 10,
+    /// Done with tolerated losses; only with `--detailed-exitcode`.
+    Losses = 11,
+    /// Paused on request.
+    Paused = 20,
+    /// Waiting for a reboot or an operator.
+    Waiting = 21,
+    /// The journal is damaged or refused.
+    Damaged = 30,
+    /// The state directory cannot be read or written.
+    Storage = 31,
+    /// A bug of this program.
+    Bug = 70,
+    /// Left at the second Ctrl-C.
+    HardStop = 130,
+    /// Terminated after a checkpoint.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// Every code with its meaning, for the long help and the man page.
+    pub const TABLE: [(Self, &'static str); 19] = [
+        (Self::Done, "done; plan: fits"),
+        (Self::Failed, "a step or gate failed; the journal is intact, `resume` possible"),
+        (Self::Usage, "wrong command line"),
+        (Self::Invalid, "invalid runbook"),
+        (Self::Unforeseen, "a probe failed, so the plan is incomplete"),
+        (Self::Refused, "a preflight check said no; nothing was changed"),
+        (Self::Window, "outside the window, or too long for it"),
+        (Self::Stale, "the saved plan is stale"),
+        (Self::Held, "another run holds the host"),
+        (Self::NeedsAnswer, "needs an answer, and there is no terminal"),
+        (Self::Changes, "only with --detailed-exitcode: there are changes"),
+        (Self::Losses, "only with --detailed-exitcode: done, with tolerated losses"),
+        (Self::Paused, "paused on request"),
+        (Self::Waiting, "waiting for a reboot or an operator"),
+        (Self::Damaged, "journal damaged or refused"),
+        (Self::Storage, "storage failed"),
+        (Self::Bug, "a bug of this program"),
+        (Self::HardStop, "hard stop by the second Ctrl-C"),
+        (Self::Terminated, "terminated after a checkpoint"),
+    ];
+
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The table as text.
+    #[must_use]
+    pub fn table() -> String {
+        let line = |(exit, meaning): &(Self, &str)| format!("{:>5}  {meaning}\n", exit.code());
+        format!("Exit codes:\n{}", Self::TABLE.iter().map(line).collect::<String>())
+    }
+}
+
+/// Why a command ends without its result.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the program exits.
+    pub exit: Exit,
+    /// The reason.
+    pub error: anyhow::Error,
+    /// What to do about it, as something to type where possible.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with its reason.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into(), hint: None }
+    }
+
+    /// A failure whose reason is a sentence.
+    pub fn say(exit: Exit, text: impl Into<String>) -> Self {
+        Self::new(exit, anyhow::Error::msg(text.into()))
+    }
+
+    /// The same failure with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The reason with everything below it, on one line. Causes that the line above has told already are left out.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        self.error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+            "" => cause,
+            told if told.contains(&cause) => text,
+            _ => format!("{text}: {cause}"),
+        })
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { .. } => Self::new(Exit::Held, error).hint("runbook status"),
+            LockError::Refused { .. } | LockError::Io { .. } => Self::new(Exit::Storage, error),
+        }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::new(Exit::Storage, error)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let exit = match &error {
+            JournalError::InUse { .. } => Exit::Held,
+            JournalError::Full { .. } | JournalError::Storage { .. } | JournalError::Poisoned { .. } | JournalError::File(_) => {
+                Exit::Storage
+            }
+            _ => Exit::Damaged,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::File(error) => error.into(),
+            StoreError::Journal(error) => error.into(),
+            StoreError::Place { .. } => Self::new(Exit::Refused, error),
+            StoreError::Unfinished { ref run } => {
+                let hint = format!("runbook resume {run}");
+                Self::new(Exit::Held, error).hint(hint)
+            }
+            StoreError::Dangling { .. } | StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error),
+        }
+    }
+}
+
+impl From<ExecuteError> for Failure {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Journal(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_in_the_table_once_and_in_order() {
+        let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        assert!(Exit::table().contains("   21  waiting for a reboot"));
+    }
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let io = std::io::Error::other("no space");
+        let error = anyhow::Error::new(io).context("cannot write: no space");
+        assert_eq!(Failure::new(Exit::Storage, error).reason(), "cannot write: no space");
+        let error = anyhow::Error::msg("inner").context("outer");
+        assert_eq!(Failure::new(Exit::Storage, error).reason(), "outer: inner");
+    }
+}

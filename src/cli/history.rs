@@ -1,0 +1,59 @@
+//! `runbook history`: past runs, oldest first, one line each.
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Desk, Exit, Failure};
+use crate::host::span::words;
+use crate::journal::checkpoint::End;
+use crate::journal::store::Listed;
+
+/// Which runs.
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// Only those of this runbook
+    name: Option<String>,
+}
+
+impl History {
+    pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let runs = match desk.site.look()? {
+            Some(store) => store.list()?,
+            None => Vec::new(),
+        };
+        let mut shown = 0;
+        for listed in runs.iter().filter(|listed| self.wants(listed)) {
+            desk.screen.result(&line(listed));
+            shown += 1;
+        }
+        if shown == 0 {
+            desk.screen.talk(&format!("no runs in {}\n", desk.site.state_dir.display()));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn wants(&self, listed: &Listed) -> bool {
+        let opened = listed.reading.as_ref().ok().and_then(|reading| reading.state.opened());
+        self.name.as_ref().is_none_or(|name| opened.is_some_and(|opened| opened.runbook_name == *name))
+    }
+}
+
+fn line(listed: &Listed) -> String {
+    let reading = match &listed.reading {
+        Ok(reading) => reading,
+        Err(error) => return format!("{}  unreadable: {error}\n", listed.id),
+    };
+    let name = reading.state.opened().map(|opened| opened.runbook_name.as_str()).unwrap_or_default();
+    let (first, last) = (reading.entries.first(), reading.entries.last());
+    let took = first.zip(last).and_then(|(first, last)| Duration::try_from(last.wall - first.wall).ok()).unwrap_or_default();
+    let began = first.map(|entry| entry.wall.strftime("%F %H:%M:%SZ").to_string()).unwrap_or_default();
+    let end = match reading.state.ended() {
+        Some(End::Done) => "done",
+        Some(End::DoneWithLosses) => "done, with losses",
+        Some(End::BackedOut) => "backed out",
+        Some(End::Failed) => "given up",
+        Some(End::Abandoned) => "abandoned",
+        None => "unfinished",
+    };
+    format!("{}  {name:<24} {began}  {:>8}  {end}\n", listed.id, words(took))
+}

@@ -1,0 +1,183 @@
+//! Floor 9: the front door. One sub-command per file; each returns an [`Exit`] or a [`Failure`].
+//!
+//! This is the only floor that knows `anyhow`, flags, prompts and the environment. Commands that look are read-only: they
+//! create no file, take no lock and start no process.
+mod abort;
+mod ask_to_stop;
+mod check;
+mod closing;
+mod completions;
+mod doctor;
+mod explain;
+mod fail_open;
+mod failure;
+mod history;
+mod install_resume_unit;
+mod list;
+mod man;
+mod pause;
+mod plan;
+mod prompt;
+mod report;
+mod resolve;
+mod resume;
+mod resume_unit;
+mod run;
+mod screen;
+mod show;
+mod site;
+mod sitting;
+mod source;
+mod status;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+use screen::Screen;
+use site::Site;
+
+/// Maintenance runbooks for stateful hosts: planned beforehand, carried across the reboot, proven afterwards.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(infer_subcommands = false, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Where runs are kept [default: /var/lib/runbook as root, else ./state]
+    #[arg(long, global = true, value_name = "DIR", env = "RUNBOOK_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
+    color: String,
+    /// How progress is shown; auto is live on a terminal that somebody watches, else plain
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto", env = "RUNBOOK_PROGRESS", value_parser = ["auto", "live", "plain", "none"])]
+    progress: String,
+    /// Results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Everything, not only what matters most
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Never ask, even on a terminal
+    #[arg(long, global = true)]
+    no_input: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show which runbooks there are
+    List,
+    /// Show what a runbook does, without looking at the machine
+    Show(show::Show),
+    /// Validate runbooks; nothing is probed or run
+    Check(check::Check),
+    /// Rehearse a runbook on this machine, read-only: changes, durations, window
+    Plan(plan::Plan),
+    /// Plan, ask, and carry it out
+    Run(run::Run),
+    /// Go on with the unfinished run: after a pause, a failure, a crash or a reboot
+    Resume(resume::Resume),
+    /// Show where a run stands; the exit code says it too
+    Status(status::Status),
+    /// Ask the run in progress to stop at the next checkpoint
+    Pause(pause::Pause),
+    /// Give a run up: back out where service was taken away
+    Abort(abort::Abort),
+    /// Rule on a step of which nobody knows whether it happened
+    Resolve(resolve::Resolve),
+    /// Show past runs
+    History(history::History),
+    /// Write the summary of a run
+    Report(report::Report),
+    /// Say what is missing on this host
+    Doctor(doctor::Doctor),
+    /// Install the unit that goes on with a run after the boot (a run that reboots does it itself)
+    InstallResumeUnit(install_resume_unit::InstallResumeUnit),
+    /// Explain a code that `check` prints
+    Explain(explain::Explain),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::Man),
+}
+
+/// The definition of the command line, for parsing, manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    let examples = "Examples:\n  runbook plan restart-staging\n  runbook run restart-staging --yes --confirm restart-staging\n  \
+                    runbook resume\n";
+    Cli::command().after_long_help(format!("{}\n{examples}", Exit::table()))
+}
+
+/// Parses the command line; a wrong one ends the program with exit code 2.
+#[must_use]
+pub fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// What every command works with.
+struct Desk {
+    site: Site,
+    screen: Screen,
+    /// `--no-input`.
+    no_input: bool,
+}
+
+impl Cli {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// [`Failure`] with its exit code.
+    pub async fn call(&self) -> Result<Exit, Failure> {
+        let site = Site::find(self.global.state_dir.as_deref())?;
+        let desk = Desk { site, screen: self.screen(), no_input: self.global.no_input };
+        match &self.command {
+            Command::List => list::call(&desk),
+            Command::Show(show) => show.call(&desk),
+            Command::Check(check) => check.call(&desk),
+            Command::Plan(plan) => plan.call(&desk).await,
+            Command::Run(run) => run.call(&desk).await,
+            Command::Resume(resume) => resume.call(&desk).await,
+            Command::Status(status) => status.call(&desk),
+            Command::Pause(pause) => pause.call(&desk),
+            Command::Abort(abort) => abort.call(&desk).await,
+            Command::Resolve(resolve) => resolve.call(&desk),
+            Command::History(history) => history.call(&desk),
+            Command::Report(report) => report.call(&desk),
+            Command::Doctor(doctor) => doctor.call(&desk).await,
+            Command::InstallResumeUnit(install) => install.call(&desk).await,
+            Command::Explain(explain) => explain.call(&desk),
+            Command::Completions(completions) => completions.call(&desk),
+            Command::Man(man) => man.call(&desk),
+        }
+    }
+
+    /// Says on the standard error output why the command failed, and gives the exit code.
+    #[must_use]
+    pub fn tell(&self, failure: &Failure) -> u8 {
+        self.screen().failure(failure);
+        failure.exit.code()
+    }
+
+    fn screen(&self) -> Screen {
+        Screen::new(&self.global)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::command().debug_assert();
+    }
+}

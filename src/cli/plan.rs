@@ -1,0 +1,183 @@
+//! `runbook plan`: the rehearsal on this machine. It asks and computes; it writes nothing, starts nothing, locks nothing.
+use std::time::Duration;
+
+use clap::Args;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use super::site::identity;
+use super::source::read;
+use super::{Desk, Exit, Failure, check, resume_unit};
+use crate::host::Probe;
+use crate::host::clock;
+use crate::host::local::LocalHost;
+use crate::journal::store::Store;
+use crate::plan::verdict::judge;
+use crate::plan::{History, Plan as Planned, Rehearsed, Verdict, rehearse};
+use crate::runbook::{Loaded, Runbook};
+
+/// What to rehearse.
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The runbook: its name, or a path with a slash
+    name: String,
+    /// Plan for a later start: 10:15 (the next one), 2026-11-28T10:15, or a full timestamp; in the window's time zone
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Exit 10 when there are changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+/// A runbook with its rehearsal.
+pub(super) struct Rehearsal {
+    pub(super) loaded: Loaded,
+    pub(super) rehearsed: Rehearsed,
+    pub(super) verdict: Verdict,
+}
+
+impl Plan {
+    pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let source = read(&desk.site, &self.name, true)?;
+        let loaded = check::load(desk, &source)?;
+        show(desk, loaded, self.at.as_deref(), self.detailed_exitcode).await
+    }
+}
+
+/// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
+pub(super) async fn show(
+    desk: &Desk,
+    loaded: Loaded,
+    at: Option<&str>,
+    detailed: bool,
+) -> Result<Exit, Failure> {
+    right_host(&loaded.runbook)?;
+    let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
+    let store = desk.site.look()?;
+    let rehearsal = Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await?;
+    rehearsal.show(desk, true);
+    rehearsal.allowed(false)?;
+    let changes = rehearsal.rehearsed.plan.changes_anything();
+    Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
+}
+
+/// A runbook names its hosts and is refused on any other.
+pub(super) fn right_host(runbook: &Runbook) -> Result<(), Failure> {
+    let here = identity()?.hostname;
+    if runbook.hosts.contains(&here) {
+        return Ok(());
+    }
+    let text = format!("{} is for {}, and this host is {here}", runbook.name, runbook.hosts.join(", "));
+    Err(Failure::say(Exit::Refused, text).hint("`hosts:` compares with the full output of `hostname`"))
+}
+
+impl Rehearsal {
+    /// Asks the machine and walks the steps over the model of it.
+    pub(super) async fn of(
+        desk: &Desk,
+        store: Option<&Store>,
+        loaded: Loaded,
+        host: &LocalHost,
+        at: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let now = clock::now();
+        let starts_at = match at {
+            Some(text) => start(text, now, &loaded.runbook)?,
+            None => now,
+        };
+        let history = past(store, &loaded.runbook.name)?;
+        let rehearsed = rehearse(&loaded, host as &dyn Probe, desk.site.nearest(), &history, starts_at).await;
+        let verdict = judge(&rehearsed.plan, loaded.runbook.window.as_ref());
+        Ok(Self { loaded, rehearsed, verdict })
+    }
+
+    /// Shows the plan: as the result of `plan`, as talk before a question.
+    pub(super) fn show(&self, desk: &Desk, result: bool) {
+        desk.screen.plan(&self.rehearsed.plan, &self.loaded.runbook, &self.verdict, result);
+    }
+
+    /// Whether a run may start: refused steps first, then what could not be seen, then the window.
+    pub(super) fn allowed(&self, ignore_window: bool) -> Result<(), Failure> {
+        let plan = &self.rehearsed.plan;
+        let refused: Vec<&str> = plan.refused().map(|step| step.id.as_str()).collect();
+        if !refused.is_empty() {
+            let text = format!("refused at {}: see what STOP says in the plan; nothing was changed", refused.join(", "));
+            return Err(Failure::say(Exit::Refused, text));
+        }
+        let unseen: Vec<String> =
+            plan.unforeseen().map(|step| format!("{}: {}", step.id, step.unforeseen.as_deref().unwrap_or_default())).collect();
+        if !unseen.is_empty() {
+            let text = format!("the plan is incomplete, because a probe failed: {}", unseen.join("; "));
+            return Err(Failure::say(Exit::Unforeseen, text).hint("runbook doctor"));
+        }
+        if self.verdict.allows() || ignore_window {
+            return Ok(());
+        }
+        let text = outside(plan, &self.verdict, &self.loaded.runbook);
+        Err(Failure::say(Exit::Window, text).hint("runbook plan --at TIME; --ignore-window REASON runs all the same"))
+    }
+}
+
+fn outside(plan: &Planned, verdict: &Verdict, runbook: &Runbook) -> String {
+    let zone = runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone());
+    match verdict {
+        Verdict::Closed { opens } => format!("the window is closed; it opens {}", opens.to_zoned(zone).strftime("%a %F %H:%M %Z")),
+        Verdict::TooLong { late, longest, .. } => {
+            let late = crate::host::span::words(Duration::try_from_secs_f64(*late).unwrap_or_default());
+            let takes = crate::host::span::words(plan.takes().at_worst());
+            format!("it does not fit the window: {takes} on a slow night, {late} too long; phase {} takes most of it", longest.0)
+        }
+        _ => "the window does not allow it".into(),
+    }
+}
+
+/// How long the steps took in past runs.
+fn past(store: Option<&Store>, runbook: &str) -> Result<History, Failure> {
+    let Some(store) = store else { return Ok(History::default()) };
+    let seconds = |all: Vec<u64>| all.into_iter().map(|ms| Duration::from_millis(ms).as_secs_f64()).collect();
+    let durations = store.durations(runbook)?;
+    Ok(History(durations.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect()))
+}
+
+/// The start that `--at` means.
+fn start(text: &str, now: Timestamp, runbook: &Runbook) -> Result<Timestamp, Failure> {
+    let zone = runbook.window.as_ref().map_or_else(TimeZone::system, |window| window.timezone.clone());
+    parse_start(text, now, zone).ok_or_else(|| {
+        let text = format!("--at {}: not a time", crate::host::foreign::tame(text, 40));
+        Failure::say(Exit::Usage, text).hint("10:15, 2026-11-28T10:15 or 2026-11-28T10:15:00Z")
+    })
+}
+
+fn parse_start(text: &str, now: Timestamp, zone: TimeZone) -> Option<Timestamp> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    if let Ok(time) = text.parse::<Time>() {
+        let today = now.to_zoned(zone.clone()).date();
+        let at = today.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp();
+        let tomorrow = || today.checked_add(1.day()).ok()?.to_datetime(time).to_zoned(zone.clone()).ok();
+        return if at >= now { Some(at) } else { tomorrow().map(|zoned| zoned.timestamp()) };
+    }
+    Some(text.parse::<DateTime>().ok()?.to_zoned(zone).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_read_in_the_windows_time_zone() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let now: Timestamp = "2026-11-28T08:00:00Z".parse().unwrap();
+        for (text, wanted) in [
+            ("10:15", Some("2026-11-28T09:15:00Z")),
+            ("08:15", Some("2026-11-29T07:15:00Z")),
+            ("2026-12-05T10:00", Some("2026-12-05T09:00:00Z")),
+            ("2026-12-05T10:00:00Z", Some("2026-12-05T10:00:00Z")),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_start(text, now, zone.clone()).map(|at| at.to_string()).as_deref(), wanted, "{text}");
+        }
+    }
+}

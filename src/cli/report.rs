@@ -1,0 +1,33 @@
+//! `runbook report`: the summary of a run as Markdown, for the wiki and the post-mortem.
+use clap::{Args, ValueEnum};
+
+use super::{Desk, Exit, Failure};
+
+/// Which run, and as what.
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// The run; without it the unfinished one, else the latest
+    run: Option<String>,
+    /// The form
+    #[arg(long, value_enum, default_value_t = Format::Md)]
+    format: Format,
+}
+
+/// Forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Markdown
+    Md,
+}
+
+impl Report {
+    pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let store = desk.site.store()?;
+        let listed = desk.site.pick(&store, self.run.as_deref())?;
+        let reading = listed.reading?;
+        match self.format {
+            Format::Md => desk.screen.result(&format!("# Run {}\n\n{} checkpoints\n", listed.id, reading.entries.len())),
+        }
+        Ok(Exit::Done)
+    }
+}

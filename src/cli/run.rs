@@ -1,0 +1,164 @@
+//! `runbook run`: plan, refuse or ask, write the run down, and carry it out.
+use clap::Args;
+use serde_json::Value;
+
+use super::plan::{Rehearsal, right_host};
+use super::prompt::{Answers, person};
+use super::site::{Identity, Site, identity, owner, stamps, who};
+use super::sitting::Sitting;
+use super::source::{Source, read};
+use super::{Desk, Exit, Failure, check, plan, resume_unit};
+use crate::execute::{Orders, Stop};
+use crate::host::local::LocalHost;
+use crate::host::span::words;
+use crate::journal::checkpoint::{Checkpoint, Opened, Ruling};
+use crate::journal::lock::HostLock;
+use crate::journal::record::FORMAT;
+use crate::journal::store::{NewRun, Store};
+use crate::plan::Plan;
+use crate::runbook::{Runbook, StepId};
+
+/// What to carry out.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The runbook: its name, or a path with a slash
+    name: String,
+    #[command(flatten)]
+    answers: Answers,
+    /// Only plan
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Run {
+    pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let source = read(&desk.site, &self.name, true)?;
+        let loaded = check::load(desk, &source)?;
+        self.answers.fit(&loaded.runbook)?;
+        if self.dry_run {
+            return plan::show(desk, loaded, None, self.answers.detailed_exitcode).await;
+        }
+        self.can_be_answered(desk, &loaded.runbook)?;
+        right_host(&loaded.runbook)?;
+        let identity = identity()?;
+        let store = Store::prepare(&desk.site.state_dir)?;
+        let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
+        none_unfinished(&store)?;
+        let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
+        let rehearsal = Rehearsal::of(desk, Some(&store), loaded, &host, None).await?;
+        rehearsal.show(desk, false);
+        rehearsal.allowed(self.answers.ignore_window.is_some())?;
+        let mut prompt = self.answers.prompt(desk);
+        let runbook = &rehearsal.loaded.runbook;
+        if !prompt.start(runbook, &consequence(runbook, &rehearsal.rehearsed.plan, &identity.hostname)) {
+            return Err(Failure::say(Exit::NeedsAnswer, "not started; nothing was changed"));
+        }
+        let (id, journal) = open(&store, &source, &rehearsal, &identity)?;
+        lock.introduce(&owner(), &identity.boot_id, Some(id.as_str()))?;
+        let opening = self.answers.ignore_window.as_ref().map(|reason| Checkpoint::Decision {
+            who: who(),
+            what: Ruling::IgnoreWindow,
+            reason: reason.clone(),
+        });
+        let sitting = Sitting {
+            desk,
+            store: &store,
+            id,
+            runbook,
+            plan: &rehearsal.rehearsed.plan,
+            baseline: &rehearsal.rehearsed.facts,
+            host: &host,
+            journal,
+            approve: &mut prompt,
+            orders: self.answers.orders(),
+            stop: Stop::default(),
+            detailed: self.answers.detailed_exitcode,
+        };
+        let exit = sitting.sit(opening.into_iter().collect()).await;
+        drop(lock);
+        exit
+    }
+
+    /// Without a terminal every answer must be on the command line before anything is done.
+    fn can_be_answered(&self, desk: &Desk, runbook: &Runbook) -> Result<(), Failure> {
+        if person(desk) {
+            return Ok(());
+        }
+        if self.answers.step {
+            return Err(Failure::say(Exit::NeedsAnswer, "--step asks before each phase, and there is no terminal"));
+        }
+        let lacking = self.answers.lacking(runbook);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let text = "this run must be confirmed, and there is no terminal to ask on; nothing was done";
+        Err(Failure::say(Exit::NeedsAnswer, text).hint(format!("add {}", lacking.join(" "))))
+    }
+}
+
+impl Answers {
+    /// What the caller decides about a sitting.
+    pub(super) fn orders(&self) -> Orders {
+        Orders { ignore_window: self.ignore_window.clone(), step_by_step: self.step, who: who() }
+    }
+}
+
+fn none_unfinished(store: &Store) -> Result<(), Failure> {
+    let Some(listed) = store.unfinished()? else { return Ok(()) };
+    let text = format!("run {} is unfinished and owns this host", listed.id);
+    let hint = format!(
+        "runbook status {0}    where it stands\n  runbook resume {0}    go on with it\n  runbook abort {0}     give it up",
+        listed.id
+    );
+    Err(Failure::say(Exit::Held, text).hint(hint))
+}
+
+/// What users will feel, in one line.
+fn consequence(runbook: &Runbook, plan: &Plan, hostname: &str) -> String {
+    let does = if runbook.reboots() { format!("reboots {hostname}") } else { format!("changes {hostname}") };
+    match plan.cut_off() {
+        Some(span) => {
+            let (typical, slow) = (words(span.typically()), words(span.at_worst()));
+            format!("This {does}. Users are cut off for {typical} typically, {slow} on a slow night.")
+        }
+        None => format!("This {does}."),
+    }
+}
+
+/// Writes the run down: from here on it exists.
+fn open(
+    store: &Store,
+    source: &Source,
+    rehearsal: &Rehearsal,
+    identity: &Identity,
+) -> Result<(crate::journal::store::RunId, crate::journal::Journal), Failure> {
+    let (runbook, plan) = (&rehearsal.loaded.runbook, &rehearsal.rehearsed.plan);
+    let value = |value: Result<Value, serde_json::Error>| value.map_err(|error| Failure::new(Exit::Bug, error));
+    let opened = Opened {
+        format: FORMAT,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        runbook_name: runbook.name.clone(),
+        runbook_sha256: rehearsal.loaded.sha256.clone(),
+        machine_id: identity.machine_id.clone(),
+        hostname: identity.hostname.clone(),
+        owner: owner(),
+        steps: runbook.steps().map(|(id, ..)| id).collect(),
+        no_return: no_return(runbook, plan),
+        plan: value(serde_json::to_value(plan))?,
+        baseline: value(serde_json::to_value(&rehearsal.rehearsed.facts))?,
+    };
+    let text = serde_json::to_vec_pretty(plan).map_err(|error| Failure::new(Exit::Bug, error))?;
+    let new = NewRun { runbook: &source.bytes, plan: &text, opened, reboots: runbook.reboots() };
+    Ok(store.create(new, stamps(&identity.boot_id))?)
+}
+
+/// The first step that takes service away and has something to do; if the plan sees none, the first that could.
+fn no_return(runbook: &Runbook, plan: &Plan) -> Option<StepId> {
+    let planned = plan.no_return().and_then(|index| plan.steps.get(index)).map(|step| step.id.clone());
+    planned.or_else(|| runbook.steps().find(|(.., step)| step.action.takes_service_away()).map(|(id, ..)| id))
+}
+
+/// Kept apart for `abort` and `resume`: the lock of the host, taken in the name of a run.
+pub(super) fn hold(site: &Site, identity: &Identity, run: &str) -> Result<HostLock, Failure> {
+    Ok(HostLock::take(&site.lock, &owner(), &identity.boot_id, Some(run))?)
+}

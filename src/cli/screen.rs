@@ -1,0 +1,112 @@
+//! What commands print through: results on the standard output, talk on the standard error output, both by the one sink
+//! that no dead terminal can make panic.
+use std::io::IsTerminal;
+
+use super::site::variable;
+use super::{Failure, Global};
+use crate::event::Reporter;
+use crate::plan::{Plan, Verdict};
+use crate::report::choose::Watcher;
+use crate::report::out::columns_of;
+use crate::report::{Detail, Lines, Mode, Out, Streams, Style, Surroundings, Tone, When};
+use crate::runbook::Runbook;
+
+/// The two streams and what they are to show.
+#[derive(Debug, Clone)]
+pub(super) struct Screen {
+    pub(super) streams: Streams,
+    quiet: bool,
+    verbose: bool,
+    progress: Mode,
+}
+
+impl Screen {
+    pub(super) fn new(global: &Global) -> Self {
+        let when = match global.color.as_str() {
+            "always" => When::Always,
+            "never" => When::Never,
+            _ => When::Auto,
+        };
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let result = Style::detect(when, &around(stdout.is_terminal(), columns_of(&stdout)));
+        let talk = Style::detect(when, &around(stderr.is_terminal(), columns_of(&stderr)));
+        let set = |name| variable(name).is_some();
+        let watcher = Watcher {
+            stderr_tty: stderr.is_terminal(),
+            dumb: variable("TERM").as_deref() == Some("dumb"),
+            no_animation: set("CI") || set("NO_PROGRESS") || set("ACCESSIBLE"),
+            verbose: global.verbose,
+        };
+        let asked: Mode = global.progress.parse().unwrap_or_default();
+        let progress = if global.quiet && asked == Mode::Auto { Mode::None } else { asked.settle(watcher) };
+        let streams = Streams { result: Out::stdout(result), talk: Out::stderr(talk) };
+        Self { streams, quiet: global.quiet, verbose: global.verbose, progress }
+    }
+
+    /// The same for a process without a person in front of it.
+    pub(super) fn unattended(&self) -> Self {
+        Self { progress: Mode::Plain, ..self.clone() }
+    }
+
+    /// A part of the result.
+    pub(super) fn result(&self, text: &str) {
+        self.streams.result.print(text);
+    }
+
+    /// Talk; not with `-q`.
+    pub(super) fn talk(&self, text: &str) {
+        if !self.quiet {
+            self.alert(text);
+        }
+    }
+
+    /// Talk that `-q` does not keep back.
+    pub(super) fn alert(&self, text: &str) {
+        self.streams.talk.print(text);
+    }
+
+    /// Why a command failed, and what to do.
+    pub(super) fn failure(&self, failure: &Failure) {
+        let style = self.streams.talk.style;
+        let mut text = format!("{} {}\n", style.paint(Tone::Bad, "runbook:"), failure.reason());
+        if let Some(hint) = &failure.hint {
+            text.push_str(&format!("  {hint}\n"));
+        }
+        self.alert(&text);
+    }
+
+    /// What the terminal behind talk can show.
+    pub(super) fn style(&self) -> &Style {
+        &self.streams.talk.style
+    }
+
+    /// Shows a plan: as the result of `plan`, as talk before a question.
+    pub(super) fn plan(&self, plan: &Plan, runbook: &Runbook, verdict: &Verdict, result: bool) {
+        let detail = if self.verbose { Detail::Full } else { Detail::Short };
+        let style = if result { self.streams.result.style } else { self.streams.talk.style };
+        let text = crate::report::plan(plan, runbook, verdict, detail, &style);
+        if result { self.result(&text) } else { self.talk(&text) }
+    }
+
+    /// Whoever shows the progress of a run.
+    pub(super) fn reporters(&self, runbook: &Runbook, plan: &Plan) -> Vec<Box<dyn Reporter>> {
+        match self.progress {
+            Mode::None => Vec::new(),
+            _ => vec![Box::new(Lines::new(self.streams.talk.clone(), runbook, plan))],
+        }
+    }
+}
+
+/// What the environment says about a stream.
+fn around(tty: bool, terminal_columns: Option<u16>) -> Surroundings {
+    Surroundings {
+        tty,
+        terminal_columns,
+        no_color: variable("NO_COLOR"),
+        clicolor: variable("CLICOLOR"),
+        clicolor_force: variable("CLICOLOR_FORCE"),
+        term: variable("TERM"),
+        columns: variable("COLUMNS"),
+        locale: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable),
+    }
+}

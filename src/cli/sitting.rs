@@ -1,0 +1,93 @@
+//! One sitting of a run, the same for `run`, `resume` and `abort`: the executor at work, then everything that its ending asks for.
+use super::closing;
+use super::site::{identity, owner};
+use super::{Desk, Exit, Failure};
+use crate::execute::{Approve, Book, Ending, Executor, Orders, Stop};
+use crate::host::local::LocalHost;
+use crate::host::{Deed, Facts, Host, notice};
+use crate::journal::Journal;
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::store::{RunId, Store};
+use crate::plan::Plan;
+use crate::runbook::Runbook;
+
+use super::resume_unit;
+
+/// Everything that a sitting needs. The caller holds the host lock until it is over.
+pub(super) struct Sitting<'a> {
+    pub(super) desk: &'a Desk,
+    pub(super) store: &'a Store,
+    pub(super) id: RunId,
+    pub(super) runbook: &'a Runbook,
+    pub(super) plan: &'a Plan,
+    pub(super) baseline: &'a Facts,
+    pub(super) host: &'a LocalHost,
+    pub(super) journal: Journal,
+    pub(super) approve: &'a mut dyn Approve,
+    pub(super) orders: Orders,
+    pub(super) stop: Stop,
+    pub(super) detailed: bool,
+}
+
+/// How a sitting ended, for whoever must tell people.
+pub(super) struct Sat {
+    pub(super) ending: Ending,
+    pub(super) exit: Exit,
+}
+
+impl Sitting<'_> {
+    /// Goes on with the run and gives the exit code.
+    pub(super) async fn sit(self, opening: Vec<Checkpoint>) -> Result<Exit, Failure> {
+        self.to_the_end(opening).await.map(|sat| sat.exit)
+    }
+
+    /// Goes on with the run; `opening` is written first.
+    pub(super) async fn to_the_end(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
+        self.stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
+        let mut reporter = self.desk.screen.reporters(self.runbook, self.plan);
+        let run_dir = self.store.dir(&self.id)?.path().to_owned();
+        let mut book = Book::new(&mut self.journal, &mut reporter);
+        book.write(&opening)?;
+        let mut executor = Executor {
+            runbook: self.runbook,
+            plan: self.plan,
+            baseline: self.baseline,
+            run_dir,
+            host: self.host,
+            book,
+            approve: self.approve,
+            stop: self.stop.clone(),
+            orders: self.orders.clone(),
+        };
+        let ended = executor.run().await;
+        drop(executor);
+        drop(reporter);
+        let ending = ended?;
+        let exit = closing::exit(&ending, self.detailed);
+        if self.journal.state().ended().is_some() {
+            self.store.release(&self.journal)?;
+            tidy(self.desk, self.host).await;
+        }
+        closing::show(self.desk, &self.id, self.runbook, &ending, self.store);
+        Ok(Sat { ending, exit })
+    }
+}
+
+/// Takes away what only an unfinished run needs. The run is over already: what fails here is said and no more.
+pub(super) async fn tidy(desk: &Desk, host: &LocalHost) {
+    if desk.site.root && resume_unit::installed(&desk.site) {
+        if let Err(error) = host.tell(&Deed::RemoveResume).await {
+            desk.screen.alert(&format!("the resume unit is still there: {error}\n"));
+        }
+    }
+    if desk.site.root {
+        if let Err(why) = notice::remove_login_note(std::path::Path::new(notice::MOTD_DIR)) {
+            desk.screen.alert(&format!("{why}\n"));
+        }
+    }
+}
+
+/// The record that begins a sitting of a run that exists already.
+pub(super) fn resumed(unattended: bool) -> Result<Checkpoint, Failure> {
+    Ok(Checkpoint::Resumed { owner: owner(), boot_id: identity()?.boot_id, unattended })
+}

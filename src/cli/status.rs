@@ -1,0 +1,50 @@
+//! `runbook status`: where a run stands, read-only; its exit code says the same to scripts.
+use clap::Args;
+
+use super::ask_to_stop::at_work;
+use super::{Desk, Exit, Failure};
+use crate::journal::RunState;
+use crate::journal::checkpoint::{End, PauseReason};
+
+/// Which run.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// The run; without it the unfinished one, else the latest
+    run: Option<String>,
+    /// Exit 11 when it ended with tolerated losses
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+impl Status {
+    pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let store = desk.site.store()?;
+        let listed = desk.site.pick(&store, self.run.as_deref())?;
+        let id = listed.id;
+        let reading = listed.reading?;
+        let at_work = at_work(&desk.site, &id);
+        let mut text = format!("{id} {}\n", if at_work { "at work" } else { "at rest" });
+        for (step, state) in reading.state.steps() {
+            text.push_str(&format!("  {step}  {:?}\n", state.status));
+        }
+        desk.screen.result(&text);
+        Ok(exit(&reading.state, at_work, self.detailed_exitcode))
+    }
+}
+
+/// The state of a run as an exit code.
+fn exit(state: &RunState, at_work: bool, detailed: bool) -> Exit {
+    match state.ended() {
+        Some(End::Done) => Exit::Done,
+        Some(End::DoneWithLosses) if detailed => Exit::Losses,
+        Some(End::DoneWithLosses) => Exit::Done,
+        Some(End::BackedOut | End::Failed | End::Abandoned) => Exit::Failed,
+        None if at_work => Exit::Done,
+        None => match state.paused() {
+            Some(PauseReason::Asked | PauseReason::Signal) => Exit::Paused,
+            Some(PauseReason::Failed) => Exit::Failed,
+            // A sitting that died says nothing; somebody has to resume it.
+            Some(PauseReason::Reboot | PauseReason::Operator) | None => Exit::Waiting,
+        },
+    }
+}
