@@ -82,10 +82,7 @@ pub(super) fn is_ready(instance: &RedisInstance, seen: &RedisSeen, ground: &Grou
         .redis(&instance.at())
         .and_then(|seen| seen.facts.as_ref());
     let wanted = Wanted {
-        role: Some(match instance.role {
-            Role::Master => RoleWanted::Master,
-            Role::Replica => RoleWanted::Replica,
-        }),
+        role: role_wanted(instance),
         keys_before: before.map(|facts| &facts.keys),
         keys_at_least: KEYS_AT_LEAST,
         aof: before.and_then(|facts| facts.aof.as_ref()).map(|aof| aof.enabled),

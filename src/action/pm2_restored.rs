@@ -9,7 +9,7 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::Pm2Place;
 use super::needs;
 use super::process_list::{self, label};
-use crate::host::pm2::{App, Exit, Pm2At, Pm2Seen, SnapshotRef, Status, Verdict, Wanted, back, wanted};
+use crate::host::pm2::{App, Cause, Exit, Pm2At, Pm2Seen, SnapshotRef, Status, Verdict, Wanted, back, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Deed, Host, HostError, Probe};
 
@@ -96,7 +96,8 @@ impl Act for Pm2Restored {
             let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
             change.items.insert(0, item.taking(Span::secs(1.0, 10.0)));
         }
-        if !change.items.is_empty() || !list_is_saved(&seen.pm2) {
+        let was_saved = ground.kept.contains_key(&saved_key(ground.step));
+        if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
             let save = Item::new(
                 SAVED_LIST,
                 Sign::Alter,
@@ -119,7 +120,7 @@ impl Act for Pm2Restored {
         };
         let pm2 = process_list::at(place);
         let told = match item.key.as_str() {
-            SAVED_LIST => on.tell(&Deed::SaveList(pm2)).await,
+            SAVED_LIST => return save(pm2, on, ground).await,
             DAEMON => start_daemon(pm2, on).await,
             _ => return self.bring(item, pm2, snapshot, on, tell).await,
         };
@@ -266,10 +267,10 @@ impl Pm2Restored {
             }
             match verdict {
                 Verdict::Back => return Outcome::applied(),
-                Verdict::Gone(cause) => return self.lost(app, &cause.to_string(), pm2, on).await,
+                Verdict::Gone(cause) => return self.lost(app, Ok(cause), pm2, on).await,
                 Verdict::NotYet(why) if now.saturating_sub(began) > patience => {
                     return self
-                        .lost(app, &format!("not back within {}: {why}", words(patience)), pm2, on)
+                        .lost(app, Err(format!("not back within {}: {why}", words(patience))), pm2, on)
                         .await;
                 }
                 Verdict::NotYet(why) => tell(Tick::say(&name, why.to_string())),
@@ -278,7 +279,7 @@ impl Pm2Restored {
     }
 
     /// Cuts a crash loop, so that it eats no more of the machine, and says what its log says.
-    async fn lost(&self, app: &App, why: &str, pm2: &Pm2At, on: &dyn Host) -> Outcome {
+    async fn lost(&self, app: &App, cause: Result<Cause, String>, pm2: &Pm2At, on: &dyn Host) -> Outcome {
         let mut causes = Vec::new();
         if let (true, Some(id)) = (process_list::runs(app), app.pm_id) {
             match on.tell(&Deed::StopApp { pm2: pm2.clone(), id }).await {
@@ -286,22 +287,34 @@ impl Pm2Restored {
                 Err(error) => causes.push(format!("could not be stopped: {error}")),
             }
         }
-        let log = on
-            .as_probe()
-            .log_tail(Path::new(&app.err_log))
-            .await
-            .unwrap_or_default();
-        causes.extend(log.into_iter().map(|line| format!("log: {line}")));
+        let log = on.as_probe().log_tail(Path::new(&app.err_log)).await.unwrap_or_default();
+        let why = match cause {
+            Ok(cause) => cause.refine(&log).to_string(),
+            Err(why) => why,
+        };
         let exit = match &app.exit_code {
             Some(Exit::Code(code)) => format!(", exit status {code}"),
             Some(Exit::Word(word)) => format!(", {word}"),
             None => String::new(),
         };
-        Outcome::Failed {
-            why: format!("{why}{exit}, {} restart(s)", app.restarts),
-            causes,
-        }
+        causes.extend(log.into_iter().map(|line| format!("log: {line}")));
+        Outcome::Failed { why: format!("{why}{exit}"), causes }
     }
+}
+
+/// Saves the list as it came out, and remembers that: apps that are lost stay different from the snapshot for ever.
+async fn save(pm2: Pm2At, on: &dyn Host, ground: &Ground<'_>) -> Outcome {
+    let key = saved_key(ground.step);
+    match on.tell(&Deed::SaveList(pm2)).await {
+        Err(error) => error.into(),
+        Ok(_) if ground.kept.contains_key(&key) => Outcome::applied(),
+        Ok(_) => Outcome::Applied { note: None, keep: vec![(key, serde_json::Value::Bool(true))] },
+    }
+}
+
+/// The key under which a saved list is captured.
+fn saved_key(step: &str) -> String {
+    format!("{step}.saved")
 }
 
 /// Brings the daemon up in its own place: its unit where it has one, so that it never lives in ours.

@@ -50,7 +50,12 @@ impl Act for RedisLoaded {
         let mut change = Change::default();
         for (instance, now) in &seen.instances {
             match is_ready(instance, now, ground) {
-                Ok(()) => change.already += 1,
+                Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
+                // One look proves nothing: what looks ready must still answer the same a few times in a row.
+                Ok(()) => {
+                    let item = Item::new(&instance.name, Sign::Wait, "looks ready", "ready, several looks in a row");
+                    change.items.push(item.taking(Span::secs(f64::from(SAME_ANSWERS), f64::from(SAME_ANSWERS) + 3.0)));
+                }
                 Err(why) => {
                     let mut item = Item::new(&instance.name, Sign::Wait, why, "loaded and ready");
                     item.optional = !instance.required;
@@ -74,12 +79,17 @@ impl Act for RedisLoaded {
             files: None,
             pid: None,
             restarts: None,
+            unit_load: None,
             good: 0,
             hopeless: 0,
         };
         loop {
             match watch.look().await {
-                Look::Ready(note) => return Outcome::noted(note),
+                Look::Ready(note) => {
+                    let key = ready_key(ground.step, &item.key);
+                    let keep = (!ground.kept.contains_key(&key)).then_some((key, serde_json::Value::Bool(true)));
+                    return Outcome::Applied { note: Some(note), keep: keep.into_iter().collect() };
+                }
                 Look::Lost(outcome) => return outcome,
                 Look::Wait(tick) => tell(tick),
             }
@@ -90,6 +100,11 @@ impl Act for RedisLoaded {
     fn waits(&self) -> bool {
         true
     }
+}
+
+/// The key under which an instance is captured as ready.
+fn ready_key(step: &str, instance: &str) -> String {
+    format!("{step}.{instance}.ready")
 }
 
 /// How long the files of an instance take to load, by their size now or, while nothing answers, in the baseline.
@@ -121,6 +136,8 @@ struct Watch<'a> {
     pid: Option<u32>,
     /// Restarts counted by systemd at the first look.
     restarts: Option<u64>,
+    /// From the start of the main process to READY=1, as the unit's own time stamps have it.
+    unit_load: Option<Duration>,
     good: u32,
     hopeless: u32,
 }
@@ -166,6 +183,10 @@ impl Watch<'_> {
     /// A unit that failed, is dead, or starts again and again will not load however long one waits.
     fn judge_unit(&mut self, unit: Result<Box<UnitSeen>, HostError>) -> Result<(), Outcome> {
         let Ok(unit) = unit else { return Ok(()) };
+        let notifies = unit.service_type.starts_with("notify");
+        if let (true, Some(began), Some(ready)) = (notifies, unit.main_started, unit.active_enter) {
+            self.unit_load = Duration::try_from(ready - began).ok();
+        }
         let now = u64::from(unit.n_restarts);
         let first = *self.restarts.get_or_insert(now);
         if now >= first + RESTARTS {
@@ -219,16 +240,15 @@ impl Watch<'_> {
         }
     }
 
-    /// What is worth writing down of a finished load: its time against the estimate.
+    /// What is worth writing down of a finished load: its time against the estimate. A notifying unit knows the time even
+    /// where the load was over before anybody watched.
     fn note(&self, seen: &RedisSeen) -> String {
-        let took = self.on.as_probe().uptime().saturating_sub(self.began);
-        let size = self
-            .files
-            .as_ref()
-            .map_or(String::new(), |files| format!("{}, ", bytes(files.bytes())));
+        let watched = self.on.as_probe().uptime().saturating_sub(self.began);
+        let took = self.unit_load.unwrap_or(watched);
+        let size = self.files.as_ref().map_or(String::new(), |files| format!("{}, ", bytes(files.bytes())));
         let keys: u64 = seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum());
-        let expected = words(self.expected.typically());
-        format!("{size}ready after {} (estimated {expected}), {keys} keys", words(took))
+        let expected = words(load_span(self.instance, seen, self.ground).typically());
+        format!("{size}loaded in {} (estimated {expected}), {keys} keys", words(took))
     }
 }
 

@@ -61,6 +61,9 @@ pub struct UnitSeen {
     pub invocation_id: String,
     /// When it last became active (wall clock).
     pub active_enter: Option<Timestamp>,
+    /// When the main process was last started; with `active_enter` it is the load time of a notifying server.
+    #[serde(default)]
+    pub main_started: Option<Timestamp>,
     /// Programs of `ExecStart=`, without arguments: those may hold secrets.
     pub exec_start: Vec<String>,
 }
@@ -148,6 +151,7 @@ fn seen(asked: &str, load_state: String, unit_file_state: String, unit: &Bag, se
         wanted_by,
         invocation_id: unit.hex("InvocationID"),
         active_enter: unit.wall("ActiveEnterTimestamp"),
+        main_started: service.wall("ExecMainStartTimestamp"),
         exec_start: service.first_texts("ExecStart"),
     }
 }
