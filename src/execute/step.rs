@@ -126,8 +126,7 @@ impl Executor<'_> {
             Err(error) => return self.open_and_fail(step, id, &error.to_string()),
         };
         if preview.change.is_empty() {
-            self.book.write(&[done(id, How::AlreadySo, Duration::ZERO)])?;
-            return Ok(StepEnd::Done);
+            return self.already_so(id);
         }
         if preview.change.refused() {
             return self.open_and_fail(step, id, &refusal(&preview.change));
@@ -140,6 +139,16 @@ impl Executor<'_> {
         let tally = self.fan_out(step, id, &preview.change).await?;
         let took = self.host.as_probe().uptime().saturating_sub(began);
         self.conclude(step, id, tally, took).await
+    }
+
+    /// Nothing is left to do. That also settles what an earlier sitting began and could not write down: it is so.
+    fn already_so(&mut self, id: &StepId) -> Result<StepEnd, ExecuteError> {
+        let state = self.book.state().steps().get(id);
+        let in_doubt = state.into_iter().flat_map(|state| state.in_doubt());
+        let mut batch: Vec<_> = in_doubt.map(|item| found(id, item, "found so after a crash")).collect();
+        batch.push(done(id, How::AlreadySo, Duration::ZERO));
+        self.book.write(&batch)?;
+        Ok(StepEnd::Done)
     }
 
     async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
