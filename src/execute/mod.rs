@@ -10,6 +10,8 @@ mod lanes;
 mod permit;
 mod step;
 pub mod stop;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,180 @@
+//! A run on the model with a real journal in a temporary directory: sittings, crashes between them, and what was told.
+
+use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+
+use crate::event::{Event, Reporter};
+use crate::execute::{Approve, Book, Ending, Executor, Orders, Question, Reply, Stop};
+use crate::host::model::{Faults, Model, sample};
+use crate::host::{Facts, Probe};
+use crate::journal::checkpoint::{Checkpoint, Opened, Owner};
+use crate::journal::state::RunState;
+use crate::journal::store::{NewRun, RunId, Store};
+use crate::journal::{Journal, Stamp};
+use crate::plan::{History, Rehearsed, rehearse};
+use crate::runbook::{Loaded, load};
+
+const MACHINE_ID: &str = "5d0c1e2f3a4b4c5d8e9f0a1b2c3d4e5f";
+
+/// Says yes to everything.
+struct Yes;
+
+impl Approve for Yes {
+    fn ask(&mut self, _: &Question) -> Reply {
+        Reply::Yes
+    }
+}
+
+/// Writes down the kinds of durable entries, and crashes the process after the chosen one.
+#[derive(Default, Clone)]
+pub(super) struct Ear {
+    pub(super) told: Rc<RefCell<Vec<String>>>,
+    pub(super) crash_at: Option<usize>,
+}
+
+/// The payload of a made-up crash; thrown past the panic hook.
+struct Crash;
+
+impl Reporter for Ear {
+    fn on(&mut self, event: &Event<'_>, _: &RunState) {
+        let Event::Durable(entry) = event else { return };
+        let step = entry.checkpoint.step().map(ToString::to_string).unwrap_or_default();
+        self.told.borrow_mut().push(format!("{} {step}", entry.checkpoint.kind()).trim_end().to_owned());
+        if self.crash_at == Some(self.told.borrow().len()) {
+            std::panic::resume_unwind(Box::new(Crash));
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Bed {
+    _dir: tempfile::TempDir,
+    pub(super) store: Store,
+    pub(super) loaded: Loaded,
+    pub(super) rehearsed: Rehearsed,
+    pub(super) model: Model<'static>,
+    stamp: Arc<Mutex<Stamp>>,
+    run: Option<RunId>,
+    pub(super) ear: Ear,
+}
+
+/// The text of the small runbook.
+pub(super) fn small_yaml() -> String {
+    include_str!("small.yaml").to_owned()
+}
+
+impl Bed {
+    pub(super) async fn new(yaml: &str, faults: Faults) -> Self {
+        let loaded = load(yaml, "small.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
+        let facts: Facts = sample::small();
+        let model = Model::of(facts).with_ties(loaded.runbook.inventory.ties()).with_faults(faults);
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::prepare(&dir.path().join("state")).unwrap();
+        let now = model.now();
+        let rehearsed = rehearse(&loaded, &model, &dir.path().join("plan"), &History::default(), now).await;
+        let stamp = Arc::new(Mutex::new(stamp(&model).await));
+        Self { _dir: dir, store, loaded, rehearsed, model, stamp, run: None, ear: Ear::default() }
+    }
+
+    fn opened(&self) -> Opened {
+        let plan = &self.rehearsed.plan;
+        Opened {
+            format: crate::journal::record::FORMAT,
+            tool_version: "0.1.0".into(),
+            runbook_name: self.loaded.runbook.name.clone(),
+            runbook_sha256: String::new(),
+            machine_id: MACHINE_ID.into(),
+            hostname: "stg-1".into(),
+            owner: owner(),
+            steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
+            no_return: plan.no_return().map(|index| plan.steps[index].id.clone()),
+            plan: serde_json::to_value(plan).unwrap(),
+            baseline: serde_json::to_value(&self.rehearsed.facts).unwrap(),
+        }
+    }
+
+    /// Opens the journal: anew the first time, as a resume afterwards.
+    async fn journal(&mut self) -> Journal {
+        *self.stamp.lock().unwrap() = stamp(&self.model).await;
+        let cell = Arc::clone(&self.stamp);
+        let clock = Box::new(move || cell.lock().unwrap().clone());
+        if let Some(run) = &self.run {
+            let mut journal = self.store.resume(run, MACHINE_ID, clock).unwrap();
+            let boot_id = self.stamp.lock().unwrap().boot_id.clone();
+            journal.append(&[Checkpoint::Resumed { owner: owner(), boot_id, unattended: true }]).unwrap();
+            return journal;
+        }
+        let new = NewRun { runbook: b"version: 1\n", plan: b"{}", opened: self.opened(), reboots: false };
+        let (run, journal) = self.store.create(new, clock).unwrap();
+        self.run = Some(run);
+        journal
+    }
+
+    pub(super) fn run_dir(&self) -> PathBuf {
+        self.store.dir(self.run.as_ref().unwrap()).unwrap().path().to_owned()
+    }
+
+    /// One sitting; `None` when it crashed where the ear was told to, or was dropped after `polls`.
+    pub(super) async fn sit(&mut self, polls: Option<u32>) -> Option<Ending> {
+        let mut journal = self.journal().await;
+        let (run_dir, mut ear, mut yes) = (self.run_dir(), self.ear.clone(), Yes);
+        let mut executor = Executor {
+            runbook: &self.loaded.runbook,
+            plan: &self.rehearsed.plan,
+            baseline: &self.rehearsed.facts,
+            run_dir,
+            host: &self.model,
+            book: Book::new(&mut journal, &mut ear),
+            approve: &mut yes,
+            stop: Stop::default(),
+            orders: Orders::default(),
+        };
+        let mut run = Box::pin(AssertUnwindSafe(executor.run()).catch_unwind());
+        let mut left = polls;
+        let ended = std::future::poll_fn(|cx| {
+            let polled = run.as_mut().poll(cx);
+            if polled.is_pending() && left == Some(0) {
+                return std::task::Poll::Ready(None);
+            }
+            left = left.map(|left| left.saturating_sub(1));
+            polled.map(Some)
+        });
+        match ended.await? {
+            Ok(ending) => Some(ending.unwrap()),
+            Err(thrown) if thrown.is::<Crash>() => None,
+            Err(thrown) => std::panic::resume_unwind(thrown),
+        }
+    }
+
+    /// A directory for a run without a journal.
+    pub(super) fn model_dir(&self) -> PathBuf {
+        self._dir.path().join("model")
+    }
+
+    /// The fold of the journal as it lies on the disk.
+    pub(super) fn state(&self) -> RunState {
+        self.store.read(self.run.as_ref().unwrap()).unwrap().state
+    }
+
+    /// How many apps of the model are online.
+    pub(super) async fn online(&self) -> usize {
+        let on: &dyn Probe = &self.model;
+        let list = on.pm2_list(&sample::place()).await.unwrap();
+        list.apps.iter().filter(|app| app.pid.is_some()).count()
+    }
+}
+
+fn owner() -> Owner {
+    Owner { pid: 42, uid: 0, user: "root".into(), sudo_user: None, tty: None, started: 99 }
+}
+
+async fn stamp(model: &Model<'_>) -> Stamp {
+    let on: &dyn Probe = model;
+    let boot_id = on.machine().await.unwrap().boot_id.unwrap();
+    Stamp { boot_id, mono_ms: u64::try_from(model.uptime().as_millis()).unwrap(), wall: model.now() }
+}

@@ -1,0 +1,87 @@
+//! The process dies at every place in the journal, and between any two polls; what is resumed ends in the same state.
+
+use std::time::Duration;
+
+use super::bed::{Bed, Ear, small_yaml};
+use crate::execute::Ending;
+use crate::host::model::Faults;
+use crate::host::{Deed, Down, Host};
+use crate::journal::checkpoint::End;
+
+/// Goes on as an operator would until the run is over.
+async fn to_the_end(bed: &mut Bed, at: &str) {
+    bed.ear = Ear::default();
+    for _ in 0..6 {
+        let ending = bed.sit(None).await.unwrap();
+        match ending {
+            Ending::Done { losses } => return assert_eq!(losses, Vec::<String>::new(), "{at}"),
+            Ending::WaitingForReboot { .. } => {
+                if !bed.model.come_back() {
+                    // It had not been asked; nobody asks twice, so the operator takes it down.
+                    bed.model.tell(&Deed::GoDown(Down::Reboot)).await.unwrap();
+                    bed.model.come_back();
+                }
+            }
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+    panic!("{at}: no end");
+}
+
+async fn check_end(bed: &Bed, at: &str) {
+    let state = bed.state();
+    assert_eq!(state.ended(), Some(End::Done), "{at}");
+    assert!(state.rebooted(), "{at}");
+    assert_eq!(bed.online().await, 34, "{at}");
+    assert!(state.steps().values().all(|step| step.items.values().all(|item| !item.open)), "{at}");
+}
+
+#[tokio::test]
+async fn a_crash_after_every_durable_entry_ends_the_same() {
+    let mut whole = Bed::new(&small_yaml(), Faults::default()).await;
+    to_the_end(&mut whole, "no crash").await;
+    let entries = { whole.state().steps().values().map(|step| 3 + 2 * step.items.len()).sum::<usize>() };
+    let mut crashed = 0;
+    // The items of one step are alike; every third entry of the long steps is enough.
+    for at in (1..60).chain((60..entries).step_by(7)) {
+        let mut bed = Bed::new(&small_yaml(), Faults::default()).await;
+        bed.ear = Ear { crash_at: Some(at), ..Ear::default() };
+        let mut place = String::new();
+        for _ in 0..2 {
+            let ending = bed.sit(None).await;
+            place = format!("entry {at}: {}", bed.ear.told.borrow().last().cloned().unwrap_or_default());
+            match ending {
+                None => {
+                    crashed += 1;
+                    break;
+                }
+                Some(Ending::WaitingForReboot { .. }) => drop(bed.model.come_back()),
+                Some(_) => break,
+            }
+        }
+        if bed.state().ended().is_none() {
+            // Long enough for what was under way to end by itself.
+            bed.model.pass(Duration::from_secs(2));
+            to_the_end(&mut bed, &place).await;
+        }
+        check_end(&bed, &place).await;
+    }
+    assert!(crashed > 50, "{crashed}");
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_polls_ends_the_same() {
+    for polls in (0..40).chain((40..400).step_by(23)) {
+        let mut bed = Bed::new(&small_yaml(), Faults::default()).await;
+        let place = format!("poll {polls}");
+        match bed.sit(Some(polls)).await {
+            None => {}
+            Some(Ending::WaitingForReboot { .. }) => {
+                bed.model.come_back();
+            }
+            Some(other) => panic!("{place}: {other:?}"),
+        }
+        to_the_end(&mut bed, &place).await;
+        check_end(&bed, &place).await;
+    }
+}
