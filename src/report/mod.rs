@@ -4,6 +4,7 @@
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 pub mod choose;
+pub mod json;
 pub mod layout;
 pub mod lines;
 pub mod out;
@@ -11,6 +12,8 @@ mod plan_changes;
 pub mod plan_view;
 mod plan_window;
 mod progress;
+pub mod status;
+mod story;
 mod telling;
 #[cfg(test)]
 mod sample;
