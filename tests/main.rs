@@ -1,3 +1,6 @@
 //! The one integration binary: each file beside this one is a part of it.
+mod cli;
+mod floors;
 mod lab_host;
 mod support;
+mod whole_run;

@@ -1,2 +1,4 @@
 //! What several test files share.
 pub(crate) mod lab;
+pub(crate) mod program;
+pub(crate) mod redis;
