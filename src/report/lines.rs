@@ -19,7 +19,7 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Steps with more items are summed up.
 const MANY: usize = 20;
 /// Lines of evidence under a failure.
-const EVIDENCE: usize = 8;
+pub(super) const EVIDENCE: usize = 8;
 
 /// Tells a run in lines.
 pub struct Lines {

@@ -4,18 +4,29 @@
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 pub mod choose;
+pub mod json;
 pub mod layout;
 pub mod lines;
+pub mod live;
 pub mod out;
 mod plan_changes;
 pub mod plan_view;
 mod plan_window;
 mod progress;
-mod telling;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod screens;
+pub mod status;
+mod story;
+pub mod summary;
+mod telling;
 
-pub use choose::Mode;
+pub use choose::{Mode, Watcher};
+pub use json::{Json, plan_json};
 pub use lines::Lines;
-pub use out::{Out, Streams, Style, Surroundings, Tone, When};
+pub use live::Live;
+pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
 pub use plan_view::{Detail, plan};
+pub use status::{status, status_in};
+pub use summary::{ending, markdown, markdown_in};

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::action::{Sign, Tick};
+use crate::action::Tick;
 use crate::event::Event;
 use crate::host::clock::boottime;
 use crate::host::span::Span;
@@ -31,12 +31,9 @@ pub(super) fn machine_clock() -> Clock {
 pub(super) struct Planned {
     pub(super) id: StepId,
     pub(super) phase: String,
-    pub(super) action: String,
     pub(super) takes: Span,
     /// How long each item usually takes.
     items: IndexMap<String, Span>,
-    /// Signs of the items: whether a reboot is among them.
-    reboots: bool,
     done: bool,
 }
 
@@ -64,7 +61,6 @@ pub(super) struct Current {
 /// Where the run stands.
 pub(super) struct Progress {
     pub(super) run: String,
-    pub(super) name: String,
     pub(super) zone: TimeZone,
     pub(super) steps: Vec<Planned>,
     pub(super) phases: Vec<String>,
@@ -88,15 +84,12 @@ impl Progress {
         let steps = plan.steps.iter().map(|step| Planned {
             id: step.id.clone(),
             phase: step.phase.clone(),
-            action: step.action.clone(),
             takes: step.takes.span,
             items: step.change.items.iter().map(|item| (item.key.clone(), item.takes)).collect(),
-            reboots: step.change.items.iter().any(|item| item.sign == Sign::Reboot),
             done: false,
         });
         Self {
             run: String::new(),
-            name: plan.runbook.clone(),
             zone: runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone()),
             steps: steps.collect(),
             phases,
@@ -250,12 +243,6 @@ impl Progress {
         let ahead = self.steps.iter().filter(|step| !step.done && Some(&step.id) != in_work.as_ref());
         let ahead = ahead.filter(|step| !self.backing_out || self.back_out.contains(&step.phase));
         ahead.fold(self.left_of_step(), |sum, step| sum.then(step.takes))
-    }
-
-    /// The step in work goes down with the machine.
-    pub(super) fn reboots_now(&self) -> bool {
-        let step = self.current.as_ref().and_then(|current| self.planned(&current.step));
-        step.is_some_and(|planned| planned.reboots)
     }
 
     /// When the window closes that was open at the last event.

@@ -1,0 +1,208 @@
+//! What happened, read back from the checkpoints of a run: the common ground of status, ending and session report.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, StepId};
+use crate::journal::record::Entry;
+use crate::plan::{Plan, PlannedStep};
+
+/// One item as it ended last.
+#[derive(Debug, Clone)]
+pub(super) struct ItemTold<'a> {
+    pub(super) outcome: &'a Outcome,
+    pub(super) note: Option<&'a str>,
+    pub(super) took: Duration,
+    /// How often it was begun.
+    pub(super) tries: u32,
+}
+
+/// One step over all attempts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StepTold<'a> {
+    pub(super) title: &'a str,
+    pub(super) began: Option<Timestamp>,
+    pub(super) ended: Option<Timestamp>,
+    pub(super) took: Duration,
+    pub(super) attempts: u32,
+    pub(super) of: usize,
+    pub(super) how: Option<&'a How>,
+    pub(super) error: Option<&'a str>,
+    pub(super) unknown: Option<&'a str>,
+    pub(super) items: IndexMap<&'a str, ItemTold<'a>>,
+    intents: IndexMap<&'a str, u32>,
+    /// The first moment at which it may have had an effect.
+    pub(super) touched: Option<Timestamp>,
+}
+
+/// A proven reboot.
+#[derive(Debug, Clone)]
+pub(super) struct RebootTold<'a> {
+    pub(super) old: &'a str,
+    pub(super) new: &'a str,
+    pub(super) took: Duration,
+}
+
+/// A whole run.
+pub(super) struct Story<'a> {
+    pub(super) run: &'a str,
+    pub(super) opened: Option<&'a Opened>,
+    pub(super) plan: Option<Plan>,
+    pub(super) began: Option<Timestamp>,
+    pub(super) latest: Option<Timestamp>,
+    pub(super) steps: IndexMap<StepId, StepTold<'a>>,
+    pub(super) reboots: Vec<RebootTold<'a>>,
+    /// Failed attempts, in order: step, reason.
+    pub(super) failures: Vec<(Timestamp, StepId, &'a str)>,
+    /// Everything else that a person should read: pauses, resumes, decisions.
+    pub(super) asides: Vec<&'a Entry>,
+    pub(super) backed_out: Option<&'a str>,
+    pub(super) ended: Option<(Timestamp, End)>,
+    pub(super) abandoned: Option<(&'a str, &'a str)>,
+    pub(super) owner: Option<&'a Owner>,
+}
+
+impl<'a> Story<'a> {
+    /// Reads entries in order. A journal that is cut short gives a story that is cut short.
+    pub(super) fn of(entries: &'a [Entry]) -> Self {
+        let mut story = Self {
+            run: entries.first().map_or("", |entry| entry.run.as_str()),
+            opened: None,
+            plan: None,
+            began: entries.first().map(|entry| entry.wall),
+            latest: entries.last().map(|entry| entry.wall),
+            steps: IndexMap::new(),
+            reboots: Vec::new(),
+            failures: Vec::new(),
+            asides: Vec::new(),
+            backed_out: None,
+            ended: None,
+            abandoned: None,
+            owner: None,
+        };
+        for entry in entries {
+            story.take_in(entry);
+        }
+        story
+    }
+
+    fn take_in(&mut self, entry: &'a Entry) {
+        match &entry.checkpoint {
+            Checkpoint::Opened(opened) => {
+                self.opened = Some(opened);
+                self.owner = Some(&opened.owner);
+                self.plan = serde_json::from_value(opened.plan.clone()).ok();
+                self.steps = opened.steps.iter().map(|step| (step.clone(), StepTold::default())).collect();
+            }
+            Checkpoint::BackOut { reason } => self.backed_out = Some(reason),
+            Checkpoint::Finished { outcome, .. } => self.ended = Some((entry.wall, *outcome)),
+            Checkpoint::Abandoned { who, reason } => {
+                self.ended = Some((entry.wall, End::Abandoned));
+                self.abandoned = Some((who, reason));
+            }
+            Checkpoint::Resumed { .. }
+            | Checkpoint::Paused { .. }
+            | Checkpoint::Decision { .. }
+            | Checkpoint::Recovered { .. } => self.asides.push(entry),
+            of_a_step => {
+                if let Some(id) = of_a_step.step() {
+                    let step = self.steps.entry(id.clone()).or_default();
+                    step.take_in(of_a_step, entry.wall);
+                    match of_a_step {
+                        Checkpoint::StepFailed { error, .. } => self.failures.push((entry.wall, id.clone(), error)),
+                        Checkpoint::Rebooted { old, new, took_ms, .. } => {
+                            self.reboots.push(RebootTold { old, new, took: Duration::from_millis(*took_ms) });
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The step as planned.
+    pub(super) fn planned(&self, id: &StepId) -> Option<&PlannedStep> {
+        self.plan.as_ref()?.steps.iter().find(|step| step.id == *id)
+    }
+
+    /// The action behind a step.
+    pub(super) fn action(&self, id: &StepId) -> &str {
+        self.planned(id).map_or("", |step| step.action.as_str())
+    }
+
+    /// The phases with their steps, in order.
+    pub(super) fn phases(&self) -> IndexMap<&str, Vec<(&StepId, &StepTold<'a>)>> {
+        let mut phases: IndexMap<&str, Vec<(&StepId, &StepTold<'a>)>> = IndexMap::new();
+        for (id, step) in &self.steps {
+            phases.entry(id.phase()).or_default().push((id, step));
+        }
+        phases
+    }
+
+    /// When users were cut off: the first effect of the point of no return, and the end of the last step that brings
+    /// service back, if that has come.
+    pub(super) fn cut_off(&self) -> Option<(Timestamp, Option<Timestamp>)> {
+        let from = self.steps.get(self.opened?.no_return.as_ref()?)?.touched?;
+        let plan = self.plan.as_ref()?;
+        let back = plan.steps.iter().rev().find(|step| step.brings_back)?;
+        let back = self.steps.get(&back.id)?;
+        Some((from, back.ended.filter(|at| *at >= from)))
+    }
+
+    /// Items that did not come, of all steps: step, item, why, evidence. An app named by the restore and by the
+    /// comparison after it is told once, with the first reason.
+    pub(super) fn losses(&self) -> Vec<(&StepId, &'a str, &'a str, &'a [String])> {
+        let mut losses: Vec<(&StepId, &'a str, &'a str, &'a [String])> = Vec::new();
+        for (id, step) in &self.steps {
+            for (item, told) in &step.items {
+                let (why, causes): (&'a str, &'a [String]) = match told.outcome {
+                    Outcome::Failed { why, causes } => (why, causes),
+                    Outcome::Tolerated { why } | Outcome::Unknown { why } => (why, &[]),
+                    Outcome::Applied | Outcome::AlreadySo => continue,
+                };
+                if !losses.iter().any(|known| known.1 == *item) {
+                    losses.push((id, item, why, causes));
+                }
+            }
+        }
+        losses
+    }
+}
+
+impl<'a> StepTold<'a> {
+    fn take_in(&mut self, checkpoint: &'a Checkpoint, at: Timestamp) {
+        match checkpoint {
+            Checkpoint::StepStarted { title, attempt, items, .. } => {
+                self.began = self.began.or(Some(at));
+                (self.title, self.attempts, self.of) = (title, *attempt, items.len());
+                (self.error, self.unknown) = (None, None);
+            }
+            Checkpoint::ItemIntent { item, .. } => {
+                self.touched = self.touched.or(Some(at));
+                *self.intents.entry(item).or_default() += 1;
+            }
+            Checkpoint::ItemDone { item, outcome, took_ms, note, .. } => {
+                let tries = self.intents.get(item.as_str()).copied().unwrap_or(0);
+                let took = Duration::from_millis(*took_ms);
+                self.items.insert(item, ItemTold { outcome, note: note.as_deref(), took, tries });
+            }
+            Checkpoint::StepDone { how, took_ms, .. } => {
+                self.how = Some(how);
+                self.ended = Some(at);
+                self.took += Duration::from_millis(*took_ms);
+            }
+            Checkpoint::StepFailed { error, .. } => self.error = Some(error),
+            Checkpoint::StepUnknown { why, .. } => self.unknown = Some(why),
+            Checkpoint::Rebooted { took_ms, .. } => self.took += Duration::from_millis(*took_ms),
+            _ => {}
+        }
+    }
+
+    /// Items whose latest outcome is a success.
+    pub(super) fn good(&self) -> usize {
+        let good = |told: &&ItemTold<'_>| matches!(told.outcome, Outcome::Applied | Outcome::AlreadySo);
+        self.items.values().filter(good).count()
+    }
+}

@@ -1,0 +1,470 @@
+//! The session report that operators used to write by hand, and the closing screen of a sitting.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::layout::{clean, paragraph};
+use super::out::{Style, Tone};
+use super::status::{between, name_of, next};
+use super::story::Story;
+use super::telling::{decision, end, pause, person};
+use crate::host::span::{clock, words};
+use crate::journal::checkpoint::{Checkpoint, End, How, Outcome};
+use crate::journal::record::Entry;
+use crate::journal::state::RunState;
+
+/// The session report as Markdown, verdict first, times of day in UTC.
+#[must_use]
+pub fn markdown(entries: &[Entry]) -> String {
+    markdown_in(entries, &TimeZone::UTC)
+}
+
+/// [`markdown`] with times of day in a zone.
+#[must_use]
+pub fn markdown_in(entries: &[Entry], zone: &TimeZone) -> String {
+    let story = Story::of(entries);
+    let mut page = Page { story, zone, text: String::new() };
+    page.verdict();
+    page.facts();
+    page.timeline();
+    page.redis();
+    page.units();
+    page.apps();
+    page.trouble();
+    page.people();
+    page.follow_ups();
+    page.text
+}
+
+struct Page<'a> {
+    story: Story<'a>,
+    zone: &'a TimeZone,
+    text: String,
+}
+
+impl Page<'_> {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, title: &str) {
+        self.line(&format!("\n## {title}\n"));
+    }
+
+    fn at(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string()
+    }
+
+    fn verdict(&mut self) {
+        let (name, run) = match self.story.opened {
+            Some(opened) => (cell(&opened.runbook_name), self.story.run.to_owned()),
+            None => ("run".to_owned(), self.story.run.to_owned()),
+        };
+        self.line(&format!("# {name}: session report\n"));
+        let losses = self.story.losses().len();
+        let verdict = match self.story.ended {
+            Some((_, End::Done)) => "**DONE.** Every step is done and nothing is missing.".to_owned(),
+            Some((_, End::DoneWithLosses)) => format!("**DONE, WITH LOSSES.** {losses} did not come back; they are named below."),
+            Some((_, End::BackedOut)) => format!(
+                "**BACKED OUT.** {}. Services were brought back without a reboot.",
+                self.story.backed_out.map(cell).unwrap_or_default()
+            ),
+            Some((_, End::Failed)) => "**GIVEN UP** before anything was taken away.".to_owned(),
+            Some((_, End::Abandoned)) => match self.story.abandoned {
+                Some((who, why)) => format!("**ABANDONED** by {}: {}. What is in doubt stays so.", cell(who), cell(why)),
+                None => "**ABANDONED.**".to_owned(),
+            },
+            None => "**NOT OVER YET.** This is the state so far.".to_owned(),
+        };
+        self.line(&verdict);
+        self.line(&format!("\nRun `{run}`."));
+    }
+
+    fn facts(&mut self) {
+        self.line("\n| | |\n|---|---|");
+        let mut rows: Vec<(&str, String)> = Vec::new();
+        if let Some(opened) = self.story.opened {
+            rows.push(("Host", cell(&opened.hostname)));
+            rows.push(("By", cell(&person(&opened.owner))));
+            rows.push(("Runbook", format!("{} (`{:.12}`), runbook {}", cell(&opened.runbook_name), opened.runbook_sha256, cell(&opened.tool_version))));
+        }
+        if let (Some(began), Some(latest)) = (self.story.began, self.story.latest) {
+            let to = self.story.ended.map_or(latest, |(at, _)| at);
+            let day = began.to_zoned(self.zone.clone()).strftime("%a %Y-%m-%d").to_string();
+            rows.push(("When", format!("{day}, {} to {} {} ({})", self.at(began), self.at(to), name_of(self.zone), words(between(began, to)))));
+        }
+        if let Some(plan) = &self.story.plan {
+            let takes = plan.takes();
+            rows.push(("Planned", format!("{} typical, {} slow", words(takes.typically()), words(takes.at_worst()))));
+        }
+        if let Some((from, to)) = self.story.cut_off() {
+            let text = match to {
+                Some(to) => format!("{} to {}: **{}**", self.at(from), self.at(to), words(between(from, to))),
+                None => format!("since {}, not over when this was written", self.at(from)),
+            };
+            let planned = self.story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
+            let planned = planned.map(|span| format!(" (planned {} typical, {} slow)", words(span.typically()), words(span.at_worst())));
+            rows.push(("Users cut off", text + &planned.unwrap_or_default()));
+        }
+        for reboot in &self.story.reboots {
+            let text = format!("`{}` -> `{}` in {}", cell(reboot.old), cell(reboot.new), words(reboot.took));
+            rows.push(("Boot", text));
+        }
+        for (name, value) in rows {
+            self.line(&format!("| {name} | {value} |"));
+        }
+    }
+
+    /// Plan against reality, phase by phase.
+    fn timeline(&mut self) {
+        self.head("Timeline");
+        self.line("| phase | from | to | typical | slow | actual | |\n|---|---|---|---:|---:|---:|---|");
+        let mut rows = Vec::new();
+        for (phase, steps) in self.story.phases() {
+            let planned: Vec<_> = steps.iter().filter_map(|(id, _)| self.story.planned(id)).collect();
+            let typical: f64 = planned.iter().map(|step| step.takes.span.typical).sum();
+            let slow: f64 = planned.iter().map(|step| step.takes.span.slow).sum();
+            let took: Duration = steps.iter().map(|(_, step)| step.took).sum();
+            let began = steps.iter().filter_map(|(_, step)| step.began).min();
+            let ended = steps.iter().filter_map(|(_, step)| step.ended).max();
+            let word = match () {
+                () if steps.iter().any(|(_, step)| step.error.is_some() && step.how.is_none()) => "FAILED",
+                () if steps.iter().any(|(_, step)| step.unknown.is_some() && step.how.is_none()) => "UNKNOWN",
+                () if steps.iter().all(|(_, step)| step.how.is_none()) => "not reached",
+                () if steps.iter().any(|(_, step)| step.how.is_none()) => "cut short",
+                () if steps.iter().any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) => "with losses",
+                () if steps.iter().all(|(_, step)| matches!(step.how, Some(How::AlreadySo))) => "already so",
+                () if took.as_secs_f64() > slow && took.as_secs() > 5 => "ok, slower than the slow estimate",
+                () => "ok",
+            };
+            let time = |at: Option<Timestamp>| at.map_or(String::new(), |at| self.at(at));
+            let secs = |secs: f64| clock(Duration::from_secs_f64(secs.clamp(0.0, 1e9)));
+            let actual = if ended.is_none() { String::new() } else { clock(took) };
+            let (from, to) = (time(began), time(ended));
+            rows.push(format!("| {} | {from} | {to} | {} | {} | {actual} | {word} |", cell(phase), secs(typical), secs(slow)));
+        }
+        for row in rows {
+            self.line(&row);
+        }
+    }
+
+    /// Sizes before and after a rewrite, load times against the estimate.
+    fn redis(&mut self) {
+        let rows: Vec<String> = self
+            .items_of(&["redis_compacted", "redis_loaded"])
+            .into_iter()
+            .map(|(id, item, told)| {
+                let what = if self.story.action(id) == "redis_compacted" { "compacted" } else { "loaded" };
+                let said = match told.outcome {
+                    Outcome::Applied | Outcome::AlreadySo => told.note.map_or_else(|| "already so".to_owned(), cell),
+                    Outcome::Failed { why, .. } | Outcome::Tolerated { why } => format!("**FAILED**: {}", cell(why)),
+                    Outcome::Unknown { why } => format!("**UNKNOWN**: {}", cell(why)),
+                };
+                format!("| {} | {what} | {said} | {} |", cell(item), clock(told.took))
+            })
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        self.head("Redis");
+        self.line("| instance | | | took |\n|---|---|---|---:|");
+        for row in rows {
+            self.line(&row);
+        }
+    }
+
+    fn units(&mut self) {
+        for (action, title) in [("units_enabled", "Units enabled"), ("units_active", "Units started"), ("units_stopped", "Units stopped")] {
+            let names: Vec<String> =
+                self.items_of(&[action]).iter().filter(|(.., told)| *told.outcome == Outcome::Applied).map(|(_, item, _)| format!("`{}`", cell(item))).collect();
+            if !names.is_empty() {
+                self.head(title);
+                self.line(&names.join(", "));
+            }
+        }
+    }
+
+    /// What was saved, what came back, and by name what did not.
+    fn apps(&mut self) {
+        let saved: Vec<String> = self
+            .items_of(&["pm2_saved"])
+            .iter()
+            .map(|(_, item, told)| format!("- saved `{}`: {}", cell(item), told.note.map(cell).unwrap_or_default()))
+            .collect();
+        let count = |actions: &[&str]| {
+            let items = self.items_of(actions);
+            let apps: Vec<_> = items.iter().filter(|(_, item, _)| !item.starts_with('(')).collect();
+            let good = apps.iter().filter(|(.., told)| *told.outcome == Outcome::Applied).count();
+            (good, apps.len())
+        };
+        let (stopped, to_stop) = count(&["pm2_stopped"]);
+        let (restored, to_restore) = count(&["pm2_restored"]);
+        let lost: Vec<String> = self.lost_apps();
+        if saved.is_empty() && to_stop + to_restore == 0 && lost.is_empty() {
+            return;
+        }
+        self.head("Apps");
+        for line in saved {
+            self.line(&line);
+        }
+        if to_stop > 0 {
+            self.line(&format!("- stopped: {stopped} of {to_stop}"));
+        }
+        if to_restore > 0 {
+            self.line(&format!("- restored: {restored} of {to_restore}"));
+        }
+        if !lost.is_empty() {
+            self.line("\nDid not come back:\n");
+            for line in lost {
+                self.line(&line);
+            }
+        }
+    }
+
+    fn lost_apps(&self) -> Vec<String> {
+        let of_apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
+        let losses = self.story.losses().into_iter().filter(|(id, ..)| of_apps(self.story.action(id)));
+        losses
+            .map(|(_, item, why, causes)| {
+                let mut text = format!("- **{}**: {}", cell(item), cell(why));
+                for cause in causes {
+                    text.push_str(&format!("\n  - `{}`", cell(cause).replace('`', "'")));
+                }
+                text
+            })
+            .collect()
+    }
+
+    /// Failures, retries and doubts.
+    fn trouble(&mut self) {
+        let mut lines: Vec<String> = Vec::new();
+        for (at, id, error) in &self.story.failures {
+            lines.push(format!("- {} **FAILED** {id}: {}", self.at(*at), cell(error)));
+        }
+        for (id, step) in &self.story.steps {
+            if step.attempts > 1 {
+                lines.push(format!("- {id} took {} attempts", step.attempts));
+            }
+            for (item, told) in step.items.iter().filter(|(_, told)| told.tries > 1) {
+                lines.push(format!("- {id}: {} was begun {} times", cell(item), told.tries));
+            }
+            if let (Some(why), None) = (step.unknown, step.how) {
+                lines.push(format!("- **UNKNOWN** {id}: {}", cell(why)));
+            }
+            if let Some(How::Skipped { why }) = step.how {
+                lines.push(format!("- {id} was skipped: {}", cell(why)));
+            }
+        }
+        let apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
+        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !apps(self.story.action(id))) {
+            lines.push(format!("- {id} {}: {}", cell(item), cell(why)));
+        }
+        for (step, concern) in self.warnings() {
+            lines.push(format!("- warned beforehand, {step}: {concern}"));
+        }
+        if !lines.is_empty() {
+            self.head("Retries, failures, warnings");
+            for line in lines {
+                self.line(&line);
+            }
+        }
+    }
+
+    fn warnings(&self) -> Vec<(String, String)> {
+        let steps = self.story.plan.iter().flat_map(|plan| &plan.steps);
+        let concerns = steps.flat_map(|step| step.change.concerns.iter().map(move |concern| (step, concern)));
+        let bad = concerns.filter(|(_, concern)| concern.weight >= crate::action::change::Weight::Warn);
+        bad.map(|(step, c)| (step.id.to_string(), format!("{}: {}", cell(&c.about), cell(&c.seen)))).collect()
+    }
+
+    /// Decisions, pauses and resumes.
+    fn people(&mut self) {
+        let mut lines = Vec::new();
+        for entry in &self.story.asides {
+            let text = match &entry.checkpoint {
+                Checkpoint::Decision { who, what, reason } => cell(&decision(who, what, reason)),
+                Checkpoint::Paused { why, note } => {
+                    format!("paused, {}{}", pause(*why), note.as_deref().map(|note| format!(": {}", cell(note))).unwrap_or_default())
+                }
+                Checkpoint::Resumed { owner, unattended, .. } => {
+                    let who = if *unattended { "the resume unit".to_owned() } else { cell(&person(owner)) };
+                    format!("resumed by {who}")
+                }
+                Checkpoint::Recovered { dropped_bytes, copy } => {
+                    format!("{dropped_bytes} torn bytes at the journal's end were dropped, copy in `{}`", cell(copy))
+                }
+                _ => continue,
+            };
+            lines.push(format!("- {} {text}", self.at(entry.wall)));
+        }
+        if !lines.is_empty() {
+            self.head("Decisions, pauses, resumes");
+            for line in lines {
+                self.line(&line);
+            }
+        }
+    }
+
+    /// What to do before the next time.
+    fn follow_ups(&mut self) {
+        let mut lines: Vec<String> = Vec::new();
+        let lost = self.story.losses();
+        for (_, item, ..) in lost.iter().filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved")) {
+            lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
+        }
+        for (id, step) in &self.story.steps {
+            let Some(planned) = self.story.planned(id) else { continue };
+            let slow = planned.takes.span.slow;
+            if step.took.as_secs_f64() > slow * 1.2 && step.took.as_secs() > 10 {
+                let (took, slow) = (words(step.took), words(Duration::from_secs_f64(slow.clamp(0.0, 1e9))));
+                lines.push(format!("- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"));
+            }
+            if let Some(How::Ruled) = step.how {
+                lines.push(format!("- [ ] {id} was ruled done by a person: check it"));
+            }
+        }
+        if self.story.ended.is_none() {
+            lines.push(format!("- [ ] the run is not over: `runbook status {}`", self.story.run));
+        }
+        if lines.is_empty() {
+            lines.push("- none".to_owned());
+        }
+        self.head("Follow-ups");
+        for line in lines {
+            self.line(&line);
+        }
+    }
+
+    /// The items of all steps with one of the actions.
+    fn items_of(&self, actions: &[&str]) -> Vec<(&crate::journal::checkpoint::StepId, &str, &super::story::ItemTold<'_>)> {
+        let steps = self.story.steps.iter().filter(|(id, _)| actions.contains(&self.story.action(id)));
+        steps.flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told))).collect()
+    }
+}
+
+/// A value inside Markdown: harmless, on one line, without breaking out of a table.
+fn cell(text: &str) -> String {
+    clean(text).replace('|', "\\|").replace('<', "&lt;")
+}
+
+/// The closing screen of a sitting: how it ended, what did not come, what to type next. Ends with a newline.
+#[must_use]
+pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
+    let story = Story::of(entries);
+    let mut out = String::from("\n");
+    let (tone, word, text) = outcome(&story, state);
+    let mut lines = String::new();
+    paragraph(&mut lines, &format!("{word}  "), &text, style);
+    out.push_str(&lines.replacen(&word, &style.paint(tone, &word), 1));
+    figures(&mut out, &story, style);
+    losses(&mut out, &story, state, style);
+    troubles(&mut out, state, style);
+    out.push_str(&next(&story, state, style));
+    out
+}
+
+fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
+    let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
+    let whole = story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to));
+    if let Some(ended) = state.ended() {
+        let (tone, word) = end(ended);
+        let planned = story.plan.as_ref().map(|plan| {
+            format!(" (plan {} typical, {} slow)", words(plan.takes().typically()), words(plan.takes().at_worst()))
+        });
+        let head = match ended {
+            End::Done | End::DoneWithLosses => "Done:".to_owned(),
+            End::BackedOut => "Backed out:".to_owned(),
+            End::Failed => "Given up:".to_owned(),
+            End::Abandoned => "Abandoned:".to_owned(),
+        };
+        let why = story.backed_out.map(|why| format!("; {}", clean(why))).unwrap_or_default();
+        let more = if ended == End::Done { String::new() } else { format!(", {word}{why}") };
+        return (tone, head, format!("{name} {}{more} in {}{}", story.run, words(whole), planned.unwrap_or_default()));
+    }
+    let done = state.steps().values().filter(|step| step.is_done()).count();
+    let at = state.steps().iter().find(|(_, step)| !step.is_done()).map_or(String::new(), |(id, _)| id.to_string());
+    let text = format!("{name} {} at {at}, {done} of {} steps done. Nothing is lost.", story.run, state.steps().len());
+    match (state.waiting_for_reboot().is_some(), state.paused()) {
+        (true, _) => (Tone::Warn, "Waiting for the reboot:".to_owned(), text),
+        (false, Some(why)) => (Tone::Warn, "Paused:".to_owned(), format!("{text} Paused {}.", pause(why))),
+        (false, None) => (Tone::Warn, "Left:".to_owned(), text),
+    }
+}
+
+/// Counts, the longest steps and the cut-off.
+fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
+    let items = story.steps.values().flat_map(|step| step.items.values());
+    let (mut ok, mut again, mut bad, mut unknown) = (0, 0, 0, 0);
+    for told in items {
+        match told.outcome {
+            Outcome::Applied | Outcome::AlreadySo if told.tries > 1 => again += 1,
+            Outcome::Applied | Outcome::AlreadySo => ok += 1,
+            Outcome::Failed { .. } | Outcome::Tolerated { .. } => bad += 1,
+            Outcome::Unknown { .. } => unknown += 1,
+        }
+    }
+    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad, "FAILED"), (unknown, "UNKNOWN")];
+    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if !named.is_empty() {
+        paragraph(out, "  items    ", &named.join(", "), style);
+    }
+    let mut longest: Vec<_> = story.steps.iter().filter(|(_, step)| step.took.as_secs() > 0).collect();
+    longest.sort_by_key(|(_, step)| std::cmp::Reverse(step.took));
+    let named: Vec<String> = longest
+        .iter()
+        .take(3)
+        .map(|(id, step)| {
+            let planned = story.planned(id).map(|p| format!(" (planned {})", clock(p.takes.span.typically())));
+            format!("{id} {}{}", clock(step.took), planned.unwrap_or_default())
+        })
+        .collect();
+    if !named.is_empty() {
+        paragraph(out, "  longest  ", &named.join("   "), style);
+    }
+    if let Some((from, Some(to))) = story.cut_off() {
+        let planned = story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
+        let planned = planned.map(|span| format!(" (planned {})", words(span.typically()))).unwrap_or_default();
+        paragraph(out, "  users    ", &format!("cut off for {}{planned}", words(between(from, to))), style);
+    }
+}
+
+/// By name: what was seen, and the evidence.
+fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
+    for (id, item, why, causes) in story.losses() {
+        let tolerated = state.steps().get(id).is_some_and(|step| step.is_done());
+        let (tone, label) = if tolerated { (Tone::Warn, "  lost     ") } else { (Tone::Bad, "  FAILED   ") };
+        let mut lines = String::new();
+        paragraph(&mut lines, label, &format!("{id} {}: {}", clean(item), clean(why)), style);
+        out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
+        for cause in causes.iter().take(5) {
+            paragraph(out, "             ", &clean(cause), style);
+        }
+    }
+}
+
+/// A step that stands in the way: what was seen, what it means, what was not done.
+fn troubles(out: &mut String, state: &RunState, style: &Style) {
+    use crate::journal::step::StepStatus;
+    if state.ended().is_some() {
+        return;
+    }
+    let after: Vec<String> = state.steps().iter().filter(|(_, step)| !step.is_done()).skip(1).map(|(id, _)| id.to_string()).collect();
+    for (id, step) in state.steps() {
+        let (label, seen, means) = match &step.status {
+            StepStatus::Failed { error } => ("FAILED", error, "every outcome is known, so the step can be tried again"),
+            StepStatus::Unknown { why } => ("UNKNOWN", why, "it may or may not have happened; look, then decide"),
+            _ => continue,
+        };
+        let lead = format!("  {label:<9}");
+        let mut lines = String::new();
+        paragraph(&mut lines, &lead, &format!("{id}: {}", clean(seen)), style);
+        out.push_str(&lines.replacen(label, &style.paint(Tone::Bad, label), 1));
+        paragraph(out, "  means    ", means, style);
+        if !after.is_empty() {
+            paragraph(out, "  not done ", &after.join(", "), style);
+        }
+    }
+}
