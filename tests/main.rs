@@ -1,3 +1,8 @@
 //! The one integration binary: each file beside this one is a part of it.
+mod cli;
+mod floors;
 mod lab_host;
+mod lab_restart;
+mod lab_trouble;
 mod support;
+mod whole_run;

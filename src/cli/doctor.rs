@@ -4,9 +4,11 @@ use clap::Args;
 use super::ask_to_stop::at_work;
 use super::source::read;
 use super::{Desk, Exit, Failure, check};
+use crate::action::process_list;
 use crate::host::disk::{DiskKind, disk};
 use crate::host::local::LocalHost;
 use crate::host::machine::{self, MachineSeen};
+use crate::host::redis::RedisSeen;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
 use crate::report::Tone;
 use crate::runbook::Runbook;
@@ -111,13 +113,7 @@ async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Finding> {
         all.push(asked(name, &instance.url, answer, instance.required));
     }
     for (name, place) in &runbook.inventory.pm2 {
-        let at = crate::host::pm2::Pm2At {
-            user: place.user.clone(),
-            home: place.home.clone(),
-            unit: place.unit.clone(),
-            cli: place.cli.clone(),
-        };
-        let answer = host.ask(&Ask::Pm2(at)).await;
+        let answer = host.ask(&Ask::Pm2(process_list::at(place))).await;
         all.push(asked(name, &place.home.display().to_string(), answer, true));
     }
     all
@@ -137,7 +133,10 @@ fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: b
     finding(name, fine || !required, format!("{place}: {seen}"), "a plan would be incomplete without it")
 }
 
-fn redis_words(seen: &crate::host::redis::RedisSeen) -> (bool, String) {
-    let text = format!("{seen:?}");
-    (!text.starts_with("Unreachable"), text.chars().take(60).collect())
+fn redis_words(seen: &RedisSeen) -> (bool, String) {
+    let text = match &seen.facts {
+        Some(facts) => format!("{} {}, {} keys", seen.door, facts.server.version, facts.keys.values().sum::<u64>()),
+        None => seen.door.to_string(),
+    };
+    (seen.facts.is_some(), text)
 }

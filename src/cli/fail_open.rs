@@ -12,7 +12,7 @@ use super::resume::tell_people;
 use super::run::hold;
 use super::site::identity;
 use super::{Desk, Exit, Failure};
-use crate::action::process_list::label;
+use crate::action::process_list::{self, label};
 use crate::host::local::LocalHost;
 use crate::host::pm2::snapshot::FILE;
 use crate::host::pm2::{AppKey, Pm2At, SnapshotRef, Wanted, snapshot, wanted};
@@ -128,8 +128,7 @@ async fn bring(host: &LocalHost, at: &Pm2At, snapshot: &SnapshotRef, app: AppKey
 /// The place as the runbook declares it; its snapshot lies in a directory of its name.
 fn place(runbook: Option<&Runbook>, path: &Path) -> Option<Pm2At> {
     let name = path.parent()?.file_name()?.to_str()?;
-    let place = runbook?.inventory.pm2.get(name)?;
-    Some(Pm2At { user: place.user.clone(), home: place.home.clone(), unit: place.unit.clone(), cli: place.cli.clone() })
+    runbook?.inventory.pm2.get(name).map(process_list::at)
 }
 
 impl Tally {

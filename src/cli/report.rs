@@ -22,8 +22,8 @@ enum Format {
 
 impl Report {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
-        let store = desk.site.store()?;
-        let listed = desk.site.pick(&store, self.run.as_deref())?;
+        let none = || Failure::say(Exit::Usage, format!("there are no runs in {}", desk.site.state_dir.display()));
+        let listed = desk.site.pick(self.run.as_deref())?.ok_or_else(none)?;
         let reading = listed.reading?;
         match self.format {
             Format::Md => desk.screen.result(&format!("# Run {}\n\n{} checkpoints\n", listed.id, reading.entries.len())),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::{Exit, Failure};
+use crate::host::foreign::tame;
 use crate::host::{clock, machine, passwd};
 use crate::journal::checkpoint::Owner;
 use crate::journal::lock::HOST_LOCK;
@@ -64,17 +65,18 @@ impl Site {
         self.state_dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"))
     }
 
-    /// The run that was named, or the unfinished one, or the latest.
-    pub(super) fn pick(&self, store: &Store, named: Option<&str>) -> Result<Listed, Failure> {
+    /// The run that was named, or the unfinished one, or the latest; `None` when there is none at all.
+    pub(super) fn pick(&self, named: Option<&str>) -> Result<Option<Listed>, Failure> {
+        let Some(store) = self.look()? else { return Ok(None) };
         if let Some(name) = named {
-            let missing = || Failure::say(Exit::Usage, format!("there is no run {name}")).hint("runbook history");
-            return store.list()?.into_iter().find(|listed| listed.id.as_str() == name).ok_or_else(missing);
+            let missing = || Failure::say(Exit::Usage, format!("there is no run {}", tame(name, 64))).hint("runbook history");
+            let found = store.list()?.into_iter().find(|listed| listed.id.as_str() == name);
+            return found.ok_or_else(missing).map(Some);
         }
-        if let Some(listed) = store.unfinished()? {
-            return Ok(listed);
+        match store.unfinished()? {
+            Some(listed) => Ok(Some(listed)),
+            None => Ok(store.list()?.pop()),
         }
-        let none = || Failure::say(Exit::Usage, "there is no run yet").hint("runbook list");
-        store.list()?.pop().ok_or_else(none)
     }
 
     /// The unfinished run, which must be the one that was named if one was.
@@ -117,8 +119,8 @@ pub(super) fn owner() -> Owner {
         pid,
         uid,
         user: passwd::name_of(uid).unwrap_or_else(|| uid.to_string()),
-        sudo_user: variable("SUDO_USER").map(|user| crate::host::foreign::tame(&user, 64)),
-        tty: tty.map(|name| crate::host::foreign::tame(&name.to_string_lossy(), 64)),
+        sudo_user: variable("SUDO_USER").map(|user| tame(&user, 64)),
+        tty: tty.map(|name| tame(&name.to_string_lossy(), 64)),
         started: machine::start_time(pid).unwrap_or(0),
     }
 }

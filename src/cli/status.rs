@@ -18,8 +18,10 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
-        let store = desk.site.store()?;
-        let listed = desk.site.pick(&store, self.run.as_deref())?;
+        let Some(listed) = desk.site.pick(self.run.as_deref())? else {
+            desk.screen.alert(&format!("there are no runs in {}\n", desk.site.state_dir.display()));
+            return Ok(Exit::Done);
+        };
         let id = listed.id;
         let reading = listed.reading?;
         let at_work = at_work(&desk.site, &id);

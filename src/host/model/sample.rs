@@ -175,6 +175,7 @@ pub(crate) fn unit(name: &str, enabled: bool, notifies: bool) -> UnitSeen {
         wanted_by: if enabled { vec!["multi-user.target".into()] } else { Vec::new() },
         invocation_id: super::boot::made_up_id(name, "invocation", 32),
         active_enter: None,
+        main_started: None,
         exec_start: vec!["/usr/bin/sample".into()],
     }
 }

@@ -1,0 +1,197 @@
+//! The house rules that the compiler does not know: who imports whom, and where processes, clock, environment and screen
+//! may be touched. Comments and test modules are left out of the reading.
+use std::path::{Path, PathBuf};
+
+/// Where printing is allowed at all.
+const PRINTERS: [&str; 2] = ["report", "cli"];
+/// Where processes, clock, sleep and environment are allowed.
+const TOUCHERS: [&str; 2] = ["host", "cli"];
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Module names in the order of `lib.rs`.
+fn floors() -> Vec<String> {
+    let text = std::fs::read_to_string(source().join("lib.rs")).unwrap();
+    let name = |line: &str| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_owned());
+    text.lines().filter_map(name).collect()
+}
+
+/// Every file of a floor with its text, without comments and without what follows `#[cfg(test)]`.
+fn files(floor: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let single = source().join(format!("{floor}.rs"));
+    if single.is_file() {
+        found.push(single);
+    }
+    walk(&source().join(floor), &mut found);
+    assert!(!found.is_empty(), "floor {floor} has no file");
+    found.into_iter().filter(|path| !is_test(path)).map(|path| (path.clone(), code(&path))).collect()
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Files that their parent declares below `#[cfg(test)]`.
+fn is_test(path: &Path) -> bool {
+    let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
+    if path.components().any(|part| part.as_os_str() == "tests") || stem == "tests" {
+        return true;
+    }
+    let parent = path.parent().unwrap();
+    let mut declares = vec![parent.join("mod.rs"), parent.with_extension("rs")];
+    walk_one(parent, &mut declares);
+    let wanted = [format!("#[cfg(test)]mod{stem};"), format!("#[cfg(test)]pub(crate)mod{stem};"), format!("#[cfg(test)]pub(super)mod{stem};")];
+    let by_path = format!("#[path=\"{stem}.rs\"]");
+    declares.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| {
+        let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        wanted.iter().any(|one| dense.contains(one)) || dense.contains(&format!("#[cfg(test)]{by_path}"))
+    })
+}
+
+fn walk_one(dir: &Path, found: &mut Vec<PathBuf>) {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    found.extend(files.filter(|path| path.extension().is_some_and(|end| end == "rs")));
+}
+
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut out = String::new();
+    let mut after_cfg_test = false;
+    for line in text.lines() {
+        let line = line.trim_start();
+        if line == "#[cfg(test)]" {
+            after_cfg_test = true;
+            continue;
+        }
+        // A test module stands at the end of its file; a declaration of one is a single line.
+        if after_cfg_test && line.starts_with("mod ") && line.ends_with('{') {
+            break;
+        }
+        after_cfg_test = after_cfg_test && line.starts_with("#[");
+        if !line.starts_with("//") {
+            out.push_str(line.split(" // ").next().unwrap_or_default());
+            out.push('\n');
+        }
+    }
+    out
+}
+
+/// Names after `crate::`, groups such as `crate::{a, b::c}` included.
+fn imports(code: &str) -> Vec<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let first = |text: &str| text.trim().chars().take_while(|c| is_name(*c)).collect::<String>();
+    let mut found = Vec::new();
+    for (at, word) in code.match_indices("crate::") {
+        // `$crate` and `some_crate::` are other things.
+        if code[..at].ends_with(|c: char| is_name(c) || c == '$') {
+            continue;
+        }
+        let rest = &code[at + word.len()..];
+        match rest.strip_prefix('{') {
+            None => found.push(first(rest)),
+            Some(group) => {
+                let mut depth = 0;
+                let mut start = 0;
+                for (i, c) in group.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => {
+                            found.push(first(&group[start..i]));
+                            break;
+                        }
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => {
+                            found.push(first(&group[start..i]));
+                            start = i + 1;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+#[test]
+fn a_module_imports_only_what_is_declared_above_it() {
+    let floors = floors();
+    assert_eq!(floors.first().map(String::as_str), Some("host"));
+    assert_eq!(floors.last().map(String::as_str), Some("cli"));
+    let mut wrong = Vec::new();
+    for (level, floor) in floors.iter().enumerate() {
+        for (path, code) in files(floor) {
+            for name in imports(&code) {
+                let Some(other) = floors.iter().position(|one| *one == name) else { continue };
+                if other > level {
+                    wrong.push(format!("{}: {floor} imports {name}, which is declared below it", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Lines with one of the words, outside the floors that may use them.
+fn trespassers(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let floors = floors().into_iter().filter(|floor| !allowed.contains(&floor.as_str()));
+    let mut wrong = Vec::new();
+    for (path, code) in floors.flat_map(|floor| files(&floor)) {
+        let lines = code.lines().filter(|line| words.iter().any(|word| line.contains(word)));
+        wrong.extend(lines.map(|line| format!("{}: {line}", path.display())));
+    }
+    wrong
+}
+
+#[test]
+fn printing_lives_in_report_and_cli() {
+    let macros = ["println!", "eprintln!", "print!(", "eprint!(", "dbg!", "io::stdout()", "io::stderr()"];
+    assert_eq!(trespassers(&macros, &PRINTERS), Vec::<String>::new());
+    // Even there no macro is used: it panics on a dead terminal.
+    assert_eq!(trespassers(&["println!", "eprintln!", "dbg!"], &[]), Vec::<String>::new());
+}
+
+#[test]
+fn processes_clock_sleep_and_environment_live_in_host_and_cli() {
+    let words = [
+        "process::Command",
+        "SystemTime::now",
+        "Instant::now",
+        "Timestamp::now",
+        "Zoned::now",
+        "thread::sleep",
+        "time::sleep",
+        "env::var",
+        "process::exit",
+    ];
+    assert_eq!(trespassers(&words, &TOUCHERS), Vec::<String>::new());
+}
+
+#[test]
+fn anyhow_is_known_to_the_front_door_alone_and_every_file_says_what_it_is_for() {
+    assert_eq!(trespassers(&["anyhow"], &["cli"]), Vec::<String>::new());
+    for floor in floors() {
+        for (path, _) in files(&floor) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("//! "), "{} does not open with a word on what lives there", path.display());
+        }
+    }
+}
+
+#[test]
+fn imports_are_found_in_every_form() {
+    let code = "use crate::host::{Probe};\nuse crate::{action::Act, plan};\nlet x = crate::event::Event;\n$crate::no();\nnotcrate::no();";
+    assert_eq!(imports(code), ["host", "action", "plan", "event"]);
+}
