@@ -153,7 +153,8 @@ fn parse_start(text: &str, now: Timestamp, zone: TimeZone) -> Option<Timestamp> 
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at);
     }
-    if let Ok(time) = text.parse::<Time>() {
+    // A date with a time parses as a time alone, too; then the date would be dropped in silence.
+    if let (Ok(time), false) = (text.parse::<Time>(), text.contains('-')) {
         let today = now.to_zoned(zone.clone()).date();
         let at = today.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp();
         let tomorrow = || today.checked_add(1.day()).ok()?.to_datetime(time).to_zoned(zone.clone()).ok();

@@ -151,9 +151,10 @@ async fn a_setting_that_the_file_does_not_have_is_lost_at_the_next_start() {
     bed.boot(&[]).await;
     let seen = bed.seen().await;
     assert!(seen.unseen.is_empty(), "{:?}", seen.unseen);
-    let found = preflight(&seen, Some(u64::MAX), Some(u64::MAX));
+    // The first AOF may still be in the making: that is a warning, and not the point here.
+    let mut found = preflight(&seen, Some(u64::MAX), Some(u64::MAX));
+    found.retain(|obstacle| obstacle.severity == Severity::Stop);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].severity, Severity::Stop);
     assert!(
         found[0].seen.starts_with("appendonly is \"yes\" now, but \"no\" in "),
         "{found:?}"
