@@ -4,6 +4,8 @@
 
 pub mod eta;
 mod rehearse;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 use jiff::Timestamp;

@@ -111,11 +111,12 @@ impl Walk<'_> {
                 self.kept.extend(kept);
             }
         }
-        if matches!(step.action, Action::Rebooted(_)) {
-            self.model.come_back();
-        }
         let passed = self.model.elapsed().saturating_sub(began);
-        self.model.pass(takes.typically().saturating_sub(passed).max(Duration::from_millis(1)));
+        let rest = takes.typically().saturating_sub(passed).max(Duration::from_millis(1));
+        // What loads after a boot begins when the step ends, not while it is still reckoned to be down.
+        if !(matches!(step.action, Action::Rebooted(_)) && self.model.come_back_in(rest)) {
+            self.model.pass(rest);
+        }
     }
 
     /// Plays the items of one wave side by side, as many at once as it allows, and returns what they want to keep.

@@ -70,8 +70,11 @@ pub(super) fn small_yaml() -> String {
 
 impl Bed {
     pub(super) async fn new(yaml: &str, faults: Faults) -> Self {
-        let loaded = load(yaml, "small.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
-        let facts: Facts = sample::small();
+        Self::on(sample::small(), yaml, faults).await
+    }
+
+    pub(super) async fn on(facts: Facts, yaml: &str, faults: Faults) -> Self {
+        let loaded = load(yaml, "test.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
         let model = Model::of(facts).with_ties(loaded.runbook.inventory.ties()).with_faults(faults);
         let dir = tempfile::tempdir().unwrap();
         let store = Store::prepare(&dir.path().join("state")).unwrap();

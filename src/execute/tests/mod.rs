@@ -5,6 +5,7 @@ mod crashes;
 mod laws;
 
 use crate::execute::Ending;
+use crate::host::Facts;
 use crate::host::model::{Faults, sample};
 use crate::journal::checkpoint::End;
 
@@ -31,6 +32,22 @@ async fn a_restart_waits_for_its_reboot_and_a_second_sitting_ends_it() {
     let state = bed.state();
     assert_eq!(state.ended(), Some(End::Done));
     assert!(state.rebooted() && state.steps().values().all(|step| step.is_done()));
+}
+
+#[tokio::test]
+async fn the_shipped_runbook_runs_to_its_end_on_the_recorded_host() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let facts: Facts = serde_json::from_str(&read("tests/recorded/staging.facts.json")).unwrap();
+    let upgrade = Faults { memory_after_boot: Some(256 << 30), ..Faults::default() };
+    let mut bed = Bed::on(facts, &read("runbooks/restart-staging.yaml"), upgrade).await;
+    let first = bed.sit(None).await.unwrap();
+    assert!(matches!(first, Ending::WaitingForReboot { .. }), "{first:?}");
+    bed.model.come_back();
+    assert_eq!(bed.sit(None).await.unwrap(), Ending::Done { losses: vec![] });
+    assert_eq!(bed.online().await, 133);
+    let (took, planned) = (bed.model.elapsed().as_secs_f64(), bed.rehearsed.plan.takes());
+    assert!(took > planned.typical * 0.7 && took < planned.slow, "took {took} s, planned {planned:?}");
 }
 
 #[tokio::test]

@@ -31,6 +31,12 @@ impl World {
         self.due.iter().find(|due| due.what == Happening::Booted).map(|due| due.at)
     }
 
+    /// Moves the boot of a machine that is going down to another time; `false` when it is not going down.
+    pub(super) fn boot_at(&mut self, at: Duration) -> bool {
+        let due = self.due.iter_mut().find(|due| due.what == Happening::Booted);
+        due.map(|due| due.at = at).is_some()
+    }
+
     pub(super) fn booted(&mut self, now: Duration) {
         let (instances, units, places) = (self.instances(), self.units(), self.places());
         for unit in &units {

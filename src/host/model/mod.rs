@@ -108,9 +108,18 @@ impl<'a> Model<'a> {
 
     /// Lets time pass until a machine that is going down is up again; `false` when it is not going down.
     pub fn come_back(&self) -> bool {
-        let Some(at) = self.world.borrow().boots_at() else { return false };
-        self.pass(at.saturating_sub(self.elapsed()));
-        self.world.borrow_mut().catch_up(at.max(self.elapsed()));
+        let at = self.world.borrow().boots_at();
+        at.is_some_and(|at| self.come_back_in(at.saturating_sub(self.elapsed())))
+    }
+
+    /// [`Model::come_back`] for a planner, who has an estimate of its own: a machine that is going down is up again after
+    /// exactly this time.
+    pub fn come_back_in(&self, length: Duration) -> bool {
+        if !self.world.borrow_mut().boot_at(self.elapsed() + length) {
+            return false;
+        }
+        self.pass(length);
+        self.world.borrow_mut().catch_up(self.elapsed());
         true
     }
 
