@@ -118,6 +118,7 @@ pub(super) async fn sit(
         what: Ruling::IgnoreWindow,
         reason: reason.clone(),
     }));
+    prompt.live = desk.screen.live(&frozen.runbook, &frozen.plan);
     let sitting = Sitting {
         desk,
         store,
@@ -127,6 +128,7 @@ pub(super) async fn sit(
         baseline: &frozen.baseline,
         host: &host,
         journal,
+        live: prompt.live.clone(),
         approve: prompt,
         orders: answers.orders(),
         stop,

@@ -9,6 +9,7 @@ use crate::journal::Journal;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::store::{RunId, Store};
 use crate::plan::Plan;
+use crate::report::Live;
 use crate::runbook::Runbook;
 
 use super::resume_unit;
@@ -23,6 +24,7 @@ pub(super) struct Sitting<'a> {
     pub(super) baseline: &'a Facts,
     pub(super) host: &'a LocalHost,
     pub(super) journal: Journal,
+    pub(super) live: Option<Live>,
     pub(super) approve: &'a mut dyn Approve,
     pub(super) orders: Orders,
     pub(super) stop: Stop,
@@ -44,7 +46,7 @@ impl Sitting<'_> {
     /// Goes on with the run; `opening` is written first.
     pub(super) async fn to_the_end(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
         self.stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
-        let mut reporter = self.desk.screen.reporters(self.runbook, self.plan);
+        let mut reporter = self.desk.screen.reporters(self.live.as_ref(), self.runbook, self.plan);
         let run_dir = self.store.dir(&self.id)?.path().to_owned();
         let mut book = Book::new(&mut self.journal, &mut reporter);
         book.write(&opening)?;
@@ -62,13 +64,16 @@ impl Sitting<'_> {
         let ended = executor.run().await;
         drop(executor);
         drop(reporter);
+        if let Some(live) = &self.live {
+            live.close();
+        }
         let ending = ended?;
         let exit = closing::exit(&ending, self.detailed);
         if self.journal.state().ended().is_some() {
             self.store.release(&self.journal)?;
             tidy(self.desk, self.host).await;
         }
-        closing::show(self.desk, &self.id, self.runbook, &ending, self.store);
+        closing::show(self.desk, &self.id, &ending, self.store);
         Ok(Sat { ending, exit })
     }
 }
