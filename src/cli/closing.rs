@@ -24,7 +24,7 @@ pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
 /// Shows how the sitting ended and what to type next.
 pub(super) fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store) {
     // What the journal does not hold is said here: a missing answer, a closed window, what is being waited for.
-    if !matches!(ending, Ending::Done { .. } | Ending::Failed { .. } | Ending::Paused(_)) {
+    if !matches!(ending, Ending::Done { .. } | Ending::GivenUp { .. } | Ending::Failed { .. } | Ending::Paused(_)) {
         desk.screen.alert(&format!("\n{}\n", line(ending)));
     }
     match store.read(id) {

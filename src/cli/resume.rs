@@ -134,7 +134,7 @@ pub(super) async fn sit(
         stop,
         detailed: answers.detailed_exitcode,
     };
-    sitting.to_the_end(opening).await
+    sitting.through(opening).await
 }
 
 impl Frozen {

@@ -40,11 +40,11 @@ pub(super) struct Sat {
 impl Sitting<'_> {
     /// Goes on with the run and gives the exit code.
     pub(super) async fn sit(self, opening: Vec<Checkpoint>) -> Result<Exit, Failure> {
-        self.to_the_end(opening).await.map(|sat| sat.exit)
+        self.through(opening).await.map(|sat| sat.exit)
     }
 
     /// Goes on with the run; `opening` is written first.
-    pub(super) async fn to_the_end(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
+    pub(super) async fn through(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
         self.stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
         let mut reporter = self.desk.screen.reporters(self.live.as_ref(), self.runbook, self.plan);
         let run_dir = self.store.dir(&self.id)?.path().to_owned();
@@ -80,15 +80,16 @@ impl Sitting<'_> {
 
 /// Takes away what only an unfinished run needs. The run is over already: what fails here is said and no more.
 pub(super) async fn tidy(desk: &Desk, host: &LocalHost) {
-    if desk.site.root && resume_unit::installed(&desk.site) {
-        if let Err(error) = host.tell(&Deed::RemoveResume).await {
-            desk.screen.alert(&format!("the resume unit is still there: {error}\n"));
-        }
+    if !desk.site.root {
+        return;
     }
-    if desk.site.root {
-        if let Err(why) = notice::remove_login_note(std::path::Path::new(notice::MOTD_DIR)) {
-            desk.screen.alert(&format!("{why}\n"));
-        }
+    if resume_unit::installed(&desk.site)
+        && let Err(error) = host.tell(&Deed::RemoveResume).await
+    {
+        desk.screen.alert(&format!("the resume unit is still there: {error}\n"));
+    }
+    if let Err(why) = notice::remove_login_note(std::path::Path::new(notice::MOTD_DIR)) {
+        desk.screen.alert(&format!("{why}\n"));
     }
 }
 
