@@ -1,5 +1,6 @@
 //! The house rules that the compiler does not know: who imports whom, and where processes, clock, environment and screen
 //! may be touched. Comments and test modules are left out of the reading.
+#![expect(clippy::unwrap_used, reason = "a source that cannot be read fails the test")]
 use std::path::{Path, PathBuf};
 
 /// Where printing is allowed at all.
@@ -42,20 +43,21 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Files that their parent declares below `#[cfg(test)]`.
+/// Files, or directories above them, that their parent declares below `#[cfg(test)]`.
 fn is_test(path: &Path) -> bool {
-    let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
-    if path.components().any(|part| part.as_os_str() == "tests") || stem == "tests" {
-        return true;
-    }
-    let parent = path.parent().unwrap();
-    let mut declares = vec![parent.join("mod.rs"), parent.with_extension("rs")];
+    let within = path.ancestors().take_while(|part| *part != source());
+    within.filter(|part| part.file_name().is_some_and(|name| name != "mod.rs")).any(declared_as_test)
+}
+
+fn declared_as_test(path: &Path) -> bool {
+    let (stem, parent) = (path.file_stem().unwrap().to_str().unwrap(), path.parent().unwrap());
+    let mut declares = vec![parent.with_extension("rs")];
     walk_one(parent, &mut declares);
-    let wanted = [format!("#[cfg(test)]mod{stem};"), format!("#[cfg(test)]pub(crate)mod{stem};"), format!("#[cfg(test)]pub(super)mod{stem};")];
-    let by_path = format!("#[path=\"{stem}.rs\"]");
+    let wanted = ["mod", "pub(crate)mod", "pub(super)mod"].map(|word| format!("#[cfg(test)]{word}{stem};"));
+    let by_path = format!("#[cfg(test)]#[path=\"{stem}.rs\"]");
     declares.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| {
         let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        wanted.iter().any(|one| dense.contains(one)) || dense.contains(&format!("#[cfg(test)]{by_path}"))
+        dense.contains(&by_path) || wanted.iter().any(|one| dense.contains(one))
     })
 }
 

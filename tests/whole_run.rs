@@ -1,4 +1,5 @@
 //! A whole run against a real Redis: planned, killed in the middle, resumed, reported.
+#![expect(clippy::disallowed_methods, reason = "a test waits for another process")]
 use std::time::Duration;
 
 use crate::support::program::{Place, hostname};

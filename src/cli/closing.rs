@@ -2,7 +2,7 @@
 use super::{Desk, Exit};
 use crate::execute::{Ending, Urge};
 use crate::journal::store::{RunId, Store};
-use crate::runbook::Runbook;
+use crate::report;
 
 /// The exit code of an ending.
 pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
@@ -22,10 +22,14 @@ pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
 }
 
 /// Shows how the sitting ended and what to type next.
-pub(super) fn show(desk: &Desk, id: &RunId, runbook: &Runbook, ending: &Ending, _: &Store) {
-    desk.screen.alert(&format!("{} {id}: {}\n", runbook.name, line(ending)));
-    for next in next(id, ending) {
-        desk.screen.alert(&format!("  {next}\n"));
+pub(super) fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store) {
+    // What the journal does not hold is said here: a missing answer, a closed window, what is being waited for.
+    if !matches!(ending, Ending::Done { .. } | Ending::GivenUp { .. } | Ending::Failed { .. } | Ending::Paused(_)) {
+        desk.screen.alert(&format!("\n{}\n", line(ending)));
+    }
+    match store.read(id) {
+        Ok(reading) => desk.screen.alert(&report::ending(&reading.entries, &reading.state, desk.screen.style())),
+        Err(error) => desk.screen.alert(&format!("{id}: {}\n{error}\n", line(ending))),
     }
 }
 
@@ -45,17 +49,6 @@ pub(super) fn line(ending: &Ending) -> String {
         Ending::WaitingForReboot { note } => format!("waiting for the reboot: {note}"),
         Ending::NeedsAnswer { step, how } => format!("{step} needs an answer: {how}"),
         Ending::OutsideWindow { why } => why.clone(),
-    }
-}
-
-fn next(id: &RunId, ending: &Ending) -> Vec<String> {
-    let resume = format!("runbook resume {id}");
-    match ending {
-        Ending::Done { .. } | Ending::BackedOut { .. } | Ending::GivenUp { .. } => vec![format!("runbook report {id}")],
-        Ending::Unknown { step, .. } => {
-            vec![format!("runbook resolve {id} {step} --done|--rerun|--skip --reason TEXT"), resume]
-        }
-        _ => vec![resume, format!("runbook status {id}"), format!("runbook abort {id}")],
     }
 }
 

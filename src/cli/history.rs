@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::site::by_age;
 use super::{Desk, Exit, Failure};
 use crate::host::span::words;
 use crate::journal::checkpoint::End;
@@ -18,7 +19,7 @@ pub(super) struct History {
 impl History {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
         let runs = match desk.site.look()? {
-            Some(store) => store.list()?,
+            Some(store) => by_age(store.list()?),
             None => Vec::new(),
         };
         let mut shown = 0;

@@ -153,14 +153,17 @@ fn parse_start(text: &str, now: Timestamp, zone: TimeZone) -> Option<Timestamp> 
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at);
     }
-    // A date with a time parses as a time alone, too; then the date would be dropped in silence.
-    if let (Ok(time), false) = (text.parse::<Time>(), text.contains('-')) {
+    // Before the time of day, which would take the time out of a date.
+    if let Ok(at) = text.parse::<DateTime>() {
+        return Some(at.to_zoned(zone).ok()?.timestamp());
+    }
+    if let Ok(time) = text.parse::<Time>() {
         let today = now.to_zoned(zone.clone()).date();
         let at = today.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp();
         let tomorrow = || today.checked_add(1.day()).ok()?.to_datetime(time).to_zoned(zone.clone()).ok();
         return if at >= now { Some(at) } else { tomorrow().map(|zoned| zoned.timestamp()) };
     }
-    Some(text.parse::<DateTime>().ok()?.to_zoned(zone).ok()?.timestamp())
+    None
 }
 
 #[cfg(test)]

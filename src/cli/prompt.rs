@@ -8,6 +8,7 @@ use super::screen::Screen;
 use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Question, Reply};
 use crate::host::foreign::tame;
+use crate::report::Live;
 use crate::runbook::{ConfirmKind, Runbook};
 
 /// Flags that answer beforehand.
@@ -37,6 +38,8 @@ pub(super) struct Prompt<'a> {
     yes: bool,
     confirm: Option<&'a str>,
     screen: &'a Screen,
+    /// What must be taken off the screen while a question stands there.
+    pub(super) live: Option<Live>,
 }
 
 impl Answers {
@@ -69,7 +72,7 @@ impl Answers {
 
     /// Answers with these flags, and on a terminal by asking.
     pub(super) fn prompt<'a>(&'a self, desk: &'a Desk) -> Prompt<'a> {
-        Prompt { person: person(desk), yes: self.yes, confirm: self.confirm.as_deref(), screen: &desk.screen }
+        Prompt { person: person(desk), yes: self.yes, confirm: self.confirm.as_deref(), screen: &desk.screen, live: None }
     }
 }
 
@@ -89,7 +92,7 @@ pub(super) fn wants_name(runbook: &Runbook) -> bool {
 impl Prompt<'_> {
     /// Nobody: the resume unit has no terminal and no flags.
     pub(super) fn nobody(screen: &Screen) -> Prompt<'_> {
-        Prompt { person: false, yes: false, confirm: None, screen }
+        Prompt { person: false, yes: false, confirm: None, screen, live: None }
     }
 
     /// Asks for a text; `false` for anything else, for nothing, and for Ctrl-C or Ctrl-D.
@@ -121,7 +124,11 @@ impl Prompt<'_> {
         if !self.person {
             return Reply::NoOne { how: flag.to_owned() };
         }
-        if self.typed(question, wanted) { Reply::Yes } else { Reply::No }
+        let yes = match &self.live {
+            Some(live) => live.suspend(|| self.typed(question, wanted)),
+            None => self.typed(question, wanted),
+        };
+        if yes { Reply::Yes } else { Reply::No }
     }
 }
 

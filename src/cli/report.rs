@@ -1,7 +1,9 @@
 //! `runbook report`: the summary of a run as Markdown, for the wiki and the post-mortem.
 use clap::{Args, ValueEnum};
 
+use super::site::zone;
 use super::{Desk, Exit, Failure};
+use crate::report::markdown_in;
 
 /// Which run, and as what.
 #[derive(Debug, Args)]
@@ -26,7 +28,10 @@ impl Report {
         let listed = desk.site.pick(self.run.as_deref())?.ok_or_else(none)?;
         let reading = listed.reading?;
         match self.format {
-            Format::Md => desk.screen.result(&format!("# Run {}\n\n{} checkpoints\n", listed.id, reading.entries.len())),
+            Format::Md => {
+                let zone = zone(&desk.site.store()?, &listed.id);
+                desk.screen.result(&markdown_in(&reading.entries, &zone));
+            },
         }
         Ok(Exit::Done)
     }

@@ -118,6 +118,7 @@ pub(super) async fn sit(
         what: Ruling::IgnoreWindow,
         reason: reason.clone(),
     }));
+    prompt.live = desk.screen.live(&frozen.runbook, &frozen.plan);
     let sitting = Sitting {
         desk,
         store,
@@ -127,12 +128,13 @@ pub(super) async fn sit(
         baseline: &frozen.baseline,
         host: &host,
         journal,
+        live: prompt.live.clone(),
         approve: prompt,
         orders: answers.orders(),
         stop,
         detailed: answers.detailed_exitcode,
     };
-    sitting.to_the_end(opening).await
+    sitting.through(opening).await
 }
 
 impl Frozen {

@@ -60,6 +60,7 @@ impl Run {
             what: Ruling::IgnoreWindow,
             reason: reason.clone(),
         });
+        prompt.live = desk.screen.live(runbook, &rehearsal.rehearsed.plan);
         let sitting = Sitting {
             desk,
             store: &store,
@@ -69,6 +70,7 @@ impl Run {
             baseline: &rehearsal.rehearsed.facts,
             host: &host,
             journal,
+            live: prompt.live.clone(),
             approve: &mut prompt,
             orders: self.answers.orders(),
             stop: Stop::default(),

@@ -6,9 +6,7 @@ use super::site::variable;
 use super::{Failure, Global};
 use crate::event::Reporter;
 use crate::plan::{Plan, Verdict};
-use crate::report::choose::Watcher;
-use crate::report::out::columns_of;
-use crate::report::{Detail, Lines, Mode, Out, Streams, Style, Surroundings, Tone, When};
+use crate::report::{Detail, Lines, Live, Mode, Out, Streams, Style, Surroundings, Tone, Watcher, When, columns_of};
 use crate::runbook::Runbook;
 
 /// The two streams and what they are to show.
@@ -88,11 +86,17 @@ impl Screen {
         if result { self.result(&text) } else { self.talk(&text) }
     }
 
+    /// The block that is redrawn while a run goes on, where one is wanted. It begins to draw at once.
+    pub(super) fn live(&self, runbook: &Runbook, plan: &Plan) -> Option<Live> {
+        (self.progress == Mode::Live).then(|| Live::new(self.streams.talk.clone(), runbook, plan))
+    }
+
     /// Whoever shows the progress of a run.
-    pub(super) fn reporters(&self, runbook: &Runbook, plan: &Plan) -> Vec<Box<dyn Reporter>> {
-        match self.progress {
-            Mode::None => Vec::new(),
-            _ => vec![Box::new(Lines::new(self.streams.talk.clone(), runbook, plan))],
+    pub(super) fn reporters(&self, live: Option<&Live>, runbook: &Runbook, plan: &Plan) -> Vec<Box<dyn Reporter>> {
+        match (live, self.progress) {
+            (_, Mode::None) => Vec::new(),
+            (Some(live), _) => vec![Box::new(live.clone())],
+            (None, _) => vec![Box::new(Lines::new(self.streams.talk.clone(), runbook, plan))],
         }
     }
 }

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use jiff::tz::TimeZone;
 
 use super::{Exit, Failure};
 use crate::host::foreign::tame;
@@ -75,7 +76,7 @@ impl Site {
         }
         match store.unfinished()? {
             Some(listed) => Ok(Some(listed)),
-            None => Ok(store.list()?.pop()),
+            None => Ok(by_age(store.list()?).pop()),
         }
     }
 
@@ -90,6 +91,20 @@ impl Site {
             _ => Ok(Some(listed.id)),
         }
     }
+}
+
+/// Runs, oldest first by their first record: names tell runs of the same second apart and do not order them.
+pub(super) fn by_age(mut runs: Vec<Listed>) -> Vec<Listed> {
+    let began = |listed: &Listed| listed.reading.as_ref().ok().and_then(|reading| reading.entries.first()).map(|entry| entry.wall);
+    runs.sort_by(|a, b| began(a).cmp(&began(b)).then_with(|| a.id.cmp(&b.id)));
+    runs
+}
+
+/// The time zone of a run's window, for showing times of day; UTC where it names none or cannot be read.
+pub(super) fn zone(store: &Store, id: &RunId) -> TimeZone {
+    let bytes = store.dir(id).and_then(|dir| Ok(dir.read("runbook.yaml")?)).ok();
+    let loaded = bytes.and_then(|bytes| crate::runbook::load_bytes(&bytes, "runbook.yaml").ok());
+    loaded.and_then(|loaded| loaded.runbook.window).map_or(TimeZone::UTC, |window| window.timezone)
 }
 
 /// A path that means the same after a reboot: absolute, links resolved as far as it exists.

@@ -9,6 +9,7 @@ use crate::journal::Journal;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::store::{RunId, Store};
 use crate::plan::Plan;
+use crate::report::Live;
 use crate::runbook::Runbook;
 
 use super::resume_unit;
@@ -23,6 +24,7 @@ pub(super) struct Sitting<'a> {
     pub(super) baseline: &'a Facts,
     pub(super) host: &'a LocalHost,
     pub(super) journal: Journal,
+    pub(super) live: Option<Live>,
     pub(super) approve: &'a mut dyn Approve,
     pub(super) orders: Orders,
     pub(super) stop: Stop,
@@ -38,13 +40,13 @@ pub(super) struct Sat {
 impl Sitting<'_> {
     /// Goes on with the run and gives the exit code.
     pub(super) async fn sit(self, opening: Vec<Checkpoint>) -> Result<Exit, Failure> {
-        self.to_the_end(opening).await.map(|sat| sat.exit)
+        self.through(opening).await.map(|sat| sat.exit)
     }
 
     /// Goes on with the run; `opening` is written first.
-    pub(super) async fn to_the_end(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
+    pub(super) async fn through(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
         self.stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
-        let mut reporter = self.desk.screen.reporters(self.runbook, self.plan);
+        let mut reporter = self.desk.screen.reporters(self.live.as_ref(), self.runbook, self.plan);
         let run_dir = self.store.dir(&self.id)?.path().to_owned();
         let mut book = Book::new(&mut self.journal, &mut reporter);
         book.write(&opening)?;
@@ -62,28 +64,32 @@ impl Sitting<'_> {
         let ended = executor.run().await;
         drop(executor);
         drop(reporter);
+        if let Some(live) = &self.live {
+            live.close();
+        }
         let ending = ended?;
         let exit = closing::exit(&ending, self.detailed);
         if self.journal.state().ended().is_some() {
             self.store.release(&self.journal)?;
             tidy(self.desk, self.host).await;
         }
-        closing::show(self.desk, &self.id, self.runbook, &ending, self.store);
+        closing::show(self.desk, &self.id, &ending, self.store);
         Ok(Sat { ending, exit })
     }
 }
 
 /// Takes away what only an unfinished run needs. The run is over already: what fails here is said and no more.
 pub(super) async fn tidy(desk: &Desk, host: &LocalHost) {
-    if desk.site.root && resume_unit::installed(&desk.site) {
-        if let Err(error) = host.tell(&Deed::RemoveResume).await {
-            desk.screen.alert(&format!("the resume unit is still there: {error}\n"));
-        }
+    if !desk.site.root {
+        return;
     }
-    if desk.site.root {
-        if let Err(why) = notice::remove_login_note(std::path::Path::new(notice::MOTD_DIR)) {
-            desk.screen.alert(&format!("{why}\n"));
-        }
+    if resume_unit::installed(&desk.site)
+        && let Err(error) = host.tell(&Deed::RemoveResume).await
+    {
+        desk.screen.alert(&format!("the resume unit is still there: {error}\n"));
+    }
+    if let Err(why) = notice::remove_login_note(std::path::Path::new(notice::MOTD_DIR)) {
+        desk.screen.alert(&format!("{why}\n"));
     }
 }
 

@@ -2,9 +2,12 @@
 use clap::Args;
 
 use super::ask_to_stop::at_work;
+use super::site::zone;
 use super::{Desk, Exit, Failure};
+use crate::host::clock;
 use crate::journal::RunState;
 use crate::journal::checkpoint::{End, PauseReason};
+use crate::report;
 
 /// Which run.
 #[derive(Debug, Args)]
@@ -25,11 +28,12 @@ impl Status {
         let id = listed.id;
         let reading = listed.reading?;
         let at_work = at_work(&desk.site, &id);
-        let mut text = format!("{id} {}\n", if at_work { "at work" } else { "at rest" });
-        for (step, state) in reading.state.steps() {
-            text.push_str(&format!("  {step}  {:?}\n", state.status));
+        let zone = zone(&desk.site.store()?, &id);
+        let style = desk.screen.streams.result.style;
+        desk.screen.result(&report::status_in(&reading.entries, &reading.state, clock::now(), &zone, &style));
+        if at_work {
+            desk.screen.result("A process is at work on it.\n");
         }
-        desk.screen.result(&text);
         Ok(exit(&reading.state, at_work, self.detailed_exitcode))
     }
 }

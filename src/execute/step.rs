@@ -6,7 +6,7 @@ use super::items::{Fan, Tally};
 use super::stop::Urge;
 use super::{Ending, ExecuteError, Executor, kept};
 use crate::action::act::start_key;
-use crate::action::{Action, Change, Item, Preview, Settled, Sign};
+use crate::action::{Action, Change, Preview, Settled, Sign};
 use crate::host::HostError;
 use crate::host::machine;
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, StepId};
