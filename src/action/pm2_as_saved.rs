@@ -59,7 +59,8 @@ impl Act for Pm2AsSaved {
         let mut tolerated = self.tolerate;
         for saved in &seen.saved {
             let now = process_list::find(&seen.list.apps, &saved.key);
-            if process_list::as_wanted(saved, now) {
+            let unsteady = ground.kept.contains_key(&unsteady_key(ground.step, &label(&saved.key)));
+            if process_list::as_wanted(saved, now) && !unsteady {
                 change.already += 1;
                 continue;
             }
@@ -68,7 +69,8 @@ impl Act for Pm2AsSaved {
             } else {
                 "stopped"
             };
-            let before = now.map_or("not listed", |app| app.status.word());
+            let seen = now.map_or("not listed", |app| app.status.word());
+            let before = if unsteady { "restarting again and again" } else { seen };
             let mut item = Item::new(label(&saved.key), Sign::Wait, before, after).taking(Span::secs(1.0, 5.0));
             item.optional = place.is_optional(&saved.key.name);
             if !item.optional && tolerated > 0 {
@@ -146,7 +148,8 @@ impl Act for Pm2AsSaved {
 }
 
 impl Pm2AsSaved {
-    /// Watches the whole list: an app that restarts after having looked well is not well.
+    /// Watches the whole list: an app that restarts after having looked well is not well. One whose loss is tolerable is
+    /// named and does not end the watch.
     async fn watch(&self, pm2: &Pm2At, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
         let began = on.as_probe().uptime();
         let mut first: Option<ListSeen> = None;
@@ -155,21 +158,18 @@ impl Pm2AsSaved {
                 Ok(list) => list,
                 Err(error) => return error.into(),
             };
-            let first = first.get_or_insert_with(|| list.clone());
-            let restarted = list.apps.iter().find(|app| {
-                let before = process_list::find(&first.apps, &app.key);
-                before.is_some_and(|before| before.restarts < app.restarts)
-            });
-            if let Some(app) = restarted {
+            let unsteady = restarted(first.get_or_insert_with(|| list.clone()), &list);
+            if let Some(app) = self.intolerable(&unsteady, ground) {
                 return Outcome::failed(format!("{} restarted while it was watched", label(&app.key)));
             }
             let watched = on.as_probe().uptime().saturating_sub(began);
             if watched >= self.steady_for {
-                let keep = vec![(steady_key(ground.step), serde_json::Value::Bool(true))];
-                return Outcome::Applied {
-                    note: Some(format!("no restart for {}", words(watched))),
-                    keep,
-                };
+                let names: Vec<String> = unsteady.iter().map(|app| label(&app.key)).collect();
+                let mut keys = vec![steady_key(ground.step)];
+                keys.extend(names.iter().map(|name| unsteady_key(ground.step, name)));
+                let keep = keys.into_iter().map(|key| (key, serde_json::Value::Bool(true))).collect();
+                let but = if names.is_empty() { String::new() } else { format!(", but {} restarted", names.join(", ")) };
+                return Outcome::Applied { note: Some(format!("watched for {}{but}", words(watched))), keep };
             }
             tell(Tick {
                 part: Some(watched.as_secs_f64() / self.steady_for.as_secs_f64()),
@@ -179,6 +179,13 @@ impl Pm2AsSaved {
             });
             on.sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// The first unsteady app whose loss is neither declared tolerable nor within what `tolerate` allows.
+    fn intolerable<'a>(&self, unsteady: &[&'a App], ground: &Ground<'_>) -> Option<&'a App> {
+        let place = process_list::place(ground, &self.pm2)?;
+        let required = unsteady.iter().filter(|app| !place.is_optional(&app.key.name));
+        required.copied().nth(self.tolerate as usize)
     }
 
     fn diff(&self, seen: &Seen) -> (String, String) {
@@ -194,6 +201,17 @@ impl Pm2AsSaved {
         let after = process_list::lines(own.map(|app| (&app.key, app.status.word())));
         (before, after)
     }
+}
+
+/// The apps that have been restarted between two lists.
+fn restarted<'a>(before: &ListSeen, now: &'a ListSeen) -> Vec<&'a App> {
+    let more = |app: &&App| process_list::find(&before.apps, &app.key).is_some_and(|then| then.restarts < app.restarts);
+    now.apps.iter().filter(more).collect()
+}
+
+/// The key under which an app is captured as restarting while it was watched.
+fn unsteady_key(step: &str, app: &str) -> String {
+    format!("{step}.unsteady.{app}")
 }
 
 /// The key under which the watch is captured as done.

@@ -323,11 +323,10 @@ impl Executor<'_> {
                 ),
             );
         }
-        let losses: Vec<String> = tally
-            .lost
-            .iter()
-            .map(|loss| format!("{}: {}", loss.key, loss.why))
-            .collect();
+        let mut losses: Vec<String> = tally.lost.iter().map(|loss| format!("{}: {}", loss.key, loss.why)).collect();
+        // A tolerable loss that only the second look shows is a loss all the same, and is named.
+        let late = left.items.iter().filter(|item| item.optional && !lost(&item.key) && item.sign != Sign::Unknown);
+        losses.extend(late.map(|item| format!("{}: {}, wanted {}", item.key, item.before, item.after)));
         let how = if losses.is_empty() {
             How::Applied
         } else {
