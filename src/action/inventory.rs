@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::glob;
-use crate::host::redis::RedisAt;
 pub use crate::host::redis::RedisKind;
+use crate::host::redis::RedisAt;
 use crate::host::secret::SecretRef;
 
 /// Everything that steps may refer to, in the order of the file. A name occurs once across the three maps.
@@ -187,12 +187,7 @@ impl RedisInstance {
     /// Where it is asked.
     #[must_use]
     pub fn at(&self) -> RedisAt {
-        RedisAt {
-            url: self.url.clone(),
-            user: self.user.clone(),
-            password: self.password.clone(),
-            kind: self.kind,
-        }
+        RedisAt { url: self.url.clone(), user: self.user.clone(), password: self.password.clone(), kind: self.kind }
     }
 }
 

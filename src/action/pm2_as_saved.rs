@@ -44,17 +44,11 @@ impl Act for Pm2AsSaved {
             None => Vec::new(),
         };
         let was_steady = ground.kept.contains_key(&steady_key(ground.step));
-        Ok(Seen {
-            list: on.pm2_list(&process_list::at(place)).await?,
-            saved,
-            was_steady,
-        })
+        Ok(Seen { list: on.pm2_list(&process_list::at(place)).await?, saved, was_steady })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
-        let Some(place) = process_list::place(ground, &self.pm2) else {
-            return Change::default();
-        };
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Change::default() };
         let mut change = Change::default();
         let mut tolerated = self.tolerate;
         for saved in &seen.saved {
@@ -63,11 +57,7 @@ impl Act for Pm2AsSaved {
                 change.already += 1;
                 continue;
             }
-            let after = if wanted(saved) == Some(Wanted::Online) {
-                "online"
-            } else {
-                "stopped"
-            };
+            let after = if wanted(saved) == Some(Wanted::Online) { "online" } else { "stopped" };
             let before = now.map_or("not listed", |app| app.status.word());
             let mut item = Item::new(label(&saved.key), Sign::Wait, before, after).taking(Span::secs(1.0, 5.0));
             item.optional = place.is_optional(&saved.key.name);
@@ -77,28 +67,13 @@ impl Act for Pm2AsSaved {
             }
             change.items.push(item);
         }
-        for new in seen
-            .list
-            .apps
-            .iter()
-            .filter(|app| !app.module && process_list::find(&seen.saved, &app.key).is_none())
-        {
+        for new in seen.list.apps.iter().filter(|app| !app.module && process_list::find(&seen.saved, &app.key).is_none()) {
             let cure = "look whether it belongs there";
-            change.concerns.push(Concern::new(
-                Weight::Note,
-                label(&new.key),
-                "is new since the snapshot",
-                cure,
-            ));
+            change.concerns.push(Concern::new(Weight::Note, label(&new.key), "is new since the snapshot", cure));
         }
         if !seen.was_steady && !self.steady_for.is_zero() {
             let secs = self.steady_for.as_secs_f64();
-            let item = Item::new(
-                STEADY,
-                Sign::Wait,
-                "not watched yet",
-                format!("no app restarts for {}", words(self.steady_for)),
-            );
+            let item = Item::new(STEADY, Sign::Wait, "not watched yet", format!("no app restarts for {}", words(self.steady_for)));
             change.items.push(item.taking(Span::secs(secs, secs + 5.0)));
         }
         if change.items.iter().any(|item| item.key != STEADY) {
@@ -108,16 +83,12 @@ impl Act for Pm2AsSaved {
     }
 
     async fn apply(&self, item: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
-        let Some(place) = process_list::place(ground, &self.pm2) else {
-            return Outcome::failed("no such PM2 place");
-        };
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Outcome::failed("no such PM2 place") };
         let pm2 = process_list::at(place);
         if item.key == STEADY {
             return self.watch(&pm2, on, ground, tell).await;
         }
-        let Some(snapshot) = process_list::snapshot(ground, &self.pm2) else {
-            return Outcome::failed("no snapshot");
-        };
+        let Some(snapshot) = process_list::snapshot(ground, &self.pm2) else { return Outcome::failed("no snapshot") };
         let Some(saved) = snapshot.apps.iter().find(|app| label(&app.key) == item.key) else {
             return Outcome::failed("it is not in the snapshot");
         };
@@ -166,10 +137,7 @@ impl Pm2AsSaved {
             let watched = on.as_probe().uptime().saturating_sub(began);
             if watched >= self.steady_for {
                 let keep = vec![(steady_key(ground.step), serde_json::Value::Bool(true))];
-                return Outcome::Applied {
-                    note: Some(format!("no restart for {}", words(watched))),
-                    keep,
-                };
+                return Outcome::Applied { note: Some(format!("no restart for {}", words(watched))), keep };
             }
             tell(Tick {
                 part: Some(watched.as_secs_f64() / self.steady_for.as_secs_f64()),
@@ -182,13 +150,7 @@ impl Pm2AsSaved {
     }
 
     fn diff(&self, seen: &Seen) -> (String, String) {
-        let word = |app: &App| {
-            if wanted(app) == Some(Wanted::Online) {
-                "online"
-            } else {
-                "stopped"
-            }
-        };
+        let word = |app: &App| if wanted(app) == Some(Wanted::Online) { "online" } else { "stopped" };
         let before = process_list::lines(seen.saved.iter().map(|app| (&app.key, word(app))));
         let own = seen.list.apps.iter().filter(|app| !app.module);
         let after = process_list::lines(own.map(|app| (&app.key, app.status.word())));

@@ -28,45 +28,25 @@ impl Act for Pm2Saved {
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let place = process_list::place(ground, &self.pm2);
         let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
-        Ok(Seen {
-            pm2: on.pm2(&process_list::at(place)).await?,
-        })
+        Ok(Seen { pm2: on.pm2(&process_list::at(place)).await? })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         if process_list::snapshot(ground, &self.pm2).is_some() {
-            return Change {
-                already: 1,
-                ..Change::default()
-            };
+            return Change { already: 1, ..Change::default() };
         }
         let before = process_list::census(&seen.pm2.apps);
         let item = Item::new(&self.pm2, Sign::Add, before, "in a snapshot of this run").taking(Span::secs(1.0, 4.0));
-        Change {
-            items: vec![item],
-            concerns: self.concerns(&seen.pm2),
-            diff: dump_diff(&seen.pm2),
-            ..Change::default()
-        }
+        Change { items: vec![item], concerns: self.concerns(&seen.pm2), diff: dump_diff(&seen.pm2), ..Change::default() }
     }
 
     async fn apply(&self, _: &Item, on: &dyn Host, ground: &Ground<'_>, _: Tell<'_>) -> Outcome {
-        let Some(place) = process_list::place(ground, &self.pm2) else {
-            return Outcome::failed("no such PM2 place");
-        };
+        let Some(place) = process_list::place(ground, &self.pm2) else { return Outcome::failed("no such PM2 place") };
         let dir = ground.run_dir.join("snapshot").join(&self.pm2);
-        let deed = Deed::TakeSnapshot {
-            pm2: process_list::at(place),
-            dir,
-            allow_fewer: self.allow_fewer,
-        };
+        let deed = Deed::TakeSnapshot { pm2: process_list::at(place), dir, allow_fewer: self.allow_fewer };
         match on.tell(&deed).await {
             Ok(Told::Snapshot(snapshot)) => Outcome::Applied {
-                note: Some(format!(
-                    "{} saved, sha256 {:.12}",
-                    process_list::census(&snapshot.apps),
-                    snapshot.sha256
-                )),
+                note: Some(format!("{} saved, sha256 {:.12}", process_list::census(&snapshot.apps), snapshot.sha256)),
                 keep: match serde_json::to_value(&snapshot) {
                     Ok(value) => vec![(process_list::snapshot_key(&self.pm2), value)],
                     Err(error) => return Outcome::failed(error.to_string()),
@@ -86,30 +66,18 @@ impl Pm2Saved {
         match &seen.daemon {
             DaemonSeen::Up(up) => {
                 if up.is_runtime() {
-                    stop(
-                        "pm2-runtime: stopping its last app ends its container".into(),
-                        "restart its container instead",
-                    );
+                    stop("pm2-runtime: stopping its last app ends its container".into(), "restart its container instead");
                 }
                 if let Support::ReadOnly(why) = up.support() {
                     stop(why, "update PM2 before the window");
                 }
             }
-            DaemonSeen::Absent { .. } => stop(
-                "no PM2 daemon is running".into(),
-                "check `user`, `home` and `unit`; nothing is saved from an absent daemon",
-            ),
+            DaemonSeen::Absent { .. } => stop("no PM2 daemon is running".into(), "check `user`, `home` and `unit`; nothing is saved from an absent daemon"),
             DaemonSeen::Denied { why } => stop(why.clone(), "run as root, or as the daemon's user"),
-            DaemonSeen::Dying { why } => stop(
-                why.clone(),
-                "an interrupted `pm2 kill` leaves such a daemon: restart it before the window",
-            ),
+            DaemonSeen::Dying { why } => stop(why.clone(), "an interrupted `pm2 kill` leaves such a daemon: restart it before the window"),
         }
         if !seen.twins.is_empty() {
-            stop(
-                format!("{} more daemon(s) on the same PM2_HOME", seen.twins.len()),
-                "its list may be partial; end the extra daemon first",
-            );
+            stop(format!("{} more daemon(s) on the same PM2_HOME", seen.twins.len()), "its list may be partial; end the extra daemon first");
         }
         let own = || seen.apps.iter().filter(|app| !app.module);
         if seen.up().is_some() && own().next().is_none() {
@@ -117,10 +85,7 @@ impl Pm2Saved {
         }
         let ghosts: Vec<String> = own().filter(|app| app.is_ghost()).map(|app| label(&app.key)).collect();
         if !ghosts.is_empty() {
-            stop(
-                format!("listed as online without a process: {}", ghosts.join(", ")),
-                "delete or repair them, so that the list tells the truth",
-            );
+            stop(format!("listed as online without a process: {}", ghosts.join(", ")), "delete or repair them, so that the list tells the truth");
         }
         let missing = missing_from_live(seen);
         if !missing.is_empty() && !self.allow_fewer {
@@ -129,12 +94,7 @@ impl Pm2Saved {
         }
         if !seen.orphans.is_empty() {
             let text = format!("{} process(es) of an earlier daemon still run", seen.orphans.len());
-            out.push(Concern::new(
-                Weight::Warn,
-                &self.pm2,
-                text,
-                "they would run beside the restored ones; end them",
-            ));
+            out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
         out
     }
@@ -142,17 +102,10 @@ impl Pm2Saved {
 
 /// Apps that PM2's own dump knows and the list does not: what a save would forget.
 fn missing_from_live(seen: &Pm2Seen) -> Vec<String> {
-    let mut live: Vec<(&str, &str)> = seen
-        .apps
-        .iter()
-        .map(|app| (&*app.key.namespace, &*app.key.name))
-        .collect();
+    let mut live: Vec<(&str, &str)> = seen.apps.iter().map(|app| (&*app.key.namespace, &*app.key.name)).collect();
     let mut missing = Vec::new();
     for entry in seen.dump.entries() {
-        match live
-            .iter()
-            .position(|known| *known == (&*entry.namespace, &*entry.name))
-        {
+        match live.iter().position(|known| *known == (&*entry.namespace, &*entry.name)) {
             Some(at) => drop(live.swap_remove(at)),
             None => missing.push(entry.name.clone()),
         }
@@ -162,21 +115,14 @@ fn missing_from_live(seen: &Pm2Seen) -> Vec<String> {
 
 /// PM2's dump against the live list: what a plain reboot would have brought back instead.
 fn dump_diff(seen: &Pm2Seen) -> Option<(String, String)> {
-    let DumpSeen::Read { entries } = &seen.dump else {
-        return None;
-    };
+    let DumpSeen::Read { entries } = &seen.dump else { return None };
     let line = |namespace: &str, name: &str, word: &str| match namespace {
         "default" => format!("{name} {word}\n"),
         other => format!("{other}:{name} {word}\n"),
     };
-    let mut dump: Vec<String> = entries
-        .iter()
-        .map(|e| line(&e.namespace, &e.name, e.status.word()))
-        .collect();
+    let mut dump: Vec<String> = entries.iter().map(|e| line(&e.namespace, &e.name, e.status.word())).collect();
     let own = seen.apps.iter().filter(|app| !app.module);
-    let mut live: Vec<String> = own
-        .map(|a| line(&a.key.namespace, &a.key.name, a.status.word()))
-        .collect();
+    let mut live: Vec<String> = own.map(|a| line(&a.key.namespace, &a.key.name, a.status.word())).collect();
     dump.sort();
     live.sort();
     (dump != live).then(|| (dump.concat(), live.concat()))

@@ -63,30 +63,16 @@ impl Act for RedisCompacted {
             Ok::<_, HostError>((instance.clone(), seen, free))
         });
         let instances = try_join_all(looks).await?;
-        Ok(Seen {
-            instances,
-            mem_available: on.machine().await?.mem_available,
-        })
+        Ok(Seen { instances, mem_available: on.machine().await?.mem_available })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let at_once = self.at_once.max(1) as usize;
-        let mut change = Change {
-            waves: vec![Wave {
-                at_once,
-                ..Wave::default()
-            }],
-            ..Change::default()
-        };
+        let mut change = Change { waves: vec![Wave { at_once, ..Wave::default() }], ..Change::default() };
         for (instance, now, free) in &seen.instances {
             if instance.kind == RedisKind::Tile38 {
                 let cure = "compact it with its own AOFSHRINK if it needs that";
-                change.concerns.push(Concern::new(
-                    Weight::Note,
-                    &instance.name,
-                    "is Tile38, which has no BGREWRITEAOF",
-                    cure,
-                ));
+                change.concerns.push(Concern::new(Weight::Note, &instance.name, "is Tile38, which has no BGREWRITEAOF", cure));
                 change.already += 1;
                 continue;
             }
@@ -99,9 +85,7 @@ impl Act for RedisCompacted {
                     Severity::Stop if instance.required => Weight::Stop,
                     _ => Weight::Warn,
                 };
-                change
-                    .concerns
-                    .push(Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure));
+                change.concerns.push(Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure));
             }
             change.items.push(item);
         }
@@ -109,9 +93,7 @@ impl Act for RedisCompacted {
     }
 
     async fn apply(&self, item: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
-        let Some(instance) = ground.inventory.redis.get(&item.key) else {
-            return Outcome::failed("no such instance");
-        };
+        let Some(instance) = ground.inventory.redis.get(&item.key) else { return Outcome::failed("no such instance") };
         match compact(&instance.at(), item, on, tell).await {
             Ok(note) => Outcome::noted(note),
             Err(outcome) => outcome,
@@ -119,10 +101,7 @@ impl Act for RedisCompacted {
     }
 
     fn remember(&self, seen: &Seen) -> Option<Value> {
-        let seqs = seen
-            .instances
-            .iter()
-            .map(|(instance, now, _)| (instance.name.clone(), base_mark(now).into()));
+        let seqs = seen.instances.iter().map(|(instance, now, _)| (instance.name.clone(), base_mark(now).into()));
         Some(Value::Object(seqs.collect()))
     }
 }
@@ -132,22 +111,14 @@ impl RedisCompacted {
     fn item(&self, instance: &RedisInstance, now: &RedisSeen, ground: &Ground<'_>) -> Option<Item> {
         let at_start = match ground.at_start() {
             Some(marks) => marks.get(&instance.name).and_then(Value::as_u64),
-            None => self
-                .min_saving
-                .is_none()
-                .then(|| ground.baseline.redis(&instance.at()).map(base_mark))
-                .flatten(),
+            None => self.min_saving.is_none().then(|| ground.baseline.redis(&instance.at()).map(base_mark)).flatten(),
         };
         if at_start.is_some_and(|mark| base_mark(now) > mark) {
             return None;
         }
         let facts = now.facts.as_ref();
-        let (base, incr) = facts
-            .and_then(|facts| facts.files.as_ref())
-            .map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
-        let used = facts
-            .and_then(|facts| facts.memory.as_ref())
-            .map_or(0, |memory| memory.used_memory);
+        let (base, incr) = facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
+        let used = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
         let compacted = compacted_bytes(base, incr, used);
         let rates = LoadRates::default();
         let (full, small) = (load_secs(base, incr, &rates), load_secs(compacted, 0, &rates));
@@ -155,21 +126,10 @@ impl RedisCompacted {
         if self.min_saving.is_some_and(|least| saving < least.as_secs_f64()) {
             return None;
         }
-        let last = facts
-            .and_then(|facts| facts.aof.as_ref())
-            .and_then(|aof| aof.last_rewrite_secs);
+        let last = facts.and_then(|facts| facts.aof.as_ref()).and_then(|aof| aof.last_rewrite_secs);
         let takes = rewrite_secs(used, last);
-        let before = format!(
-            "AOF {} (base {}, increments {})",
-            bytes(base + incr),
-            bytes(base),
-            bytes(incr)
-        );
-        let after = format!(
-            "about {}; loads {} sooner",
-            bytes(compacted),
-            words(Duration::from_secs_f64(saving))
-        );
+        let before = format!("AOF {} (base {}, increments {})", bytes(base + incr), bytes(base), bytes(incr));
+        let after = format!("about {}; loads {} sooner", bytes(compacted), words(Duration::from_secs_f64(saving)));
         Some(Item::new(&instance.name, Sign::Alter, before, after).taking(Span::secs(takes.typical, takes.slow)))
     }
 }
@@ -186,11 +146,7 @@ fn base_mark(seen: &RedisSeen) -> u64 {
 /// A guess at the size after a rewrite. The base is a rewrite's result of some earlier day and about a third of the
 /// memory is what an RDB preamble of mixed data takes; what is rewritten is never longer than what is there.
 fn compacted_bytes(base: u64, incr: u64, used_memory: u64) -> u64 {
-    if incr == 0 {
-        base
-    } else {
-        base.max(used_memory / 3).min(base + incr)
-    }
+    if incr == 0 { base } else { base.max(used_memory / 3).min(base + incr) }
 }
 
 /// Asks for a rewrite until one has begun after this moment, and waits until it is proven or has failed.
@@ -213,20 +169,12 @@ async fn compact(at: &RedisAt, item: &Item, on: &dyn Host, tell: Tell<'_>) -> Re
 async fn wait_until_idle(at: &RedisAt, item: &Item, on: &dyn Host, tell: Tell<'_>) -> Result<(), Outcome> {
     loop {
         let seen = on.as_probe().redis(at).await.map_err(Outcome::from)?;
-        let Some(facts) = seen.facts.as_ref() else {
-            return Err(Outcome::failed(format!("redis {}", seen.door)));
-        };
-        let rewriting = facts
-            .aof
-            .as_ref()
-            .is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled);
+        let Some(facts) = seen.facts.as_ref() else { return Err(Outcome::failed(format!("redis {}", seen.door))) };
+        let rewriting = facts.aof.as_ref().is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled);
         if !rewriting {
             return Ok(());
         }
-        tell(Tick::say(
-            &item.key,
-            "waiting for a rewrite that began earlier; another one follows",
-        ));
+        tell(Tick::say(&item.key, "waiting for a rewrite that began earlier; another one follows"));
         on.sleep(Duration::from_secs(1)).await;
     }
 }
@@ -245,18 +193,9 @@ async fn follow(
         on.sleep(Duration::from_secs(1)).await;
         let now = on.as_probe().redis(at).await.map_err(Outcome::from)?;
         match judge(before, &now) {
-            Rewrite::Proven {
-                bytes_before,
-                bytes_after,
-                seq,
-            } => {
+            Rewrite::Proven { bytes_before, bytes_after, seq } => {
                 let took = on.as_probe().uptime().saturating_sub(began);
-                return Ok(format!(
-                    "{} -> {} in {} (base {seq})",
-                    bytes(bytes_before),
-                    bytes(bytes_after),
-                    words(took)
-                ));
+                return Ok(format!("{} -> {} in {} (base {seq})", bytes(bytes_before), bytes(bytes_after), words(took)));
             }
             Rewrite::Failed { why } => return Err(Outcome::failed(why.to_string())),
             Rewrite::Running { done, .. } => {
@@ -277,9 +216,7 @@ async fn follow(
             Rewrite::Unproven { why } => {
                 silent += 1;
                 if silent > UNPROVEN_LOOKS {
-                    return Err(Outcome::Unknown {
-                        why: format!("the rewrite cannot be proven: {why}"),
-                    });
+                    return Err(Outcome::Unknown { why: format!("the rewrite cannot be proven: {why}") });
                 }
                 tell(Tick::say(&item.key, why));
             }

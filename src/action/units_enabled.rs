@@ -38,9 +38,7 @@ impl Act for UnitsEnabled {
             let load = load_of(known.unit, on, ground).await;
             Ok::<_, HostError>((on.unit(known.unit).await?, known.required, load))
         });
-        Ok(Seen {
-            units: try_join_all(looks).await?,
-        })
+        Ok(Seen { units: try_join_all(looks).await? })
     }
 
     fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {
@@ -79,66 +77,34 @@ impl UnitsEnabled {
         let verdict = boot_verdict(unit);
         let verdict = match verdict {
             AtBoot::Alias { of, then } => {
-                concern(
-                    Weight::Note,
-                    format!("is an alias of {of}"),
-                    format!("name {of} in the runbook"),
-                );
+                concern(Weight::Note, format!("is an alias of {of}"), format!("name {of} in the runbook"));
                 *then
             }
             other => other,
         };
         match verdict {
             AtBoot::Starts | AtBoot::PulledIn { .. } | AtBoot::Alias { .. } => {}
-            AtBoot::Generated => concern(
-                Weight::Note,
-                "is generated at each boot".into(),
-                "nothing to enable".into(),
-            ),
+            AtBoot::Generated => concern(Weight::Note, "is generated at each boot".into(), "nothing to enable".into()),
             AtBoot::Disabled { can_enable: true, note } if self.fix => {
-                let before = if note.is_empty() {
-                    "disabled".to_owned()
-                } else {
-                    format!("disabled ({note})")
-                };
+                let before = if note.is_empty() { "disabled".to_owned() } else { format!("disabled ({note})") };
                 let item = Item::new(&unit.id, Sign::Add, before, "enabled").taking(Span::secs(0.3, 2.0));
                 change.items.push(item);
             }
             AtBoot::Disabled { note, .. } => {
-                let seen = if note.is_empty() {
-                    "is disabled: it will not come back".into()
-                } else {
-                    format!("will not come back: {note}")
-                };
+                let seen = if note.is_empty() { "is disabled: it will not come back".into() } else { format!("will not come back: {note}") };
                 concern(bad, seen, format!("systemctl enable {}, or set `fix: true`", unit.id));
             }
             AtBoot::Masked { .. } => {
-                concern(
-                    bad,
-                    "is masked: nothing can start it".into(),
-                    format!("systemctl unmask {}, if it is meant to run", unit.id),
-                );
+                concern(bad, "is masked: nothing can start it".into(), format!("systemctl unmask {}, if it is meant to run", unit.id));
             }
             AtBoot::Static { note } => {
-                concern(
-                    Weight::Warn,
-                    format!("is static: {note}"),
-                    "it has no [Install] section; `units_active` starts it".into(),
-                );
+                concern(Weight::Warn, format!("is static: {note}"), "it has no [Install] section; `units_active` starts it".into());
             }
             AtBoot::Transient => {
-                concern(
-                    bad,
-                    "exists only until the next boot".into(),
-                    "give it a unit file".into(),
-                );
+                concern(bad, "exists only until the next boot".into(), "give it a unit file".into());
             }
             AtBoot::Template => {
-                concern(
-                    Weight::Stop,
-                    "is a template without an instance".into(),
-                    "name an instance, as in name@x.service".into(),
-                );
+                concern(Weight::Stop, "is a template without an instance".into(), "name an instance, as in name@x.service".into());
             }
             AtBoot::Missing => concern(bad, "does not exist".into(), "correct the name, or install it".into()),
             AtBoot::Bad { why } => concern(bad, format!("cannot be loaded: {why}"), "correct its unit file".into()),
@@ -154,29 +120,18 @@ impl UnitsEnabled {
             change.items.push(item.taking(Span::secs(0.3, 2.0)));
             return;
         }
-        let seen = format!(
-            "is killed after {limit}, and its load may take {}",
-            words(trap.needed / 2)
-        );
+        let seen = format!("is killed after {limit}, and its load may take {}", words(trap.needed / 2));
         let cure = "set TimeoutStartSec=infinity in a drop-in, or `fix: true`";
-        change
-            .concerns
-            .push(Concern::new(Weight::Stop, &unit.asked, seen, cure));
+        change.concerns.push(Concern::new(Weight::Stop, &unit.asked, seen, cure));
     }
 }
 
 /// The slow estimate of what a unit loads at its start: the files of the Redis instance that it runs.
 async fn load_of(unit: &str, on: &dyn Probe, ground: &Ground<'_>) -> Duration {
     let runs_it = |one: &&super::inventory::RedisInstance| one.unit.as_deref() == Some(unit);
-    let Some(instance) = ground.inventory.redis.values().find(runs_it) else {
-        return Duration::ZERO;
-    };
-    let Ok(seen) = on.redis(&instance.at()).await else {
-        return Duration::ZERO;
-    };
-    let Some(files) = seen.facts.and_then(|facts| facts.files) else {
-        return Duration::ZERO;
-    };
+    let Some(instance) = ground.inventory.redis.values().find(runs_it) else { return Duration::ZERO };
+    let Ok(seen) = on.redis(&instance.at()).await else { return Duration::ZERO };
+    let Some(files) = seen.facts.and_then(|facts| facts.files) else { return Duration::ZERO };
     let secs = load_secs(files.base_bytes(), files.incr_bytes(), &LoadRates::default());
     Duration::from_secs_f64(secs.slow)
 }

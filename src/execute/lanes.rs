@@ -45,14 +45,7 @@ impl Lanes {
         let mut lanes: Vec<Lane> = (0..count)
             .map(|index| {
                 let wave = change.wave(index);
-                Lane {
-                    name: wave.name,
-                    after: wave.after,
-                    gated: wave.gated,
-                    at_once: wave.at_once,
-                    regardless: wave.regardless,
-                    ..Lane::default()
-                }
+                Lane { name: wave.name, after: wave.after, gated: wave.gated, at_once: wave.at_once, regardless: wave.regardless, ..Lane::default() }
             })
             .collect();
         for item in &change.items {
@@ -69,10 +62,7 @@ impl Lanes {
         for index in 0..self.0.len() {
             let ready = self.0[index].state == Gate::Shut
                 && !self.0[index].waiting.is_empty()
-                && self.0[index]
-                    .after
-                    .iter()
-                    .all(|w| self.0.get(*w).is_none_or(Lane::ended));
+                && self.0[index].after.iter().all(|w| self.0.get(*w).is_none_or(Lane::ended));
             if ready {
                 let lane = &mut self.0[index];
                 lane.state = if lane.gated { Gate::Asked } else { Gate::Open };
@@ -90,20 +80,12 @@ impl Lanes {
             if lane.regardless {
                 return None;
             }
-            let culprit = lane
-                .after
-                .iter()
-                .filter_map(|w| self.0.get(*w))
-                .find(|l| l.broken || l.state == Gate::Closed);
+            let culprit = lane.after.iter().filter_map(|w| self.0.get(*w)).find(|l| l.broken || l.state == Gate::Closed);
             culprit.map(|culprit| format!("`{}` before it did not come up", culprit.name))
         };
         let shut = |lane: &&(usize, &Lane)| lane.1.state == Gate::Shut && !lane.1.waiting.is_empty();
         let lanes: Vec<(usize, &Lane)> = self.0.iter().enumerate().collect();
-        lanes
-            .iter()
-            .filter(shut)
-            .filter_map(|(index, lane)| Some((*index, broken(lane)?)))
-            .collect()
+        lanes.iter().filter(shut).filter_map(|(index, lane)| Some((*index, broken(lane)?))).collect()
     }
 
     /// The gate of a wave holds.
@@ -115,9 +97,7 @@ impl Lanes {
 
     /// A wave will never start: hands out its items.
     pub(super) fn close(&mut self, index: usize) -> Vec<Item> {
-        let Some(lane) = self.0.get_mut(index) else {
-            return Vec::new();
-        };
+        let Some(lane) = self.0.get_mut(index) else { return Vec::new() };
         lane.state = Gate::Closed;
         lane.waiting.drain(..).collect()
     }
@@ -126,11 +106,7 @@ impl Lanes {
     pub(super) fn take_ready(&mut self) -> Vec<Item> {
         let mut ready = Vec::new();
         for lane in self.0.iter_mut().filter(|lane| lane.state == Gate::Open) {
-            let slots = if lane.at_once == 0 {
-                usize::MAX
-            } else {
-                lane.at_once.saturating_sub(lane.flying.len())
-            };
+            let slots = if lane.at_once == 0 { usize::MAX } else { lane.at_once.saturating_sub(lane.flying.len()) };
             let count = slots.min(lane.waiting.len());
             for item in lane.waiting.drain(..count) {
                 lane.flying.push(item.clone());
@@ -156,12 +132,7 @@ impl Lanes {
 
     /// Waves that still have items waiting.
     pub(super) fn with_waiting(&self) -> Vec<usize> {
-        self.0
-            .iter()
-            .enumerate()
-            .filter(|(_, lane)| !lane.waiting.is_empty())
-            .map(|(index, _)| index)
-            .collect()
+        self.0.iter().enumerate().filter(|(_, lane)| !lane.waiting.is_empty()).map(|(index, _)| index).collect()
     }
 
     /// Nothing waits and nothing flies.
@@ -177,11 +148,7 @@ mod tests {
 
     fn change(waves: Vec<Wave>, items: &[(&str, usize)]) -> Change {
         let item = |(key, wave): &(&str, usize)| Item::new(*key, Sign::Add, "", "").in_wave(*wave);
-        Change {
-            waves,
-            items: items.iter().map(item).collect(),
-            ..Change::default()
-        }
+        Change { waves, items: items.iter().map(item).collect(), ..Change::default() }
     }
 
     fn keys(items: &[Item]) -> Vec<&str> {
@@ -190,13 +157,7 @@ mod tests {
 
     #[test]
     fn slots_are_refilled_as_items_land() {
-        let mut lanes = Lanes::new(&change(
-            vec![Wave {
-                at_once: 2,
-                ..Wave::default()
-            }],
-            &[("a", 0), ("b", 0), ("c", 0)],
-        ));
+        let mut lanes = Lanes::new(&change(vec![Wave { at_once: 2, ..Wave::default() }], &[("a", 0), ("b", 0), ("c", 0)]));
         assert!(lanes.take_ready().is_empty(), "a wave opens only when asked");
         assert!(lanes.to_ask().is_empty(), "an ungated wave opens by itself");
         let first = lanes.take_ready();
@@ -209,19 +170,9 @@ mod tests {
 
     #[test]
     fn a_broken_wave_keeps_its_followers_shut() {
-        let after = |w| Wave {
-            name: format!("w{w}"),
-            after: vec![w],
-            ..Wave::default()
-        };
-        let first = Wave {
-            name: "ids".into(),
-            ..Wave::default()
-        };
-        let mut lanes = Lanes::new(&change(
-            vec![first, after(0), Wave::default()],
-            &[("a", 0), ("b", 1), ("c", 2)],
-        ));
+        let after = |w| Wave { name: format!("w{w}"), after: vec![w], ..Wave::default() };
+        let first = Wave { name: "ids".into(), ..Wave::default() };
+        let mut lanes = Lanes::new(&change(vec![first, after(0), Wave::default()], &[("a", 0), ("b", 1), ("c", 2)]));
         lanes.to_ask();
         let ready = lanes.take_ready();
         assert_eq!(keys(&ready), ["a", "c"]);
@@ -235,13 +186,7 @@ mod tests {
 
     #[test]
     fn a_gate_is_asked_once_and_opens_later() {
-        let mut lanes = Lanes::new(&change(
-            vec![Wave {
-                gated: true,
-                ..Wave::default()
-            }],
-            &[("a", 0)],
-        ));
+        let mut lanes = Lanes::new(&change(vec![Wave { gated: true, ..Wave::default() }], &[("a", 0)]));
         assert_eq!(lanes.to_ask(), [0]);
         assert!(lanes.to_ask().is_empty() && lanes.take_ready().is_empty());
         lanes.open(0);

@@ -163,11 +163,7 @@ impl Executor<'_> {
                 }
                 self.book.pause(PauseReason::Failed, Some(error.clone()))?;
                 let untouched = self.book.untouched(|id| self.runbook.only_waits(id));
-                Ok(Some(Ending::Failed {
-                    step: id.clone(),
-                    error,
-                    untouched,
-                }))
+                Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
             }
             StepEnd::Unknown(why) => {
                 if self.must_back_out() {
@@ -194,10 +190,7 @@ impl Executor<'_> {
             OnFailure::Stop => false,
             OnFailure::Continue => true,
             OnFailure::Ask => {
-                let ask = Question::GoOnWithout {
-                    step: id.clone(),
-                    error: error.to_owned(),
-                };
+                let ask = Question::GoOnWithout { step: id.clone(), error: error.to_owned() };
                 self.approve.ask(&ask) == Reply::Yes
             }
         }
@@ -216,11 +209,7 @@ impl Executor<'_> {
                 Ok(Some(Ending::GivenUp { reason }))
             }
             _ => {
-                let why = if urge == Urge::Terminate {
-                    PauseReason::Signal
-                } else {
-                    PauseReason::Asked
-                };
+                let why = if urge == Urge::Terminate { PauseReason::Signal } else { PauseReason::Asked };
                 self.book.pause(why, None)?;
                 Ok(Some(Ending::Paused(urge)))
             }
@@ -230,11 +219,7 @@ impl Executor<'_> {
     /// Ends the run after its last step.
     fn finish(&mut self) -> Result<Ending, ExecuteError> {
         let losses = self.book.losses();
-        let end = if losses.is_empty() {
-            End::Done
-        } else {
-            End::DoneWithLosses
-        };
+        let end = if losses.is_empty() { End::Done } else { End::DoneWithLosses };
         self.book.finish(end, &losses.join("; "))?;
         Ok(Ending::Done { losses })
     }
@@ -242,10 +227,7 @@ impl Executor<'_> {
     /// Service was taken away, the machine has not gone down, and the runbook says how to bring the service back.
     fn must_back_out(&self) -> bool {
         let state = self.book.state();
-        state.past_no_return()
-            && !state.rebooted()
-            && state.waiting_for_reboot().is_none()
-            && !self.runbook.back_out.is_empty()
+        state.past_no_return() && !state.rebooted() && state.waiting_for_reboot().is_none() && !self.runbook.back_out.is_empty()
     }
 
     /// What actions stand on, for one step.
@@ -255,13 +237,7 @@ impl Executor<'_> {
 }
 
 /// What actions stand on, for one step.
-fn ground<'g>(
-    runbook: &'g Runbook,
-    baseline: &'g Facts,
-    run_dir: &'g Path,
-    kept: &'g Kept,
-    id: &'g StepId,
-) -> Ground<'g> {
+fn ground<'g>(runbook: &'g Runbook, baseline: &'g Facts, run_dir: &'g Path, kept: &'g Kept, id: &'g StepId) -> Ground<'g> {
     Ground {
         inventory: &runbook.inventory,
         baseline,
@@ -275,25 +251,15 @@ fn ground<'g>(
 
 /// The steps that backing out runs, in order.
 fn back_out_steps(runbook: &Runbook) -> Vec<(StepId, &Phase, &Step)> {
-    runbook
-        .steps()
-        .filter(|(_, phase, _)| runbook.back_out.contains(&phase.name))
-        .collect()
+    runbook.steps().filter(|(_, phase, _)| runbook.back_out.contains(&phase.name)).collect()
 }
 
 /// What has been captured so far, as actions read it.
 fn kept(book: &Book<'_>) -> Kept {
-    book.state()
-        .all_captured()
-        .map(|(key, value)| (key.to_owned(), value.clone()))
-        .collect()
+    book.state().all_captured().map(|(key, value)| (key.to_owned(), value.clone())).collect()
 }
 
 /// The checkpoint of a skipped step.
 fn skipped(id: &StepId, why: String) -> Checkpoint {
-    Checkpoint::StepDone {
-        step: id.clone(),
-        how: crate::journal::checkpoint::How::Skipped { why },
-        took_ms: 0,
-    }
+    Checkpoint::StepDone { step: id.clone(), how: crate::journal::checkpoint::How::Skipped { why }, took_ms: 0 }
 }

@@ -64,26 +64,18 @@ impl Executor<'_> {
         }
         let first_of_phase = phase.steps.first().is_some_and(|first| first == step);
         if self.orders.step_by_step && first_of_phase {
-            let ask = Ask::NextPhase {
-                phase: phase.name.clone(),
-            };
+            let ask = Ask::NextPhase { phase: phase.name.clone() };
             if let Some(ending) = refused(self.approve.ask(&ask), id) {
                 return Ok(Some(ending));
             }
         }
         let confirmed = |ruling: &Ruling| matches!(ruling, Ruling::Confirmed { step } if step == id);
-        let Some(confirm) = step.confirm.as_ref() else {
-            return Ok(None);
-        };
+        let Some(confirm) = step.confirm.as_ref() else { return Ok(None) };
         if self.book.state().decisions().iter().any(confirmed) {
             return Ok(None);
         }
         let type_name = (confirm.kind == ConfirmKind::Name).then(|| self.runbook.name.clone());
-        let ask = Ask::Confirm {
-            step: id.clone(),
-            type_name,
-            because: confirm.because.clone(),
-        };
+        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone() };
         if let Some(ending) = refused(self.approve.ask(&ask), id) {
             return Ok(Some(ending));
         }
@@ -101,37 +93,23 @@ impl Executor<'_> {
         let window = self.runbook.window.as_ref()?;
         let decisive = step.action.takes_service_away() || matches!(step.action, Action::Rebooted(_));
         let bound = self.orders.ignore_window.is_none()
-            && !self
-                .book
-                .state()
-                .decisions()
-                .iter()
-                .any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
+            && !self.book.state().decisions().iter().any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
         if !decisive || !bound || self.book.state().rebooted() {
             return None;
         }
         let now = self.host.as_probe().now();
         if self.book.state().latest_wall().is_some_and(|latest| now < latest) {
-            return Some(
-                "the clock shows an earlier time than the journal: the window cannot be judged. Set the clock right"
-                    .into(),
-            );
+            return Some("the clock shows an earlier time than the journal: the window cannot be judged. Set the clock right".into());
         }
         let left = self.plan.left_from(id);
         let opening = window.current_or_next(now)?;
         if !opening.contains(now) {
-            return Some(format!(
-                "the window is closed; it opens at {}",
-                opening.opens.to_zoned(window.timezone.clone())
-            ));
+            return Some(format!("the window is closed; it opens at {}", opening.opens.to_zoned(window.timezone.clone())));
         }
         let open = opening.left(now);
         (open < left.at_worst()).then(|| {
             let (typical, slow) = (words(left.typically()), words(left.at_worst()));
-            format!(
-                "the window closes in {}, and from here it takes {typical} typically, {slow} on a slow night",
-                words(open)
-            )
+            format!("the window closes in {}, and from here it takes {typical} typically, {slow} on a slow night", words(open))
         })
     }
 }
@@ -139,13 +117,7 @@ impl Executor<'_> {
 fn refused(reply: Reply, step: &StepId) -> Option<Ending> {
     match reply {
         Reply::Yes => None,
-        Reply::No => Some(Ending::NeedsAnswer {
-            step: step.clone(),
-            how: "it was answered with no; `runbook resume` asks again".into(),
-        }),
-        Reply::NoOne { how } => Some(Ending::NeedsAnswer {
-            step: step.clone(),
-            how,
-        }),
+        Reply::No => Some(Ending::NeedsAnswer { step: step.clone(), how: "it was answered with no; `runbook resume` asks again".into() }),
+        Reply::NoOne { how } => Some(Ending::NeedsAnswer { step: step.clone(), how }),
     }
 }

@@ -37,17 +37,11 @@ impl Executor<'_> {
         let mut tried = 0;
         loop {
             let end = self.attempt(phase, step, id).await?;
-            let Some(retry) = step.retry.as_ref().filter(|retry| tried < retry.times) else {
-                return Ok(end);
-            };
+            let Some(retry) = step.retry.as_ref().filter(|retry| tried < retry.times) else { return Ok(end) };
             let StepEnd::Failed(error) = &end else { return Ok(end) };
             tried += 1;
             let pause = retry.wait_before(tried);
-            self.book.talk(&format!(
-                "{id}: {error}; trying again in {}s ({tried} of {})",
-                pause.as_secs(),
-                retry.times
-            ));
+            self.book.talk(&format!("{id}: {error}; trying again in {}s ({tried} of {})", pause.as_secs(), retry.times));
             tokio::select! {
                 () = self.host.sleep(pause) => {}
                 _ = self.stop.more_than(Urge::None) => return Ok(StepEnd::Stopped),
@@ -57,25 +51,16 @@ impl Executor<'_> {
 
     /// What an earlier sitting left in doubt: evidence first, then the declared policy, then a person.
     async fn settle(&mut self, step: &Step, id: &StepId) -> Result<Option<StepEnd>, ExecuteError> {
-        let Some(state) = self.book.state().steps().get(id) else {
-            return Ok(None);
-        };
+        let Some(state) = self.book.state().steps().get(id) else { return Ok(None) };
         if state.waits_for_reboot() {
-            let old = state
-                .reboot
-                .as_ref()
-                .map(|reboot| reboot.old.clone())
-                .unwrap_or_default();
+            let old = state.reboot.as_ref().map(|reboot| reboot.old.clone()).unwrap_or_default();
             let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
             return self.prove_reboot(id, old, &in_doubt).await;
         }
         let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
-        let ruled = self
-            .book
-            .state()
-            .decisions()
-            .iter()
-            .any(|ruling| matches!(ruling, Ruling::Resolve { step, how: Resolution::Rerun } if step == id));
+        let ruled = self.book.state().decisions().iter().any(|ruling| {
+            matches!(ruling, Ruling::Resolve { step, how: Resolution::Rerun } if step == id)
+        });
         for item in in_doubt {
             let kept = kept(&self.book);
             match step.action.settle(&item, self.host, &self.ground(&kept, id)).await {
@@ -89,12 +74,7 @@ impl Executor<'_> {
     }
 
     /// Both boot ids non-empty and different: the only proof of a reboot.
-    async fn prove_reboot(
-        &mut self,
-        id: &StepId,
-        old: String,
-        in_doubt: &[String],
-    ) -> Result<Option<StepEnd>, ExecuteError> {
+    async fn prove_reboot(&mut self, id: &StepId, old: String, in_doubt: &[String]) -> Result<Option<StepEnd>, ExecuteError> {
         let now = match self.host.as_probe().machine().await {
             Ok(seen) => seen,
             Err(error) => return Ok(Some(StepEnd::Unknown(format!("whether it rebooted: {error}")))),
@@ -169,22 +149,10 @@ impl Executor<'_> {
 
     /// Journals the beginning of an attempt and what it must remember from this moment.
     fn open(&mut self, step: &Step, id: &StepId, preview: &Preview) -> Result<(), ExecuteError> {
-        let mut batch = vec![self.started(
-            step,
-            id,
-            preview.change.items.iter().map(|item| item.key.clone()).collect(),
-        )];
+        let mut batch = vec![self.started(step, id, preview.change.items.iter().map(|item| item.key.clone()).collect())];
         let key = start_key(id.as_str());
-        if let Some(value) = preview
-            .remember
-            .clone()
-            .filter(|_| self.book.state().captured(&key).is_none())
-        {
-            batch.push(Checkpoint::Captured {
-                step: id.clone(),
-                key,
-                value,
-            });
+        if let Some(value) = preview.remember.clone().filter(|_| self.book.state().captured(&key).is_none()) {
+            batch.push(Checkpoint::Captured { step: id.clone(), key, value });
         }
         self.book.write(&batch)
     }
@@ -202,25 +170,11 @@ impl Executor<'_> {
 
     async fn fan_out(&mut self, step: &Step, id: &StepId, change: &Change) -> Result<Tally, ExecuteError> {
         let boot_id = match &step.action {
-            Action::Rebooted(_) => self
-                .host
-                .as_probe()
-                .machine()
-                .await
-                .ok()
-                .and_then(|seen| seen.boot_id.clone()),
+            Action::Rebooted(_) => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
             _ => None,
         };
         let kept = kept(&self.book);
-        let Self {
-            runbook,
-            baseline,
-            run_dir,
-            host,
-            book,
-            stop,
-            ..
-        } = self;
+        let Self { runbook, baseline, run_dir, host, book, stop, .. } = self;
         let fan = Fan {
             action: &step.action,
             ground: super::ground(runbook, baseline, run_dir, &kept, id),
@@ -235,27 +189,13 @@ impl Executor<'_> {
     }
 
     /// Draws the conclusion and writes it down.
-    async fn conclude(
-        &mut self,
-        step: &Step,
-        id: &StepId,
-        tally: Tally,
-        took: Duration,
-    ) -> Result<StepEnd, ExecuteError> {
+    async fn conclude(&mut self, step: &Step, id: &StepId, tally: Tally, took: Duration) -> Result<StepEnd, ExecuteError> {
         if tally.leaving {
             return Ok(StepEnd::Leaving("the machine was asked to go down".into()));
         }
         if !tally.unknown.is_empty() {
-            let why = tally
-                .unknown
-                .iter()
-                .map(|(key, why)| format!("{key}: {why}"))
-                .collect::<Vec<_>>()
-                .join("; ");
-            self.book.write(&[Checkpoint::StepUnknown {
-                step: id.clone(),
-                why: why.clone(),
-            }])?;
+            let why = tally.unknown.iter().map(|(key, why)| format!("{key}: {why}")).collect::<Vec<_>>().join("; ");
+            self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
             return Ok(StepEnd::Unknown(why));
         }
         if tally.stopped != Urge::None {
@@ -265,11 +205,7 @@ impl Executor<'_> {
         let tolerant = step.action.tolerates_losses(&self.ground(&kept, id));
         let hard: Vec<_> = tally.lost.iter().filter(|loss| !loss.optional && !tolerant).collect();
         if let Some(first) = hard.first() {
-            let more = if hard.len() > 1 {
-                format!(" (and {} more)", hard.len() - 1)
-            } else {
-                String::new()
-            };
+            let more = if hard.len() > 1 { format!(" (and {} more)", hard.len() - 1) } else { String::new() };
             return self.fail(id, format!("{}: {}{more}", first.key, first.why));
         }
         let left = match self.look(step, id).await {
@@ -277,39 +213,17 @@ impl Executor<'_> {
             Err(error) => return self.fail(id, format!("looked again and could not tell: {error}")),
         };
         let lost = |key: &str| tally.lost.iter().any(|loss| loss.key == key);
-        if let Some(item) = left
-            .items
-            .iter()
-            .find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown)
-        {
-            return self.fail(
-                id,
-                format!(
-                    "{}: was applied, and is still {} instead of {}",
-                    item.key, item.before, item.after
-                ),
-            );
+        if let Some(item) = left.items.iter().find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown) {
+            return self.fail(id, format!("{}: was applied, and is still {} instead of {}", item.key, item.before, item.after));
         }
-        let losses: Vec<String> = tally
-            .lost
-            .iter()
-            .map(|loss| format!("{}: {}", loss.key, loss.why))
-            .collect();
-        let how = if losses.is_empty() {
-            How::Applied
-        } else {
-            How::WithLosses { losses }
-        };
+        let losses: Vec<String> = tally.lost.iter().map(|loss| format!("{}: {}", loss.key, loss.why)).collect();
+        let how = if losses.is_empty() { How::Applied } else { How::WithLosses { losses } };
         self.book.write(&[done(id, how, took)])?;
         Ok(StepEnd::Done)
     }
 
     fn fail(&mut self, id: &StepId, error: String) -> Result<StepEnd, ExecuteError> {
-        self.book.write(&[Checkpoint::StepFailed {
-            step: id.clone(),
-            error: error.clone(),
-            causes: Vec::new(),
-        }])?;
+        self.book.write(&[Checkpoint::StepFailed { step: id.clone(), error: error.clone(), causes: Vec::new() }])?;
         Ok(StepEnd::Failed(error))
     }
 
@@ -334,21 +248,11 @@ fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
 }
 
 fn done(step: &StepId, how: How, took: Duration) -> Checkpoint {
-    Checkpoint::StepDone {
-        step: step.clone(),
-        how,
-        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    }
+    Checkpoint::StepDone { step: step.clone(), how, took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// Everything that forbids a change, in one line.
 fn refusal(change: &Change) -> String {
-    let stops = change
-        .concerns
-        .iter()
-        .filter(|concern| concern.weight == crate::action::change::Weight::Stop);
-    stops
-        .map(|c| format!("{}: {} ({})", c.about, c.seen, c.cure))
-        .collect::<Vec<_>>()
-        .join("; ")
+    let stops = change.concerns.iter().filter(|concern| concern.weight == crate::action::change::Weight::Stop);
+    stops.map(|c| format!("{}: {} ({})", c.about, c.seen, c.cure)).collect::<Vec<_>>().join("; ")
 }

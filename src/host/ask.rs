@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::DiskSeen;
 use super::http::HttpSeen;
+use super::disk::DiskSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen};
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};

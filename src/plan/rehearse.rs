@@ -17,32 +17,17 @@ use crate::runbook::{Loaded, Runbook, Step, StepId};
 /// Walks the runbook over a model of the machine behind `probe`.
 ///
 /// `starts_at` is when the run is meant to start. What cannot be asked makes a step *unforeseen*, never "no change".
-pub async fn rehearse(
-    loaded: &Loaded,
-    probe: &dyn Probe,
-    run_dir: &Path,
-    history: &History,
-    starts_at: Timestamp,
-) -> Rehearsed {
+pub async fn rehearse(loaded: &Loaded, probe: &dyn Probe, run_dir: &Path, history: &History, starts_at: Timestamp) -> Rehearsed {
     let began = probe.uptime();
     let baseline = look_around(&loaded.runbook, probe).await;
     let probed_in = probe.uptime().saturating_sub(began).as_secs_f64();
     let model = Model::believing(&baseline, probe);
-    let mut walk = Walk {
-        runbook: &loaded.runbook,
-        model: &model,
-        baseline: &baseline,
-        kept: Kept::new(),
-        run_dir,
-    };
+    let mut walk = Walk { runbook: &loaded.runbook, model: &model, baseline: &baseline, kept: Kept::new(), run_dir };
     let mut steps = Vec::new();
     for (id, phase, step) in loaded.runbook.steps() {
         steps.push(walk.step(id, &phase.name, step, history).await);
     }
-    let hostname = baseline
-        .machine()
-        .and_then(|machine| machine.hostname.clone())
-        .unwrap_or_default();
+    let hostname = baseline.machine().and_then(|machine| machine.hostname.clone()).unwrap_or_default();
     let plan = Plan {
         format: FORMAT,
         runbook: loaded.runbook.name.clone(),
@@ -62,18 +47,8 @@ async fn look_around(runbook: &Runbook, probe: &dyn Probe) -> Facts {
     let inventory = &runbook.inventory;
     let mut asks = vec![Ask::Machine];
     asks.extend(inventory.redis.values().map(|instance| Ask::Redis(instance.at())));
-    asks.extend(
-        inventory
-            .units_of(None)
-            .into_iter()
-            .map(|known| Ask::Unit(known.unit.to_owned())),
-    );
-    asks.extend(
-        inventory
-            .pm2
-            .values()
-            .map(|place| Ask::Pm2(crate::action::process_list::at(place))),
-    );
+    asks.extend(inventory.units_of(None).into_iter().map(|known| Ask::Unit(known.unit.to_owned())));
+    asks.extend(inventory.pm2.values().map(|place| Ask::Pm2(crate::action::process_list::at(place))));
     let answers = futures_util::future::join_all(asks.iter().map(|ask| probe.ask(ask))).await;
     let mut facts = Facts::new(probe.now(), probe.uptime().as_secs_f64());
     for (ask, answer) in asks.into_iter().zip(answers) {
@@ -103,10 +78,7 @@ impl Walk<'_> {
             Err(error) => (Preview::default(), Some(error.to_string())),
         };
         let takes = match &unforeseen {
-            Some(_) => Estimate {
-                span: Span::ZERO,
-                source: Source::Nothing,
-            },
+            Some(_) => Estimate { span: Span::ZERO, source: Source::Nothing },
             None => estimate(step, id.as_str(), &preview.change, history),
         };
         self.play(&id, step, &preview, takes.span).await;
@@ -117,10 +89,7 @@ impl Walk<'_> {
             takes,
             unforeseen,
             takes_away: step.action.takes_service_away(),
-            brings_back: matches!(
-                step.action,
-                Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)
-            ),
+            brings_back: matches!(step.action, Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)),
             reboots: matches!(step.action, Action::Rebooted(_)),
             waits: step.action.waits(),
             change: preview.change,
@@ -143,8 +112,7 @@ impl Walk<'_> {
             }
         }
         let passed = self.model.uptime().saturating_sub(began);
-        self.model
-            .pass(takes.typically().saturating_sub(passed).max(Duration::from_millis(1)));
+        self.model.pass(takes.typically().saturating_sub(passed).max(Duration::from_millis(1)));
     }
 
     fn ground<'g>(&'g self, id: &'g StepId) -> Ground<'g> {

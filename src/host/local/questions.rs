@@ -31,9 +31,7 @@ impl LocalHost {
             },
             Ask::Pm2(at) => Answer::Pm2(Box::new(pm2::look(at).await)),
             Ask::Pm2List(at) => Answer::Pm2List(self.list(at).await?),
-            Ask::Disk(path) => {
-                Answer::Disk(disk::disk(path).map_err(|error| HostError::unreachable(ask.about(), error))?)
-            }
+            Ask::Disk(path) => Answer::Disk(disk::disk(path).map_err(|error| HostError::unreachable(ask.about(), error))?),
             Ask::Http(http) => Answer::Http(get(http).await?),
             Ask::Tcp(addr) => Answer::Tcp(match tcp::connect(addr, CHECK_DEADLINE).await {
                 TcpSeen::Open { .. } => None,
@@ -42,8 +40,7 @@ impl LocalHost {
                 TcpSeen::Unreachable { why } => Some(why),
             }),
             Ask::Snapshot { path, sha256 } => {
-                let snapshot =
-                    pm2::snapshot::open(path, sha256).map_err(|error| HostError::refused(ask.about(), error))?;
+                let snapshot = pm2::snapshot::open(path, sha256).map_err(|error| HostError::refused(ask.about(), error))?;
                 Answer::Snapshot(snapshot.apps().to_vec())
             }
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
@@ -84,19 +81,14 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
         let value = match value {
             HttpHeader::Text(text) => text.clone(),
             HttpHeader::Secret(place) => {
-                let secret = place
-                    .read()
-                    .map_err(|error| HostError::refused(format!("header {name}"), error))?;
+                let secret = place.read().map_err(|error| HostError::refused(format!("header {name}"), error))?;
                 secret.reveal().to_owned()
             }
         };
         headers.push((name.clone(), value));
     }
     let answer = http::get(&ask.url, &headers, CHECK_DEADLINE).await;
-    answer.map_err(|error| HostError::Unreachable {
-        about: "http".into(),
-        why: error.to_string(),
-    })
+    answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
 }
 
 /// The last lines of a log, read as its owner could: never through a link.

@@ -28,12 +28,7 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn over(under: &'a dyn Probe) -> Self {
         let facts = Facts::new(under.now(), under.uptime().as_secs_f64());
-        Self {
-            under: Some(under),
-            asked: RefCell::new(facts.clone()),
-            world: RefCell::new(facts),
-            ahead: Cell::default(),
-        }
+        Self { under: Some(under), asked: RefCell::new(facts.clone()), world: RefCell::new(facts), ahead: Cell::default() }
     }
 
     /// A model that starts from what was just asked of the machine below.
@@ -59,9 +54,7 @@ impl<'a> Model<'a> {
         if let Some(known) = self.world.borrow().get(ask) {
             return Ok(known.clone());
         }
-        let Some(under) = self.under else {
-            return Err(HostError::NotRecorded { about: ask.about() });
-        };
+        let Some(under) = self.under else { return Err(HostError::NotRecorded { about: ask.about() }) };
         let answer = under.ask(ask).await?;
         self.asked.borrow_mut().put(ask.clone(), answer.clone());
         self.world.borrow_mut().put(ask.clone(), answer.clone());
@@ -80,10 +73,7 @@ impl Probe for Model<'_> {
     }
 
     fn uptime(&self) -> Duration {
-        let base = self.under.map_or_else(
-            || Duration::from_secs_f64(self.asked.borrow().uptime.max(0.0)),
-            Probe::uptime,
-        );
+        let base = self.under.map_or_else(|| Duration::from_secs_f64(self.asked.borrow().uptime.max(0.0)), Probe::uptime);
         base + self.ahead.get()
     }
 }
