@@ -250,7 +250,7 @@ mod tests {
             "router",
         ];
         assert_eq!(patterns(&names, 80), "3 *-worker, api/[0-2], org-a, router");
-        assert_eq!(patterns(&names, 24), "3 *-worker, api/[0-2], +2");
+        assert_eq!(patterns(&names, 26), "3 *-worker, api/[0-2], +2");
         assert_eq!(patterns(&names, 20), "3 *-worker, +5");
         assert_eq!(patterns(&["a1", "a3"], 80), "a[0-9]");
         assert_eq!(patterns(&["bull00"], 80), "bull00");

@@ -172,16 +172,20 @@ fn row(group: &Group<'_>, width: usize, sheet: &Sheet<'_>) -> String {
         return format!("{lead}{change}");
     }
     let start = format!("{lead}{} {change}", group.items.len());
-    let names: Vec<&str> = group
+    let names: Vec<String> = group
         .items
         .iter()
-        .map(|item| item.key.trim_end_matches(".service"))
+        .map(|item| clean(item.key.trim_end_matches(".service")))
         .collect();
-    let room = sheet.style.columns().saturating_sub(columns(&start) + 4);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let room = match sheet.detail {
+        Detail::Full => usize::MAX / 2,
+        Detail::Short => sheet.style.columns().saturating_sub(columns(&start) + 4),
+    };
     if room < 8 {
         start
     } else {
-        format!("{start}  ({})", clean(&patterns(&names, room)))
+        format!("{start}  ({})", patterns(&names, room))
     }
 }
 

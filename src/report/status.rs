@@ -108,9 +108,10 @@ pub(super) fn phases(story: &Story<'_>, state: &RunState, style: &Style) -> Stri
     let room = style.columns().saturating_sub(8 + 4 + width + 2 + 18);
     let mut out = String::new();
     let head = format!(
-        "         #  {}  {}  planned    taken",
+        "{} #  {}  {}  planned    taken",
+        " ".repeat(8),
         pad("phase", width),
-        " ".repeat(room.saturating_sub(2))
+        " ".repeat(room)
     );
     out.push_str(&style.paint(Tone::Faint, head.trim_end()));
     out.push('\n');

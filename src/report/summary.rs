@@ -11,7 +11,7 @@ use super::status::{between, name_of, next};
 use super::story::Story;
 use super::telling::{decision, end, pause, person};
 use crate::host::span::{clock, words};
-use crate::journal::checkpoint::{Checkpoint, End, How, Outcome};
+use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, PauseReason};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::runbook::Window;
@@ -558,17 +558,16 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
         .find(|(_, step)| !step.is_done())
         .map_or(String::new(), |(id, _)| id.to_string());
     let text = format!(
-        "{name} {} at {at}, {done} of {} steps done. Nothing is lost.",
+        "{name} {} at {at}, {done} of {} steps done. Everything so far is on record.",
         story.run,
         state.steps().len()
     );
     match (state.waiting_for_reboot().is_some(), state.paused()) {
         (true, _) => (Tone::Warn, "Waiting for the reboot:".to_owned(), text),
-        (false, Some(why)) => (
-            Tone::Warn,
-            "Paused:".to_owned(),
-            format!("{text} Paused {}.", pause(why)),
-        ),
+        (false, Some(PauseReason::Failed)) => (Tone::Bad, "Stopped by a failure:".to_owned(), text),
+        (false, Some(PauseReason::Signal)) => (Tone::Warn, "Stopped by a signal:".to_owned(), text),
+        (false, Some(PauseReason::Operator)) => (Tone::Warn, "Waiting for a person:".to_owned(), text),
+        (false, Some(PauseReason::Asked | PauseReason::Reboot)) => (Tone::Warn, "Paused:".to_owned(), text),
         (false, None) => (Tone::Warn, "Left:".to_owned(), text),
     }
 }

@@ -113,7 +113,7 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             let names: Vec<&str> = items
                 .iter()
                 .filter(|item| !item.starts_with('('))
-                .map(String::as_str)
+                .map(|item| item.trim_end_matches(".service"))
                 .collect();
             let names = match names.as_slice() {
                 [] => String::new(),
