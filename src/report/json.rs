@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::out::Out;
-use super::progress::{Clock, Progress, machine_clock};
+use super::progress::{Clock, Progress, Wall, machine_clock, machine_wall};
 use crate::event::{Event, Reporter};
-use crate::host::clock::now;
 use crate::journal::checkpoint::{Checkpoint, Outcome};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
@@ -69,18 +68,24 @@ pub struct Json {
     out: Out,
     progress: Progress,
     estimated: Option<u64>,
+    wall: Wall,
 }
 
 impl Json {
     /// Writes the first line at once.
     #[must_use]
     pub fn new(out: Out, runbook: &Runbook, plan: &Plan) -> Self {
-        Self::with_clock(out, runbook, plan, machine_clock())
+        Self::with_clock(out, runbook, plan, machine_clock(), machine_wall())
     }
 
-    pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock) -> Self {
+    pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         out.line(&version_line());
-        Self { out, progress: Progress::new(runbook, plan, clock), estimated: None }
+        Self {
+            out,
+            progress: Progress::new(runbook, plan, clock),
+            estimated: None,
+            wall,
+        }
     }
 
     fn estimate(&mut self, at: Timestamp) {
@@ -90,7 +95,10 @@ impl Json {
         }
         self.estimated = Some(second);
         let left = self.progress.left();
-        let spare = self.progress.closes().map(|closes| (closes - at).get_seconds() as f64 - left.slow);
+        let spare = self
+            .progress
+            .closes()
+            .map(|closes| (closes - at).get_seconds() as f64 - left.slow);
         let line = json!({
             "type": "estimate",
             "ts": at,
@@ -109,7 +117,10 @@ impl Reporter for Json {
         match event {
             Event::Durable(entry) => {
                 self.out.line(&line(entry, &self.progress).to_string());
-                let estimates = matches!(entry.checkpoint, Checkpoint::StepStarted { .. } | Checkpoint::StepDone { .. });
+                let estimates = matches!(
+                    entry.checkpoint,
+                    Checkpoint::StepStarted { .. } | Checkpoint::StepDone { .. }
+                );
                 if estimates {
                     self.estimated = None;
                     self.estimate(entry.wall);
@@ -118,7 +129,7 @@ impl Reporter for Json {
             Event::Tick { step, tick } => {
                 let line = json!({
                     "type": "tick",
-                    "ts": now(),
+                    "ts": (self.wall)(),
                     "run": self.progress.run,
                     "step": step.as_str(),
                     "item": tick.item,
@@ -128,9 +139,12 @@ impl Reporter for Json {
                     "say": tick.say,
                 });
                 self.out.line(&line.to_string());
-                self.estimate(now());
+                let at = (self.wall)();
+                self.estimate(at);
             }
-            Event::Talk(text) => self.out.line(&json!({ "type": "talk", "ts": now(), "text": text }).to_string()),
+            Event::Talk(text) => self
+                .out
+                .line(&json!({ "type": "talk", "ts": (self.wall)(), "text": text }).to_string()),
         }
     }
 }
@@ -149,7 +163,14 @@ fn line(entry: &Entry, progress: &Progress) -> Value {
             "no_return": opened.no_return,
         }),
         Checkpoint::Captured { step, key, .. } => json!({ "step": step, "key": key }),
-        Checkpoint::ItemDone { step, item, outcome, took_ms, note, .. } => {
+        Checkpoint::ItemDone {
+            step,
+            item,
+            outcome,
+            took_ms,
+            note,
+            ..
+        } => {
             let current = progress.current.as_ref();
             json!({
                 "step": step,

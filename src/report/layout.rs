@@ -112,12 +112,16 @@ pub fn paragraph(out: &mut String, lead: &str, text: &str, style: &Style) {
     let indent = columns(lead);
     let lines = wrap(text, style.columns().saturating_sub(indent), 0);
     for (n, line) in lines.iter().enumerate() {
-        out.push_str(&if n == 0 { format!("{lead}{line}") } else { format!("{}{line}", " ".repeat(indent)) });
+        out.push_str(&if n == 0 {
+            format!("{lead}{line}")
+        } else {
+            format!("{}{line}", " ".repeat(indent))
+        });
         out.push('\n');
     }
 }
 
-/// Many names in a few words: `api/[0-7], *-worker (31), org-* (12), mailer`, cut with a count when too long.
+/// Many names in a few words: `31 *-worker, 12 org-*, api/[0-7], mailer`, cut with a count when too long.
 #[must_use]
 pub fn patterns(names: &[&str], width: usize) -> String {
     let groups = families(names);
@@ -141,30 +145,47 @@ pub fn patterns(names: &[&str], width: usize) -> String {
 
 /// Names that belong together, the largest families first.
 fn families(names: &[&str]) -> Vec<(String, usize)> {
-    let mut numbered: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let mut numbered: BTreeMap<(&str, usize), Vec<&str>> = BTreeMap::new();
     let mut single: Vec<&str> = Vec::new();
     for name in names {
         let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        match name[stem.len()..].parse() {
-            Ok(number) if !stem.is_empty() => numbered.entry(stem).or_default().push(number),
-            _ => single.push(name),
+        let digits = &name[stem.len()..];
+        if digits.is_empty() || stem.is_empty() {
+            single.push(name);
+        } else {
+            // `01` and `10` are of one family, `1` and `10` too; `1` and `01` are not.
+            let fixed = if digits.starts_with('0') && digits.len() > 1 {
+                digits.len()
+            } else {
+                0
+            };
+            numbered.entry((stem, fixed)).or_default().push(digits);
         }
     }
     let mut groups: Vec<(String, usize)> = Vec::new();
-    for (stem, mut numbers) in numbered {
-        numbers.sort_unstable();
-        match numbers.as_slice() {
+    for ((stem, _), mut digits) in numbered {
+        digits.sort_by_key(|digits| digits.parse::<u64>().unwrap_or(u64::MAX));
+        match digits.as_slice() {
             [one] => groups.push((format!("{stem}{one}"), 1)),
             [first, .., last] => {
-                let whole = last - first + 1 == numbers.len() as u64;
-                let range = if whole { format!("[{first}-{last}]") } else { "[0-9]".to_owned() };
-                groups.push((format!("{stem}{range}"), numbers.len()));
+                let number = |digits: &str| digits.parse::<u64>().unwrap_or(u64::MAX);
+                let whole = number(last).checked_sub(number(first)) == Some(digits.len() as u64 - 1);
+                let range = if whole {
+                    format!("[{first}-{last}]")
+                } else {
+                    "[0-9]".to_owned()
+                };
+                groups.push((format!("{stem}{range}"), digits.len()));
             }
             [] => {}
         }
     }
-    groups.extend(by_affix(&mut single, |name| name.rsplit_once('-').map(|(_, end)| format!("*-{end}"))));
-    groups.extend(by_affix(&mut single, |name| name.split_once('-').map(|(start, _)| format!("{start}-*"))));
+    groups.extend(by_affix(&mut single, |name| {
+        name.rsplit_once('-').map(|(_, end)| format!("*-{end}"))
+    }));
+    groups.extend(by_affix(&mut single, |name| {
+        name.split_once('-').map(|(start, _)| format!("{start}-*"))
+    }));
     groups.extend(single.iter().map(|name| ((*name).to_owned(), 1)));
     groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     groups
@@ -180,7 +201,10 @@ fn by_affix(names: &mut Vec<&str>, affix: impl Fn(&str) -> Option<String>) -> Ve
     }
     counts.retain(|_, count| *count >= 3);
     names.retain(|name| !affix(name).is_some_and(|text| counts.contains_key(&text)));
-    counts.into_iter().map(|(text, count)| (format!("{text} ({count})"), count)).collect()
+    counts
+        .into_iter()
+        .map(|(text, count)| (format!("{count} {text}"), count))
+        .collect()
 }
 
 #[cfg(test)]
@@ -192,7 +216,17 @@ mod tests {
         assert_eq!(columns("\u{1b}[1mab\u{1b}[0m"), 2);
         assert_eq!(columns("\u{6f22}e\u{301}"), 3);
         assert_eq!(fit("abcdefgh", 6, &Style::PLAIN), "abc...");
-        assert_eq!(fit("abcdefgh", 6, &Style { unicode: true, ..Style::PLAIN }), "abcde\u{2026}");
+        assert_eq!(
+            fit(
+                "abcdefgh",
+                6,
+                &Style {
+                    unicode: true,
+                    ..Style::PLAIN
+                }
+            ),
+            "abcde\u{2026}"
+        );
         assert_eq!(fit("abc", 3, &Style::PLAIN), "abc");
     }
 
@@ -205,10 +239,22 @@ mod tests {
 
     #[test]
     fn names_gather_in_families() {
-        let names = ["api/0", "api/1", "api/2", "mail-worker", "org-a", "log-worker", "pdf-worker", "router"];
-        assert_eq!(patterns(&names, 80), "*-worker (3), api/[0-2], org-a, router");
-        assert_eq!(patterns(&names, 24), "*-worker (3), +5");
+        let names = [
+            "api/0",
+            "api/1",
+            "api/2",
+            "mail-worker",
+            "org-a",
+            "log-worker",
+            "pdf-worker",
+            "router",
+        ];
+        assert_eq!(patterns(&names, 80), "3 *-worker, api/[0-2], org-a, router");
+        assert_eq!(patterns(&names, 26), "3 *-worker, api/[0-2], +2");
+        assert_eq!(patterns(&names, 20), "3 *-worker, +5");
         assert_eq!(patterns(&["a1", "a3"], 80), "a[0-9]");
+        assert_eq!(patterns(&["bull00"], 80), "bull00");
+        assert_eq!(patterns(&["bull01", "bull02"], 80), "bull[01-02]");
         assert_eq!(patterns(&[], 80), "");
     }
 

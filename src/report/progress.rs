@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::action::Tick;
 use crate::event::Event;
-use crate::host::clock::boottime;
+use crate::host::clock::{boottime, now};
 use crate::host::span::Span;
 use crate::journal::checkpoint::{Checkpoint, Outcome, StepId};
 use crate::journal::state::RunState;
@@ -22,6 +22,14 @@ const GATE_SPEAKS: Duration = Duration::from_secs(5);
 /// A clock for lengths of time; tests put their own in.
 pub(super) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// The wall clock, for times of day.
+pub(super) type Wall = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The wall clock of the machine.
+pub(super) fn machine_wall() -> Wall {
+    Arc::new(now)
+}
+
 /// The clock of the machine.
 pub(super) fn machine_clock() -> Clock {
     Arc::new(boottime)
@@ -31,6 +39,7 @@ pub(super) fn machine_clock() -> Clock {
 pub(super) struct Planned {
     pub(super) id: StepId,
     pub(super) phase: String,
+    pub(super) title: String,
     pub(super) takes: Span,
     /// How long each item usually takes.
     items: IndexMap<String, Span>,
@@ -84,13 +93,22 @@ impl Progress {
         let steps = plan.steps.iter().map(|step| Planned {
             id: step.id.clone(),
             phase: step.phase.clone(),
+            title: step.title.clone(),
             takes: step.takes.span,
-            items: step.change.items.iter().map(|item| (item.key.clone(), item.takes)).collect(),
+            items: step
+                .change
+                .items
+                .iter()
+                .map(|item| (item.key.clone(), item.takes))
+                .collect(),
             done: false,
         });
         Self {
             run: String::new(),
-            zone: runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone()),
+            zone: runbook
+                .window
+                .as_ref()
+                .map_or(TimeZone::UTC, |window| window.timezone.clone()),
             steps: steps.collect(),
             phases,
             current: None,
@@ -129,7 +147,9 @@ impl Progress {
     fn checkpoint(&mut self, checkpoint: &Checkpoint) {
         let now = self.now();
         match checkpoint {
-            Checkpoint::StepStarted { step, attempt, items, .. } => {
+            Checkpoint::StepStarted {
+                step, attempt, items, ..
+            } => {
                 self.current = Some(Current {
                     step: step.clone(),
                     began: now,
@@ -144,7 +164,16 @@ impl Progress {
                 let usually = self.usually(step, item);
                 if let Some(current) = self.current.as_mut() {
                     let tick = Tick::say(item, "");
-                    current.running.insert(item.clone(), Running { began: now, tick, usually, gate: false, heard: now });
+                    current.running.insert(
+                        item.clone(),
+                        Running {
+                            began: now,
+                            tick,
+                            usually,
+                            gate: false,
+                            heard: now,
+                        },
+                    );
                 }
             }
             Checkpoint::ItemDone { item, outcome, .. } => {
@@ -167,18 +196,28 @@ impl Progress {
     fn tick(&mut self, step: &StepId, tick: &Tick) {
         let now = self.now();
         let usually = self.usually(step, &tick.item);
-        let Some(current) = self.current.as_mut().filter(|current| current.step == *step) else { return };
+        let Some(current) = self.current.as_mut().filter(|current| current.step == *step) else {
+            return;
+        };
         match current.running.get_mut(&tick.item) {
             Some(running) => {
                 running.tick = tick.clone();
                 running.heard = now;
             }
             None => {
-                let gate = Running { began: now, tick: tick.clone(), usually, gate: true, heard: now };
+                let gate = Running {
+                    began: now,
+                    tick: tick.clone(),
+                    usually,
+                    gate: true,
+                    heard: now,
+                };
                 current.running.insert(tick.item.clone(), gate);
             }
         }
-        current.running.retain(|_, running| !running.gate || now.saturating_sub(running.heard) < GATE_SPEAKS);
+        current
+            .running
+            .retain(|_, running| !running.gate || now.saturating_sub(running.heard) < GATE_SPEAKS);
     }
 
     pub(super) fn planned(&self, step: &StepId) -> Option<&Planned> {
@@ -186,18 +225,27 @@ impl Progress {
     }
 
     pub(super) fn usually(&self, step: &StepId, item: &str) -> Span {
-        self.planned(step).and_then(|planned| planned.items.get(item)).copied().unwrap_or_default()
+        self.planned(step)
+            .and_then(|planned| planned.items.get(item))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// `6/9 load`: the phase by number and name.
     pub(super) fn place(&self, step: &StepId) -> String {
-        let at = self.phases.iter().position(|phase| phase == step.phase()).map_or(0, |at| at + 1);
+        let at = self
+            .phases
+            .iter()
+            .position(|phase| phase == step.phase())
+            .map_or(0, |at| at + 1);
         format!("{at}/{} {}", self.phases.len(), step.phase())
     }
 
     /// What runs, the longest first.
     pub(super) fn slowest(&self) -> Vec<(&str, &Running)> {
-        let Some(current) = &self.current else { return Vec::new() };
+        let Some(current) = &self.current else {
+            return Vec::new();
+        };
         let mut running: Vec<(&str, &Running)> = current.running.iter().map(|(key, one)| (key.as_str(), one)).collect();
         running.sort_by_key(|(_, one)| one.began);
         running
@@ -212,20 +260,36 @@ impl Progress {
 
     /// The part of the current step that is done: by items, those in work by their own measure.
     pub(super) fn part(&self) -> f64 {
-        let Some(current) = self.current.as_ref().filter(|current| current.of > 0) else { return 0.0 };
-        let inside: f64 = current.running.values().filter(|one| !one.gate).filter_map(|one| one.tick.part).sum();
+        let Some(current) = self.current.as_ref().filter(|current| current.of > 0) else {
+            return 0.0;
+        };
+        let inside: f64 = current
+            .running
+            .values()
+            .filter(|one| !one.gate)
+            .filter_map(|one| one.tick.part)
+            .sum();
         ((current.done as f64 + inside) / current.of as f64).clamp(0.0, 1.0)
     }
 
     /// Time left of the step in work: what its items say, else their pace, else the plan.
     pub(super) fn left_of_step(&self) -> Span {
-        let Some(current) = &self.current else { return Span::ZERO };
-        let takes = self.planned(&current.step).map(|planned| planned.takes).unwrap_or_default();
+        let Some(current) = &self.current else {
+            return Span::ZERO;
+        };
+        let takes = self
+            .planned(&current.step)
+            .map(|planned| planned.takes)
+            .unwrap_or_default();
         let elapsed = self.now().saturating_sub(current.began).as_secs_f64();
         let planned = Span::secs(takes.typical - elapsed, takes.slow - elapsed);
-        let told = current.running.values().filter_map(|one| one.tick.left).fold(None, |sum: Option<Span>, left| {
-            Some(sum.map_or(left, |sum| sum.beside(left)))
-        });
+        let told = current
+            .running
+            .values()
+            .filter_map(|one| one.tick.left)
+            .fold(None, |sum: Option<Span>, left| {
+                Some(sum.map_or(left, |sum| sum.beside(left)))
+            });
         match told {
             Some(told) if current.of <= current.done + current.running.len() => told,
             Some(told) => told.beside(planned),
@@ -240,7 +304,10 @@ impl Progress {
     /// Time left of the whole run.
     pub(super) fn left(&self) -> Span {
         let in_work = self.current.as_ref().map(|current| current.step.clone());
-        let ahead = self.steps.iter().filter(|step| !step.done && Some(&step.id) != in_work.as_ref());
+        let ahead = self
+            .steps
+            .iter()
+            .filter(|step| !step.done && Some(&step.id) != in_work.as_ref());
         let ahead = ahead.filter(|step| !self.backing_out || self.back_out.contains(&step.phase));
         ahead.fold(self.left_of_step(), |sum, step| sum.then(step.takes))
     }

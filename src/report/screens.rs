@@ -1,1 +1,378 @@
-//! tests
+//! Tests: every screen as an operator sees it, kept as snapshots. They were looked at one by one.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::sample::{self, Moment, Run};
+use super::*;
+use crate::action::change::{Concern, Item, Sign, Weight};
+use crate::event::{Event, Reporter};
+use crate::journal::state::RunState;
+use crate::plan::verdict::judge;
+use crate::plan::{Plan, Verdict};
+
+const NARROW: Style = Style::PLAIN;
+const WIDE: Style = Style {
+    width: 120,
+    ..Style::PLAIN
+};
+const COLOUR: Style = Style {
+    color: true,
+    ..Style::PLAIN
+};
+
+fn zone() -> TimeZone {
+    sample::runbook().window.unwrap().timezone
+}
+
+fn verdict_of(plan: &Plan) -> Verdict {
+    judge(plan, sample::runbook().window.as_ref())
+}
+
+fn screen(plan_: &Plan, detail: Detail, style: Style) -> String {
+    let text = plan(plan_, &sample::runbook(), &verdict_of(plan_), detail, &style);
+    for line in text.lines() {
+        assert!(layout::columns(line) <= style.columns(), "too wide: {line:?}");
+    }
+    text
+}
+
+/// A buffer that can be read while it is written.
+#[derive(Clone, Default)]
+struct Tape(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Tape {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Tape {
+    fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().clone()
+    }
+    fn text(&self) -> String {
+        String::from_utf8(self.bytes()).unwrap()
+    }
+}
+
+type Hand = Arc<Mutex<Duration>>;
+
+fn hand() -> (Hand, progress::Clock) {
+    let hand: Hand = Arc::new(Mutex::new(Duration::from_secs(100)));
+    let read = Arc::clone(&hand);
+    (hand, Arc::new(move || *read.lock().unwrap()))
+}
+
+/// The time of day that belongs to the boot clock of the sample.
+fn wall(hand: &Hand) -> progress::Wall {
+    let read = Arc::clone(hand);
+    let start: Timestamp = "2026-11-28T09:15:00Z".parse().unwrap();
+    Arc::new(move || {
+        start
+            .checked_add(read.lock().unwrap().saturating_sub(Duration::from_secs(100)))
+            .unwrap()
+    })
+}
+
+/// Tells a run to a reporter, with the boot clock of the sample.
+fn play(run: &Run, hand: &Hand, reporter: &mut dyn Reporter) {
+    play_from(0, run, hand, reporter);
+}
+
+/// The same from a moment on: what a later sitting tells.
+fn play_from(from: usize, run: &Run, hand: &Hand, reporter: &mut dyn Reporter) {
+    let mut state = RunState::default();
+    for (n, (at, moment)) in run.moments.iter().enumerate() {
+        *hand.lock().unwrap() = *at;
+        match moment {
+            Moment::Fact(entry) => {
+                state.after(entry).unwrap();
+                if n >= from {
+                    reporter.on(&Event::Durable(entry), &state);
+                }
+            }
+            Moment::Word(step, tick) if n >= from => reporter.on(&Event::Tick { step, tick }, &state),
+            Moment::Word(..) => {}
+        }
+    }
+}
+
+fn after_the_reboot(run: &Run) -> usize {
+    let resumed = |(_, moment): &(Duration, Moment)| matches!(moment, Moment::Fact(entry) if entry.checkpoint.kind() == "resumed");
+    run.moments.iter().position(resumed).unwrap()
+}
+
+#[test]
+fn plan_screens() {
+    let plan = sample::plan();
+    let short = screen(&plan, Detail::Short, NARROW);
+    assert!(short.lines().count() <= 44, "{} lines", short.lines().count());
+    insta::assert_snapshot!("plan_80", short);
+    insta::assert_snapshot!("plan_120", screen(&plan, Detail::Short, WIDE));
+    insta::assert_snapshot!("plan_full_80", screen(&plan, Detail::Full, NARROW));
+    insta::assert_snapshot!(
+        "plan_80_colour",
+        screen(&plan, Detail::Short, COLOUR).replace('\u{1b}', "^")
+    );
+}
+
+#[test]
+fn plan_verdicts() {
+    let mut late = sample::plan();
+    late.starts_at = "2026-11-28T11:20:00Z".parse().unwrap();
+    insta::assert_snapshot!("plan_too_long_80", screen(&late, Detail::Short, NARROW));
+    let mut closed = sample::plan();
+    closed.starts_at = "2026-11-26T11:20:00Z".parse().unwrap();
+    insta::assert_snapshot!("plan_closed_80", screen(&closed, Detail::Short, NARROW));
+    let mut refused = sample::plan();
+    let cure = "free space on /var/lib/redis, or compact the instances one by one";
+    let seen = "the rewrite needs 3.1 GB and 1.2 GB are free on /var/lib/redis\u{1b}[2J";
+    refused.steps[2]
+        .change
+        .concerns
+        .push(Concern::new(Weight::Stop, "bds", seen, cure));
+    refused.steps[9].unforeseen = Some("redis 127.0.0.1:6390: connection refused".into());
+    refused.steps[9].change = Default::default();
+    refused.steps[12].change.items = vec![Item::new("command ping", Sign::Unknown, "not asked by a plan", "holds")];
+    insta::assert_snapshot!("plan_refused_80", screen(&refused, Detail::Short, NARROW));
+    for style in [NARROW, WIDE, Style { width: 40, ..NARROW }] {
+        screen(&refused, Detail::Full, style);
+    }
+}
+
+#[test]
+fn an_empty_plan() {
+    let mut plan = sample::plan();
+    for step in &mut plan.steps {
+        step.change.already += step.change.items.len();
+        step.change.items.clear();
+        step.change.concerns.clear();
+        step.takes.span = Default::default();
+        step.takes.source = crate::plan::Source::Nothing;
+    }
+    insta::assert_snapshot!("plan_empty_80", screen(&plan, Detail::Short, NARROW));
+}
+
+#[test]
+fn plan_in_json() {
+    let plan = sample::plan();
+    let lines = plan_json(&plan, &verdict_of(&plan));
+    assert_eq!(lines.len(), 2 + plan.steps.len() + 1);
+    for line in &lines {
+        assert!(serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].is_string());
+    }
+    insta::assert_snapshot!(
+        "plan_json_head",
+        [&lines[0], &lines[1], &lines[lines.len() - 1]]
+            .map(String::as_str)
+            .join("\n")
+    );
+}
+
+#[test]
+fn plain_lines_of_a_whole_run() {
+    for (name, style) in [("lines_80", NARROW), ("lines_80_colour", COLOUR)] {
+        let (hand, clock) = hand();
+        let tape = Tape::default();
+        let mut lines = Lines::with_clock(
+            Out::to(tape.clone(), style),
+            &sample::runbook(),
+            &sample::plan(),
+            clock,
+            wall(&hand),
+        );
+        play(&sample::whole(), &hand, &mut lines);
+        let text = tape.text();
+        assert!(text.lines().count() < 120, "{} lines", text.lines().count());
+        insta::assert_snapshot!(name, text.replace('\u{1b}', "^"));
+    }
+}
+
+#[test]
+fn ndjson_of_a_whole_run() {
+    let (hand, clock) = hand();
+    let tape = Tape::default();
+    let mut json = Json::with_clock(
+        Out::to(tape.clone(), NARROW),
+        &sample::runbook(),
+        &sample::plan(),
+        clock,
+        wall(&hand),
+    );
+    play(&sample::whole(), &hand, &mut json);
+    let text = tape.text();
+    let mut kinds: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        kinds.push(value["type"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(kinds[0], "version");
+    let has = |kind: &str| kinds.iter().any(|known| known == kind);
+    assert!(has("opened") && has("item_done") && has("estimate") && has("tick") && has("finished"));
+    assert!(!text.contains('\u{1b}'));
+    let done: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("\"item\":\"search\""))
+        .collect();
+    insta::assert_snapshot!("json_item", done.join("\n"));
+}
+
+/// The screen as it is seen, without trailing blanks.
+fn rows(terminal: &vt100::Parser, width: u16) -> String {
+    terminal
+        .screen()
+        .rows(0, width)
+        .map(|row| row.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn live_block_in_a_terminal() {
+    for (name, run, width, style) in [
+        ("live_load_80", sample::until_the_load(), 80, NARROW),
+        ("live_load_120", sample::until_the_load(), 120, WIDE),
+        ("live_restore_80", sample::in_the_restore(), 80, NARROW),
+    ] {
+        let (hand, clock) = hand();
+        let tape = Tape::default();
+        let wall = wall(&hand);
+        let mut live = Live::with_clock(
+            Out::to(tape.clone(), style),
+            &sample::runbook(),
+            &sample::plan(),
+            clock,
+            wall,
+        );
+        play_from(after_the_reboot(&run), &run, &hand, &mut live);
+        live.redraw();
+        let mut terminal = vt100::Parser::new(24, width, 0);
+        terminal.process(&tape.bytes());
+        let screen = rows(&terminal, width);
+        insta::assert_snapshot!(name, screen);
+        live.close();
+        terminal = vt100::Parser::new(24, width, 0);
+        terminal.process(&tape.bytes());
+        assert!(!terminal.screen().hide_cursor());
+        assert!(
+            !terminal.screen().contents().contains("window closes"),
+            "the block is taken away"
+        );
+    }
+}
+
+#[test]
+fn a_prompt_has_the_terminal_to_itself() {
+    let (hand, clock) = hand();
+    let tape = Tape::default();
+    let wall = wall(&hand);
+    let out = Out::to(tape.clone(), NARROW);
+    let mut live = Live::with_clock(out.clone(), &sample::runbook(), &sample::plan(), clock, wall);
+    let run = sample::until_the_load();
+    play_from(after_the_reboot(&run), &run, &hand, &mut live);
+    live.redraw();
+    let seen = live.suspend(|| {
+        let mut terminal = vt100::Parser::new(24, 80, 0);
+        terminal.process(&tape.bytes());
+        out.line("Type restart-staging:");
+        terminal.screen().contents()
+    });
+    assert!(
+        !seen.contains("window closes") && seen.contains("redis_loaded"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn a_dead_terminal_does_not_stop_the_live_block() {
+    struct Dead;
+    impl Write for Dead {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::from_raw_os_error(5))
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(std::io::Error::from_raw_os_error(32))
+        }
+    }
+    let (hand, _) = hand();
+    let mut live = Live::new(Out::to(Dead, NARROW), &sample::runbook(), &sample::plan());
+    play(&sample::whole(), &hand, &mut live);
+    assert_eq!(live.suspend(|| 7), 7);
+}
+
+#[test]
+fn status_screens() {
+    let zone = zone();
+    let reboot = sample::until_the_reboot();
+    let load = sample::until_the_load();
+    let failed = sample::failed();
+    let whole = sample::whole();
+    for (name, run) in [
+        ("reboot", &reboot),
+        ("load", &load),
+        ("failed", &failed),
+        ("whole", &whole),
+    ] {
+        let now = run
+            .entries
+            .last()
+            .unwrap()
+            .wall
+            .checked_add(Duration::from_secs(95))
+            .unwrap();
+        for (suffix, style) in [("80", NARROW), ("120", WIDE)] {
+            let text = status_in(&run.entries, &run.state, now, &zone, &style);
+            assert!(
+                text.lines().all(|line| layout::columns(line) <= style.columns()),
+                "{text}"
+            );
+            insta::assert_snapshot!(format!("status_{name}_{suffix}"), text);
+        }
+    }
+}
+
+#[test]
+fn endings() {
+    for (name, run) in [
+        ("reboot", sample::until_the_reboot()),
+        ("failed", sample::failed()),
+        ("whole", sample::whole()),
+    ] {
+        let text = ending(&run.entries, &run.state, &NARROW);
+        assert!(text.lines().all(|line| layout::columns(line) <= 80), "{text}");
+        assert!(!text.contains('\u{1b}'));
+        insta::assert_snapshot!(format!("ending_{name}"), text);
+    }
+}
+
+#[test]
+fn session_reports() {
+    let whole = sample::whole();
+    let text = markdown_in(&whole.entries, sample::runbook().window.as_ref());
+    for must in [
+        "9.8 GB -> 2.4 GB",
+        "estimated 26m00s",
+        "**search**",
+        "ECONNREFUSED",
+        "redis-server@bull01.service",
+        "9d2e41aa",
+    ] {
+        assert!(text.contains(must), "{must} is missing");
+    }
+    assert!(!text.contains('\u{1b}'));
+    insta::assert_snapshot!("report_whole", text);
+    insta::assert_snapshot!(
+        "report_failed",
+        markdown_in(&sample::failed().entries, sample::runbook().window.as_ref())
+    );
+    assert!(markdown(&[]).contains("NOT OVER"), "an empty journal is survived");
+}

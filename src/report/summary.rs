@@ -11,21 +11,28 @@ use super::status::{between, name_of, next};
 use super::story::Story;
 use super::telling::{decision, end, pause, person};
 use crate::host::span::{clock, words};
-use crate::journal::checkpoint::{Checkpoint, End, How, Outcome};
+use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, PauseReason};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
+use crate::runbook::Window;
 
 /// The session report as Markdown, verdict first, times of day in UTC.
 #[must_use]
 pub fn markdown(entries: &[Entry]) -> String {
-    markdown_in(entries, &TimeZone::UTC)
+    markdown_in(entries, None)
 }
 
-/// [`markdown`] with times of day in a zone.
+/// [`markdown`] with the runbook's window: how much of it was used, and times of day in its zone.
 #[must_use]
-pub fn markdown_in(entries: &[Entry], zone: &TimeZone) -> String {
+pub fn markdown_in(entries: &[Entry], window: Option<&Window>) -> String {
     let story = Story::of(entries);
-    let mut page = Page { story, zone, text: String::new() };
+    let zone = window.map_or(TimeZone::UTC, |window| window.timezone.clone());
+    let mut page = Page {
+        story,
+        zone: &zone,
+        window,
+        text: String::new(),
+    };
     page.verdict();
     page.facts();
     page.timeline();
@@ -41,6 +48,7 @@ pub fn markdown_in(entries: &[Entry], zone: &TimeZone) -> String {
 struct Page<'a> {
     story: Story<'a>,
     zone: &'a TimeZone,
+    window: Option<&'a Window>,
     text: String,
 }
 
@@ -67,14 +75,20 @@ impl Page<'_> {
         let losses = self.story.losses().len();
         let verdict = match self.story.ended {
             Some((_, End::Done)) => "**DONE.** Every step is done and nothing is missing.".to_owned(),
-            Some((_, End::DoneWithLosses)) => format!("**DONE, WITH LOSSES.** {losses} did not come back; they are named below."),
+            Some((_, End::DoneWithLosses)) => {
+                format!("**DONE, WITH LOSSES.** {losses} did not come back; they are named below.")
+            }
             Some((_, End::BackedOut)) => format!(
                 "**BACKED OUT.** {}. Services were brought back without a reboot.",
                 self.story.backed_out.map(cell).unwrap_or_default()
             ),
             Some((_, End::Failed)) => "**GIVEN UP** before anything was taken away.".to_owned(),
             Some((_, End::Abandoned)) => match self.story.abandoned {
-                Some((who, why)) => format!("**ABANDONED** by {}: {}. What is in doubt stays so.", cell(who), cell(why)),
+                Some((who, why)) => format!(
+                    "**ABANDONED** by {}: {}. What is in doubt stays so.",
+                    cell(who),
+                    cell(why)
+                ),
                 None => "**ABANDONED.**".to_owned(),
             },
             None => "**NOT OVER YET.** This is the state so far.".to_owned(),
@@ -89,16 +103,39 @@ impl Page<'_> {
         if let Some(opened) = self.story.opened {
             rows.push(("Host", cell(&opened.hostname)));
             rows.push(("By", cell(&person(&opened.owner))));
-            rows.push(("Runbook", format!("{} (`{:.12}`), runbook {}", cell(&opened.runbook_name), opened.runbook_sha256, cell(&opened.tool_version))));
+            rows.push((
+                "Runbook",
+                format!(
+                    "{} (`{:.12}`), runbook {}",
+                    cell(&opened.runbook_name),
+                    opened.runbook_sha256,
+                    cell(&opened.tool_version)
+                ),
+            ));
         }
         if let (Some(began), Some(latest)) = (self.story.began, self.story.latest) {
             let to = self.story.ended.map_or(latest, |(at, _)| at);
             let day = began.to_zoned(self.zone.clone()).strftime("%a %Y-%m-%d").to_string();
-            rows.push(("When", format!("{day}, {} to {} {} ({})", self.at(began), self.at(to), name_of(self.zone), words(between(began, to)))));
+            rows.push((
+                "When",
+                format!(
+                    "{day}, {} to {} {} ({})",
+                    self.at(began),
+                    self.at(to),
+                    name_of(self.zone),
+                    words(between(began, to))
+                ),
+            ));
+        }
+        if let Some(text) = self.window_used() {
+            rows.push(("Window", text));
         }
         if let Some(plan) = &self.story.plan {
             let takes = plan.takes();
-            rows.push(("Planned", format!("{} typical, {} slow", words(takes.typically()), words(takes.at_worst()))));
+            rows.push((
+                "Planned",
+                format!("{} typical, {} slow", words(takes.typically()), words(takes.at_worst())),
+            ));
         }
         if let Some((from, to)) = self.story.cut_off() {
             let text = match to {
@@ -106,16 +143,46 @@ impl Page<'_> {
                 None => format!("since {}, not over when this was written", self.at(from)),
             };
             let planned = self.story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
-            let planned = planned.map(|span| format!(" (planned {} typical, {} slow)", words(span.typically()), words(span.at_worst())));
+            let planned = planned.map(|span| {
+                format!(
+                    " (planned {} typical, {} slow)",
+                    words(span.typically()),
+                    words(span.at_worst())
+                )
+            });
             rows.push(("Users cut off", text + &planned.unwrap_or_default()));
         }
         for reboot in &self.story.reboots {
-            let text = format!("`{}` -> `{}` in {}", cell(reboot.old), cell(reboot.new), words(reboot.took));
+            let text = format!(
+                "`{}` -> `{}` in {}",
+                cell(reboot.old),
+                cell(reboot.new),
+                words(reboot.took)
+            );
             rows.push(("Boot", text));
         }
         for (name, value) in rows {
             self.line(&format!("| {name} | {value} |"));
         }
+    }
+
+    /// The window that was open at the start, and whether the run ended within it.
+    fn window_used(&self) -> Option<String> {
+        let (began, latest) = (self.story.began?, self.story.latest?);
+        let opening = self.window?.current_or_next(began)?;
+        let (from, to) = (self.at(opening.opens), self.at(opening.closes));
+        if !opening.contains(began) {
+            return Some(format!("**outside**: the next one was {from} to {to}"));
+        }
+        let end = self.story.ended.map_or(latest, |(at, _)| at);
+        Some(if end > opening.closes {
+            format!("{from} to {to}, **overrun by {}**", words(between(opening.closes, end)))
+        } else {
+            format!(
+                "{from} to {to}, {} left at the end",
+                words(between(end, opening.closes))
+            )
+        })
     }
 
     /// Plan against reality, phase by phase.
@@ -132,10 +199,20 @@ impl Page<'_> {
             let ended = steps.iter().filter_map(|(_, step)| step.ended).max();
             let word = match () {
                 () if steps.iter().any(|(_, step)| step.error.is_some() && step.how.is_none()) => "FAILED",
-                () if steps.iter().any(|(_, step)| step.unknown.is_some() && step.how.is_none()) => "UNKNOWN",
+                () if steps
+                    .iter()
+                    .any(|(_, step)| step.unknown.is_some() && step.how.is_none()) =>
+                {
+                    "UNKNOWN"
+                }
                 () if steps.iter().all(|(_, step)| step.how.is_none()) => "not reached",
                 () if steps.iter().any(|(_, step)| step.how.is_none()) => "cut short",
-                () if steps.iter().any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) => "with losses",
+                () if steps
+                    .iter()
+                    .any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) =>
+                {
+                    "with losses"
+                }
                 () if steps.iter().all(|(_, step)| matches!(step.how, Some(How::AlreadySo))) => "already so",
                 () if took.as_secs_f64() > slow && took.as_secs() > 5 => "ok, slower than the slow estimate",
                 () => "ok",
@@ -144,7 +221,12 @@ impl Page<'_> {
             let secs = |secs: f64| clock(Duration::from_secs_f64(secs.clamp(0.0, 1e9)));
             let actual = if ended.is_none() { String::new() } else { clock(took) };
             let (from, to) = (time(began), time(ended));
-            rows.push(format!("| {} | {from} | {to} | {} | {} | {actual} | {word} |", cell(phase), secs(typical), secs(slow)));
+            rows.push(format!(
+                "| {} | {from} | {to} | {} | {} | {actual} | {word} |",
+                cell(phase),
+                secs(typical),
+                secs(slow)
+            ));
         }
         for row in rows {
             self.line(&row);
@@ -157,9 +239,13 @@ impl Page<'_> {
             .items_of(&["redis_compacted", "redis_loaded"])
             .into_iter()
             .map(|(id, item, told)| {
-                let what = if self.story.action(id) == "redis_compacted" { "compacted" } else { "loaded" };
+                let what = if self.story.action(id) == "redis_compacted" {
+                    "compacted"
+                } else {
+                    "loaded"
+                };
                 let said = match told.outcome {
-                    Outcome::Applied | Outcome::AlreadySo => told.note.map_or_else(|| "already so".to_owned(), cell),
+                    Outcome::Applied | Outcome::AlreadySo => told.note.map_or_else(|| "ok".to_owned(), cell),
                     Outcome::Failed { why, .. } | Outcome::Tolerated { why } => format!("**FAILED**: {}", cell(why)),
                     Outcome::Unknown { why } => format!("**UNKNOWN**: {}", cell(why)),
                 };
@@ -177,9 +263,17 @@ impl Page<'_> {
     }
 
     fn units(&mut self) {
-        for (action, title) in [("units_enabled", "Units enabled"), ("units_active", "Units started"), ("units_stopped", "Units stopped")] {
-            let names: Vec<String> =
-                self.items_of(&[action]).iter().filter(|(.., told)| *told.outcome == Outcome::Applied).map(|(_, item, _)| format!("`{}`", cell(item))).collect();
+        for (action, title) in [
+            ("units_enabled", "Units enabled"),
+            ("units_active", "Units started"),
+            ("units_stopped", "Units stopped"),
+        ] {
+            let names: Vec<String> = self
+                .items_of(&[action])
+                .iter()
+                .filter(|(.., told)| *told.outcome == Outcome::Applied)
+                .map(|(_, item, _)| format!("`{}`", cell(item)))
+                .collect();
             if !names.is_empty() {
                 self.head(title);
                 self.line(&names.join(", "));
@@ -197,7 +291,10 @@ impl Page<'_> {
         let count = |actions: &[&str]| {
             let items = self.items_of(actions);
             let apps: Vec<_> = items.iter().filter(|(_, item, _)| !item.starts_with('(')).collect();
-            let good = apps.iter().filter(|(.., told)| *told.outcome == Outcome::Applied).count();
+            let good = apps
+                .iter()
+                .filter(|(.., told)| *told.outcome == Outcome::Applied)
+                .count();
             (good, apps.len())
         };
         let (stopped, to_stop) = count(&["pm2_stopped"]);
@@ -226,7 +323,11 @@ impl Page<'_> {
 
     fn lost_apps(&self) -> Vec<String> {
         let of_apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
-        let losses = self.story.losses().into_iter().filter(|(id, ..)| of_apps(self.story.action(id)));
+        let losses = self
+            .story
+            .losses()
+            .into_iter()
+            .filter(|(id, ..)| of_apps(self.story.action(id)));
         losses
             .map(|(_, item, why, causes)| {
                 let mut text = format!("- **{}**: {}", cell(item), cell(why));
@@ -259,7 +360,21 @@ impl Page<'_> {
             }
         }
         let apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
-        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !apps(self.story.action(id))) {
+        let told = |item: &str, why: &str| {
+            self.story
+                .failures
+                .iter()
+                .any(|(.., error)| *error == format!("{item}: {why}"))
+        };
+        for (id, item, why, _) in self
+            .story
+            .losses()
+            .into_iter()
+            .filter(|(id, ..)| !apps(self.story.action(id)))
+        {
+            if told(item, why) {
+                continue;
+            }
             lines.push(format!("- {id} {}: {}", cell(item), cell(why)));
         }
         for (step, concern) in self.warnings() {
@@ -277,7 +392,8 @@ impl Page<'_> {
         let steps = self.story.plan.iter().flat_map(|plan| &plan.steps);
         let concerns = steps.flat_map(|step| step.change.concerns.iter().map(move |concern| (step, concern)));
         let bad = concerns.filter(|(_, concern)| concern.weight >= crate::action::change::Weight::Warn);
-        bad.map(|(step, c)| (step.id.to_string(), format!("{}: {}", cell(&c.about), cell(&c.seen)))).collect()
+        bad.map(|(step, c)| (step.id.to_string(), format!("{}: {}", cell(&c.about), cell(&c.seen))))
+            .collect()
     }
 
     /// Decisions, pauses and resumes.
@@ -287,14 +403,27 @@ impl Page<'_> {
             let text = match &entry.checkpoint {
                 Checkpoint::Decision { who, what, reason } => cell(&decision(who, what, reason)),
                 Checkpoint::Paused { why, note } => {
-                    format!("paused, {}{}", pause(*why), note.as_deref().map(|note| format!(": {}", cell(note))).unwrap_or_default())
+                    format!(
+                        "paused, {}{}",
+                        pause(*why),
+                        note.as_deref()
+                            .map(|note| format!(": {}", cell(note)))
+                            .unwrap_or_default()
+                    )
                 }
                 Checkpoint::Resumed { owner, unattended, .. } => {
-                    let who = if *unattended { "the resume unit".to_owned() } else { cell(&person(owner)) };
+                    let who = if *unattended {
+                        "the resume unit".to_owned()
+                    } else {
+                        cell(&person(owner))
+                    };
                     format!("resumed by {who}")
                 }
                 Checkpoint::Recovered { dropped_bytes, copy } => {
-                    format!("{dropped_bytes} torn bytes at the journal's end were dropped, copy in `{}`", cell(copy))
+                    format!(
+                        "{dropped_bytes} torn bytes at the journal's end were dropped, copy in `{}`",
+                        cell(copy)
+                    )
                 }
                 _ => continue,
             };
@@ -312,22 +441,32 @@ impl Page<'_> {
     fn follow_ups(&mut self) {
         let mut lines: Vec<String> = Vec::new();
         let lost = self.story.losses();
-        for (_, item, ..) in lost.iter().filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved")) {
+        for (_, item, ..) in lost
+            .iter()
+            .filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved"))
+        {
             lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
         }
         for (id, step) in &self.story.steps {
-            let Some(planned) = self.story.planned(id) else { continue };
+            let Some(planned) = self.story.planned(id) else {
+                continue;
+            };
             let slow = planned.takes.span.slow;
             if step.took.as_secs_f64() > slow * 1.2 && step.took.as_secs() > 10 {
                 let (took, slow) = (words(step.took), words(Duration::from_secs_f64(slow.clamp(0.0, 1e9))));
-                lines.push(format!("- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"));
+                lines.push(format!(
+                    "- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"
+                ));
             }
             if let Some(How::Ruled) = step.how {
                 lines.push(format!("- [ ] {id} was ruled done by a person: check it"));
             }
         }
         if self.story.ended.is_none() {
-            lines.push(format!("- [ ] the run is not over: `runbook status {}`", self.story.run));
+            lines.push(format!(
+                "- [ ] the run is not over: `runbook status {}`",
+                self.story.run
+            ));
         }
         if lines.is_empty() {
             lines.push("- none".to_owned());
@@ -339,9 +478,18 @@ impl Page<'_> {
     }
 
     /// The items of all steps with one of the actions.
-    fn items_of(&self, actions: &[&str]) -> Vec<(&crate::journal::checkpoint::StepId, &str, &super::story::ItemTold<'_>)> {
-        let steps = self.story.steps.iter().filter(|(id, _)| actions.contains(&self.story.action(id)));
-        steps.flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told))).collect()
+    fn items_of(
+        &self,
+        actions: &[&str],
+    ) -> Vec<(&crate::journal::checkpoint::StepId, &str, &super::story::ItemTold<'_>)> {
+        let steps = self
+            .story
+            .steps
+            .iter()
+            .filter(|(id, _)| actions.contains(&self.story.action(id)));
+        steps
+            .flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told)))
+            .collect()
     }
 }
 
@@ -361,35 +509,65 @@ pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
     out.push_str(&lines.replacen(&word, &style.paint(tone, &word), 1));
     figures(&mut out, &story, style);
     losses(&mut out, &story, state, style);
-    troubles(&mut out, state, style);
+    troubles(&mut out, &story, state, style);
     out.push_str(&next(&story, state, style));
     out
 }
 
 fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
     let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
-    let whole = story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to));
+    let whole = story
+        .began
+        .zip(story.latest)
+        .map_or(Duration::ZERO, |(from, to)| between(from, to));
     if let Some(ended) = state.ended() {
-        let (tone, word) = end(ended);
+        let (tone, _) = end(ended);
         let planned = story.plan.as_ref().map(|plan| {
-            format!(" (plan {} typical, {} slow)", words(plan.takes().typically()), words(plan.takes().at_worst()))
+            format!(
+                " (plan {} typical, {} slow)",
+                words(plan.takes().typically()),
+                words(plan.takes().at_worst())
+            )
         });
         let head = match ended {
-            End::Done | End::DoneWithLosses => "Done:".to_owned(),
+            End::Done => "Done:".to_owned(),
+            End::DoneWithLosses => "Done, with losses:".to_owned(),
             End::BackedOut => "Backed out:".to_owned(),
             End::Failed => "Given up:".to_owned(),
             End::Abandoned => "Abandoned:".to_owned(),
         };
-        let why = story.backed_out.map(|why| format!("; {}", clean(why))).unwrap_or_default();
-        let more = if ended == End::Done { String::new() } else { format!(", {word}{why}") };
-        return (tone, head, format!("{name} {}{more} in {}{}", story.run, words(whole), planned.unwrap_or_default()));
+        let why = story
+            .backed_out
+            .map(|why| format!("; {}", clean(why)))
+            .unwrap_or_default();
+        return (
+            tone,
+            head,
+            format!(
+                "{name} {} in {}{}{why}",
+                story.run,
+                words(whole),
+                planned.unwrap_or_default()
+            ),
+        );
     }
     let done = state.steps().values().filter(|step| step.is_done()).count();
-    let at = state.steps().iter().find(|(_, step)| !step.is_done()).map_or(String::new(), |(id, _)| id.to_string());
-    let text = format!("{name} {} at {at}, {done} of {} steps done. Nothing is lost.", story.run, state.steps().len());
+    let at = state
+        .steps()
+        .iter()
+        .find(|(_, step)| !step.is_done())
+        .map_or(String::new(), |(id, _)| id.to_string());
+    let text = format!(
+        "{name} {} at {at}, {done} of {} steps done. Everything so far is on record.",
+        story.run,
+        state.steps().len()
+    );
     match (state.waiting_for_reboot().is_some(), state.paused()) {
         (true, _) => (Tone::Warn, "Waiting for the reboot:".to_owned(), text),
-        (false, Some(why)) => (Tone::Warn, "Paused:".to_owned(), format!("{text} Paused {}.", pause(why))),
+        (false, Some(PauseReason::Failed)) => (Tone::Bad, "Stopped by a failure:".to_owned(), text),
+        (false, Some(PauseReason::Signal)) => (Tone::Warn, "Stopped by a signal:".to_owned(), text),
+        (false, Some(PauseReason::Operator)) => (Tone::Warn, "Waiting for a person:".to_owned(), text),
+        (false, Some(PauseReason::Asked | PauseReason::Reboot)) => (Tone::Warn, "Paused:".to_owned(), text),
         (false, None) => (Tone::Warn, "Left:".to_owned(), text),
     }
 }
@@ -397,17 +575,21 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
 /// Counts, the longest steps and the cut-off.
 fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     let items = story.steps.values().flat_map(|step| step.items.values());
-    let (mut ok, mut again, mut bad, mut unknown) = (0, 0, 0, 0);
+    let bad = story.losses().len();
+    let (mut ok, mut again) = (0, 0);
     for told in items {
         match told.outcome {
             Outcome::Applied | Outcome::AlreadySo if told.tries > 1 => again += 1,
             Outcome::Applied | Outcome::AlreadySo => ok += 1,
-            Outcome::Failed { .. } | Outcome::Tolerated { .. } => bad += 1,
-            Outcome::Unknown { .. } => unknown += 1,
+            _ => {}
         }
     }
-    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad, "FAILED"), (unknown, "UNKNOWN")];
-    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad, "did not come")];
+    let named: Vec<String> = parts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
     if !named.is_empty() {
         paragraph(out, "  items    ", &named.join(", "), style);
     }
@@ -417,17 +599,26 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
         .iter()
         .take(3)
         .map(|(id, step)| {
-            let planned = story.planned(id).map(|p| format!(" (planned {})", clock(p.takes.span.typically())));
+            let planned = story
+                .planned(id)
+                .map(|p| format!(" (planned {})", clock(p.takes.span.typically())));
             format!("{id} {}{}", clock(step.took), planned.unwrap_or_default())
         })
         .collect();
     if !named.is_empty() {
-        paragraph(out, "  longest  ", &named.join("   "), style);
+        paragraph(out, "  longest  ", &named.join(", "), style);
     }
     if let Some((from, Some(to))) = story.cut_off() {
         let planned = story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
-        let planned = planned.map(|span| format!(" (planned {})", words(span.typically()))).unwrap_or_default();
-        paragraph(out, "  users    ", &format!("cut off for {}{planned}", words(between(from, to))), style);
+        let planned = planned
+            .map(|span| format!(" (planned {})", words(span.typically())))
+            .unwrap_or_default();
+        paragraph(
+            out,
+            "  users    ",
+            &format!("cut off for {}{planned}", words(between(from, to))),
+            style,
+        );
     }
 }
 
@@ -435,9 +626,18 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
 fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
     for (id, item, why, causes) in story.losses() {
         let tolerated = state.steps().get(id).is_some_and(|step| step.is_done());
-        let (tone, label) = if tolerated { (Tone::Warn, "  lost     ") } else { (Tone::Bad, "  FAILED   ") };
+        let (tone, label) = if tolerated {
+            (Tone::Warn, "  lost     ")
+        } else {
+            (Tone::Bad, "  FAILED   ")
+        };
         let mut lines = String::new();
-        paragraph(&mut lines, label, &format!("{id} {}: {}", clean(item), clean(why)), style);
+        paragraph(
+            &mut lines,
+            label,
+            &format!("{id} {}: {}", clean(item), clean(why)),
+            style,
+        );
         out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
         for cause in causes.iter().take(5) {
             paragraph(out, "             ", &clean(cause), style);
@@ -446,22 +646,38 @@ fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) 
 }
 
 /// A step that stands in the way: what was seen, what it means, what was not done.
-fn troubles(out: &mut String, state: &RunState, style: &Style) {
+fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
     use crate::journal::step::StepStatus;
     if state.ended().is_some() {
         return;
     }
-    let after: Vec<String> = state.steps().iter().filter(|(_, step)| !step.is_done()).skip(1).map(|(id, _)| id.to_string()).collect();
+    let after: Vec<String> = state
+        .steps()
+        .iter()
+        .filter(|(_, step)| !step.is_done())
+        .skip(1)
+        .map(|(id, _)| id.to_string())
+        .collect();
     for (id, step) in state.steps() {
         let (label, seen, means) = match &step.status {
-            StepStatus::Failed { error } => ("FAILED", error, "every outcome is known, so the step can be tried again"),
+            StepStatus::Failed { error } => (
+                "FAILED",
+                error,
+                "every outcome is known, so the step can be tried again",
+            ),
             StepStatus::Unknown { why } => ("UNKNOWN", why, "it may or may not have happened; look, then decide"),
             _ => continue,
         };
+        let named = story
+            .losses()
+            .iter()
+            .any(|(of, item, why, _)| *of == id && *seen == format!("{item}: {why}"));
         let lead = format!("  {label:<9}");
-        let mut lines = String::new();
-        paragraph(&mut lines, &lead, &format!("{id}: {}", clean(seen)), style);
-        out.push_str(&lines.replacen(label, &style.paint(Tone::Bad, label), 1));
+        if !named {
+            let mut lines = String::new();
+            paragraph(&mut lines, &lead, &format!("{id}: {}", clean(seen)), style);
+            out.push_str(&lines.replacen(label, &style.paint(Tone::Bad, label), 1));
+        }
         paragraph(out, "  means    ", means, style);
         if !after.is_empty() {
             paragraph(out, "  not done ", &after.join(", "), style);

@@ -22,7 +22,12 @@ pub(super) struct Said {
 
 impl Said {
     fn new(tone: Tone, text: impl Into<String>) -> Option<Self> {
-        Some(Self { tone, text: text.into(), more: Vec::new(), routine: false })
+        Some(Self {
+            tone,
+            text: text.into(),
+            more: Vec::new(),
+            routine: false,
+        })
     }
 }
 
@@ -32,31 +37,53 @@ pub(super) fn tell(entry: &Entry, progress: &Progress) -> Option<Said> {
         Checkpoint::Opened(opened) => {
             let who = person(&opened.owner);
             let (run, name) = (&entry.run, clean(&opened.runbook_name));
-            Said::new(Tone::Strong, format!("run {run} of {name} begins on {}, by {who}", clean(&opened.hostname)))
+            Said::new(
+                Tone::Strong,
+                format!("run {run} of {name} begins on {}, by {who}", clean(&opened.hostname)),
+            )
         }
-        Checkpoint::Resumed { owner, boot_id, unattended } => {
-            let who = if *unattended { "the resume unit".to_owned() } else { person(owner) };
-            Said::new(Tone::Strong, format!("run {} resumed by {who} (boot {:.8})", entry.run, clean(boot_id)))
+        Checkpoint::Resumed {
+            owner,
+            boot_id,
+            unattended,
+        } => {
+            let who = if *unattended {
+                "the resume unit".to_owned()
+            } else {
+                person(owner)
+            };
+            Said::new(
+                Tone::Strong,
+                format!("run {} resumed by {who} (boot {:.8})", entry.run, clean(boot_id)),
+            )
         }
         Checkpoint::Paused { why, note } => {
-            let note = note.as_deref().map(|note| format!(": {}", clean(note))).unwrap_or_default();
+            let note = note
+                .as_deref()
+                .map(|note| format!(": {}", clean(note)))
+                .unwrap_or_default();
             Said::new(Tone::Warn, format!("run {} paused, {}{note}", entry.run, pause(*why)))
         }
-        Checkpoint::BackOut { reason } => {
-            Said::new(Tone::Bad, format!("BACKING OUT: {}; services are brought back", clean(reason)))
-        }
+        Checkpoint::BackOut { reason } => Said::new(
+            Tone::Bad,
+            format!("BACKING OUT: {}; services are brought back", clean(reason)),
+        ),
         Checkpoint::Decision { who, what, reason } => Said::new(Tone::Warn, decision(who, what, reason)),
         Checkpoint::Recovered { dropped_bytes, copy } => {
-            let text = format!("journal: a torn end of {dropped_bytes} bytes was dropped, copy in {}", clean(copy));
+            let text = format!(
+                "journal: a torn end of {dropped_bytes} bytes was dropped, copy in {}",
+                clean(copy)
+            );
             Said::new(Tone::Warn, text)
         }
         Checkpoint::Finished { outcome, .. } => {
             let (tone, word) = end(*outcome);
             Said::new(tone, format!("run {} is over: {word}", entry.run))
         }
-        Checkpoint::Abandoned { who, reason } => {
-            Said::new(Tone::Bad, format!("run {} abandoned by {}: {}", entry.run, clean(who), clean(reason)))
-        }
+        Checkpoint::Abandoned { who, reason } => Said::new(
+            Tone::Bad,
+            format!("run {} abandoned by {}: {}", entry.run, clean(who), clean(reason)),
+        ),
         of_a_step => step(of_a_step, progress),
     }
 }
@@ -65,30 +92,70 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
     let place = progress.place(checkpoint.step()?);
     let say = |tone, text: String| Said::new(tone, format!("[{place}] {text}"));
     match checkpoint {
-        Checkpoint::StepStarted { step, attempt, title, items, .. } => {
-            let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+        Checkpoint::StepStarted {
+            step,
+            attempt,
+            title,
+            items,
+            ..
+        } => {
+            let again = if *attempt > 1 {
+                format!(" (attempt {attempt})")
+            } else {
+                String::new()
+            };
             let takes = progress.planned(step).map(|planned| planned.takes).unwrap_or_default();
-            let about = if takes.typical < 1.0 { String::new() } else { format!(", about {}", words(takes.typically())) };
-            let names: Vec<&str> = items.iter().filter(|item| !item.starts_with('(')).map(String::as_str).collect();
-            let names = if names.len() > 1 { format!(" {}: {}", names.len(), patterns(&names, 60)) } else { format!(" {}", names.concat()) };
-            say(Tone::Strong, format!("{}{}{again}{about}", clean(title), clean(&names).trim_end()))
+            let about = if takes.typical < 1.0 {
+                String::new()
+            } else {
+                format!(", about {}", words(takes.typically()))
+            };
+            let names: Vec<&str> = items
+                .iter()
+                .filter(|item| !item.starts_with('('))
+                .map(|item| item.trim_end_matches(".service"))
+                .collect();
+            let names = match names.as_slice() {
+                [] => String::new(),
+                [one] => format!(": {one}"),
+                many => format!(": {} items ({})", many.len(), patterns(many, 48)),
+            };
+            say(
+                Tone::Strong,
+                format!("start {}{}{again}{about}", clean(title), clean(&names)),
+            )
         }
-        Checkpoint::ItemDone { item, outcome, took_ms, note, .. } => {
+        Checkpoint::ItemDone {
+            item,
+            outcome,
+            took_ms,
+            note,
+            ..
+        } => {
             let mut said = say(Tone::Plain, String::new())?;
             (said.tone, said.text, said.more) = item_done(item, outcome, *took_ms, note.as_deref(), progress);
             said.routine = matches!(outcome, Outcome::Applied | Outcome::AlreadySo);
             said.text = format!("[{place}] {}", said.text);
             Some(said)
         }
-        Checkpoint::StepDone { how, took_ms, .. } => {
+        Checkpoint::StepDone { step, how, took_ms } => {
+            let title = clean(
+                progress
+                    .planned(step)
+                    .map_or(step.as_str(), |planned| planned.title.as_str()),
+            );
             let took = words(Duration::from_millis(*took_ms));
             match how {
-                How::Applied => say(Tone::Good, format!("ok, done in {took}")),
-                How::AlreadySo => say(Tone::Faint, "ok, nothing to do".to_owned()),
-                How::Skipped { why } => say(Tone::Warn, format!("skipped: {}", clean(why))),
-                How::Ruled => say(Tone::Warn, "done by decision".to_owned()),
+                How::Applied if *took_ms < 100 => say(Tone::Good, format!("ok {title}: done")),
+                How::Applied => say(Tone::Good, format!("ok {title}: done in {took}")),
+                How::AlreadySo => say(Tone::Faint, format!("ok {title}: already so")),
+                How::Skipped { why } => say(Tone::Warn, format!("skipped {title}: {}", clean(why))),
+                How::Ruled => say(Tone::Warn, format!("{title}: done by decision")),
                 How::WithLosses { losses } => {
-                    let mut said = say(Tone::Warn, format!("done in {took}, without {}:", losses.len()))?;
+                    let mut said = say(
+                        Tone::Warn,
+                        format!("warn {title}: done in {took}, without {}:", losses.len()),
+                    )?;
                     said.more = losses.iter().map(|loss| clean(loss)).collect();
                     Some(said)
                 }
@@ -100,12 +167,16 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             Some(said)
         }
         Checkpoint::StepUnknown { why, .. } => say(Tone::Bad, format!("UNKNOWN whether it happened: {}", clean(why))),
-        Checkpoint::RebootIntent { boot_id, .. } => {
-            say(Tone::Strong, format!("the machine is asked to go down (boot {:.8})", clean(boot_id)))
-        }
+        Checkpoint::RebootIntent { boot_id, .. } => say(
+            Tone::Strong,
+            format!("the machine is asked to go down (boot {:.8})", clean(boot_id)),
+        ),
         Checkpoint::Rebooted { old, new, took_ms, .. } => {
             let took = words(Duration::from_millis(*took_ms));
-            say(Tone::Good, format!("ok, back after {took}: boot {:.8} -> {:.8}", clean(old), clean(new)))
+            say(
+                Tone::Good,
+                format!("ok, back after {took}: boot {:.8} -> {:.8}", clean(old), clean(new)),
+            )
         }
         _ => None,
     }
@@ -127,9 +198,11 @@ fn item_done(item: &str, outcome: &Outcome, took_ms: u64, note: Option<&str>, pr
         }
         Outcome::AlreadySo => (Tone::Faint, format!("{count}ok {item}: already so"), Vec::new()),
         Outcome::Tolerated { why } => (Tone::Warn, format!("{count}lost {item}: {}", clean(why)), Vec::new()),
-        Outcome::Failed { why, causes } => {
-            (Tone::Bad, format!("{count}FAILED {item}: {}", clean(why)), causes.iter().map(|cause| clean(cause)).collect())
-        }
+        Outcome::Failed { why, causes } => (
+            Tone::Bad,
+            format!("{count}FAILED {item}: {}", clean(why)),
+            causes.iter().map(|cause| clean(cause)).collect(),
+        ),
         Outcome::Unknown { why } => (Tone::Bad, format!("{count}UNKNOWN {item}: {}", clean(why)), Vec::new()),
     }
 }
