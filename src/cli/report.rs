@@ -1,7 +1,7 @@
 //! `runbook report`: the summary of a run as Markdown, for the wiki and the post-mortem.
 use clap::{Args, ValueEnum};
 
-use super::site::zone;
+use super::site::window;
 use super::{Desk, Exit, Failure};
 use crate::report::markdown_in;
 
@@ -29,9 +29,9 @@ impl Report {
         let reading = listed.reading?;
         match self.format {
             Format::Md => {
-                let zone = zone(&desk.site.store()?, &listed.id);
-                desk.screen.result(&markdown_in(&reading.entries, &zone));
-            },
+                let window = window(&desk.site.store()?, &listed.id);
+                desk.screen.result(&markdown_in(&reading.entries, window.as_ref()));
+            }
         }
         Ok(Exit::Done)
     }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
 
+use crate::runbook::Window;
+
 use super::{Exit, Failure};
 use crate::host::foreign::tame;
 use crate::host::{clock, machine, passwd};
@@ -100,11 +102,15 @@ pub(super) fn by_age(mut runs: Vec<Listed>) -> Vec<Listed> {
     runs
 }
 
-/// The time zone of a run's window, for showing times of day; UTC where it names none or cannot be read.
+/// The window of a run's frozen runbook, if it names one and can be read.
+pub(super) fn window(store: &Store, id: &RunId) -> Option<Window> {
+    let bytes = store.dir(id).and_then(|dir| Ok(dir.read("runbook.yaml")?)).ok()?;
+    crate::runbook::load_bytes(&bytes, "runbook.yaml").ok()?.runbook.window
+}
+
+/// The time zone in which a run's times of day are shown; UTC where its runbook names none.
 pub(super) fn zone(store: &Store, id: &RunId) -> TimeZone {
-    let bytes = store.dir(id).and_then(|dir| Ok(dir.read("runbook.yaml")?)).ok();
-    let loaded = bytes.and_then(|bytes| crate::runbook::load_bytes(&bytes, "runbook.yaml").ok());
-    loaded.and_then(|loaded| loaded.runbook.window).map_or(TimeZone::UTC, |window| window.timezone)
+    window(store, id).map_or(TimeZone::UTC, |window| window.timezone)
 }
 
 /// A path that means the same after a reboot: absolute, links resolved as far as it exists.
