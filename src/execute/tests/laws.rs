@@ -4,8 +4,8 @@ use super::bed::{Bed, small_yaml};
 use crate::action::act::start_key;
 use crate::action::{Action, Item, Kept, Outcome};
 use crate::execute::ground;
-use crate::host::model::Faults;
 use crate::host::Host;
+use crate::host::model::Faults;
 
 /// A step for each action that the small runbook does not have.
 const MORE: &str = "
@@ -22,7 +22,11 @@ async fn applied_once_nothing_is_left_and_twice_is_once() {
     let mut kept = Kept::new();
     let mut walked = Vec::new();
     for (id, _, step) in runbook.steps() {
-        let preview = step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id)).await.unwrap();
+        let preview = step
+            .action
+            .preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id))
+            .await
+            .unwrap();
         assert!(!preview.change.refused(), "{id}: {:?}", preview.change.concerns);
         if let Some(value) = &preview.remember {
             kept.insert(start_key(id.as_str()), value.clone());
@@ -30,21 +34,37 @@ async fn applied_once_nothing_is_left_and_twice_is_once() {
         let mut items: Vec<&Item> = preview.change.items.iter().collect();
         items.sort_by_key(|item| item.wave);
         for item in &items {
-            let outcome = step.action.apply(item, model, &ground(runbook, baseline, &dir, &kept, &id), &|_| {}).await;
+            let outcome = step
+                .action
+                .apply(item, model, &ground(runbook, baseline, &dir, &kept, &id), &|_| {})
+                .await;
             match outcome {
                 Outcome::Applied { keep, .. } => kept.extend(keep),
                 Outcome::Leaving => assert!(model.come_back()),
                 other => panic!("{id} {}: {other:?}", item.key),
             }
         }
-        let left = step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id)).await.unwrap().change;
+        let left = step
+            .action
+            .preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id))
+            .await
+            .unwrap()
+            .change;
         assert!(left.is_empty(), "{id}: {:?}", left.items);
         if !matches!(step.action, Action::Rebooted(_) | Action::Pm2Saved(_)) {
             for item in &items {
-                let again = step.action.apply(item, model, &ground(runbook, baseline, &dir, &kept, &id), &|_| {}).await;
+                let again = step
+                    .action
+                    .apply(item, model, &ground(runbook, baseline, &dir, &kept, &id), &|_| {})
+                    .await;
                 assert!(matches!(again, Outcome::Applied { .. }), "{id} {}: {again:?}", item.key);
             }
-            let left = step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id)).await.unwrap().change;
+            let left = step
+                .action
+                .preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id))
+                .await
+                .unwrap()
+                .change;
             assert!(left.is_empty(), "{id}, twice: {:?}", left.items);
         }
         walked.push((step.action.key(), items.len()));

@@ -11,6 +11,7 @@
 mod apps;
 mod boot;
 mod course;
+mod deeds;
 mod instances;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -26,10 +27,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::course::{Faults, Ties};
-pub use self::time::Pace;
 use self::time::ModelClock;
+pub use self::time::Pace;
 use self::world::World;
-use super::command::{Captured, CommandAsked, CommandEnd, CommandSeen};
 use super::facts::Facts;
 use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told};
 
@@ -47,7 +47,10 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn over(under: &'a dyn Probe) -> Self {
         let facts = Facts::new(under.now(), under.uptime().as_secs_f64());
-        Self { under: Some(under), ..Self::of(facts) }
+        Self {
+            under: Some(under),
+            ..Self::of(facts)
+        }
     }
 
     /// A model that starts from what was just asked of the machine below.
@@ -93,7 +96,10 @@ impl<'a> Model<'a> {
     /// The same model at another pace. To be said first: its time begins anew.
     #[must_use]
     pub fn at_pace(self, pace: Pace) -> Self {
-        Self { clock: ModelClock::new(pace), ..self }
+        Self {
+            clock: ModelClock::new(pace),
+            ..self
+        }
     }
 
     /// Lets time pass without waiting.
@@ -148,7 +154,9 @@ impl<'a> Model<'a> {
         if let Some(known) = self.known(ask) {
             return Ok(known);
         }
-        let Some(under) = self.under else { return unrecorded(ask) };
+        let Some(under) = self.under else {
+            return unrecorded(ask);
+        };
         let answer = {
             let _hold = self.clock.hold();
             under.ask(ask).await?
@@ -158,7 +166,8 @@ impl<'a> Model<'a> {
             self.asked.borrow_mut().put(ask.clone(), answer.clone());
             self.world.borrow_mut().learn(ask.clone(), answer);
         }
-        self.known(ask).ok_or_else(|| HostError::unreachable(ask.about(), "the model forgot it"))
+        self.known(ask)
+            .ok_or_else(|| HostError::unreachable(ask.about(), "the model forgot it"))
     }
 
     /// Makes sure that what a deed is about is known before it is done.
@@ -168,82 +177,6 @@ impl<'a> Model<'a> {
         }
         Ok(())
     }
-
-    async fn act(&self, deed: &Deed) -> Result<Told, HostError> {
-        self.clock.stir();
-        let (before, after) = effort(deed);
-        self.clock.sleep(before).await;
-        self.prepare(deed).await?;
-        let (told, more) = self.effect(deed)?;
-        self.clock.sleep(after + more).await;
-        if let Deed::StartUnit(unit) = deed {
-            return self.started(unit);
-        }
-        Ok(told)
-    }
-
-    /// Asks below for everything that the deed changes.
-    async fn prepare(&self, deed: &Deed) -> Result<(), HostError> {
-        match deed {
-            Deed::RewriteAof(at) => self.learn(vec![Ask::Redis(at.clone())]).await,
-            Deed::EnableUnit(unit) | Deed::LiftStartTimeout(unit) => self.learn(vec![Ask::Unit(unit.clone())]).await,
-            Deed::StartUnit(unit) | Deed::StopUnit(unit) => {
-                let instance = self.world.borrow().ties.instance_of(unit).cloned();
-                let asks = std::iter::once(Ask::Unit(unit.clone())).chain(instance.map(Ask::Redis));
-                self.learn(asks.collect()).await
-            }
-            Deed::TakeSnapshot { pm2, .. } | Deed::StopApp { pm2, .. } | Deed::BringApp { pm2, .. } => {
-                self.learn(vec![Ask::Pm2(pm2.clone())]).await
-            }
-            Deed::SaveList(pm2) | Deed::StartDaemon(pm2) => self.learn(vec![Ask::Pm2(pm2.clone())]).await,
-            Deed::GoDown(_) => {
-                // What nobody has asked about cannot be shown as changed by the boot; but that is no reason not to boot.
-                let ties = self.world.borrow().ties.clone();
-                for (at, unit) in ties.redis {
-                    drop(self.learn(vec![Ask::Redis(at), Ask::Unit(unit)]).await);
-                }
-                let units: Vec<String> = self.world.borrow().places().into_iter().filter_map(|at| at.unit).collect();
-                for unit in units {
-                    drop(self.learn(vec![Ask::Unit(unit)]).await);
-                }
-                self.learn(vec![Ask::Machine]).await
-            }
-            Deed::Run(_) | Deed::InstallResume | Deed::RemoveResume => Ok(()),
-        }
-    }
-
-    /// The effect itself, and how much longer it takes than its kind usually does.
-    fn effect(&self, deed: &Deed) -> Result<(Told, Duration), HostError> {
-        let now = self.elapsed();
-        let mut world = self.world.borrow_mut();
-        world.catch_up(now);
-        let told = match deed {
-            Deed::RewriteAof(at) => world.rewrite(at, now)?,
-            Deed::EnableUnit(unit) => world.enable_unit(unit).map(|()| Told::Done)?,
-            Deed::LiftStartTimeout(unit) => world.lift_start_timeout(unit).map(|()| Told::Done)?,
-            Deed::StartUnit(unit) => return world.start_unit(unit, now).map(|takes| (Told::Done, takes)),
-            Deed::StopUnit(unit) => world.stop_unit(unit).map(|()| Told::Done)?,
-            Deed::TakeSnapshot { pm2, dir, .. } => world.take_snapshot(pm2, dir)?,
-            Deed::StopApp { pm2, id } => world.stop_app(pm2, *id)?,
-            Deed::BringApp { pm2, snapshot, app, start } => world.bring_app(pm2, snapshot, app, *start, now)?,
-            Deed::SaveList(pm2) => world.save_list(pm2)?,
-            Deed::StartDaemon(pm2) => world.start_daemon(pm2, now)?,
-            Deed::Run(asked) => Told::Ran(ran(asked, &world.faults)),
-            Deed::InstallResume => resume_faults(&mut world, Vec::new()),
-            Deed::RemoveResume => resume_faults(&mut world, vec!["the resume unit is not installed".to_owned()]),
-            Deed::GoDown(how) => world.go_down(*how, now),
-        };
-        Ok((told, Duration::ZERO))
-    }
-
-    /// A start job is done when the unit is active; one that notifies may have been followed for less than it takes.
-    fn started(&self, unit: &str) -> Result<Told, HostError> {
-        self.world.borrow_mut().catch_up(self.elapsed());
-        match self.world.borrow().facts.unit(unit) {
-            Some(seen) if seen.active_state == "active" => Ok(Told::Done),
-            seen => Err(HostError::unknown(format!("start {unit}"), format!("still {}", seen.map_or("unseen", |s| &s.active_state)))),
-        }
-    }
 }
 
 /// What recorded facts answer although they do not hold it: nothing is known there that could be lost.
@@ -252,35 +185,6 @@ fn unrecorded(ask: &Ask) -> Result<Answer, HostError> {
         Ask::LogTail(_) => Ok(Answer::LogTail(Vec::new())),
         Ask::LoadProgress { .. } => Ok(Answer::LoadProgress(None)),
         other => Err(HostError::NotRecorded { about: other.about() }),
-    }
-}
-
-/// How long a deed takes before its effect and after it.
-fn effort(deed: &Deed) -> (Duration, Duration) {
-    let millis = |before, after| (Duration::from_millis(before), Duration::from_millis(after));
-    match deed {
-        Deed::RewriteAof(_) | Deed::GoDown(_) => millis(0, 0),
-        Deed::StopApp { .. } => millis(200, 100),
-        Deed::BringApp { .. } => millis(100, 300),
-        Deed::TakeSnapshot { .. } => millis(500, 500),
-        Deed::Run(_) => millis(500, 0),
-        _ => millis(200, 100),
-    }
-}
-
-fn resume_faults(world: &mut World, faults: Vec<String>) -> Told {
-    world.facts.put(Ask::ResumeUnit, Answer::ResumeUnit(faults));
-    Told::Done
-}
-
-fn ran(asked: &CommandAsked, faults: &Faults) -> CommandSeen {
-    let fails = asked.argv.first().is_some_and(|program| faults.commands_fail.contains(program));
-    CommandSeen {
-        end: CommandEnd::Exited { code: i32::from(fails) },
-        stdout: Captured::default(),
-        stderr: Captured::default(),
-        took: Duration::from_millis(500),
-        left_behind: 0,
     }
 }
 

@@ -27,7 +27,9 @@ impl World {
     }
 
     fn loaded_unit(&mut self, name: &str) -> Result<&mut crate::host::systemd::UnitSeen, HostError> {
-        let Some(unit) = self.unit_mut(name) else { return Err(HostError::unreachable(name, "not known to the model")) };
+        let Some(unit) = self.unit_mut(name) else {
+            return Err(HostError::unreachable(name, "not known to the model"));
+        };
         match unit.load_state.as_str() {
             "loaded" => Ok(unit),
             state => Err(HostError::refused(name, format!("the unit is {state}"))),
@@ -51,10 +53,13 @@ impl World {
         let mut takes = USUAL;
         if let Some(at) = &instance {
             let load = self.start_instance(at, now);
-            if let Some(pid) = self.redis_mut(at).and_then(|seen| seen.facts.as_ref()).and_then(|facts| facts.server.process_id) {
-                if let Some(unit) = self.unit_mut(name) {
-                    unit.main_pid = pid;
-                }
+            let pid = self
+                .facts
+                .redis(at)
+                .and_then(|seen| seen.facts.as_ref())
+                .and_then(|facts| facts.server.process_id);
+            if let (Some(pid), Some(unit)) = (pid, self.unit_mut(name)) {
+                unit.main_pid = pid;
             }
             if notifies && !load.is_zero() {
                 takes = load;
