@@ -94,6 +94,7 @@ impl Live {
     }
 
     /// Draws the block now, whatever the rate.
+    #[cfg(test)]
     pub(super) fn redraw(&self) {
         self.screen.bar.force_draw();
     }

@@ -4,6 +4,7 @@
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 pub mod choose;
+mod ending;
 pub mod json;
 pub mod layout;
 pub mod lines;

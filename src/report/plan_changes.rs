@@ -165,7 +165,7 @@ fn row(group: &Group<'_>, width: usize, sheet: &Sheet<'_>) -> String {
         // What it will be is worth more than how it came to be so.
         if let (Some((short, _)), true) = (
             before.split_once(" ("),
-            columns(&lead) + columns(&change) > sheet.style.columns(),
+            sheet.detail == Detail::Short && columns(&lead) + columns(&change) > sheet.style.columns(),
         ) {
             change = format!("{short} -> {after}");
         }

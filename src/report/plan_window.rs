@@ -19,19 +19,7 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
             sheet.line("Window: none, the runbook names none.");
             sheet.tone(Tone::Plain, &format!("  Takes {typical} typically, {slow} at worst."));
         }
-        Verdict::Closed { opens } => {
-            let opens = opens.to_zoned(sheet.zone.clone());
-            let wait = words(between(start, opens.timestamp()));
-            let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
-            sheet.tone(
-                Tone::Plain,
-                &format!(
-                    "Window opens {} {zone}, {wait} after the planned start",
-                    opens.strftime("%a %Y-%m-%d %H:%M")
-                ),
-            );
-            sheet.tone(Tone::Bad, "  CLOSED: a run at that time is refused.");
-        }
+        Verdict::Closed { opens } => closed(sheet, opens),
         Verdict::Fits {
             opens,
             closes,
@@ -74,6 +62,20 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
         }
     }
     sheet.line("");
+}
+
+fn closed(sheet: &mut Sheet<'_>, opens: Timestamp) {
+    let wait = words(between(sheet.plan.starts_at, opens));
+    let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
+    let opens = opens
+        .to_zoned(sheet.zone.clone())
+        .strftime("%a %Y-%m-%d %H:%M")
+        .to_string();
+    sheet.tone(
+        Tone::Plain,
+        &format!("Window opens {opens} {zone}, {wait} after the planned start"),
+    );
+    sheet.tone(Tone::Bad, "  CLOSED: a run at that time is refused.");
 }
 
 /// What can be done about a plan that is too long.

@@ -84,6 +84,7 @@ fn items(items: Vec<Item>, already: usize) -> Change {
 }
 
 /// The plan of a good Saturday.
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn plan() -> Plan {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let load = |name: &str, typical: f64| {
@@ -423,6 +424,7 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 /// From the opening to the last item before the machine goes down.
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn until_the_reboot() -> Run {
     let mut run = Run::new();
     let plan = plan();

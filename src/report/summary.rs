@@ -1,19 +1,18 @@
-//! The session report that operators used to write by hand, and the closing screen of a sitting.
+//! The session report that operators used to write by hand.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::layout::{clean, paragraph};
-use super::out::{Style, Tone};
-use super::status::{between, name_of, next};
+pub use super::ending::ending;
+use super::layout::clean;
+use super::status::{between, name_of};
 use super::story::Story;
-use super::telling::{decision, end, pause, person};
-use crate::host::span::{clock, words};
-use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, PauseReason};
+use super::telling::{decision, pause, person};
+use crate::host::span::{Span, clock, words};
+use crate::journal::checkpoint::{Checkpoint, End, How, Outcome};
 use crate::journal::record::Entry;
-use crate::journal::state::RunState;
 use crate::runbook::Window;
 
 /// The session report as Markdown, verdict first, times of day in UTC.
@@ -103,67 +102,54 @@ impl Page<'_> {
         if let Some(opened) = self.story.opened {
             rows.push(("Host", cell(&opened.hostname)));
             rows.push(("By", cell(&person(&opened.owner))));
+            let (name, tool) = (cell(&opened.runbook_name), cell(&opened.tool_version));
             rows.push((
                 "Runbook",
-                format!(
-                    "{} (`{:.12}`), runbook {}",
-                    cell(&opened.runbook_name),
-                    opened.runbook_sha256,
-                    cell(&opened.tool_version)
-                ),
+                format!("{name} (`{:.12}`), runbook {tool}", opened.runbook_sha256),
             ));
         }
-        if let (Some(began), Some(latest)) = (self.story.began, self.story.latest) {
-            let to = self.story.ended.map_or(latest, |(at, _)| at);
-            let day = began.to_zoned(self.zone.clone()).strftime("%a %Y-%m-%d").to_string();
-            rows.push((
-                "When",
-                format!(
-                    "{day}, {} to {} {} ({})",
-                    self.at(began),
-                    self.at(to),
-                    name_of(self.zone),
-                    words(between(began, to))
-                ),
-            ));
-        }
-        if let Some(text) = self.window_used() {
-            rows.push(("Window", text));
-        }
+        rows.extend(self.when().map(|text| ("When", text)));
+        rows.extend(self.window_used().map(|text| ("Window", text)));
         if let Some(plan) = &self.story.plan {
-            let takes = plan.takes();
-            rows.push((
-                "Planned",
-                format!("{} typical, {} slow", words(takes.typically()), words(takes.at_worst())),
-            ));
+            rows.push(("Planned", both(plan.takes())));
         }
-        if let Some((from, to)) = self.story.cut_off() {
-            let text = match to {
-                Some(to) => format!("{} to {}: **{}**", self.at(from), self.at(to), words(between(from, to))),
-                None => format!("since {}, not over when this was written", self.at(from)),
-            };
-            let planned = self.story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
-            let planned = planned.map(|span| {
-                format!(
-                    " (planned {} typical, {} slow)",
-                    words(span.typically()),
-                    words(span.at_worst())
-                )
-            });
-            rows.push(("Users cut off", text + &planned.unwrap_or_default()));
-        }
+        rows.extend(self.cut_off().map(|text| ("Users cut off", text)));
         for reboot in &self.story.reboots {
-            let text = format!(
-                "`{}` -> `{}` in {}",
-                cell(reboot.old),
-                cell(reboot.new),
-                words(reboot.took)
-            );
-            rows.push(("Boot", text));
+            let took = words(reboot.took);
+            rows.push((
+                "Boot",
+                format!("`{}` -> `{}` in {took}", cell(reboot.old), cell(reboot.new)),
+            ));
         }
         for (name, value) in rows {
             self.line(&format!("| {name} | {value} |"));
         }
+    }
+
+    fn when(&self) -> Option<String> {
+        let (began, latest) = (self.story.began?, self.story.latest?);
+        let to = self.story.ended.map_or(latest, |(at, _)| at);
+        let day = began.to_zoned(self.zone.clone()).strftime("%a %Y-%m-%d").to_string();
+        let (from, until, zone) = (self.at(began), self.at(to), name_of(self.zone));
+        Some(format!(
+            "{day}, {from} to {until} {zone} ({})",
+            words(between(began, to))
+        ))
+    }
+
+    /// From the first effect of the point of no return to the end of the restore.
+    fn cut_off(&self) -> Option<String> {
+        let (from, to) = self.story.cut_off()?;
+        let text = match to {
+            Some(to) => format!("{} to {}: **{}**", self.at(from), self.at(to), words(between(from, to))),
+            None => format!("since {}, not over when this was written", self.at(from)),
+        };
+        let planned = self.story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
+        Some(
+            text + &planned
+                .map(|span| format!(" (planned {})", both(span)))
+                .unwrap_or_default(),
+        )
     }
 
     /// The window that was open at the start, and whether the run ended within it.
@@ -493,194 +479,12 @@ impl Page<'_> {
     }
 }
 
+/// Both ends of an estimate.
+fn both(span: Span) -> String {
+    format!("{} typical, {} slow", words(span.typically()), words(span.at_worst()))
+}
+
 /// A value inside Markdown: harmless, on one line, without breaking out of a table.
 fn cell(text: &str) -> String {
     clean(text).replace('|', "\\|").replace('<', "&lt;")
-}
-
-/// The closing screen of a sitting: how it ended, what did not come, what to type next. Ends with a newline.
-#[must_use]
-pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
-    let story = Story::of(entries);
-    let mut out = String::from("\n");
-    let (tone, word, text) = outcome(&story, state);
-    let mut lines = String::new();
-    paragraph(&mut lines, &format!("{word}  "), &text, style);
-    out.push_str(&lines.replacen(&word, &style.paint(tone, &word), 1));
-    figures(&mut out, &story, style);
-    losses(&mut out, &story, state, style);
-    troubles(&mut out, &story, state, style);
-    out.push_str(&next(&story, state, style));
-    out
-}
-
-fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
-    let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
-    let whole = story
-        .began
-        .zip(story.latest)
-        .map_or(Duration::ZERO, |(from, to)| between(from, to));
-    if let Some(ended) = state.ended() {
-        let (tone, _) = end(ended);
-        let planned = story.plan.as_ref().map(|plan| {
-            format!(
-                " (plan {} typical, {} slow)",
-                words(plan.takes().typically()),
-                words(plan.takes().at_worst())
-            )
-        });
-        let head = match ended {
-            End::Done => "Done:".to_owned(),
-            End::DoneWithLosses => "Done, with losses:".to_owned(),
-            End::BackedOut => "Backed out:".to_owned(),
-            End::Failed => "Given up:".to_owned(),
-            End::Abandoned => "Abandoned:".to_owned(),
-        };
-        let why = story
-            .backed_out
-            .map(|why| format!("; {}", clean(why)))
-            .unwrap_or_default();
-        return (
-            tone,
-            head,
-            format!(
-                "{name} {} in {}{}{why}",
-                story.run,
-                words(whole),
-                planned.unwrap_or_default()
-            ),
-        );
-    }
-    let done = state.steps().values().filter(|step| step.is_done()).count();
-    let at = state
-        .steps()
-        .iter()
-        .find(|(_, step)| !step.is_done())
-        .map_or(String::new(), |(id, _)| id.to_string());
-    let text = format!(
-        "{name} {} at {at}, {done} of {} steps done. Everything so far is on record.",
-        story.run,
-        state.steps().len()
-    );
-    match (state.waiting_for_reboot().is_some(), state.paused()) {
-        (true, _) => (Tone::Warn, "Waiting for the reboot:".to_owned(), text),
-        (false, Some(PauseReason::Failed)) => (Tone::Bad, "Stopped by a failure:".to_owned(), text),
-        (false, Some(PauseReason::Signal)) => (Tone::Warn, "Stopped by a signal:".to_owned(), text),
-        (false, Some(PauseReason::Operator)) => (Tone::Warn, "Waiting for a person:".to_owned(), text),
-        (false, Some(PauseReason::Asked | PauseReason::Reboot)) => (Tone::Warn, "Paused:".to_owned(), text),
-        (false, None) => (Tone::Warn, "Left:".to_owned(), text),
-    }
-}
-
-/// Counts, the longest steps and the cut-off.
-fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
-    let items = story.steps.values().flat_map(|step| step.items.values());
-    let bad = story.losses().len();
-    let (mut ok, mut again) = (0, 0);
-    for told in items {
-        match told.outcome {
-            Outcome::Applied | Outcome::AlreadySo if told.tries > 1 => again += 1,
-            Outcome::Applied | Outcome::AlreadySo => ok += 1,
-            _ => {}
-        }
-    }
-    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad, "did not come")];
-    let named: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
-    if !named.is_empty() {
-        paragraph(out, "  items    ", &named.join(", "), style);
-    }
-    let mut longest: Vec<_> = story.steps.iter().filter(|(_, step)| step.took.as_secs() > 0).collect();
-    longest.sort_by_key(|(_, step)| std::cmp::Reverse(step.took));
-    let named: Vec<String> = longest
-        .iter()
-        .take(3)
-        .map(|(id, step)| {
-            let planned = story
-                .planned(id)
-                .map(|p| format!(" (planned {})", clock(p.takes.span.typically())));
-            format!("{id} {}{}", clock(step.took), planned.unwrap_or_default())
-        })
-        .collect();
-    if !named.is_empty() {
-        paragraph(out, "  longest  ", &named.join(", "), style);
-    }
-    if let Some((from, Some(to))) = story.cut_off() {
-        let planned = story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
-        let planned = planned
-            .map(|span| format!(" (planned {})", words(span.typically())))
-            .unwrap_or_default();
-        paragraph(
-            out,
-            "  users    ",
-            &format!("cut off for {}{planned}", words(between(from, to))),
-            style,
-        );
-    }
-}
-
-/// By name: what was seen, and the evidence.
-fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
-    for (id, item, why, causes) in story.losses() {
-        let tolerated = state.steps().get(id).is_some_and(|step| step.is_done());
-        let (tone, label) = if tolerated {
-            (Tone::Warn, "  lost     ")
-        } else {
-            (Tone::Bad, "  FAILED   ")
-        };
-        let mut lines = String::new();
-        paragraph(
-            &mut lines,
-            label,
-            &format!("{id} {}: {}", clean(item), clean(why)),
-            style,
-        );
-        out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
-        for cause in causes.iter().take(5) {
-            paragraph(out, "             ", &clean(cause), style);
-        }
-    }
-}
-
-/// A step that stands in the way: what was seen, what it means, what was not done.
-fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
-    use crate::journal::step::StepStatus;
-    if state.ended().is_some() {
-        return;
-    }
-    let after: Vec<String> = state
-        .steps()
-        .iter()
-        .filter(|(_, step)| !step.is_done())
-        .skip(1)
-        .map(|(id, _)| id.to_string())
-        .collect();
-    for (id, step) in state.steps() {
-        let (label, seen, means) = match &step.status {
-            StepStatus::Failed { error } => (
-                "FAILED",
-                error,
-                "every outcome is known, so the step can be tried again",
-            ),
-            StepStatus::Unknown { why } => ("UNKNOWN", why, "it may or may not have happened; look, then decide"),
-            _ => continue,
-        };
-        let named = story
-            .losses()
-            .iter()
-            .any(|(of, item, why, _)| *of == id && *seen == format!("{item}: {why}"));
-        let lead = format!("  {label:<9}");
-        if !named {
-            let mut lines = String::new();
-            paragraph(&mut lines, &lead, &format!("{id}: {}", clean(seen)), style);
-            out.push_str(&lines.replacen(label, &style.paint(Tone::Bad, label), 1));
-        }
-        paragraph(out, "  means    ", means, style);
-        if !after.is_empty() {
-            paragraph(out, "  not done ", &after.join(", "), style);
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::layout::{clean, patterns};
 use super::out::Tone;
 use super::progress::Progress;
-use crate::host::span::words;
+use crate::host::span::{Span, words};
 use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, Owner, PauseReason, Resolution, Ruling};
 use crate::journal::record::Entry;
 
@@ -99,31 +99,8 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             items,
             ..
         } => {
-            let again = if *attempt > 1 {
-                format!(" (attempt {attempt})")
-            } else {
-                String::new()
-            };
             let takes = progress.planned(step).map(|planned| planned.takes).unwrap_or_default();
-            let about = if takes.typical < 1.0 {
-                String::new()
-            } else {
-                format!(", about {}", words(takes.typically()))
-            };
-            let names: Vec<&str> = items
-                .iter()
-                .filter(|item| !item.starts_with('('))
-                .map(|item| item.trim_end_matches(".service"))
-                .collect();
-            let names = match names.as_slice() {
-                [] => String::new(),
-                [one] => format!(": {one}"),
-                many => format!(": {} items ({})", many.len(), patterns(many, 48)),
-            };
-            say(
-                Tone::Strong,
-                format!("start {}{}{again}{about}", clean(title), clean(&names)),
-            )
+            say(Tone::Strong, started(title, *attempt, items, takes))
         }
         Checkpoint::ItemDone {
             item,
@@ -139,27 +116,13 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             Some(said)
         }
         Checkpoint::StepDone { step, how, took_ms } => {
-            let title = clean(
-                progress
-                    .planned(step)
-                    .map_or(step.as_str(), |planned| planned.title.as_str()),
-            );
-            let took = words(Duration::from_millis(*took_ms));
-            match how {
-                How::Applied if *took_ms < 100 => say(Tone::Good, format!("ok {title}: done")),
-                How::Applied => say(Tone::Good, format!("ok {title}: done in {took}")),
-                How::AlreadySo => say(Tone::Faint, format!("ok {title}: already so")),
-                How::Skipped { why } => say(Tone::Warn, format!("skipped {title}: {}", clean(why))),
-                How::Ruled => say(Tone::Warn, format!("{title}: done by decision")),
-                How::WithLosses { losses } => {
-                    let mut said = say(
-                        Tone::Warn,
-                        format!("warn {title}: done in {took}, without {}:", losses.len()),
-                    )?;
-                    said.more = losses.iter().map(|loss| clean(loss)).collect();
-                    Some(said)
-                }
-            }
+            let title = progress
+                .planned(step)
+                .map_or(step.as_str(), |planned| planned.title.as_str());
+            let (tone, text, more) = step_done(&clean(title), how, *took_ms);
+            let mut said = say(tone, text)?;
+            said.more = more;
+            Some(said)
         }
         Checkpoint::StepFailed { error, causes, .. } => {
             let mut said = say(Tone::Bad, format!("FAILED: {}", clean(error)))?;
@@ -180,6 +143,44 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
         }
         _ => None,
     }
+}
+
+/// `start redis_compacted: 2 items (bds, bull00), about 3m30s`.
+fn started(title: &str, attempt: u32, items: &[String], takes: Span) -> String {
+    let again = if attempt > 1 {
+        format!(" (attempt {attempt})")
+    } else {
+        String::new()
+    };
+    let about = if takes.typical < 1.0 {
+        String::new()
+    } else {
+        format!(", about {}", words(takes.typically()))
+    };
+    let named = items.iter().filter(|item| !item.starts_with('('));
+    let names: Vec<&str> = named.map(|item| item.trim_end_matches(".service")).collect();
+    let names = match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(": {one}"),
+        many => format!(": {} items ({})", many.len(), patterns(many, 48)),
+    };
+    format!("start {}{}{again}{about}", clean(title), clean(&names))
+}
+
+fn step_done(title: &str, how: &How, took_ms: u64) -> ItemSaid {
+    let took = words(Duration::from_millis(took_ms));
+    let (tone, text) = match how {
+        How::Applied if took_ms < 100 => (Tone::Good, format!("ok {title}: done")),
+        How::Applied => (Tone::Good, format!("ok {title}: done in {took}")),
+        How::AlreadySo => (Tone::Faint, format!("ok {title}: already so")),
+        How::Skipped { why } => (Tone::Warn, format!("skipped {title}: {}", clean(why))),
+        How::Ruled => (Tone::Warn, format!("{title}: done by decision")),
+        How::WithLosses { losses } => {
+            let text = format!("warn {title}: done in {took}, without {}:", losses.len());
+            return (Tone::Warn, text, losses.iter().map(|loss| clean(loss)).collect());
+        }
+    };
+    (tone, text, Vec::new())
 }
 
 type ItemSaid = (Tone, String, Vec<String>);
