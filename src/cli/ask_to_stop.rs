@@ -17,13 +17,17 @@ pub(super) fn ask(store: &Store, id: &RunId, word: &str) -> Result<(), Failure> 
 /// Whether a process works on the run at the moment: the kernel says that the lock is held, its text for which run. Asked
 /// through `/proc/locks`, because trying the lock would be in the way of whoever takes it at that moment.
 pub(super) fn at_work(site: &Site, id: &RunId) -> bool {
-    let Some(line) = holder_line(&site.lock) else { return false };
+    let Some(line) = holder_line(&site.lock) else {
+        return false;
+    };
     line.ends_with(&format!(" run {id}")) && held(&site.lock)
 }
 
 /// Whether somebody holds an exclusive flock(2) on a file (proc(5), `/proc/locks`: device in hexadecimal, then inode).
 fn held(path: &Path) -> bool {
-    let Ok(meta) = std::fs::metadata(path) else { return false };
+    let Ok(meta) = std::fs::metadata(path) else {
+        return false;
+    };
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
     let file = format!("{major:02x}:{minor:02x}:{}", meta.ino());
     let locks = read_text(Path::new("/proc/locks"), 1 << 20).unwrap_or_default();
