@@ -9,7 +9,7 @@ use crate::support::runs::{apps, finish, journal, kill, online, runbook, start, 
 fn lab_restart_brings_everything_back_and_names_what_it_could_not() {
     let Some(lab) = Lab::dressed("restart", &Dress { crash: 2, ..Dress::default() }) else { return };
     let (before, boot) = (apps(&lab), lab.boot_id());
-    let plan = runbook(&lab, &["plan", "restart-staging"]);
+    let plan = runbook(&lab, &["plan", "restart-staging", "-v"]);
     let text = String::from_utf8_lossy(&plan.stdout).into_owned();
     assert!(text.contains("redis-server@bull00.service"), "{}", told(&plan));
 

@@ -34,12 +34,20 @@ impl Abort {
         }
         if at_work(&desk.site, &id) {
             ask(&store, &id, "abort")?;
-            desk.screen.alert(&format!("{id} was asked to give up: it backs out if service was taken away\n  runbook status {id}\n"));
+            desk.screen.alert(&format!(
+                "{id} was asked to give up: it backs out if service was taken away\n  runbook status {id}\n"
+            ));
             return Ok(Exit::Done);
         }
         let stop = Stop::default();
         stop.ask(Urge::Abort);
-        let none = Answers { yes: false, confirm: None, step: false, ignore_window: None, detailed_exitcode: false };
+        let none = Answers {
+            yes: false,
+            confirm: None,
+            step: false,
+            ignore_window: None,
+            detailed_exitcode: false,
+        };
         let mut nobody = Prompt::nobody(&desk.screen);
         let sat = resume::sit(desk, &store, id.clone(), &none, &mut nobody, stop, false).await?;
         match sat.ending {
@@ -48,7 +56,9 @@ impl Abort {
             Ending::BackedOut { ref trouble, .. } if trouble.is_empty() => Ok(Exit::Done),
             Ending::Paused(_) => {
                 let text = format!("{id} is past the reboot or has no way back: from here it goes forward");
-                let hint = format!("runbook resume {id}\n  runbook abort {id} --abandon --reason TEXT    leaves the host as it is");
+                let hint = format!(
+                    "runbook resume {id}\n  runbook abort {id} --abandon --reason TEXT    leaves the host as it is"
+                );
                 Err(Failure::say(Exit::Failed, text).hint(hint))
             }
             _ => Ok(sat.exit),
@@ -66,7 +76,9 @@ impl Abort {
         journal.append(&[Checkpoint::Abandoned { who: who(), reason }])?;
         store.release(&journal)?;
         tidy(desk, &LocalHost::new(None)).await;
-        desk.screen.alert(&format!("{id} is abandoned and the host is free; what it had stopped stays as it is\n  runbook report {id}\n"));
+        desk.screen.alert(&format!(
+            "{id} is abandoned and the host is free; what it had stopped stays as it is\n  runbook report {id}\n"
+        ));
         Ok(Exit::Done)
     }
 }

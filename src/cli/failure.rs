@@ -52,7 +52,10 @@ impl Exit {
     /// Every code with its meaning, for the long help and the man page.
     pub const TABLE: [(Self, &'static str); 19] = [
         (Self::Done, "done; plan: fits"),
-        (Self::Failed, "a step or gate failed; the journal is intact, `resume` possible"),
+        (
+            Self::Failed,
+            "a step or gate failed; the journal is intact, `resume` possible",
+        ),
         (Self::Usage, "wrong command line"),
         (Self::Invalid, "invalid runbook"),
         (Self::Unforeseen, "a probe failed, so the plan is incomplete"),
@@ -62,7 +65,10 @@ impl Exit {
         (Self::Held, "another run holds the host"),
         (Self::NeedsAnswer, "needs an answer, and there is no terminal"),
         (Self::Changes, "only with --detailed-exitcode: there are changes"),
-        (Self::Losses, "only with --detailed-exitcode: done, with tolerated losses"),
+        (
+            Self::Losses,
+            "only with --detailed-exitcode: done, with tolerated losses",
+        ),
         (Self::Paused, "paused on request"),
         (Self::Waiting, "waiting for a reboot or an operator"),
         (Self::Damaged, "journal damaged or refused"),
@@ -100,7 +106,11 @@ pub struct Failure {
 impl Failure {
     /// A failure with its reason.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into(), hint: None }
+        Self {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// A failure whose reason is a sentence.
@@ -118,11 +128,14 @@ impl Failure {
     /// The reason with everything below it, on one line. Causes that the line above has told already are left out.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
-            "" => cause,
-            told if told.contains(&cause) => text,
-            _ => format!("{text}: {cause}"),
-        })
+        self.error
+            .chain()
+            .map(ToString::to_string)
+            .fold(String::new(), |text, cause| match text.as_str() {
+                "" => cause,
+                told if told.contains(&cause) => text,
+                _ => format!("{text}: {cause}"),
+            })
     }
 }
 
@@ -145,9 +158,10 @@ impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let exit = match &error {
             JournalError::InUse { .. } => Exit::Held,
-            JournalError::Full { .. } | JournalError::Storage { .. } | JournalError::Poisoned { .. } | JournalError::File(_) => {
-                Exit::Storage
-            }
+            JournalError::Full { .. }
+            | JournalError::Storage { .. }
+            | JournalError::Poisoned { .. }
+            | JournalError::File(_) => Exit::Storage,
             _ => Exit::Damaged,
         };
         Self::new(exit, error)

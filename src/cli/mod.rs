@@ -40,7 +40,13 @@ use site::Site;
 
 /// Maintenance runbooks for stateful hosts: planned beforehand, carried across the reboot, proven afterwards.
 #[derive(Debug, Parser)]
-#[command(name = "runbook", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "runbook",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(infer_subcommands = false, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
@@ -140,7 +146,11 @@ impl Cli {
     /// [`Failure`] with its exit code.
     pub async fn call(&self) -> Result<Exit, Failure> {
         let site = Site::find(self.global.state_dir.as_deref())?;
-        let desk = Desk { site, screen: self.screen(), no_input: self.global.no_input };
+        let desk = Desk {
+            site,
+            screen: self.screen(),
+            no_input: self.global.no_input,
+        };
         match &self.command {
             Command::List => list::call(&desk),
             Command::Show(show) => show.call(&desk),

@@ -16,11 +16,15 @@ impl Pause {
         let store = desk.site.store()?;
         let id = unfinished(&desk.site, &store, self.run.as_deref())?;
         if !at_work(&desk.site, &id) {
-            desk.screen.alert(&format!("nobody is working on {id}; it stands still already\n  runbook resume {id}\n"));
+            desk.screen.alert(&format!(
+                "nobody is working on {id}; it stands still already\n  runbook resume {id}\n"
+            ));
             return Ok(Exit::Done);
         }
         ask(&store, &id, "pause")?;
-        desk.screen.alert(&format!("{id} was asked to pause: running actions finish, nothing new starts\n  runbook status {id}\n"));
+        desk.screen.alert(&format!(
+            "{id} was asked to pause: running actions finish, nothing new starts\n  runbook status {id}\n"
+        ));
         Ok(Exit::Done)
     }
 }

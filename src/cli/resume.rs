@@ -10,9 +10,9 @@ use super::site::{identity, stamps, who};
 use super::sitting::{Sat, Sitting, resumed};
 use super::{Desk, Exit, Failure, fail_open, resume_unit};
 use crate::execute::{Ending, Stop, stop};
+use crate::host::Facts;
 use crate::host::local::LocalHost;
 use crate::host::notice::{self, Severity};
-use crate::host::Facts;
 use crate::journal::checkpoint::{Checkpoint, Ruling};
 use crate::journal::store::{RunId, Store};
 use crate::plan::Plan;
@@ -49,7 +49,11 @@ impl Resume {
             let sat = self.go_on(desk, Stop::default()).await?;
             return Ok(sat.map_or(Exit::Done, |sat| sat.exit));
         }
-        let desk = Desk { screen: desk.screen.unattended(), no_input: true, site: desk.site.clone() };
+        let desk = Desk {
+            screen: desk.screen.unattended(),
+            no_input: true,
+            site: desk.site.clone(),
+        };
         let ended = self.go_on(&desk, Stop::default()).await;
         self.told(&desk, ended).await
     }
@@ -65,8 +69,14 @@ impl Resume {
             none(desk);
             return Ok(None);
         };
-        let mut prompt = if self.unattended { Prompt::nobody(&desk.screen) } else { self.answers.prompt(desk) };
-        sit(desk, &store, id, &self.answers, &mut prompt, stop, self.unattended).await.map(Some)
+        let mut prompt = if self.unattended {
+            Prompt::nobody(&desk.screen)
+        } else {
+            self.answers.prompt(desk)
+        };
+        sit(desk, &store, id, &self.answers, &mut prompt, stop, self.unattended)
+            .await
+            .map(Some)
     }
 
     /// Unattended: whoever is needed is told, and only what this program itself could not do leaves a failed unit behind,
@@ -87,7 +97,11 @@ impl Resume {
                 }
             },
             Err(failure) => {
-                tell_people(desk, &format!("the run cannot go on: {}\nNext: {next}", failure.reason())).await;
+                tell_people(
+                    desk,
+                    &format!("the run cannot go on: {}\nNext: {next}", failure.reason()),
+                )
+                .await;
                 Err(failure)
             }
         }
@@ -145,13 +159,22 @@ impl Frozen {
         let opened = reading.state.opened();
         let opened = opened.ok_or_else(|| Failure::say(Exit::Damaged, format!("run {id} has no first record")))?;
         let other = |what: &str, why: String| {
-            let text = format!("the {what} of run {id} is not understood by this version ({why}); it was begun with {}", opened.tool_version);
+            let text = format!(
+                "the {what} of run {id} is not understood by this version ({why}); it was begun with {}",
+                opened.tool_version
+            );
             Failure::say(Exit::Damaged, text)
         };
-        let loaded = load_bytes(&bytes, "runbook.yaml").map_err(|found| other("runbook", format!("{} findings", found.len())))?;
+        let loaded = load_bytes(&bytes, "runbook.yaml")
+            .map_err(|found| other("runbook", format!("{} findings", found.len())))?;
         let plan = serde_json::from_value(opened.plan.clone()).map_err(|error| other("plan", error.to_string()))?;
-        let baseline = serde_json::from_value(opened.baseline.clone()).map_err(|error| other("baseline", error.to_string()))?;
-        Ok(Self { runbook: loaded.runbook, plan, baseline })
+        let baseline =
+            serde_json::from_value(opened.baseline.clone()).map_err(|error| other("baseline", error.to_string()))?;
+        Ok(Self {
+            runbook: loaded.runbook,
+            plan,
+            baseline,
+        })
     }
 }
 
@@ -162,7 +185,10 @@ pub(super) async fn tell_people(desk: &Desk, message: &str) {
     if !desk.site.root {
         return;
     }
-    for said in [notice::put_login_note(Path::new(notice::MOTD_DIR), &text), notice::wall(&text).await] {
+    for said in [
+        notice::put_login_note(Path::new(notice::MOTD_DIR), &text),
+        notice::wall(&text).await,
+    ] {
         if let Err(why) = said {
             desk.screen.alert(&format!("not told: {why}\n"));
         }

@@ -45,7 +45,12 @@ impl Site {
             None if root => HOST_LOCK.into(),
             None => state_dir.join("lock"),
         };
-        Ok(Self { runbooks: runbooks.into(), state_dir, lock, root })
+        Ok(Self {
+            runbooks: runbooks.into(),
+            state_dir,
+            lock,
+            root,
+        })
     }
 
     /// The state directory, opened to look only; `None` when there is none yet.
@@ -59,20 +64,29 @@ impl Site {
 
     /// The state directory of a command that cannot do without.
     pub(super) fn store(&self) -> Result<Store, Failure> {
-        let none = || Failure::say(Exit::Storage, format!("there are no runs in {}", self.state_dir.display()));
+        let none = || {
+            Failure::say(
+                Exit::Storage,
+                format!("there are no runs in {}", self.state_dir.display()),
+            )
+        };
         self.look()?.ok_or_else(|| none().hint("another --state-dir?"))
     }
 
     /// The nearest directory above the state directory that exists, itself included: what can be asked of its disk.
     pub(super) fn nearest(&self) -> &Path {
-        self.state_dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"))
+        self.state_dir
+            .ancestors()
+            .find(|path| path.is_dir())
+            .unwrap_or(Path::new("/"))
     }
 
     /// The run that was named, or the unfinished one, or the latest; `None` when there is none at all.
     pub(super) fn pick(&self, named: Option<&str>) -> Result<Option<Listed>, Failure> {
         let Some(store) = self.look()? else { return Ok(None) };
         if let Some(name) = named {
-            let missing = || Failure::say(Exit::Usage, format!("there is no run {}", tame(name, 64))).hint("runbook history");
+            let missing =
+                || Failure::say(Exit::Usage, format!("there is no run {}", tame(name, 64))).hint("runbook history");
             let found = store.list()?.into_iter().find(|listed| listed.id.as_str() == name);
             return found.ok_or_else(missing).map(Some);
         }
@@ -84,7 +98,9 @@ impl Site {
 
     /// The unfinished run, which must be the one that was named if one was.
     pub(super) fn unfinished(&self, store: &Store, named: Option<&str>) -> Result<Option<RunId>, Failure> {
-        let Some(listed) = store.unfinished()? else { return Ok(None) };
+        let Some(listed) = store.unfinished()? else {
+            return Ok(None);
+        };
         match named {
             Some(name) if name != listed.id.as_str() => {
                 let text = format!("run {name} is not the unfinished one, that is {}", listed.id);
@@ -97,7 +113,14 @@ impl Site {
 
 /// Runs, oldest first by their first record: names tell runs of the same second apart and do not order them.
 pub(super) fn by_age(mut runs: Vec<Listed>) -> Vec<Listed> {
-    let began = |listed: &Listed| listed.reading.as_ref().ok().and_then(|reading| reading.entries.first()).map(|entry| entry.wall);
+    let began = |listed: &Listed| {
+        listed
+            .reading
+            .as_ref()
+            .ok()
+            .and_then(|reading| reading.entries.first())
+            .map(|entry| entry.wall)
+    };
     runs.sort_by(|a, b| began(a).cmp(&began(b)).then_with(|| a.id.cmp(&b.id)));
     runs
 }
@@ -115,8 +138,12 @@ pub(super) fn zone(store: &Store, id: &RunId) -> TimeZone {
 
 /// A path that means the same after a reboot: absolute, links resolved as far as it exists.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    let full = std::path::absolute(path).context("the state directory").map_err(|error| Failure::new(Exit::Usage, error))?;
-    let existing = full.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let full = std::path::absolute(path)
+        .context("the state directory")
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let existing = full
+        .ancestors()
+        .find_map(|above| Some((above, above.canonicalize().ok()?)));
     Ok(match existing {
         Some((above, real)) => match full.strip_prefix(above) {
             Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
@@ -127,7 +154,10 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A variable of the environment, if it says anything.
-#[expect(clippy::disallowed_methods, reason = "the front door reads the environment here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the front door reads the environment here and nowhere else"
+)]
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -192,7 +222,10 @@ mod tests {
         let real = dir.path().canonicalize().unwrap();
         std::fs::create_dir(real.join("a")).unwrap();
         std::os::unix::fs::symlink(real.join("a"), real.join("link")).unwrap();
-        assert_eq!(absolute(&real.join("link/new/state")).unwrap(), real.join("a/new/state"));
+        assert_eq!(
+            absolute(&real.join("link/new/state")).unwrap(),
+            real.join("a/new/state")
+        );
         assert_eq!(absolute(&real.join("link")).unwrap(), real.join("a"));
     }
 }

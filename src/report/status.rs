@@ -261,7 +261,7 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
     } else if let Some(step) = unknown_step(state) {
         commands.push((
             "Decide",
-            format!("runbook resolve {run} {step} done|rerun|skip"),
+            format!("runbook resolve {run} {step} --done|--rerun|--skip --reason TEXT"),
             "after a look at the machine".to_owned(),
         ));
     } else if state.paused().is_some() {
@@ -274,7 +274,7 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
         commands.push(("Continue", format!("runbook resume {run}"), what.to_owned()));
         commands.push(("Give up", format!("runbook abort {run}"), gives_up(state).to_owned()));
     } else {
-        commands.push(("Watch", format!("runbook attach {run}"), String::new()));
+        commands.push(("Abort", format!("runbook abort {run}"), gives_up(state).to_owned()));
         commands.push((
             "Pause",
             format!("runbook pause {run}"),
