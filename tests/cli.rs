@@ -20,27 +20,14 @@ fn check_finds_everything_and_exits_3() {
     let place = Place::new();
     let bad = place.file("bad.yaml", BAD);
     let said = place.runbook(&["check", &bad]);
-    said.exits(3)
-        .says("bad.yaml:7:")
-        .says("comand")
-        .says("did you mean `command`?")
-        .says("runbook explain RB");
+    said.exits(3).says("bad.yaml:7:").says("comand").says("did you mean `command`?").says("runbook explain RB");
     assert_eq!(said.out, "", "findings are talk, not a result");
     let fine = place.file("fine.yaml", &good("", TRUE));
-    place
-        .runbook(&["check", &fine])
-        .exits(0)
-        .says("fine.yaml: ok (1 phases, 1 steps)");
+    place.runbook(&["check", &fine]).exits(0).says("fine.yaml: ok (1 phases, 1 steps)");
     place.runbook(&["check", &fine, &bad]).exits(3).says("fine.yaml: ok");
-    place
-        .runbook(&["check", "./none.yaml"])
-        .exits(3)
-        .says("there is no runbook ./none.yaml");
+    place.runbook(&["check", "./none.yaml"]).exits(3).says("there is no runbook ./none.yaml");
     place.runbook(&["check", "../etc"]).exits(3);
-    place
-        .runbook(&["check", ".hidden"])
-        .exits(3)
-        .says("is no name of a runbook");
+    place.runbook(&["check", ".hidden"]).exits(3).says("is no name of a runbook");
 }
 
 #[test]
@@ -74,31 +61,17 @@ fn root_acts_only_on_what_root_alone_can_change() {
     let fine = place.file("fine.yaml", &good("", TRUE));
     std::fs::set_permissions(&fine, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     place.runbook(&["check", &fine]).exits(0);
-    place
-        .runbook(&["plan", &fine])
-        .exits(5)
-        .says("can be changed by others than root")
-        .says("chmod go-w");
+    place.runbook(&["plan", &fine]).exits(5).says("can be changed by others than root").says("chmod go-w");
 }
 
 #[test]
 fn explain_help_completions_and_man() {
     let place = Place::new();
-    place
-        .runbook(&["explain", "rb101"])
-        .exits(0)
-        .says("RB101: an unknown key");
+    place.runbook(&["explain", "rb101"]).exits(0).says("RB101: an unknown key");
     place.runbook(&["explain", "journal"]).exits(0).says("refused");
     place.runbook(&["explain", "RB999"]).exits(2);
-    place
-        .runbook(&["--help"])
-        .exits(0)
-        .says("Exit codes:")
-        .says("143  terminated after a checkpoint");
-    place
-        .runbook(&["completions", "bash"])
-        .exits(0)
-        .says("install-resume-unit");
+    place.runbook(&["--help"]).exits(0).says("Exit codes:").says("143  terminated after a checkpoint");
+    place.runbook(&["completions", "bash"]).exits(0).says("install-resume-unit");
     std::fs::create_dir(place.path("man")).unwrap();
     place.runbook(&["man", place.path("man").to_str().unwrap()]).exits(0);
     assert!(place.path("man/runbook-resume.1").is_file() && place.path("man/runbook.1").is_file());
@@ -109,10 +82,8 @@ fn explain_help_completions_and_man() {
 #[test]
 fn a_plan_for_another_host_says_whose_it_is() {
     let place = Place::new();
-    let other = place.file(
-        "other.yaml",
-        &good("", TRUE).replace(&format!("hosts: [{}]", hostname()), "hosts: [stg-9]"),
-    );
+    let other =
+        place.file("other.yaml", &good("", TRUE).replace(&format!("hosts: [{}]", hostname()), "hosts: [stg-9]"));
     let said = place.runbook(&["plan", &other]);
     said.exits(5).says("tiny is for stg-9, and this host is");
     place.runbook(&["run", &other, "--yes"]).exits(5);
@@ -127,17 +98,11 @@ fn a_plan_changes_nothing_and_its_exit_code_says_whether_a_run_would() {
     place.runbook(&args).exits(0);
     place.runbook(&["plan", &fine, "--detailed-exitcode"]).exits(10);
     place.runbook(&["run", &fine, "--dry-run"]).exits(0);
-    assert!(
-        !place.path("state").exists() && !place.path("lock").exists(),
-        "nothing was created"
-    );
+    assert!(!place.path("state").exists() && !place.path("lock").exists(), "nothing was created");
     let nobody = place.file("nobody.yaml", &good("redis:\n  a: { url: \"redis://127.0.0.1:1\", role: master }\n", "      - healthy: { checks: [ { redis: { instances: all } } ] }\n      - redis_compacted: { instances: all }\n"));
     let said = place.runbook(&["plan", &nobody]);
     assert!([4, 5].contains(&said.code), "{said:?}");
-    place
-        .runbook(&["plan", &fine, "--at", "soon"])
-        .exits(2)
-        .says("not a time");
+    place.runbook(&["plan", &fine, "--at", "soon"]).exits(2).says("not a time");
 }
 
 #[test]
@@ -146,17 +111,9 @@ fn a_closed_window_is_exit_6_unless_ignored_with_a_reason() {
     let window = "window: { days: [sat], opens: \"10:00\", length: 3h, timezone: UTC }\n";
     let fine = place.file("fine.yaml", &good(window, TRUE));
     place.runbook(&["plan", &fine, "--at", "2026-11-28T10:05"]).exits(0);
-    place
-        .runbook(&["plan", &fine, "--at", "2026-11-28T13:05"])
-        .exits(6)
-        .says("the window is closed");
-    place
-        .runbook(&["run", &fine, "--yes", "--ignore-window", " "])
-        .exits(2)
-        .says("needs a reason");
-    place
-        .runbook(&["run", &fine, "--yes", "--ignore-window", "a test"])
-        .exits(0);
+    place.runbook(&["plan", &fine, "--at", "2026-11-28T13:05"]).exits(6).says("the window is closed");
+    place.runbook(&["run", &fine, "--yes", "--ignore-window", " "]).exits(2).says("needs a reason");
+    place.runbook(&["run", &fine, "--yes", "--ignore-window", "a test"]).exits(0);
 }
 
 #[test]
@@ -174,14 +131,8 @@ fn without_a_terminal_the_missing_flag_is_named_before_anything_is_done() {
             ),
         ),
     );
-    place
-        .runbook(&["run", &named, "--yes"])
-        .exits(9)
-        .says("add --confirm tiny");
-    place
-        .runbook(&["run", &named, "--yes", "--confirm", "other"])
-        .exits(2)
-        .says("is not the name of this runbook");
+    place.runbook(&["run", &named, "--yes"]).exits(9).says("add --confirm tiny");
+    place.runbook(&["run", &named, "--yes", "--confirm", "other"]).exits(2).says("is not the name of this runbook");
     place.runbook(&["run", &plain, "--yes", "--step"]).exits(9);
     assert_eq!(place.state(), Vec::new(), "nothing was begun");
     place.runbook(&["run", &named, "--yes", "--confirm", "tiny"]).exits(0);
@@ -199,11 +150,7 @@ fn a_failed_step_leaves_a_run_that_owns_the_host_until_it_is_given_up() {
     let said = place.runbook(&["run", &fails, "--yes"]);
     said.exits(1).says("a/2").says("runbook resume r-");
     let before = place.state();
-    place
-        .runbook(&["run", &fails, "--yes"])
-        .exits(8)
-        .says("is unfinished")
-        .says("runbook abort r-");
+    place.runbook(&["run", &fails, "--yes"]).exits(8).says("is unfinished").says("runbook abort r-");
     place.runbook(&["status"]).exits(1).says("a/2");
     place.runbook(&["history"]).exits(0).says("unfinished");
     place.runbook(&["report"]).exits(0);
@@ -221,26 +168,17 @@ fn a_failed_step_leaves_a_run_that_owns_the_host_until_it_is_given_up() {
     place.runbook(&["abort"]).exits(0).says("given up");
     place.runbook(&["history"]).exits(0).says("given up");
     place.runbook(&["run", &fails, "--yes"]).exits(1);
-    place
-        .runbook(&["abort", "--abandon", "--reason", "by hand"])
-        .exits(0)
-        .says("the host is free");
+    place.runbook(&["abort", "--abandon", "--reason", "by hand"]).exits(0).says("the host is free");
     place.runbook(&["status"]).exits(1);
 }
 
 #[test]
 fn a_damaged_journal_is_refused_with_its_own_code() {
     let place = Place::new();
-    let fails = place.file(
-        "fails.yaml",
-        &good("", "      - command: { argv: [\"false\"], repeatable: true }\n"),
-    );
+    let fails = place.file("fails.yaml", &good("", "      - command: { argv: [\"false\"], repeatable: true }\n"));
     place.runbook(&["run", &fails, "--yes"]).exits(5);
-    let (journal, mut bytes) = place
-        .state()
-        .into_iter()
-        .find(|(path, _)| path.file_name().is_some_and(|name| name == "journal"))
-        .unwrap();
+    let (journal, mut bytes) =
+        place.state().into_iter().find(|(path, _)| path.file_name().is_some_and(|name| name == "journal")).unwrap();
     bytes[100] ^= 1;
     std::fs::write(journal, bytes).unwrap();
     place.runbook(&["resume"]).exits(30).says("is refused");
@@ -253,7 +191,5 @@ fn the_resume_unit_is_shown_with_this_program_and_this_state_directory() {
     let place = Place::new();
     let said = place.runbook(&["install-resume-unit", "--print"]);
     let state = place.path("state").canonicalize().unwrap();
-    said.exits(0)
-        .says(&format!("--state-dir {} resume --unattended", state.display()))
-        .says("resume --fail-open");
+    said.exits(0).says(&format!("--state-dir {} resume --unattended", state.display())).says("resume --fail-open");
 }

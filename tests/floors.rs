@@ -28,11 +28,7 @@ fn files(floor: &str) -> Vec<(PathBuf, String)> {
     }
     walk(&source().join(floor), &mut found);
     assert!(!found.is_empty(), "floor {floor} has no file");
-    found
-        .into_iter()
-        .filter(|path| !is_test(path))
-        .map(|path| (path.clone(), code(&path)))
-        .collect()
+    found.into_iter().filter(|path| !is_test(path)).map(|path| (path.clone(), code(&path))).collect()
 }
 
 fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -50,9 +46,7 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
 /// Files, or directories above them, that their parent declares below `#[cfg(test)]`.
 fn is_test(path: &Path) -> bool {
     let within = path.ancestors().take_while(|part| *part != source());
-    within
-        .filter(|part| part.file_name().is_some_and(|name| name != "mod.rs"))
-        .any(declared_as_test)
+    within.filter(|part| part.file_name().is_some_and(|name| name != "mod.rs")).any(declared_as_test)
 }
 
 fn declared_as_test(path: &Path) -> bool {
@@ -61,13 +55,10 @@ fn declared_as_test(path: &Path) -> bool {
     walk_one(parent, &mut declares);
     let wanted = ["mod", "pub(crate)mod", "pub(super)mod"].map(|word| format!("#[cfg(test)]{word}{stem};"));
     let by_path = format!("#[cfg(test)]#[path=\"{stem}.rs\"]");
-    declares
-        .iter()
-        .filter_map(|file| std::fs::read_to_string(file).ok())
-        .any(|text| {
-            let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-            dense.contains(&by_path) || wanted.iter().any(|one| dense.contains(one))
-        })
+    declares.iter().filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| {
+        let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        dense.contains(&by_path) || wanted.iter().any(|one| dense.contains(one))
+    })
 }
 
 fn walk_one(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -149,10 +140,7 @@ fn a_module_imports_only_what_is_declared_above_it() {
                     continue;
                 };
                 if other > level {
-                    wrong.push(format!(
-                        "{}: {floor} imports {name}, which is declared below it",
-                        path.display()
-                    ));
+                    wrong.push(format!("{}: {floor} imports {name}, which is declared below it", path.display()));
                 }
             }
         }
@@ -173,21 +161,10 @@ fn trespassers(words: &[&str], allowed: &[&str]) -> Vec<String> {
 
 #[test]
 fn printing_lives_in_report_and_cli() {
-    let macros = [
-        "println!",
-        "eprintln!",
-        "print!(",
-        "eprint!(",
-        "dbg!",
-        "io::stdout()",
-        "io::stderr()",
-    ];
+    let macros = ["println!", "eprintln!", "print!(", "eprint!(", "dbg!", "io::stdout()", "io::stderr()"];
     assert_eq!(trespassers(&macros, &PRINTERS), Vec::<String>::new());
     // Even there no macro is used: it panics on a dead terminal.
-    assert_eq!(
-        trespassers(&["println!", "eprintln!", "dbg!"], &[]),
-        Vec::<String>::new()
-    );
+    assert_eq!(trespassers(&["println!", "eprintln!", "dbg!"], &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -212,11 +189,7 @@ fn anyhow_is_known_to_the_front_door_alone_and_every_file_says_what_it_is_for() 
     for floor in floors() {
         for (path, _) in files(&floor) {
             let text = std::fs::read_to_string(&path).unwrap();
-            assert!(
-                text.starts_with("//! "),
-                "{} does not open with a word on what lives there",
-                path.display()
-            );
+            assert!(text.starts_with("//! "), "{} does not open with a word on what lives there", path.display());
         }
     }
 }

@@ -11,10 +11,7 @@ fn a_reboot_asked_of_logind_is_a_new_boot_on_the_same_disk() {
     let before = lab.boot_id();
     let online = "runuser -u deploy -- env -i HOME=/var/www/app PATH=/usr/local/bin:/usr/bin:/bin pm2 jlist --silent | grep -o '\"status\":\"online\"' | wc -l";
     assert_eq!(lab.shell(online), "40", "apps online before");
-    assert_eq!(
-        lab.shell("systemctl is-enabled redis-server@bull00.service || true"),
-        "disabled"
-    );
+    assert_eq!(lab.shell("systemctl is-enabled redis-server@bull00.service || true"), "disabled");
     assert_eq!(lab.shell("systemctl is-active redis-server@bull00.service"), "active");
     lab.shell("date > /var/lib/survives && sync");
     let mut cut_short = lab.spawn(&["sleep", "600"]);
@@ -26,21 +23,10 @@ fn a_reboot_asked_of_logind_is_a_new_boot_on_the_same_disk() {
     assert_ne!(lab.boot_id(), before);
     assert_eq!(lab.boots(), 2);
     let end = cut_short.wait().expect("collected");
-    assert!(
-        end.signal().is_some(),
-        "what ran inside died with the host and was collected, not left: {end}"
-    );
-    assert_eq!(
-        lab.shell("cat /proc/sys/kernel/random/boot_id"),
-        lab.boot_id(),
-        "inside and outside agree"
-    );
+    assert!(end.signal().is_some(), "what ran inside died with the host and was collected, not left: {end}");
+    assert_eq!(lab.shell("cat /proc/sys/kernel/random/boot_id"), lab.boot_id(), "inside and outside agree");
     lab.shell("test -s /var/lib/survives");
-    assert_eq!(
-        lab.shell("systemctl is-active redis-server@bull00.service || true"),
-        "inactive",
-        "nobody enabled it"
-    );
+    assert_eq!(lab.shell("systemctl is-active redis-server@bull00.service || true"), "inactive", "nobody enabled it");
     assert_eq!(lab.shell(online), "38", "PM2 brought back what was saved, not what ran");
 }
 

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be read fails")]
 
 use crate::support::lab::{Dress, Lab, told};
-use crate::support::runs::{apps, finish, journal, kill, online, runbook, start, wait_for, wait_for_end, wait_for_phase};
+use crate::support::runs::{
+    apps, finish, journal, kill, online, runbook, start, wait_for, wait_for_end, wait_for_phase,
+};
 
 /// The story of the field notes, with two apps that crash at their next start.
 #[test]
@@ -18,7 +20,8 @@ fn lab_restart_brings_everything_back_and_names_what_it_could_not() {
     assert_eq!(wait_for_end(&lab, 300), "done_with_losses");
 
     let after = apps(&lab);
-    let lost: Vec<&str> = before.iter().filter(|(app, was)| after.get(*app) != Some(was)).map(|(app, _)| app.as_str()).collect();
+    let lost: Vec<&str> =
+        before.iter().filter(|(app, was)| after.get(*app) != Some(was)).map(|(app, _)| app.as_str()).collect();
     assert_eq!(lost, ["legacy-import", "legacy-report"], "everything else is as it was");
     for unit in ["redis-server@bull00", "redis-server@bull01", "redis-server@bull02", "tile38@staging"] {
         assert_eq!(lab.shell(&format!("systemctl is-enabled {unit}.service")), "enabled", "{unit}");
@@ -62,7 +65,8 @@ fn lab_killed_in_each_phase_and_resumed() {
     let all = journal(&lab);
     let count = |kind: &str| all.iter().filter(|(one, _)| one == kind).count();
     assert_eq!((count("reboot_intent"), count("rebooted"), lab.boots()), (1, 1, 2));
-    let snapshots = all.iter().filter(|(kind, content)| kind == "captured" && content["key"] == "snapshot.services").count();
+    let snapshots =
+        all.iter().filter(|(kind, content)| kind == "captured" && content["key"] == "snapshot.services").count();
     assert_eq!(snapshots, 1, "the list is captured once, before anything was stopped");
     assert!(count("resumed") >= 6, "{} resumes", count("resumed"));
 }

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be read fails")]
 
 use crate::support::lab::{Lab, told};
-use crate::support::runs::{apps, finish, journal, newest_journal, online, runbook, start, wait_for, wait_for_end, wait_for_phase};
+use crate::support::runs::{
+    apps, finish, journal, newest_journal, online, runbook, start, wait_for, wait_for_end, wait_for_phase,
+};
 
 /// Refusals before the first change, and failures between the stop and the reboot, on one host that never reboots.
 #[test]
@@ -54,10 +56,21 @@ fn inhibitor_after_the_stop_backs_out(lab: &Lab) {
 
 /// The rewrite child is killed, as the OOM killer would, once the services are stopped.
 fn failing_rewrite_backs_out(lab: &Lab) {
-    lab.shell("sed 's/min_saving: 1m/min_saving: 0s/' /etc/runbook/restart-staging.yaml >/etc/runbook/rewrite-twice.yaml");
+    lab.shell(
+        "sed 's/min_saving: 1m/min_saving: 0s/' /etc/runbook/restart-staging.yaml >/etc/runbook/rewrite-twice.yaml",
+    );
     lab.shell("sed -i 's/^name: restart-staging/name: rewrite-twice/' /etc/runbook/rewrite-twice.yaml");
     let child = lab.spawn(&[
-        "runbook", "run", "rewrite-twice", "--yes", "--confirm", "rewrite-twice", "--ignore-window", "lab", "--progress", "plain",
+        "runbook",
+        "run",
+        "rewrite-twice",
+        "--yes",
+        "--confirm",
+        "rewrite-twice",
+        "--ignore-window",
+        "lab",
+        "--progress",
+        "plain",
     ]);
     wait_for_phase(lab, 180, "stop");
     let mut killer = lab.spawn(&["bash", "-c", "while :; do pkill -KILL -f ^redis-aof-rewrite; done"]);
@@ -73,19 +86,29 @@ fn failing_rewrite_backs_out(lab: &Lab) {
 fn second_run_is_refused(lab: &Lab) {
     let child = start(lab);
     wait_for_phase(lab, 120, "preflight");
-    let second = runbook(lab, &["run", "restart-staging", "--yes", "--confirm", "restart-staging", "--ignore-window", "lab"]);
+    let second =
+        runbook(lab, &["run", "restart-staging", "--yes", "--confirm", "restart-staging", "--ignore-window", "lab"]);
     assert_eq!(second.status.code(), Some(8), "while it lives: {}", told(&second));
     lab.run(&["pkill", "-TERM", "-x", "runbook"]);
     let first = finish(child, 60);
     assert_eq!(first.status.code(), Some(143), "{}", told(&first));
-    let second = runbook(lab, &["run", "restart-staging", "--yes", "--confirm", "restart-staging", "--ignore-window", "lab"]);
+    let second =
+        runbook(lab, &["run", "restart-staging", "--yes", "--confirm", "restart-staging", "--ignore-window", "lab"]);
     assert_eq!(second.status.code(), Some(8), "while it is unfinished: {}", told(&second));
     let aborted = runbook(lab, &["abort", "--reason", "the lab is done with it"]);
     assert!(aborted.status.success(), "{}", told(&aborted));
 }
 
 fn inhibit(lab: &Lab) -> std::process::Child {
-    let lock = lab.spawn(&["systemd-inhibit", "--what=shutdown", "--mode=block", "--who=lab-lock", "--why=test", "sleep", "600"]);
+    let lock = lab.spawn(&[
+        "systemd-inhibit",
+        "--what=shutdown",
+        "--mode=block",
+        "--who=lab-lock",
+        "--why=test",
+        "sleep",
+        "600",
+    ]);
     lab.shell("until systemd-inhibit --list --no-legend | grep -q lab-lock; do sleep 0.1; done");
     lock
 }
@@ -141,7 +164,14 @@ fn lab_damaged_journal_fails_open() {
     bytes[200] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     lab.power_on();
-    lab.shell("for n in {1..900}; do systemctl show -p ActiveState --value runbook-fail-open.service | grep -qx inactive && \
-               journalctl -b --no-pager -u runbook-fail-open | grep -q . && break; sleep 0.2; done");
-    assert_eq!(online(&apps(&lab)), online(&before), "{}", lab.shell("journalctl -b --no-pager -u runbook-resume -u runbook-fail-open"));
+    lab.shell(
+        "for n in {1..900}; do systemctl show -p ActiveState --value runbook-fail-open.service | grep -qx inactive && \
+               journalctl -b --no-pager -u runbook-fail-open | grep -q . && break; sleep 0.2; done",
+    );
+    assert_eq!(
+        online(&apps(&lab)),
+        online(&before),
+        "{}",
+        lab.shell("journalctl -b --no-pager -u runbook-resume -u runbook-fail-open")
+    );
 }

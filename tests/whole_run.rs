@@ -34,10 +34,7 @@ fn a_run_that_is_killed_is_resumed_where_it_was() {
     redis.bloat();
     let place = Place::new();
     let book = place.file("tiny.yaml", &runbook(redis.port));
-    place
-        .runbook(&["plan", &book, "--detailed-exitcode"])
-        .exits(10)
-        .says("compact");
+    place.runbook(&["plan", &book, "--detailed-exitcode"]).exits(10).says("compact");
     assert_eq!(place.state(), Vec::new(), "a plan writes nothing");
 
     let mut child = place.start(&["run", &book, "--yes"]);
@@ -49,24 +46,13 @@ fn a_run_that_is_killed_is_resumed_where_it_was() {
     child.wait().unwrap();
 
     place.runbook(&["status"]).exits(21);
-    place
-        .runbook(&["run", &book, "--yes"])
-        .exits(8)
-        .says("runbook resume r-");
+    place.runbook(&["run", &book, "--yes"]).exits(8).says("runbook resume r-");
     place.runbook(&["resume", "--unattended"]).exits(0);
     place.runbook(&["status"]).exits(0);
     place.runbook(&["report", "--format", "md"]).exits(0);
-    let journal = place
-        .state()
-        .into_iter()
-        .find(|(path, _)| path.ends_with("journal"))
-        .unwrap()
-        .1;
+    let journal = place.state().into_iter().find(|(path, _)| path.ends_with("journal")).unwrap().1;
     let journal = String::from_utf8(journal).unwrap();
-    let rewrites = journal
-        .lines()
-        .filter(|line| line.contains("item_intent") && line.contains("compact/1"))
-        .count();
+    let rewrites = journal.lines().filter(|line| line.contains("item_intent") && line.contains("compact/1")).count();
     assert_eq!(rewrites, 1, "what is done is never done again");
     assert!(journal.contains("\"resumed\"") && journal.lines().last().unwrap().contains("finished"));
 }
@@ -80,12 +66,7 @@ fn a_second_terminal_pauses_and_gives_up() {
     until_journaled(&place, "\"step\":\"rest/1\"");
     place.runbook(&["pause"]).exits(0).says("asked to pause");
     let ended = child.wait_with_output().unwrap();
-    assert_eq!(
-        ended.status.code(),
-        Some(20),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+    assert_eq!(ended.status.code(), Some(20), "{}", String::from_utf8_lossy(&ended.stderr));
     place.runbook(&["status"]).exits(20);
     let child = place.start(&["resume"]);
     std::thread::sleep(Duration::from_millis(100));

@@ -63,11 +63,7 @@ pub struct Tick {
 impl Tick {
     /// A word without a measure.
     pub fn say(item: impl Into<String>, say: impl Into<String>) -> Self {
-        Self {
-            item: item.into(),
-            say: say.into(),
-            ..Self::default()
-        }
+        Self { item: item.into(), say: say.into(), ..Self::default() }
     }
 }
 
@@ -104,35 +100,24 @@ impl Outcome {
     /// Made so, nothing to add.
     #[must_use]
     pub fn applied() -> Self {
-        Self::Applied {
-            note: None,
-            keep: Vec::new(),
-        }
+        Self::Applied { note: None, keep: Vec::new() }
     }
 
     /// Made so, with a note.
     pub fn noted(note: impl Into<String>) -> Self {
-        Self::Applied {
-            note: Some(note.into()),
-            keep: Vec::new(),
-        }
+        Self::Applied { note: Some(note.into()), keep: Vec::new() }
     }
 
     /// Did not come about.
     pub fn failed(why: impl Into<String>) -> Self {
-        Self::Failed {
-            why: why.into(),
-            causes: Vec::new(),
-        }
+        Self::Failed { why: why.into(), causes: Vec::new() }
     }
 }
 
 impl From<HostError> for Outcome {
     fn from(error: HostError) -> Self {
         match error {
-            HostError::Unknown { about, why } => Self::Unknown {
-                why: format!("{about}: {why}"),
-            },
+            HostError::Unknown { about, why } => Self::Unknown { why: format!("{about}: {why}") },
             other => Self::failed(other.to_string()),
         }
     }
@@ -218,10 +203,7 @@ pub struct Preview {
 
 async fn preview_of<A: Act>(act: &A, on: &dyn Probe, ground: &Ground<'_>) -> Result<Preview, HostError> {
     let seen = act.probe(on, ground).await?;
-    Ok(Preview {
-        change: act.plan(&seen, ground),
-        remember: act.remember(&seen),
-    })
+    Ok(Preview { change: act.plan(&seen, ground), remember: act.remember(&seen) })
 }
 
 /// Calls the same method on whichever action it is: a closed set, delegated by a plain match.

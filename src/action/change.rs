@@ -133,12 +133,7 @@ impl Concern {
     /// A concern of the given weight.
     #[must_use]
     pub fn new(weight: Weight, about: impl Into<String>, seen: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self {
-            weight,
-            about: about.into(),
-            seen: seen.into(),
-            cure: cure.into(),
-        }
+        Self { weight, about: about.into(), seen: seen.into(), cure: cure.into() }
     }
 }
 
@@ -184,11 +179,7 @@ impl Change {
         for index in 0..waves {
             let wave = self.wave(index);
             let items: Vec<Span> = self.items.iter().filter(|i| i.wave == index).map(|i| i.takes).collect();
-            let start = wave
-                .after
-                .iter()
-                .filter_map(|w| ends.get(*w))
-                .fold(Span::ZERO, |a, b| a.beside(*b));
+            let start = wave.after.iter().filter_map(|w| ends.get(*w)).fold(Span::ZERO, |a, b| a.beside(*b));
             ends[index] = start.then(in_lanes(&items, wave.at_once));
         }
         ends.into_iter().fold(Span::ZERO, Span::beside)
@@ -212,50 +203,28 @@ mod tests {
     use super::*;
 
     fn item(secs: f64, wave: usize) -> Item {
-        Item::new("x", Sign::Add, "", "")
-            .taking(Span::secs(secs, secs))
-            .in_wave(wave)
+        Item::new("x", Sign::Add, "", "").taking(Span::secs(secs, secs)).in_wave(wave)
     }
 
     #[test]
     fn time_of_waves_and_lanes() {
-        let two_lanes = Wave {
-            at_once: 2,
-            ..Wave::default()
-        };
-        let change = Change {
-            items: vec![item(2.0, 0); 4],
-            waves: vec![two_lanes],
-            ..Change::default()
-        };
+        let two_lanes = Wave { at_once: 2, ..Wave::default() };
+        let change = Change { items: vec![item(2.0, 0); 4], waves: vec![two_lanes], ..Change::default() };
         assert_eq!(change.takes(), Span::secs(4.0, 4.0));
 
         let chain = Change {
             items: vec![item(3.0, 0), item(5.0, 1), item(7.0, 2)],
-            waves: vec![
-                Wave::default(),
-                Wave {
-                    after: vec![0],
-                    ..Wave::default()
-                },
-                Wave::default(),
-            ],
+            waves: vec![Wave::default(), Wave { after: vec![0], ..Wave::default() }, Wave::default()],
             ..Change::default()
         };
-        assert_eq!(
-            chain.takes(),
-            Span::secs(8.0, 8.0),
-            "the third wave runs beside the other two"
-        );
+        assert_eq!(chain.takes(), Span::secs(8.0, 8.0), "the third wave runs beside the other two");
     }
 
     #[test]
     fn a_stop_refuses() {
         let mut change = Change::default();
         assert!(change.is_empty() && !change.refused());
-        change
-            .concerns
-            .push(Concern::new(Weight::Stop, "bds", "masked", "unmask it"));
+        change.concerns.push(Concern::new(Weight::Stop, "bds", "masked", "unmask it"));
         assert!(change.refused());
     }
 }

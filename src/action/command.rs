@@ -41,20 +41,14 @@ impl Act for Command {
 
     fn plan(&self, (): &(), ground: &Ground<'_>) -> Change {
         if ground.kept.contains_key(&ended_key(ground.step)) {
-            return Change {
-                already: 1,
-                ..Change::default()
-            };
+            return Change { already: 1, ..Change::default() };
         }
         let before = match &self.done_if {
             Some(check) => format!("unknown until `{}` is asked", check.join(" ")),
             None => "not run".to_owned(),
         };
         let item = Item::new(RUN, Sign::Unknown, before, format!("`{}` has run", self.argv.join(" ")));
-        Change {
-            items: vec![item],
-            ..Change::default()
-        }
+        Change { items: vec![item], ..Change::default() }
     }
 
     async fn apply(&self, _: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
@@ -96,11 +90,7 @@ impl Command {
 
     fn asked(&self, argv: &[String]) -> CommandAsked {
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        CommandAsked {
-            user: self.user.clone(),
-            cwd: self.cwd.clone(),
-            ..CommandAsked::new(&words, DEADLINE)
-        }
+        CommandAsked { user: self.user.clone(), cwd: self.cwd.clone(), ..CommandAsked::new(&words, DEADLINE) }
     }
 }
 
@@ -110,24 +100,13 @@ fn ended_key(step: &str) -> String {
 }
 
 fn ended(ground: &Ground<'_>, note: String) -> Outcome {
-    Outcome::Applied {
-        note: Some(note),
-        keep: vec![(ended_key(ground.step), serde_json::Value::Bool(true))],
-    }
+    Outcome::Applied { note: Some(note), keep: vec![(ended_key(ground.step), serde_json::Value::Bool(true))] }
 }
 
 fn conclude(seen: &CommandSeen, ground: &Ground<'_>) -> Outcome {
-    let mut said: Vec<String> = seen
-        .stdout
-        .lines()
-        .chain(seen.stderr.lines())
-        .map(str::to_owned)
-        .collect();
+    let mut said: Vec<String> = seen.stdout.lines().chain(seen.stderr.lines()).map(str::to_owned).collect();
     said.drain(..said.len().saturating_sub(10));
-    let failed = |why: String| Outcome::Failed {
-        why,
-        causes: said.clone(),
-    };
+    let failed = |why: String| Outcome::Failed { why, causes: said.clone() };
     match &seen.end {
         CommandEnd::Exited { code: 0 } => ended(ground, "exit status 0".into()),
         CommandEnd::Exited { code } => failed(format!("exit status {code}")),

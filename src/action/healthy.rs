@@ -54,9 +54,7 @@ impl Act for Healthy {
             };
             (question.key(), question.required(), doubt)
         });
-        Ok(Seen {
-            checks: join_all(asked).await,
-        })
+        Ok(Seen { checks: join_all(asked).await })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -94,11 +92,7 @@ impl Act for Healthy {
             return Outcome::failed("no such check");
         };
         // A check that is not required gets a fair chance, not the whole time of the gate.
-        let patience = if item.optional {
-            Some(Duration::from_secs(20).max(self.steady_for * 2))
-        } else {
-            None
-        };
+        let patience = if item.optional { Some(Duration::from_secs(20).max(self.steady_for * 2)) } else { None };
         let began = on.as_probe().uptime();
         let mut since = None;
         let mut pause = Duration::from_millis(500);
@@ -108,16 +102,10 @@ impl Act for Healthy {
                 Ok(()) => {
                     let held = now.saturating_sub(*since.get_or_insert(now));
                     if held >= self.steady_for {
-                        return Outcome::Applied {
-                            note: None,
-                            keep: self.keep(ground.step, &item.key),
-                        };
+                        return Outcome::Applied { note: None, keep: self.keep(ground.step, &item.key) };
                     }
                     pause = Duration::from_millis(500);
-                    tell(Tick::say(
-                        &item.key,
-                        format!("holds for {} of {}", words(held), words(self.steady_for)),
-                    ));
+                    tell(Tick::say(&item.key, format!("holds for {} of {}", words(held), words(self.steady_for))));
                 }
                 Err(why) if patience.is_some_and(|patience| now.saturating_sub(began) > patience) => {
                     return Outcome::failed(why);

@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::glob;
-pub use crate::host::redis::RedisKind;
 use crate::host::model::Ties;
 use crate::host::redis::RedisAt;
+pub use crate::host::redis::RedisKind;
 use crate::host::secret::SecretRef;
 
 /// Everything that steps may refer to, in the order of the file. A name occurs once across the three maps.
@@ -153,26 +153,16 @@ impl Inventory {
     pub fn units_of(&self, names: Option<&[String]>) -> Vec<KnownUnit<'_>> {
         let wanted = |from: &str| names.is_none_or(|names| names.iter().any(|name| name == from));
         let platform = self.units.iter().flat_map(|(from, group)| {
-            group.names.iter().map(move |unit| KnownUnit {
-                from,
-                unit,
-                required: group.required,
-            })
+            group.names.iter().map(move |unit| KnownUnit { from, unit, required: group.required })
         });
-        let redis = self.redis.iter().filter_map(|(from, one)| {
-            one.unit.as_deref().map(|unit| KnownUnit {
-                from,
-                unit,
-                required: one.required,
-            })
-        });
-        let pm2 = self.pm2.iter().filter_map(|(from, place)| {
-            place.unit.as_deref().map(|unit| KnownUnit {
-                from,
-                unit,
-                required: true,
-            })
-        });
+        let redis = self
+            .redis
+            .iter()
+            .filter_map(|(from, one)| one.unit.as_deref().map(|unit| KnownUnit { from, unit, required: one.required }));
+        let pm2 = self
+            .pm2
+            .iter()
+            .filter_map(|(from, place)| place.unit.as_deref().map(|unit| KnownUnit { from, unit, required: true }));
         let mut found: Vec<KnownUnit<'_>> = Vec::new();
         for known in platform.chain(redis).chain(pm2).filter(|known| wanted(known.from)) {
             match found.iter_mut().find(|earlier| earlier.unit == known.unit) {
@@ -236,22 +226,10 @@ mod tests {
 
     #[test]
     fn selectors_follow_the_roles_and_lists_keep_their_order() {
-        let redis = [
-            instance("a", Role::Master, None),
-            instance("b", Role::Replica, None),
-            instance("c", Role::Master, None),
-        ];
-        let inventory = Inventory {
-            redis: redis.into_iter().collect(),
-            ..Inventory::default()
-        };
-        let names = |selector| {
-            inventory
-                .select(&selector)
-                .iter()
-                .map(|one| one.name.as_str())
-                .collect::<Vec<_>>()
-        };
+        let redis =
+            [instance("a", Role::Master, None), instance("b", Role::Replica, None), instance("c", Role::Master, None)];
+        let inventory = Inventory { redis: redis.into_iter().collect(), ..Inventory::default() };
+        let names = |selector| inventory.select(&selector).iter().map(|one| one.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names(Selector::Masters), ["a", "c"]);
         assert_eq!(names(Selector::Replicas), ["b"]);
         assert_eq!(names(Selector::All), ["a", "b", "c"]);
@@ -260,10 +238,7 @@ mod tests {
 
     #[test]
     fn a_unit_declared_twice_counts_once_and_is_required_if_either_says_so() {
-        let units = DeclaredUnits {
-            names: vec!["r.service".into(), "x.service".into()],
-            required: true,
-        };
+        let units = DeclaredUnits { names: vec!["r.service".into(), "x.service".into()], required: true };
         let inventory = Inventory {
             redis: [instance("a", Role::Master, Some("r.service"))].into_iter().collect(),
             units: [("platform".to_owned(), units)].into_iter().collect(),
@@ -271,20 +246,11 @@ mod tests {
         };
         let known = inventory.units_of(None);
         assert_eq!(
-            known
-                .iter()
-                .map(|known| (known.unit, known.required))
-                .collect::<Vec<_>>(),
+            known.iter().map(|known| (known.unit, known.required)).collect::<Vec<_>>(),
             [("r.service", true), ("x.service", true)]
         );
         let named = inventory.units_of(Some(&["a".to_owned()]));
-        assert_eq!(
-            named
-                .iter()
-                .map(|known| (known.unit, known.required))
-                .collect::<Vec<_>>(),
-            [("r.service", false)]
-        );
+        assert_eq!(named.iter().map(|known| (known.unit, known.required)).collect::<Vec<_>>(), [("r.service", false)]);
     }
 
     #[test]
@@ -302,10 +268,7 @@ mod tests {
             cli: None,
             groups: vec![group("workers", "*-worker", "org-*"), group("rest", "*", "none")],
         };
-        assert_eq!(
-            (place.group_of("mail-worker"), place.group_of("api")),
-            (Some(0), Some(1))
-        );
+        assert_eq!((place.group_of("mail-worker"), place.group_of("api")), (Some(0), Some(1)));
         assert!(place.is_optional("org-worker") && !place.is_optional("org-api"));
     }
 }

@@ -87,13 +87,8 @@ impl Percent {
     }
 }
 
-const BINARY: [(&str, u64); 5] = [
-    ("PiB", 1 << 50),
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-];
+const BINARY: [(&str, u64); 5] =
+    [("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 const DECIMAL: [(&str, u64); 6] = [
     ("PB", 1_000_000_000_000_000),
     ("TB", 1_000_000_000_000),
@@ -108,26 +103,17 @@ impl FromStr for Bytes {
 
     fn from_str(text: &str) -> Result<Self, MeasureError> {
         let text = text.trim();
-        let split = text
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .ok_or(MeasureError::Size)?;
+        let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or(MeasureError::Size)?;
         let (number, unit) = text.split_at(split);
         let unit = unit.trim_start();
-        let factor = BINARY
-            .iter()
-            .chain(&DECIMAL)
-            .find(|(name, _)| name.eq_ignore_ascii_case(unit));
+        let factor = BINARY.iter().chain(&DECIMAL).find(|(name, _)| name.eq_ignore_ascii_case(unit));
         let factor = factor.ok_or(MeasureError::Size)?.1;
         if let Ok(whole) = number.parse::<u64>() {
             return whole.checked_mul(factor).map(Self).ok_or(MeasureError::TooLarge);
         }
         let number: f64 = number.parse().map_err(|_| MeasureError::Size)?;
         let bytes = number * factor as f64;
-        if bytes < u64::MAX as f64 {
-            Ok(Self(bytes as u64))
-        } else {
-            Err(MeasureError::TooLarge)
-        }
+        if bytes < u64::MAX as f64 { Ok(Self(bytes as u64)) } else { Err(MeasureError::TooLarge) }
     }
 }
 
@@ -135,12 +121,7 @@ impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Exact in the unit that needs the fewest digits, binary first: `128GiB`, but `10GB`.
         let whole = |(_, factor): &&(&str, u64)| self.0 >= *factor && self.0.is_multiple_of(*factor);
-        let (unit, factor) = BINARY
-            .iter()
-            .chain(&DECIMAL)
-            .filter(whole)
-            .max_by_key(|(_, f)| *f)
-            .unwrap_or(&("B", 1));
+        let (unit, factor) = BINARY.iter().chain(&DECIMAL).filter(whole).max_by_key(|(_, f)| *f).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
@@ -166,11 +147,7 @@ impl FromStr for Amount {
     type Err = MeasureError;
 
     fn from_str(text: &str) -> Result<Self, MeasureError> {
-        if text.trim_end().ends_with('%') {
-            text.parse().map(Self::Percent)
-        } else {
-            text.parse().map(Self::Bytes)
-        }
+        if text.trim_end().ends_with('%') { text.parse().map(Self::Percent) } else { text.parse().map(Self::Bytes) }
     }
 }
 
@@ -187,10 +164,7 @@ impl FromStr for Quota {
     type Err = MeasureError;
 
     fn from_str(text: &str) -> Result<Self, MeasureError> {
-        text.trim()
-            .parse()
-            .map(Self::Count)
-            .or_else(|_| text.parse().map(Self::Percent))
+        text.trim().parse().map(Self::Count).or_else(|_| text.parse().map(Self::Percent))
     }
 }
 
@@ -214,9 +188,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, MeasureError> {
     }
     let (mut total, mut smallest) = (Duration::ZERO, u64::MAX);
     while !rest.is_empty() {
-        let split = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .ok_or(MeasureError::NoTimeUnit)?;
+        let split = rest.find(|c: char| !c.is_ascii_digit()).ok_or(MeasureError::NoTimeUnit)?;
         let (number, tail) = rest.split_at(split);
         let number: u64 = number.parse().map_err(|_| MeasureError::Duration)?;
         let tail = tail.trim_start();
@@ -238,11 +210,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, MeasureError> {
         total = total.checked_add(part).ok_or(MeasureError::TooLarge)?;
         rest = tail[end..].trim_start();
     }
-    if total > Duration::from_secs(1000 * 366 * 86_400) {
-        Err(MeasureError::TooLarge)
-    } else {
-        Ok(total)
-    }
+    if total > Duration::from_secs(1000 * 366 * 86_400) { Err(MeasureError::TooLarge) } else { Ok(total) }
 }
 
 /// The inverse of [`parse_duration`]: `2h30m`, `90s` as `1m30s`, to the millisecond.
@@ -250,13 +218,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, MeasureError> {
 pub fn show_duration(length: Duration) -> String {
     let mut millis = length.as_millis();
     let mut out = String::new();
-    for (unit, size) in [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ] {
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
         if millis >= size {
             out.push_str(&format!("{}{unit}", millis / size));
             millis %= size;
@@ -320,8 +282,7 @@ pub mod text_or_none {
     /// When there is a text that is not a length of time.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| parse_duration(&text).map_err(de::Error::custom))
-            .transpose()
+        text.map(|text| parse_duration(&text).map_err(de::Error::custom)).transpose()
     }
 }
 
@@ -340,11 +301,7 @@ mod tests {
             ("0s", 0, "0s"),
         ] {
             let length = parse_duration(text).unwrap();
-            assert_eq!(
-                (length.as_secs(), show_duration(length).as_str()),
-                (seconds, shown),
-                "{text}"
-            );
+            assert_eq!((length.as_secs(), show_duration(length).as_str()), (seconds, shown), "{text}");
             assert_eq!(parse_duration(shown), Ok(length));
         }
         assert_eq!(parse_duration("30"), Err(MeasureError::NoTimeUnit));

@@ -22,12 +22,7 @@ pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) 
             }
         }
     }
-    for known in ground
-        .inventory
-        .units_of(Some(&needs.units))
-        .into_iter()
-        .filter(|_| !needs.units.is_empty())
-    {
+    for known in ground.inventory.units_of(Some(&needs.units)).into_iter().filter(|_| !needs.units.is_empty()) {
         match on.unit(known.unit).await {
             Err(error) => return Some(error.to_string()),
             Ok(seen) if seen.active_state != "active" => {
@@ -52,19 +47,9 @@ async fn place_missing(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Optio
         Err(error) => return Some(error.to_string()),
     };
     let down = |app: &&crate::host::pm2::App| !as_wanted(app, process_list::find(&list.apps, &app.key));
-    let down: Vec<_> = snapshot
-        .apps
-        .iter()
-        .filter(|app| !place.is_optional(&app.key.name))
-        .filter(down)
-        .collect();
-    down.first().map(|first| {
-        format!(
-            "{} app(s) are not up, {} among them",
-            down.len(),
-            process_list::label(&first.key)
-        )
-    })
+    let down: Vec<_> = snapshot.apps.iter().filter(|app| !place.is_optional(&app.key.name)).filter(down).collect();
+    down.first()
+        .map(|first| format!("{} app(s) are not up, {} among them", down.len(), process_list::label(&first.key)))
 }
 
 /// The role that an instance must prove. A server that merely speaks the protocol is not asked for one.
@@ -77,10 +62,7 @@ pub(super) fn role_wanted(instance: &RedisInstance) -> Option<RoleWanted> {
 
 /// Whether an instance is ready for its dependants, with its planned role and its data set; else why not.
 pub(super) fn is_ready(instance: &RedisInstance, seen: &RedisSeen, ground: &Ground<'_>) -> Result<(), String> {
-    let before = ground
-        .baseline
-        .redis(&instance.at())
-        .and_then(|seen| seen.facts.as_ref());
+    let before = ground.baseline.redis(&instance.at()).and_then(|seen| seen.facts.as_ref());
     let wanted = Wanted {
         role: role_wanted(instance),
         keys_before: before.map(|facts| &facts.keys),

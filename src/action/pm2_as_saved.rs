@@ -44,11 +44,7 @@ impl Act for Pm2AsSaved {
             None => Vec::new(),
         };
         let was_steady = ground.kept.contains_key(&steady_key(ground.step));
-        Ok(Seen {
-            list: on.pm2_list(&process_list::at(place)).await?,
-            saved,
-            was_steady,
-        })
+        Ok(Seen { list: on.pm2_list(&process_list::at(place)).await?, saved, was_steady })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -64,11 +60,7 @@ impl Act for Pm2AsSaved {
                 change.already += 1;
                 continue;
             }
-            let after = if wanted(saved) == Some(Wanted::Online) {
-                "online"
-            } else {
-                "stopped"
-            };
+            let after = if wanted(saved) == Some(Wanted::Online) { "online" } else { "stopped" };
             let seen = now.map_or("not listed", |app| app.status.word());
             let before = if unsteady { "restarting again and again" } else { seen };
             let mut item = Item::new(label(&saved.key), Sign::Wait, before, after).taking(Span::secs(1.0, 5.0));
@@ -79,19 +71,11 @@ impl Act for Pm2AsSaved {
             }
             change.items.push(item);
         }
-        for new in seen
-            .list
-            .apps
-            .iter()
-            .filter(|app| !app.module && process_list::find(&seen.saved, &app.key).is_none())
+        for new in
+            seen.list.apps.iter().filter(|app| !app.module && process_list::find(&seen.saved, &app.key).is_none())
         {
             let cure = "look whether it belongs there";
-            change.concerns.push(Concern::new(
-                Weight::Note,
-                label(&new.key),
-                "is new since the snapshot",
-                cure,
-            ));
+            change.concerns.push(Concern::new(Weight::Note, label(&new.key), "is new since the snapshot", cure));
         }
         if !seen.was_steady && !self.steady_for.is_zero() {
             let secs = self.steady_for.as_secs_f64();
@@ -168,7 +152,8 @@ impl Pm2AsSaved {
                 let mut keys = vec![steady_key(ground.step)];
                 keys.extend(names.iter().map(|name| unsteady_key(ground.step, name)));
                 let keep = keys.into_iter().map(|key| (key, serde_json::Value::Bool(true))).collect();
-                let but = if names.is_empty() { String::new() } else { format!(", but {} restarted", names.join(", ")) };
+                let but =
+                    if names.is_empty() { String::new() } else { format!(", but {} restarted", names.join(", ")) };
                 return Outcome::Applied { note: Some(format!("watched for {}{but}", words(watched))), keep };
             }
             tell(Tick {
@@ -190,11 +175,7 @@ impl Pm2AsSaved {
 
     fn diff(&self, seen: &Seen) -> (String, String) {
         let word = |app: &App| {
-            if wanted(app) == Some(Wanted::Online) {
-                "online"
-            } else {
-                "stopped"
-            }
+            if wanted(app) == Some(Wanted::Online) { "online" } else { "stopped" }
         };
         let before = process_list::lines(seen.saved.iter().map(|app| (&app.key, word(app))));
         let own = seen.list.apps.iter().filter(|app| !app.module);

@@ -57,20 +57,14 @@ impl Act for Pm2Restored {
             Some(snapshot) => on.snapshot(&snapshot).await?,
             None => Vec::new(),
         };
-        Ok(Seen {
-            pm2: on.pm2(&process_list::at(place)).await?,
-            saved,
-        })
+        Ok(Seen { pm2: on.pm2(&process_list::at(place)).await?, saved })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let Some(place) = process_list::place(ground, &self.pm2) else {
             return Change::default();
         };
-        let mut change = Change {
-            waves: self.waves(place, ground),
-            ..Change::default()
-        };
+        let mut change = Change { waves: self.waves(place, ground), ..Change::default() };
         if process_list::snapshot(ground, &self.pm2).is_none() {
             let cure = "put `pm2_saved` before this step";
             change.concerns.push(Concern::new(
@@ -98,15 +92,8 @@ impl Act for Pm2Restored {
         }
         let was_saved = ground.kept.contains_key(&saved_key(ground.step));
         if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
-            let save = Item::new(
-                SAVED_LIST,
-                Sign::Alter,
-                "every app saved as stopped",
-                "saved as it runs",
-            );
-            change
-                .items
-                .push(save.in_wave(change.waves.len() - 1).taking(Span::secs(0.5, 3.0)));
+            let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs");
+            change.items.push(save.in_wave(change.waves.len() - 1).taking(Span::secs(0.5, 3.0)));
         }
         change
     }
@@ -140,10 +127,7 @@ impl Act for Pm2Restored {
                 return Ok(());
             };
             let waited = on.as_probe().uptime().saturating_sub(began);
-            tell(Tick::say(
-                &wave.name,
-                format!("waiting {} for {missing}", words(waited)),
-            ));
+            tell(Tick::say(&wave.name, format!("waiting {} for {missing}", words(waited))));
             on.sleep(Duration::from_secs(1)).await;
         }
     }
@@ -157,22 +141,11 @@ impl Pm2Restored {
     /// The daemon first, then every group as its needs hold, at last the list is saved as it came out.
     fn waves(&self, place: &Pm2Place, ground: &Ground<'_>) -> Vec<Wave> {
         let at_once = self.slots(ground);
-        let mut waves = vec![Wave {
-            name: "daemon".into(),
-            ..Wave::default()
-        }];
+        let mut waves = vec![Wave { name: "daemon".into(), ..Wave::default() }];
         for group in &place.groups {
             let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + 1);
-            let after = std::iter::once(0)
-                .chain(group.needs.groups.iter().filter_map(before))
-                .collect();
-            waves.push(Wave {
-                name: group.name.clone(),
-                after,
-                gated: true,
-                at_once,
-                regardless: false,
-            });
+            let after = std::iter::once(0).chain(group.needs.groups.iter().filter_map(before)).collect();
+            waves.push(Wave { name: group.name.clone(), after, gated: true, at_once, regardless: false });
         }
         let all = (0..=place.groups.len()).collect::<Vec<_>>();
         // Apps that no group names come last: nobody said what they need.
@@ -184,12 +157,7 @@ impl Pm2Restored {
             ..Wave::default()
         });
         let all = (0..waves.len()).collect();
-        waves.push(Wave {
-            name: "saved list".into(),
-            after: all,
-            regardless: true,
-            ..Wave::default()
-        });
+        waves.push(Wave { name: "saved list".into(), after: all, regardless: true, ..Wave::default() });
         waves
     }
 
@@ -211,18 +179,10 @@ impl Pm2Restored {
             return Outcome::failed("it is not in the snapshot");
         };
         let start = wanted(&saved) == Some(Wanted::Online);
-        tell(Tick::say(
-            &item.key,
-            if start { "starting" } else { "registering as stopped" },
-        ));
+        tell(Tick::say(&item.key, if start { "starting" } else { "registering as stopped" }));
         let deed = match (start, item.sign, item.handle) {
             (false, Sign::Remove, Some(id)) => Deed::StopApp { pm2: pm2.clone(), id },
-            _ => Deed::BringApp {
-                pm2: pm2.clone(),
-                snapshot,
-                app: saved.key.clone(),
-                start,
-            },
+            _ => Deed::BringApp { pm2: pm2.clone(), snapshot, app: saved.key.clone(), start },
         };
         match on.tell(&deed).await {
             Err(error) => error.into(),
@@ -249,9 +209,7 @@ impl Pm2Restored {
             let Some(app) = process_list::find(&list.apps, &saved.key) else {
                 return Outcome::failed("it vanished from PM2's list");
             };
-            let same = first
-                .as_ref()
-                .is_some_and(|f| f.pid == app.pid && f.restarts == app.restarts);
+            let same = first.as_ref().is_some_and(|f| f.pid == app.pid && f.restarts == app.restarts);
             if !same {
                 steady_since = now;
             }
@@ -260,18 +218,13 @@ impl Pm2Restored {
             // The first sight of it is what restarts are counted from.
             if first.is_none() || !same {
                 let counted_from = first.as_ref().map_or(app.restarts, |f| f.restarts);
-                first = Some(App {
-                    restarts: counted_from.min(app.restarts),
-                    ..app.clone()
-                });
+                first = Some(App { restarts: counted_from.min(app.restarts), ..app.clone() });
             }
             match verdict {
                 Verdict::Back => return Outcome::applied(),
                 Verdict::Gone(cause) => return self.lost(app, Ok(cause), pm2, on).await,
                 Verdict::NotYet(why) if now.saturating_sub(began) > patience => {
-                    return self
-                        .lost(app, Err(format!("not back within {}: {why}", words(patience))), pm2, on)
-                        .await;
+                    return self.lost(app, Err(format!("not back within {}: {why}", words(patience))), pm2, on).await;
                 }
                 Verdict::NotYet(why) => tell(Tick::say(&name, why.to_string())),
             }

@@ -28,17 +28,12 @@ impl Act for Pm2Saved {
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let place = process_list::place(ground, &self.pm2);
         let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
-        Ok(Seen {
-            pm2: on.pm2(&process_list::at(place)).await?,
-        })
+        Ok(Seen { pm2: on.pm2(&process_list::at(place)).await? })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         if process_list::snapshot(ground, &self.pm2).is_some() {
-            return Change {
-                already: 1,
-                ..Change::default()
-            };
+            return Change { already: 1, ..Change::default() };
         }
         let before = process_list::census(&seen.pm2.apps);
         let item = Item::new(&self.pm2, Sign::Add, before, "in a snapshot of this run").taking(Span::secs(1.0, 4.0));
@@ -55,18 +50,10 @@ impl Act for Pm2Saved {
             return Outcome::failed("no such PM2 place");
         };
         let dir = ground.run_dir.join("snapshot").join(&self.pm2);
-        let deed = Deed::TakeSnapshot {
-            pm2: process_list::at(place),
-            dir,
-            allow_fewer: self.allow_fewer,
-        };
+        let deed = Deed::TakeSnapshot { pm2: process_list::at(place), dir, allow_fewer: self.allow_fewer };
         match on.tell(&deed).await {
             Ok(Told::Snapshot(snapshot)) => Outcome::Applied {
-                note: Some(format!(
-                    "{} saved, sha256 {:.12}",
-                    process_list::census(&snapshot.apps),
-                    snapshot.sha256
-                )),
+                note: Some(format!("{} saved, sha256 {:.12}", process_list::census(&snapshot.apps), snapshot.sha256)),
                 keep: match serde_json::to_value(&snapshot) {
                     Ok(value) => vec![(process_list::snapshot_key(&self.pm2), value)],
                     Err(error) => return Outcome::failed(error.to_string()),
@@ -100,10 +87,9 @@ impl Pm2Saved {
                 "check `user`, `home` and `unit`; nothing is saved from an absent daemon",
             ),
             DaemonSeen::Denied { why } => stop(why.clone(), "run as root, or as the daemon's user"),
-            DaemonSeen::Dying { why } => stop(
-                why.clone(),
-                "an interrupted `pm2 kill` leaves such a daemon: restart it before the window",
-            ),
+            DaemonSeen::Dying { why } => {
+                stop(why.clone(), "an interrupted `pm2 kill` leaves such a daemon: restart it before the window")
+            }
         }
         if !seen.twins.is_empty() {
             stop(
@@ -129,12 +115,7 @@ impl Pm2Saved {
         }
         if !seen.orphans.is_empty() {
             let text = format!("{} process(es) of an earlier daemon still run", seen.orphans.len());
-            out.push(Concern::new(
-                Weight::Warn,
-                &self.pm2,
-                text,
-                "they would run beside the restored ones; end them",
-            ));
+            out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
         out
     }
@@ -142,17 +123,10 @@ impl Pm2Saved {
 
 /// Apps that PM2's own dump knows and the list does not: what a save would forget.
 fn missing_from_live(seen: &Pm2Seen) -> Vec<String> {
-    let mut live: Vec<(&str, &str)> = seen
-        .apps
-        .iter()
-        .map(|app| (&*app.key.namespace, &*app.key.name))
-        .collect();
+    let mut live: Vec<(&str, &str)> = seen.apps.iter().map(|app| (&*app.key.namespace, &*app.key.name)).collect();
     let mut missing = Vec::new();
     for entry in seen.dump.entries() {
-        match live
-            .iter()
-            .position(|known| *known == (&*entry.namespace, &*entry.name))
-        {
+        match live.iter().position(|known| *known == (&*entry.namespace, &*entry.name)) {
             Some(at) => drop(live.swap_remove(at)),
             None => missing.push(entry.name.clone()),
         }
@@ -169,14 +143,9 @@ fn dump_diff(seen: &Pm2Seen) -> Option<(String, String)> {
         "default" => format!("{name} {word}\n"),
         other => format!("{other}:{name} {word}\n"),
     };
-    let mut dump: Vec<String> = entries
-        .iter()
-        .map(|e| line(&e.namespace, &e.name, e.status.word()))
-        .collect();
+    let mut dump: Vec<String> = entries.iter().map(|e| line(&e.namespace, &e.name, e.status.word())).collect();
     let own = seen.apps.iter().filter(|app| !app.module);
-    let mut live: Vec<String> = own
-        .map(|a| line(&a.key.namespace, &a.key.name, a.status.word()))
-        .collect();
+    let mut live: Vec<String> = own.map(|a| line(&a.key.namespace, &a.key.name, a.status.word())).collect();
     dump.sort();
     live.sort();
     (dump != live).then(|| (dump.concat(), live.concat()))

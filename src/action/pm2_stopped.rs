@@ -37,11 +37,7 @@ impl Act for Pm2Stopped {
         let place = process_list::place(ground, &self.pm2);
         let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
         let pm2 = on.pm2(&process_list::at(place)).await?;
-        let resume = if ground.reboots {
-            on.resume_unit().await?
-        } else {
-            Vec::new()
-        };
+        let resume = if ground.reboots { on.resume_unit().await? } else { Vec::new() };
         Ok(Seen { pm2, resume })
     }
 
@@ -49,59 +45,27 @@ impl Act for Pm2Stopped {
         let Some(place) = process_list::place(ground, &self.pm2) else {
             return Change::default();
         };
-        let running: Vec<&App> = seen
-            .pm2
-            .apps
-            .iter()
-            .filter(|app| !app.module && app.status != Status::Stopped)
-            .collect();
+        let running: Vec<&App> =
+            seen.pm2.apps.iter().filter(|app| !app.module && app.status != Status::Stopped).collect();
         let groups = place.groups.len() + 1;
-        let mut change = Change {
-            already: seen.pm2.apps.len() - running.len(),
-            ..Change::default()
-        };
-        change.waves.push(Wave {
-            name: "resume unit".into(),
-            ..Wave::default()
-        });
+        let mut change = Change { already: seen.pm2.apps.len() - running.len(), ..Change::default() };
+        change.waves.push(Wave { name: "resume unit".into(), ..Wave::default() });
         for index in (0..groups).rev() {
-            let name = place
-                .groups
-                .get(index)
-                .map_or("other apps", |group| group.name.as_str());
+            let name = place.groups.get(index).map_or("other apps", |group| group.name.as_str());
             let after = vec![change.waves.len() - 1];
-            change.waves.push(Wave {
-                name: name.to_owned(),
-                after,
-                at_once: AT_ONCE,
-                ..Wave::default()
-            });
+            change.waves.push(Wave { name: name.to_owned(), after, at_once: AT_ONCE, ..Wave::default() });
         }
-        change.waves.push(Wave {
-            name: "saved list".into(),
-            after: vec![groups],
-            ..Wave::default()
-        });
+        change.waves.push(Wave { name: "saved list".into(), after: vec![groups], ..Wave::default() });
         for app in running {
             let group = place.group_of(&app.key.name).unwrap_or(groups - 1);
             let mut item = Item::new(label(&app.key), Sign::Remove, app.status.word(), "stopped");
             item.handle = app.pm_id;
-            change
-                .items
-                .push(item.in_wave(groups - group).taking(Span::secs(0.3, 1.8)));
+            change.items.push(item.in_wave(groups - group).taking(Span::secs(0.3, 1.8)));
         }
         if change.items.is_empty() && list_is_stopped(&seen.pm2) {
-            return Change {
-                already: seen.pm2.apps.len(),
-                ..Change::default()
-            };
+            return Change { already: seen.pm2.apps.len(), ..Change::default() };
         }
-        let save = Item::new(
-            SAVED_LIST,
-            Sign::Alter,
-            "as PM2 saved it last",
-            "every app saved as stopped",
-        );
+        let save = Item::new(SAVED_LIST, Sign::Alter, "as PM2 saved it last", "every app saved as stopped");
         change.items.push(save.in_wave(groups + 1).taking(Span::secs(0.5, 3.0)));
         if !seen.resume.is_empty() {
             let item = Item::new(RESUME_UNIT, Sign::Add, seen.resume.join("; "), "installed and enabled");

@@ -11,12 +11,7 @@ pub(super) fn place<'a>(ground: &Ground<'a>, name: &str) -> Option<&'a Pm2Place>
 
 /// Where its daemon is found.
 pub(crate) fn at(place: &Pm2Place) -> Pm2At {
-    Pm2At {
-        user: place.user.clone(),
-        home: place.home.clone(),
-        unit: place.unit.clone(),
-        cli: place.cli.clone(),
-    }
+    Pm2At { user: place.user.clone(), home: place.home.clone(), unit: place.unit.clone(), cli: place.cli.clone() }
 }
 
 /// The key under which a run captures the snapshot of a place.
@@ -96,13 +91,8 @@ mod tests {
 
     #[test]
     fn labels_are_short_and_distinct() {
-        let mut key = AppKey {
-            namespace: "default".into(),
-            name: "api".into(),
-            instance: None,
-            script: "/a".into(),
-            ordinal: 0,
-        };
+        let mut key =
+            AppKey { namespace: "default".into(), name: "api".into(), instance: None, script: "/a".into(), ordinal: 0 };
         assert_eq!(label(&key), "api");
         key.instance = Some(2);
         key.namespace = "eu".into();

@@ -39,20 +39,10 @@ impl Act for Rebooted {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let machine = on.machine().await?;
-        let before = ground
-            .baseline
-            .machine()
-            .and_then(|machine| machine.boot_id.as_deref())
-            .unwrap_or_default();
+        let before = ground.baseline.machine().and_then(|machine| machine.boot_id.as_deref()).unwrap_or_default();
         let changed = rebooted(before, &machine);
         if changed == Ok(true) {
-            return Ok(Seen {
-                machine,
-                changed,
-                resume: Vec::new(),
-                inhibitors: Vec::new(),
-                state_disk: None,
-            });
+            return Ok(Seen { machine, changed, resume: Vec::new(), inhibitors: Vec::new(), state_disk: None });
         }
         let disk = on.disk(ground.run_dir).await.ok();
         Ok(Seen {
@@ -66,25 +56,11 @@ impl Act for Rebooted {
 
     fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {
         if seen.changed == Ok(true) {
-            return Change {
-                already: 1,
-                ..Change::default()
-            };
+            return Change { already: 1, ..Change::default() };
         }
-        let ready = Wave {
-            name: "ready to go down".into(),
-            ..Wave::default()
-        };
-        let down = Wave {
-            name: "down".into(),
-            after: vec![0],
-            ..Wave::default()
-        };
-        let mut change = Change {
-            waves: vec![ready, down],
-            concerns: concerns(seen),
-            ..Change::default()
-        };
+        let ready = Wave { name: "ready to go down".into(), ..Wave::default() };
+        let down = Wave { name: "down".into(), after: vec![0], ..Wave::default() };
+        let mut change = Change { waves: vec![ready, down], concerns: concerns(seen), ..Change::default() };
         if !seen.resume.is_empty() {
             let item = Item::new(RESUME_UNIT, Sign::Add, seen.resume.join("; "), "installed and enabled");
             change.items.push(item.taking(Span::secs(0.5, 2.0)));
@@ -102,21 +78,14 @@ impl Act for Rebooted {
 
     async fn apply(&self, item: &Item, on: &dyn Host, _: &Ground<'_>, tell: Tell<'_>) -> Outcome {
         match item.key.as_str() {
-            RESUME_UNIT => on
-                .tell(&Deed::InstallResume)
-                .await
-                .map_or_else(Outcome::from, |_| Outcome::applied()),
+            RESUME_UNIT => on.tell(&Deed::InstallResume).await.map_or_else(Outcome::from, |_| Outcome::applied()),
             _ => self.go_down(on, tell).await,
         }
     }
 
     async fn settle(&self, item: &str, _: &dyn Host, _: &Ground<'_>) -> Settled {
         // The boot id has been asked before; a machine that was told to go down is never told again.
-        if item == MACHINE {
-            Settled::Unknown
-        } else {
-            Settled::Again
-        }
+        if item == MACHINE { Settled::Unknown } else { Settled::Again }
     }
 
     fn takes_service_away(&self) -> bool {
@@ -142,10 +111,8 @@ impl Rebooted {
 }
 
 fn inhibited(held: &[Inhibitor]) -> String {
-    let names: Vec<String> = blocking(held)
-        .iter()
-        .map(|one| format!("{} (pid {}): {}", one.who, one.pid, one.why))
-        .collect();
+    let names: Vec<String> =
+        blocking(held).iter().map(|one| format!("{} (pid {}): {}", one.who, one.pid, one.why)).collect();
     format!(
         "a shutdown is inhibited by {}; wait for it or end it, the machine was not asked to go down",
         names.join(", ")
@@ -161,10 +128,7 @@ fn concerns(seen: &Seen) -> Vec<Concern> {
     }
     if let Some((kind, read_only)) = seen.state_disk {
         if matches!(kind, DiskKind::Tmpfs | DiskKind::Network) || read_only {
-            let text = format!(
-                "the state directory is on {kind:?}{}",
-                if read_only { ", read-only" } else { "" }
-            );
+            let text = format!("the state directory is on {kind:?}{}", if read_only { ", read-only" } else { "" });
             out.push(Concern::new(
                 Weight::Stop,
                 MACHINE,
@@ -174,11 +138,7 @@ fn concerns(seen: &Seen) -> Vec<Concern> {
         }
     }
     for one in &seen.inhibitors {
-        let weight = if blocking(std::slice::from_ref(one)).is_empty() {
-            Weight::Note
-        } else {
-            Weight::Stop
-        };
+        let weight = if blocking(std::slice::from_ref(one)).is_empty() { Weight::Note } else { Weight::Stop };
         let text = format!("{} inhibits {} ({}): {}", one.who, one.what, one.mode, one.why);
         out.push(Concern::new(weight, MACHINE, text, "end it, or wait for it"));
     }

@@ -11,8 +11,8 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
 use super::measure;
 use crate::host::redis::{
-    Layout, LoadRates, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge, load_secs,
-    preflight, rewrite_secs,
+    Layout, LoadRates, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge,
+    load_secs, preflight, rewrite_secs,
 };
 use crate::host::span::{Span, bytes, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -34,11 +34,7 @@ pub struct RedisCompacted {
 
 impl Default for RedisCompacted {
     fn default() -> Self {
-        Self {
-            instances: Selector::Masters,
-            at_once: 1,
-            min_saving: None,
-        }
+        Self { instances: Selector::Masters, at_once: 1, min_saving: None }
     }
 }
 
@@ -72,7 +68,12 @@ impl Act for RedisCompacted {
         for (instance, now, free) in &seen.instances {
             if instance.kind == RedisKind::Tile38 {
                 let cure = "compact it with its own AOFSHRINK if it needs that";
-                change.concerns.push(Concern::new(Weight::Note, &instance.name, "is Tile38, which has no BGREWRITEAOF", cure));
+                change.concerns.push(Concern::new(
+                    Weight::Note,
+                    &instance.name,
+                    "is Tile38, which has no BGREWRITEAOF",
+                    cure,
+                ));
                 change.already += 1;
                 continue;
             }
@@ -117,7 +118,8 @@ impl RedisCompacted {
             return None;
         }
         let facts = now.facts.as_ref();
-        let (base, incr) = facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
+        let (base, incr) =
+            facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
         let used = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
         let compacted = compacted_bytes(base, incr, used);
         let rates = LoadRates::default();
@@ -189,7 +191,12 @@ async fn follow(
         match judge(before, &now) {
             Rewrite::Proven { bytes_before, bytes_after, seq } => {
                 let took = on.as_probe().uptime().saturating_sub(began);
-                return Ok(format!("{} -> {} in {} (base {seq})", bytes(bytes_before), bytes(bytes_after), words(took)));
+                return Ok(format!(
+                    "{} -> {} in {} (base {seq})",
+                    bytes(bytes_before),
+                    bytes(bytes_after),
+                    words(took)
+                ));
             }
             Rewrite::Failed { why } => return Err(Outcome::failed(why.to_string())),
             Rewrite::Running { done, .. } => {

@@ -38,12 +38,8 @@ impl Act for RedisLoaded {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let chosen = ground.inventory.select(&self.instances);
-        let looks = chosen
-            .into_iter()
-            .map(|one| async move { Ok((one.clone(), on.redis(&one.at()).await?)) });
-        Ok(Seen {
-            instances: try_join_all(looks).await?,
-        })
+        let looks = chosen.into_iter().map(|one| async move { Ok((one.clone(), on.redis(&one.at()).await?)) });
+        Ok(Seen { instances: try_join_all(looks).await? })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -201,10 +197,8 @@ impl Watch<'_> {
         if matches!(unit.active_state.as_str(), "failed" | "inactive") {
             self.hopeless += 1;
             if self.hopeless >= HOPELESS_LOOKS {
-                let why = format!(
-                    "{} is {} (result {}): start it, then resume",
-                    unit.id, unit.active_state, unit.result
-                );
+                let why =
+                    format!("{} is {} (result {}): start it, then resume", unit.id, unit.active_state, unit.result);
                 return Err(Outcome::failed(why));
             }
         }
@@ -213,31 +207,19 @@ impl Watch<'_> {
 
     async fn progress(&self, seen: &RedisSeen, why: String) -> Tick {
         let loading = seen.facts.as_ref().and_then(|facts| facts.loading.as_ref());
-        let by_info = loading
-            .filter(|l| l.total_bytes > 0)
-            .map(|l| (l.loaded_bytes, l.total_bytes));
+        let by_info = loading.filter(|l| l.total_bytes > 0).map(|l| (l.loaded_bytes, l.total_bytes));
         let by_proc = match (self.pid, &self.files) {
             (Some(pid), Some(files)) => self.on.as_probe().load_progress(pid, files).await.ok().flatten(),
             _ => None,
         };
         let total = self.files.as_ref().map(AofFiles::bytes).filter(|total| *total > 0);
-        let read = by_proc
-            .as_ref()
-            .and_then(|progress| progress.bytes_read_total)
-            .zip(total)
-            .or(by_info);
+        let read = by_proc.as_ref().and_then(|progress| progress.bytes_read_total).zip(total).or(by_info);
         let elapsed = self.on.as_probe().uptime().saturating_sub(self.began).as_secs_f64();
         let part = read.map(|(read, total)| (read as f64 / total as f64).clamp(0.0, 0.99));
         let left = loading.and(part).map(|part| remaining(elapsed, part, self.expected));
-        let rate = read
-            .filter(|_| elapsed > 0.5)
-            .map(|(read, _)| format!(", {}/s", bytes((read as f64 / elapsed) as u64)));
-        Tick {
-            item: self.instance.name.clone(),
-            part,
-            left,
-            say: format!("{why}{}", rate.unwrap_or_default()),
-        }
+        let rate =
+            read.filter(|_| elapsed > 0.5).map(|(read, _)| format!(", {}/s", bytes((read as f64 / elapsed) as u64)));
+        Tick { item: self.instance.name.clone(), part, left, say: format!("{why}{}", rate.unwrap_or_default()) }
     }
 
     /// What is worth writing down of a finished load: its time against the estimate. A notifying unit knows the time even
@@ -259,11 +241,7 @@ fn hopeless(seen: &RedisSeen) -> bool {
         Door::Secret { .. } | Door::BadAddress { .. } => true,
         Door::Open => seen.facts.as_ref().is_some_and(|facts| {
             let syncing = match &facts.role {
-                Some(redis::Role::Replica {
-                    link_up,
-                    sync_in_progress,
-                    ..
-                }) => !link_up || *sync_in_progress,
+                Some(redis::Role::Replica { link_up, sync_in_progress, .. }) => !link_up || *sync_in_progress,
                 _ => false,
             };
             facts.loading.is_none() && !facts.async_loading && !syncing
@@ -277,11 +255,7 @@ fn remaining(elapsed: f64, part: f64, expected: Span) -> Span {
     let planned = (expected.typical - elapsed).max(expected.typical * (1.0 - part));
     let observed = if part > 0.01 { elapsed / part - elapsed } else { planned };
     let typical = observed * part + planned * (1.0 - part);
-    let doubt = if expected.typical > 0.0 {
-        expected.slow / expected.typical
-    } else {
-        2.0
-    };
+    let doubt = if expected.typical > 0.0 { expected.slow / expected.typical } else { 2.0 };
     Span::secs(typical, typical * (1.0 + (doubt - 1.0) * (1.0 - part)))
 }
 
@@ -296,9 +270,6 @@ mod tests {
         let half = remaining(100.0, 0.5, plan);
         assert!((60.0..100.0).contains(&half.typical), "{half:?}");
         let late = remaining(190.0, 0.95, plan);
-        assert!(
-            (5.0..15.0).contains(&late.typical) && late.slow < late.typical * 1.2,
-            "{late:?}"
-        );
+        assert!((5.0..15.0).contains(&late.typical) && late.slow < late.typical * 1.2, "{late:?}");
     }
 }

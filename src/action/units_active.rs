@@ -27,12 +27,8 @@ impl Act for UnitsActive {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let known = ground.inventory.units_of(self.units.as_deref());
-        let looks = known
-            .into_iter()
-            .map(|known| async move { Ok((on.unit(known.unit).await?, known.required)) });
-        Ok(Seen {
-            units: try_join_all(looks).await?,
-        })
+        let looks = known.into_iter().map(|known| async move { Ok((on.unit(known.unit).await?, known.required)) });
+        Ok(Seen { units: try_join_all(looks).await? })
     }
 
     fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {

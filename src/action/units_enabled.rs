@@ -38,9 +38,7 @@ impl Act for UnitsEnabled {
             let load = load_of(known.unit, on, ground).await;
             Ok::<_, HostError>((on.unit(known.unit).await?, known.required, load))
         });
-        Ok(Seen {
-            units: try_join_all(looks).await?,
-        })
+        Ok(Seen { units: try_join_all(looks).await? })
     }
 
     fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {
@@ -79,28 +77,16 @@ impl UnitsEnabled {
         let verdict = boot_verdict(unit);
         let verdict = match verdict {
             AtBoot::Alias { of, then } => {
-                concern(
-                    Weight::Note,
-                    format!("is an alias of {of}"),
-                    format!("name {of} in the runbook"),
-                );
+                concern(Weight::Note, format!("is an alias of {of}"), format!("name {of} in the runbook"));
                 *then
             }
             other => other,
         };
         match verdict {
             AtBoot::Starts | AtBoot::PulledIn { .. } | AtBoot::Alias { .. } => {}
-            AtBoot::Generated => concern(
-                Weight::Note,
-                "is generated at each boot".into(),
-                "nothing to enable".into(),
-            ),
+            AtBoot::Generated => concern(Weight::Note, "is generated at each boot".into(), "nothing to enable".into()),
             AtBoot::Disabled { can_enable: true, note } if self.fix => {
-                let before = if note.is_empty() {
-                    "disabled".to_owned()
-                } else {
-                    format!("disabled ({note})")
-                };
+                let before = if note.is_empty() { "disabled".to_owned() } else { format!("disabled ({note})") };
                 let item = Item::new(&unit.id, Sign::Add, before, "enabled").taking(Span::secs(0.3, 2.0));
                 change.items.push(item);
             }
@@ -127,11 +113,7 @@ impl UnitsEnabled {
                 );
             }
             AtBoot::Transient => {
-                concern(
-                    bad,
-                    "exists only until the next boot".into(),
-                    "give it a unit file".into(),
-                );
+                concern(bad, "exists only until the next boot".into(), "give it a unit file".into());
             }
             AtBoot::Template => {
                 concern(
@@ -154,14 +136,9 @@ impl UnitsEnabled {
             change.items.push(item.taking(Span::secs(0.3, 2.0)));
             return;
         }
-        let seen = format!(
-            "is killed after {limit}, and its load may take {}",
-            words(trap.needed / 2)
-        );
+        let seen = format!("is killed after {limit}, and its load may take {}", words(trap.needed / 2));
         let cure = "set TimeoutStartSec=infinity in a drop-in, or `fix: true`";
-        change
-            .concerns
-            .push(Concern::new(Weight::Stop, &unit.asked, seen, cure));
+        change.concerns.push(Concern::new(Weight::Stop, &unit.asked, seen, cure));
     }
 }
 

@@ -25,9 +25,7 @@ impl Act for UnitsStopped {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let known = ground.inventory.units_of(Some(&self.units));
-        Ok(Seen {
-            units: try_join_all(known.into_iter().map(|known| on.unit(known.unit))).await?,
-        })
+        Ok(Seen { units: try_join_all(known.into_iter().map(|known| on.unit(known.unit))).await? })
     }
 
     fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {
@@ -37,18 +35,12 @@ impl Act for UnitsStopped {
                 change.already += 1;
                 continue;
             }
-            let item = Item::new(
-                &unit.id,
-                Sign::Remove,
-                format!("{} ({})", unit.active_state, unit.sub_state),
-                "stopped",
-            );
+            let item =
+                Item::new(&unit.id, Sign::Remove, format!("{} ({})", unit.active_state, unit.sub_state), "stopped");
             change.items.push(item.taking(Span::secs(1.0, 10.0)));
             if !unit.triggered_by.is_empty() {
                 let seen = format!("may be started again by {}", unit.triggered_by.join(", "));
-                change
-                    .concerns
-                    .push(Concern::new(Weight::Warn, &unit.id, seen, "stop that as well"));
+                change.concerns.push(Concern::new(Weight::Warn, &unit.id, seen, "stop that as well"));
             }
         }
         change

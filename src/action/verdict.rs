@@ -44,23 +44,12 @@ pub(super) fn questions<'a>(checks: &'a [Check], ground: &Ground<'a>) -> Vec<Que
                 }
                 RedisTarget::Address(to) => {
                     let (url, user, password) = (to.url.clone(), to.user.clone(), to.password.clone());
-                    out.push(Question::Redis(
-                        redis,
-                        None,
-                        RedisAt {
-                            url,
-                            user,
-                            password,
-                            kind: RedisKind::Redis,
-                        },
-                    ));
+                    out.push(Question::Redis(redis, None, RedisAt { url, user, password, kind: RedisKind::Redis }));
                 }
             },
-            Check::Unit(unit) => out.extend(
-                unit.units
-                    .iter()
-                    .map(|name| Question::Unit(name, unit.active, unit.required)),
-            ),
+            Check::Unit(unit) => {
+                out.extend(unit.units.iter().map(|name| Question::Unit(name, unit.active, unit.required)))
+            }
             other => out.push(Question::Other(other)),
         }
     }
@@ -115,18 +104,11 @@ impl Question<'_> {
             return Ok(());
         };
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
-        let asked = CommandAsked {
-            user: user.clone(),
-            cwd: cwd.clone(),
-            ..CommandAsked::new(&words, COMMAND_DEADLINE)
-        };
+        let asked =
+            CommandAsked { user: user.clone(), cwd: cwd.clone(), ..CommandAsked::new(&words, COMMAND_DEADLINE) };
         match on.tell(&Deed::Run(asked)).await {
             Ok(Told::Ran(seen)) if seen.succeeded() => Ok(()),
-            Ok(Told::Ran(seen)) => Err(format!(
-                "{:?} {}",
-                seen.end,
-                seen.stderr.lines().last().unwrap_or_default()
-            )),
+            Ok(Told::Ran(seen)) => Err(format!("{:?} {}", seen.end, seen.stderr.lines().last().unwrap_or_default())),
             Ok(_) => Err("an odd answer to a command".into()),
             Err(error) => Err(error.to_string()),
         }
@@ -153,12 +135,7 @@ async fn redis_holds(
         Some(instance) => role_wanted(instance).map(|own| asked.unwrap_or(own)),
         None => asked,
     };
-    let wanted = Wanted {
-        role,
-        keys_before: None,
-        keys_at_least: 0.0,
-        aof: None,
-    };
+    let wanted = Wanted { role, keys_before: None, keys_at_least: 0.0, aof: None };
     let link_down_is_fine = check.link == Some(Link::Down);
     if let Err(why) = ready(&seen, &wanted) {
         let counts =
@@ -174,21 +151,13 @@ async fn redis_holds(
     let count = |seen: &redis::RedisSeen| seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum::<u64>());
     let before = ground.baseline.redis(at).map_or(0, count);
     let (now, least) = (count(&seen), quota.of(before));
-    if now >= least {
-        Ok(())
-    } else {
-        Err(format!("{now} keys, wanted {least} (of {before} before)"))
-    }
+    if now >= least { Ok(()) } else { Err(format!("{now} keys, wanted {least} (of {before} before)")) }
 }
 
 async fn unit_holds(name: &str, active: bool, on: &dyn Probe) -> Result<(), String> {
     let seen = on.unit(name).await.map_err(|error| error.to_string())?;
     let is = seen.active_state == "active";
-    if is == active {
-        Ok(())
-    } else {
-        Err(format!("{} ({})", seen.active_state, seen.sub_state))
-    }
+    if is == active { Ok(()) } else { Err(format!("{} ({})", seen.active_state, seen.sub_state)) }
 }
 
 async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), String> {
@@ -199,10 +168,7 @@ async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), String> {
         };
         (name.clone(), value)
     };
-    let ask = HttpAsk {
-        url: check.url.clone(),
-        headers: check.headers.iter().map(header).collect(),
-    };
+    let ask = HttpAsk { url: check.url.clone(), headers: check.headers.iter().map(header).collect() };
     let seen = on.http(&ask).await.map_err(|error| error.to_string())?;
     if seen.status != check.status {
         return Err(format!("status {}, wanted {}", seen.status, check.status));
@@ -232,10 +198,9 @@ fn json_holds(body: &serde_json::Value, path: &str, comparison: &Comparison) -> 
     let seen = path.get(body).ok_or("is not in the answer")?;
     match holds(seen, operator, &wanted) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(format!(
-            "is {}, wanted {operator} {wanted}",
-            crate::host::foreign::tame(&seen.to_string(), 80)
-        )),
+        Ok(false) => {
+            Err(format!("is {}, wanted {operator} {wanted}", crate::host::foreign::tame(&seen.to_string(), 80)))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -263,12 +228,7 @@ async fn host_holds(check: &HostCheck, on: &dyn Probe) -> Result<(), String> {
         let seen = on.disk(&disk.path).await.map_err(|error| error.to_string())?;
         let least = of(&disk.at_least, seen.bytes_total);
         if seen.bytes_free < least {
-            return Err(format!(
-                "{} free on {}, wanted {}",
-                bytes(seen.bytes_free),
-                disk.path.display(),
-                bytes(least)
-            ));
+            return Err(format!("{} free on {}, wanted {}", bytes(seen.bytes_free), disk.path.display(), bytes(least)));
         }
     }
     Ok(())
@@ -278,42 +238,21 @@ async fn pm2_holds(check: &Pm2Check, on: &dyn Probe, ground: &Ground<'_>) -> Res
     let Some(place) = process_list::place(ground, &check.pm2) else {
         return Err("no such PM2 place".into());
     };
-    let list = on
-        .pm2_list(&process_list::at(place))
-        .await
-        .map_err(|error| error.to_string())?;
+    let list = on.pm2_list(&process_list::at(place)).await.map_err(|error| error.to_string())?;
     let asked_about = |name: &str| check.apps.is_empty() || any_matches(&check.apps, name);
-    let apps: Vec<_> = list
-        .apps
-        .iter()
-        .filter(|app| !app.module && asked_about(&app.key.name))
-        .collect();
-    let online = apps
-        .iter()
-        .filter(|app| app.status == Status::Online && app.pid.is_some())
-        .count() as u64;
-    if let Some(least) = check
-        .online_at_least
-        .map(|quota| quota.of(apps.len() as u64))
-        .filter(|least| online < *least)
+    let apps: Vec<_> = list.apps.iter().filter(|app| !app.module && asked_about(&app.key.name)).collect();
+    let online = apps.iter().filter(|app| app.status == Status::Online && app.pid.is_some()).count() as u64;
+    if let Some(least) = check.online_at_least.map(|quota| quota.of(apps.len() as u64)).filter(|least| online < *least)
     {
         return Err(format!("{online} of {} online, wanted {least}", apps.len()));
     }
     let before = ground.baseline.pm2(&process_list::at(place));
     let restarts = |app: &&&crate::host::pm2::App| {
-        let then = before
-            .and_then(|seen| process_list::find(&seen.apps, &app.key))
-            .map_or(0, |app| app.restarts);
-        check
-            .restarts_at_most
-            .is_some_and(|most| app.restarts.saturating_sub(then) > u64::from(most))
+        let then = before.and_then(|seen| process_list::find(&seen.apps, &app.key)).map_or(0, |app| app.restarts);
+        check.restarts_at_most.is_some_and(|most| app.restarts.saturating_sub(then) > u64::from(most))
     };
     match apps.iter().find(restarts) {
-        Some(app) => Err(format!(
-            "{} has restarted {} times",
-            process_list::label(&app.key),
-            app.restarts
-        )),
+        Some(app) => Err(format!("{} has restarted {} times", process_list::label(&app.key), app.restarts)),
         None => Ok(()),
     }
 }
@@ -330,11 +269,6 @@ fn host_label(check: &HostCheck) -> String {
     if check.cpus_at_least.is_some() {
         parts.push("cpus_at_least".to_owned());
     }
-    parts.extend(
-        check
-            .disk_free
-            .iter()
-            .map(|disk| format!("disk_free {}", disk.path.display())),
-    );
+    parts.extend(check.disk_free.iter().map(|disk| format!("disk_free {}", disk.path.display())));
     parts.join(" ")
 }

@@ -41,13 +41,7 @@ impl Abort {
         }
         let stop = Stop::default();
         stop.ask(Urge::Abort);
-        let none = Answers {
-            yes: false,
-            confirm: None,
-            step: false,
-            ignore_window: None,
-            detailed_exitcode: false,
-        };
+        let none = Answers { yes: false, confirm: None, step: false, ignore_window: None, detailed_exitcode: false };
         let mut nobody = Prompt::nobody(&desk.screen);
         let sat = resume::sit(desk, &store, id.clone(), &none, &mut nobody, stop, false).await?;
         match sat.ending {

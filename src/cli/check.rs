@@ -18,11 +18,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
-        let all = if self.runbooks.is_empty() {
-            names(&desk.site)
-        } else {
-            self.runbooks.clone()
-        };
+        let all = if self.runbooks.is_empty() { names(&desk.site) } else { self.runbooks.clone() };
         if all.is_empty() {
             let text = format!("there are no runbooks in {}", desk.site.runbooks.display());
             return Err(Failure::say(Exit::Usage, text).hint("name a file: runbook check ./FILE.yaml"));
@@ -49,8 +45,7 @@ impl Check {
             Ok(loaded) => {
                 let phases = loaded.runbook.phases.len();
                 let steps = loaded.runbook.steps().count();
-                desk.screen
-                    .result(&format!("{}: ok ({phases} phases, {steps} steps)\n", source.name));
+                desk.screen.result(&format!("{}: ok ({phases} phases, {steps} steps)\n", source.name));
                 loaded.warnings.is_empty() || !self.strict
             }
             Err(_) => false,
@@ -62,8 +57,7 @@ impl Check {
 pub(super) fn load(desk: &Desk, source: &Source) -> Result<Loaded, Failure> {
     let show = |findings: &[_]| {
         let style = desk.screen.style();
-        desk.screen
-            .alert(&render(findings, &source.text(), style.color, style.columns()));
+        desk.screen.alert(&render(findings, &source.text(), style.color, style.columns()));
     };
     match source.load() {
         Ok(loaded) => {

@@ -24,16 +24,11 @@ pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
 /// Shows how the sitting ended and what to type next.
 pub(super) fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store) {
     // What the journal does not hold is said here: a missing answer, a closed window, what is being waited for.
-    if !matches!(
-        ending,
-        Ending::Done { .. } | Ending::GivenUp { .. } | Ending::Failed { .. } | Ending::Paused(_)
-    ) {
+    if !matches!(ending, Ending::Done { .. } | Ending::GivenUp { .. } | Ending::Failed { .. } | Ending::Paused(_)) {
         desk.screen.alert(&format!("\n{}\n", line(ending)));
     }
     match store.read(id) {
-        Ok(reading) => desk
-            .screen
-            .alert(&report::ending(&reading.entries, &reading.state, desk.screen.style())),
+        Ok(reading) => desk.screen.alert(&report::ending(&reading.entries, &reading.state, desk.screen.style())),
         Err(error) => desk.screen.alert(&format!("{id}: {}\n{error}\n", line(ending))),
     }
 }
@@ -51,10 +46,7 @@ pub(super) fn line(ending: &Ending) -> String {
         }
         Ending::GivenUp { reason } => format!("given up: {reason}"),
         Ending::Failed { step, error, untouched } => {
-            format!(
-                "{step} failed: {error}{}",
-                if *untouched { "; nothing was changed" } else { "" }
-            )
+            format!("{step} failed: {error}{}", if *untouched { "; nothing was changed" } else { "" })
         }
         Ending::Unknown { step, why } => format!("nobody knows whether {step} happened: {why}"),
         Ending::Paused(_) => "paused at a checkpoint; nothing is lost".into(),
@@ -70,14 +62,8 @@ mod tests {
 
     #[test]
     fn each_ending_has_the_exit_code_of_the_table() {
-        let lost = Ending::Done {
-            losses: vec!["org-a: gone".into()],
-        };
-        let failed = |untouched| Ending::Failed {
-            step: "a/1".into(),
-            error: "no".into(),
-            untouched,
-        };
+        let lost = Ending::Done { losses: vec!["org-a: gone".into()] };
+        let failed = |untouched| Ending::Failed { step: "a/1".into(), error: "no".into(), untouched };
         for (ending, detailed, code) in [
             (Ending::Done { losses: Vec::new() }, true, 0),
             (lost.clone(), false, 0),
@@ -85,14 +71,7 @@ mod tests {
             (failed(false), false, 1),
             (failed(true), false, 5),
             (Ending::OutsideWindow { why: "closed".into() }, false, 6),
-            (
-                Ending::NeedsAnswer {
-                    step: "a/1".into(),
-                    how: "--yes".into(),
-                },
-                false,
-                9,
-            ),
+            (Ending::NeedsAnswer { step: "a/1".into(), how: "--yes".into() }, false, 9),
             (Ending::Paused(Urge::Pause), false, 20),
             (Ending::WaitingForReboot { note: "down".into() }, false, 21),
             (Ending::Paused(Urge::Now), false, 130),

@@ -42,37 +42,16 @@ impl Doctor {
         }
         let style = desk.screen.streams.result.style;
         for one in &all {
-            let (tone, word) = if one.cure.is_none() {
-                (Tone::Good, "ok  ")
-            } else {
-                (Tone::Bad, "MISS")
-            };
-            let cure = one
-                .cure
-                .as_ref()
-                .map(|cure| format!("\n       {cure}"))
-                .unwrap_or_default();
-            desk.screen.result(&format!(
-                "{} {:<16} {}{cure}\n",
-                style.paint(tone, word),
-                one.about,
-                one.seen
-            ));
+            let (tone, word) = if one.cure.is_none() { (Tone::Good, "ok  ") } else { (Tone::Bad, "MISS") };
+            let cure = one.cure.as_ref().map(|cure| format!("\n       {cure}")).unwrap_or_default();
+            desk.screen.result(&format!("{} {:<16} {}{cure}\n", style.paint(tone, word), one.about, one.seen));
         }
-        Ok(if all.iter().all(|one| one.cure.is_none()) {
-            Exit::Done
-        } else {
-            Exit::Refused
-        })
+        Ok(if all.iter().all(|one| one.cure.is_none()) { Exit::Done } else { Exit::Refused })
     }
 }
 
 fn finding(about: &str, fine: bool, seen: impl Into<String>, cure: &str) -> Finding {
-    Finding {
-        about: about.to_owned(),
-        cure: (!fine).then(|| cure.to_owned()),
-        seen: seen.into(),
-    }
+    Finding { about: about.to_owned(), cure: (!fine).then(|| cure.to_owned()), seen: seen.into() }
 }
 
 fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
@@ -98,12 +77,7 @@ fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
             format!("process 1 is {init}"),
             "units and reboots need a host that systemd runs",
         ),
-        finding(
-            "identity",
-            known,
-            text,
-            "a run cannot be resumed without /etc/machine-id and a boot id",
-        ),
+        finding("identity", known, text, "a run cannot be resumed without /etc/machine-id and a boot id"),
         finding(
             "clock",
             now.as_second() > 1_704_067_200,
@@ -115,12 +89,9 @@ fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
 
 async fn bus(host: &LocalHost) -> Finding {
     match host.ask(&Ask::Inhibitors).await {
-        Ok(Answer::Inhibitors(held)) => finding(
-            "system bus",
-            true,
-            format!("logind answers, {} inhibitors", held.len()),
-            "",
-        ),
+        Ok(Answer::Inhibitors(held)) => {
+            finding("system bus", true, format!("logind answers, {} inhibitors", held.len()), "")
+        }
         Ok(_) => finding("system bus", true, "answers", ""),
         Err(error) => finding(
             "system bus",
@@ -138,11 +109,7 @@ fn state_place(desk: &Desk) -> Finding {
         Ok(seen) => {
             let durable = matches!(seen.kind, DiskKind::Disk | DiskKind::Overlay | DiskKind::Other) && !seen.read_only;
             let roomy = seen.bytes_free >= 64 << 20;
-            let text = format!(
-                "{shown} on {}, {} free",
-                seen.fs_type,
-                crate::host::span::bytes(seen.bytes_free)
-            );
+            let text = format!("{shown} on {}, {} free", seen.fs_type, crate::host::span::bytes(seen.bytes_free));
             finding(
                 "state directory",
                 durable && roomy,
@@ -159,28 +126,14 @@ fn runs(desk: &Desk) -> Vec<Finding> {
         Ok(Some(store)) => store,
         Ok(None) => return vec![finding("runs", true, "none yet", "")],
         Err(failure) => {
-            return vec![finding(
-                "runs",
-                false,
-                failure.reason(),
-                "bring the state directory into order",
-            )];
+            return vec![finding("runs", false, failure.reason(), "bring the state directory into order")];
         }
     };
     match store.unfinished() {
         Ok(None) => vec![finding("runs", true, "none is unfinished", "")],
         Ok(Some(listed)) => {
-            let word = if at_work(&desk.site, &listed.id) {
-                "is at work"
-            } else {
-                "is unfinished and owns this host"
-            };
-            vec![finding(
-                "runs",
-                false,
-                format!("{} {word}", listed.id),
-                "runbook status; runbook resume",
-            )]
+            let word = if at_work(&desk.site, &listed.id) { "is at work" } else { "is unfinished and owns this host" };
+            vec![finding("runs", false, format!("{} {word}", listed.id), "runbook status; runbook resume")]
         }
         Err(error) => vec![finding("runs", false, error.to_string(), "runbook explain journal")],
     }
@@ -210,22 +163,12 @@ fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: b
         Ok(_) => (true, "answers".into()),
         Err(error) => (false, error.to_string()),
     };
-    finding(
-        name,
-        fine || !required,
-        format!("{place}: {seen}"),
-        "a plan would be incomplete without it",
-    )
+    finding(name, fine || !required, format!("{place}: {seen}"), "a plan would be incomplete without it")
 }
 
 fn redis_words(seen: &RedisSeen) -> (bool, String) {
     let text = match &seen.facts {
-        Some(facts) => format!(
-            "{} {}, {} keys",
-            seen.door,
-            facts.server.version,
-            facts.keys.values().sum::<u64>()
-        ),
+        Some(facts) => format!("{} {}, {} keys", seen.door, facts.server.version, facts.keys.values().sum::<u64>()),
         None => seen.door.to_string(),
     };
     (seen.facts.is_some(), text)

@@ -34,8 +34,7 @@ impl Explain {
         let unknown =
             || Failure::say(Exit::Usage, format!("there is no code {}", tame(code, 40))).hint("runbook explain");
         let one = codes::explain(code).ok_or_else(unknown)?;
-        desk.screen
-            .result(&format!("{}: {}\n\n{}\n", one.code.0, one.title, one.text));
+        desk.screen.result(&format!("{}: {}\n\n{}\n", one.code.0, one.title, one.text));
         Ok(Exit::Done)
     }
 }

@@ -49,11 +49,7 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     for path in snapshots(&dir) {
         restore(&host, runbook.as_ref(), &path, &mut tally).await;
     }
-    let exit = if tally.trouble.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Failed
-    };
+    let exit = if tally.trouble.is_empty() { Exit::Done } else { Exit::Failed };
     let text = format!(
         "run {id} could not go on after the boot, so everything that was online was started WITHOUT any check: {} started, {} not.\n{}\n\
          Check data and roles now. Next: runbook status; runbook doctor",
@@ -77,10 +73,7 @@ fn snapshots(run_dir: &Path) -> Vec<PathBuf> {
     let Ok(places) = std::fs::read_dir(run_dir.join("snapshot")) else {
         return Vec::new();
     };
-    let mut found: Vec<PathBuf> = places
-        .filter_map(Result::ok)
-        .map(|place| place.path().join(FILE))
-        .collect();
+    let mut found: Vec<PathBuf> = places.filter_map(Result::ok).map(|place| place.path().join(FILE)).collect();
     found.retain(|path| path.is_file());
     found.sort();
     found
@@ -88,14 +81,8 @@ fn snapshots(run_dir: &Path) -> Vec<PathBuf> {
 
 async fn start_units(host: &LocalHost, runbook: &Runbook, tally: &mut Tally) {
     let units = runbook.inventory.units_of(None);
-    let deeds: Vec<Deed> = units
-        .iter()
-        .map(|known| Deed::StartUnit(known.unit.to_owned()))
-        .collect();
-    for (known, told) in units
-        .iter()
-        .zip(join_all(deeds.iter().map(|deed| host.tell(deed))).await)
-    {
+    let deeds: Vec<Deed> = units.iter().map(|known| Deed::StartUnit(known.unit.to_owned())).collect();
+    for (known, told) in units.iter().zip(join_all(deeds.iter().map(|deed| host.tell(deed))).await) {
         tally.count(known.unit, told.map(drop));
     }
 }
@@ -119,16 +106,9 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
         dump_copied: false,
         warnings: Vec::new(),
     };
-    let daemon = at
-        .unit
-        .clone()
-        .map_or_else(|| Deed::StartDaemon(at.clone()), Deed::StartUnit);
+    let daemon = at.unit.clone().map_or_else(|| Deed::StartDaemon(at.clone()), Deed::StartUnit);
     tally.count("PM2's daemon", host.tell(&daemon).await.map(drop));
-    let online = saved
-        .apps()
-        .iter()
-        .filter(|app| wanted(app) == Some(Wanted::Online))
-        .map(|app| app.key.clone());
+    let online = saved.apps().iter().filter(|app| wanted(app) == Some(Wanted::Online)).map(|app| app.key.clone());
     let (at, reference) = (&at, &reference);
     let brought = futures_util::stream::iter(online.map(|app| bring(host, at, reference, app)));
     let brought: Vec<_> = brought.buffer_unordered(AT_ONCE).collect().await;
@@ -142,12 +122,7 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
 }
 
 async fn bring(host: &LocalHost, at: &Pm2At, snapshot: &SnapshotRef, app: AppKey) -> (AppKey, Result<(), HostError>) {
-    let deed = Deed::BringApp {
-        pm2: at.clone(),
-        snapshot: snapshot.clone(),
-        app: app.clone(),
-        start: true,
-    };
+    let deed = Deed::BringApp { pm2: at.clone(), snapshot: snapshot.clone(), app: app.clone(), start: true };
     let told = host.tell(&deed).await.map(drop);
     (app, told)
 }

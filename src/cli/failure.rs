@@ -52,10 +52,7 @@ impl Exit {
     /// Every code with its meaning, for the long help and the man page.
     pub const TABLE: [(Self, &'static str); 19] = [
         (Self::Done, "done; plan: fits"),
-        (
-            Self::Failed,
-            "a step or gate failed; the journal is intact, `resume` possible",
-        ),
+        (Self::Failed, "a step or gate failed; the journal is intact, `resume` possible"),
         (Self::Usage, "wrong command line"),
         (Self::Invalid, "invalid runbook"),
         (Self::Unforeseen, "a probe failed, so the plan is incomplete"),
@@ -65,10 +62,7 @@ impl Exit {
         (Self::Held, "another run holds the host"),
         (Self::NeedsAnswer, "needs an answer, and there is no terminal"),
         (Self::Changes, "only with --detailed-exitcode: there are changes"),
-        (
-            Self::Losses,
-            "only with --detailed-exitcode: done, with tolerated losses",
-        ),
+        (Self::Losses, "only with --detailed-exitcode: done, with tolerated losses"),
         (Self::Paused, "paused on request"),
         (Self::Waiting, "waiting for a reboot or an operator"),
         (Self::Damaged, "journal damaged or refused"),
@@ -106,11 +100,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its reason.
     pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            exit,
-            error: error.into(),
-            hint: None,
-        }
+        Self { exit, error: error.into(), hint: None }
     }
 
     /// A failure whose reason is a sentence.
@@ -128,14 +118,11 @@ impl Failure {
     /// The reason with everything below it, on one line. Causes that the line above has told already are left out.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.error
-            .chain()
-            .map(ToString::to_string)
-            .fold(String::new(), |text, cause| match text.as_str() {
-                "" => cause,
-                told if told.contains(&cause) => text,
-                _ => format!("{text}: {cause}"),
-            })
+        self.error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+            "" => cause,
+            told if told.contains(&cause) => text,
+            _ => format!("{text}: {cause}"),
+        })
     }
 }
 

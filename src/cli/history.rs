@@ -28,17 +28,14 @@ impl History {
             shown += 1;
         }
         if shown == 0 {
-            desk.screen
-                .talk(&format!("no runs in {}\n", desk.site.state_dir.display()));
+            desk.screen.talk(&format!("no runs in {}\n", desk.site.state_dir.display()));
         }
         Ok(Exit::Done)
     }
 
     fn wants(&self, listed: &Listed) -> bool {
         let opened = listed.reading.as_ref().ok().and_then(|reading| reading.state.opened());
-        self.name
-            .as_ref()
-            .is_none_or(|name| opened.is_some_and(|opened| opened.runbook_name == *name))
+        self.name.as_ref().is_none_or(|name| opened.is_some_and(|opened| opened.runbook_name == *name))
     }
 }
 
@@ -47,19 +44,11 @@ fn line(listed: &Listed) -> String {
         Ok(reading) => reading,
         Err(error) => return format!("{}  unreadable: {error}\n", listed.id),
     };
-    let name = reading
-        .state
-        .opened()
-        .map(|opened| opened.runbook_name.as_str())
-        .unwrap_or_default();
+    let name = reading.state.opened().map(|opened| opened.runbook_name.as_str()).unwrap_or_default();
     let (first, last) = (reading.entries.first(), reading.entries.last());
-    let took = first
-        .zip(last)
-        .and_then(|(first, last)| Duration::try_from(last.wall - first.wall).ok())
-        .unwrap_or_default();
-    let began = first
-        .map(|entry| entry.wall.strftime("%F %H:%M:%SZ").to_string())
-        .unwrap_or_default();
+    let took =
+        first.zip(last).and_then(|(first, last)| Duration::try_from(last.wall - first.wall).ok()).unwrap_or_default();
+    let began = first.map(|entry| entry.wall.strftime("%F %H:%M:%SZ").to_string()).unwrap_or_default();
     let end = match reading.state.ended() {
         Some(End::Done) => "done",
         Some(End::DoneWithLosses) => "done, with losses",

@@ -27,17 +27,12 @@ impl InstallResumeUnit {
         let unit = resume_unit::build(&desk.site, loaded.as_ref().map(|loaded| &loaded.runbook))?;
         let texts = unit.render().map_err(|error| Failure::new(Exit::Refused, error))?;
         if self.print {
-            desk.screen.result(&format!(
-                "# {RESUME}\n{}\n# {FAIL_OPEN}\n{}",
-                texts.resume, texts.fail_open
-            ));
+            desk.screen.result(&format!("# {RESUME}\n{}\n# {FAIL_OPEN}\n{}", texts.resume, texts.fail_open));
             return Ok(Exit::Done);
         }
         let told = LocalHost::new(Some(unit)).tell(&Deed::InstallResume).await;
         told.map_err(|error| Failure::new(Exit::Failed, error).hint("as root, on a host that systemd runs"))?;
-        desk.screen.talk(&format!(
-            "{RESUME} is installed and enabled; it does nothing while no run is unfinished\n"
-        ));
+        desk.screen.talk(&format!("{RESUME} is installed and enabled; it does nothing while no run is unfinished\n"));
         Ok(Exit::Done)
     }
 }

@@ -5,8 +5,7 @@ use super::{Desk, Exit, Failure};
 pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
     let names = names(&desk.site);
     if names.is_empty() {
-        desk.screen
-            .talk(&format!("no runbooks in {}\n", desk.site.runbooks.display()));
+        desk.screen.talk(&format!("no runbooks in {}\n", desk.site.runbooks.display()));
         return Ok(Exit::Done);
     }
     let width = names.iter().map(String::len).max().unwrap_or(0);

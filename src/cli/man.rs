@@ -18,8 +18,7 @@ impl Man {
         let written = clap_mangen::generate_to(super::command(), &self.dir);
         let written = written.with_context(|| format!("cannot write manual pages to {}", self.dir.display()));
         written.map_err(|error| Failure::new(Exit::Storage, error))?;
-        desk.screen
-            .talk(&format!("manual pages written to {}\n", self.dir.display()));
+        desk.screen.talk(&format!("manual pages written to {}\n", self.dir.display()));
         Ok(Exit::Done)
     }
 }

@@ -146,11 +146,7 @@ impl Cli {
     /// [`Failure`] with its exit code.
     pub async fn call(&self) -> Result<Exit, Failure> {
         let site = Site::find(self.global.state_dir.as_deref())?;
-        let desk = Desk {
-            site,
-            screen: self.screen(),
-            no_input: self.global.no_input,
-        };
+        let desk = Desk { site, screen: self.screen(), no_input: self.global.no_input };
         match &self.command {
             Command::List => list::call(&desk),
             Command::Show(show) => show.call(&desk),

@@ -16,9 +16,7 @@ impl Pause {
         let store = desk.site.store()?;
         let id = unfinished(&desk.site, &store, self.run.as_deref())?;
         if !at_work(&desk.site, &id) {
-            desk.screen.alert(&format!(
-                "nobody is working on {id}; it stands still already\n  runbook resume {id}\n"
-            ));
+            desk.screen.alert(&format!("nobody is working on {id}; it stands still already\n  runbook resume {id}\n"));
             return Ok(Exit::Done);
         }
         ask(&store, &id, "pause")?;

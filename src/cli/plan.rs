@@ -63,11 +63,7 @@ pub(super) fn right_host(runbook: &Runbook) -> Result<(), Failure> {
     if runbook.hosts.contains(&here) {
         return Ok(());
     }
-    let text = format!(
-        "{} is for {}, and this host is {here}",
-        runbook.name,
-        runbook.hosts.join(", ")
-    );
+    let text = format!("{} is for {}, and this host is {here}", runbook.name, runbook.hosts.join(", "));
     Err(Failure::say(Exit::Refused, text).hint("`hosts:` compares with the full output of `hostname`"))
 }
 
@@ -88,17 +84,12 @@ impl Rehearsal {
         let history = past(store, &loaded.runbook.name)?;
         let rehearsed = rehearse(&loaded, host as &dyn Probe, desk.site.nearest(), &history, starts_at).await;
         let verdict = judge(&rehearsed.plan, loaded.runbook.window.as_ref());
-        Ok(Self {
-            loaded,
-            rehearsed,
-            verdict,
-        })
+        Ok(Self { loaded, rehearsed, verdict })
     }
 
     /// Shows the plan: as the result of `plan`, as talk before a question.
     pub(super) fn show(&self, desk: &Desk, result: bool) {
-        desk.screen
-            .plan(&self.rehearsed.plan, &self.loaded.runbook, &self.verdict, result);
+        desk.screen.plan(&self.rehearsed.plan, &self.loaded.runbook, &self.verdict, result);
     }
 
     /// Whether a run may start: refused steps first, then what could not be seen, then the window.
@@ -106,10 +97,8 @@ impl Rehearsal {
         let plan = &self.rehearsed.plan;
         let refused: Vec<&str> = plan.refused().map(|step| step.id.as_str()).collect();
         if !refused.is_empty() {
-            let text = format!(
-                "refused at {}: see what STOP says in the plan; nothing was changed",
-                refused.join(", ")
-            );
+            let text =
+                format!("refused at {}: see what STOP says in the plan; nothing was changed", refused.join(", "));
             return Err(Failure::say(Exit::Refused, text));
         }
         let unseen: Vec<String> = plan
@@ -129,15 +118,11 @@ impl Rehearsal {
 }
 
 fn outside(plan: &Planned, verdict: &Verdict, runbook: &Runbook) -> String {
-    let zone = runbook
-        .window
-        .as_ref()
-        .map_or(TimeZone::UTC, |window| window.timezone.clone());
+    let zone = runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone());
     match verdict {
-        Verdict::Closed { opens } => format!(
-            "the window is closed; it opens {}",
-            opens.to_zoned(zone).strftime("%a %F %H:%M %Z")
-        ),
+        Verdict::Closed { opens } => {
+            format!("the window is closed; it opens {}", opens.to_zoned(zone).strftime("%a %F %H:%M %Z"))
+        }
         Verdict::TooLong { late, longest, .. } => {
             let late = crate::host::span::words(Duration::try_from_secs_f64(*late).unwrap_or_default());
             let takes = crate::host::span::words(plan.takes().at_worst());
@@ -155,26 +140,14 @@ fn past(store: Option<&Store>, runbook: &str) -> Result<History, Failure> {
     let Some(store) = store else {
         return Ok(History::default());
     };
-    let seconds = |all: Vec<u64>| {
-        all.into_iter()
-            .map(|ms| Duration::from_millis(ms).as_secs_f64())
-            .collect()
-    };
+    let seconds = |all: Vec<u64>| all.into_iter().map(|ms| Duration::from_millis(ms).as_secs_f64()).collect();
     let durations = store.durations(runbook)?;
-    Ok(History(
-        durations
-            .into_iter()
-            .map(|(step, all)| (step.as_str().to_owned(), seconds(all)))
-            .collect(),
-    ))
+    Ok(History(durations.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect()))
 }
 
 /// The start that `--at` means.
 fn start(text: &str, now: Timestamp, runbook: &Runbook) -> Result<Timestamp, Failure> {
-    let zone = runbook
-        .window
-        .as_ref()
-        .map_or_else(TimeZone::system, |window| window.timezone.clone());
+    let zone = runbook.window.as_ref().map_or_else(TimeZone::system, |window| window.timezone.clone());
     parse_start(text, now, zone).ok_or_else(|| {
         let text = format!("--at {}: not a time", crate::host::foreign::tame(text, 40));
         Failure::say(Exit::Usage, text).hint("10:15, 2026-11-28T10:15 or 2026-11-28T10:15:00Z")
@@ -192,19 +165,8 @@ fn parse_start(text: &str, now: Timestamp, zone: TimeZone) -> Option<Timestamp> 
     if let Ok(time) = text.parse::<Time>() {
         let today = now.to_zoned(zone.clone()).date();
         let at = today.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp();
-        let tomorrow = || {
-            today
-                .checked_add(1.day())
-                .ok()?
-                .to_datetime(time)
-                .to_zoned(zone.clone())
-                .ok()
-        };
-        return if at >= now {
-            Some(at)
-        } else {
-            tomorrow().map(|zoned| zoned.timestamp())
-        };
+        let tomorrow = || today.checked_add(1.day()).ok()?.to_datetime(time).to_zoned(zone.clone()).ok();
+        return if at >= now { Some(at) } else { tomorrow().map(|zoned| zoned.timestamp()) };
     }
     None
 }
@@ -224,11 +186,7 @@ mod tests {
             ("2026-12-05T10:00:00Z", Some("2026-12-05T10:00:00Z")),
             ("soon", None),
         ] {
-            assert_eq!(
-                parse_start(text, now, zone.clone()).map(|at| at.to_string()).as_deref(),
-                wanted,
-                "{text}"
-            );
+            assert_eq!(parse_start(text, now, zone.clone()).map(|at| at.to_string()).as_deref(), wanted, "{text}");
         }
     }
 }

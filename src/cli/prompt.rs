@@ -45,10 +45,7 @@ pub(super) struct Prompt<'a> {
 impl Answers {
     /// Flags that contradict the runbook are a mistake, not an answer.
     pub(super) fn fit(&self, runbook: &Runbook) -> Result<(), Failure> {
-        let blank = self
-            .ignore_window
-            .as_deref()
-            .is_some_and(|reason| reason.trim().is_empty());
+        let blank = self.ignore_window.as_deref().is_some_and(|reason| reason.trim().is_empty());
         if blank {
             return Err(Failure::say(Exit::Usage, "--ignore-window needs a reason"));
         }
@@ -95,35 +92,23 @@ pub(super) fn person(desk: &Desk) -> bool {
 /// Whether some step wants the name typed.
 pub(super) fn wants_name(runbook: &Runbook) -> bool {
     let name = |confirm: &crate::runbook::Confirm| confirm.kind == ConfirmKind::Name;
-    runbook
-        .steps()
-        .any(|(.., step)| step.confirm.as_ref().is_some_and(name))
+    runbook.steps().any(|(.., step)| step.confirm.as_ref().is_some_and(name))
 }
 
 impl Prompt<'_> {
     /// Nobody: the resume unit has no terminal and no flags.
     pub(super) fn nobody(screen: &Screen) -> Prompt<'_> {
-        Prompt {
-            person: false,
-            yes: false,
-            confirm: None,
-            screen,
-            live: None,
-        }
+        Prompt { person: false, yes: false, confirm: None, screen, live: None }
     }
 
     /// Asks for a text; `false` for anything else, for nothing, and for Ctrl-C or Ctrl-D.
     fn typed(&self, question: &str, wanted: &str) -> bool {
         // `Input` alone leaves the cursor alone when it is interrupted; dialoguer's `Confirm` hides it for good.
-        let answer = Input::<String>::new()
-            .with_prompt(question)
-            .allow_empty(true)
-            .interact_text();
+        let answer = Input::<String>::new().with_prompt(question).allow_empty(true).interact_text();
         match answer {
             Ok(answer) if answer.trim() == wanted => true,
             Ok(answer) if !answer.trim().is_empty() => {
-                self.screen
-                    .alert(&format!("`{}` is not `{wanted}`\n", tame(answer.trim(), 80)));
+                self.screen.alert(&format!("`{}` is not `{wanted}`\n", tame(answer.trim(), 80)));
                 false
             }
             _ => false,
@@ -157,23 +142,13 @@ impl Approve for Prompt<'_> {
     fn ask(&mut self, ask: &Question) -> Reply {
         match ask {
             Question::Confirm { type_name: None, .. } if self.yes => Reply::Yes,
-            Question::Confirm {
-                type_name: Some(name), ..
-            } if self.confirm == Some(name) => Reply::Yes,
-            Question::Confirm {
-                step,
-                type_name,
-                because,
-            } => {
+            Question::Confirm { type_name: Some(name), .. } if self.confirm == Some(name) => Reply::Yes,
+            Question::Confirm { step, type_name, because } => {
                 let (wanted, flag) = match type_name {
                     Some(name) => (name.as_str(), format!("runbook resume --confirm {name}")),
                     None => ("yes", "runbook resume --yes".to_owned()),
                 };
-                self.ask_or(
-                    &flag,
-                    &format!("{step}: {because} Type {wanted}, or Enter for not now"),
-                    wanted,
-                )
+                self.ask_or(&flag, &format!("{step}: {because} Type {wanted}, or Enter for not now"), wanted)
             }
             // No flag lets a run go on past a failure: that is judged by somebody who has seen it.
             Question::GoOnWithout { step, error } => {

@@ -24,12 +24,7 @@ enum Format {
 
 impl Report {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
-        let none = || {
-            Failure::say(
-                Exit::Usage,
-                format!("there are no runs in {}", desk.site.state_dir.display()),
-            )
-        };
+        let none = || Failure::say(Exit::Usage, format!("there are no runs in {}", desk.site.state_dir.display()));
         let listed = desk.site.pick(self.run.as_deref())?.ok_or_else(none)?;
         let reading = listed.reading?;
         match self.format {

@@ -51,19 +51,15 @@ impl Resolve {
             How { .. } => Resolution::Skip,
         };
         let step = StepId::new(&*self.step);
-        let ruling = Checkpoint::Decision {
-            who: who(),
-            what: Ruling::Resolve { step, how },
-            reason: self.reason.clone(),
-        };
+        let ruling =
+            Checkpoint::Decision { who: who(), what: Ruling::Resolve { step, how }, reason: self.reason.clone() };
         match journal.append(&[ruling]) {
             Err(error @ JournalError::Illegal(_)) => {
                 Err(Failure::new(Exit::Usage, error).hint(format!("runbook status {id}")))
             }
             Err(error) => Err(error.into()),
             Ok(_) => {
-                desk.screen
-                    .alert(&format!("{id} {}: ruled {how:?}\n  runbook resume {id}\n", self.step));
+                desk.screen.alert(&format!("{id} {}: ruled {how:?}\n  runbook resume {id}\n", self.step));
                 Ok(Exit::Done)
             }
         }

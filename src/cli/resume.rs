@@ -49,11 +49,7 @@ impl Resume {
             let sat = self.go_on(desk, Stop::default()).await?;
             return Ok(sat.map_or(Exit::Done, |sat| sat.exit));
         }
-        let desk = Desk {
-            screen: desk.screen.unattended(),
-            no_input: true,
-            site: desk.site.clone(),
-        };
+        let desk = Desk { screen: desk.screen.unattended(), no_input: true, site: desk.site.clone() };
         let ended = self.go_on(&desk, Stop::default()).await;
         self.told(&desk, ended).await
     }
@@ -69,14 +65,8 @@ impl Resume {
             none(desk);
             return Ok(None);
         };
-        let mut prompt = if self.unattended {
-            Prompt::nobody(&desk.screen)
-        } else {
-            self.answers.prompt(desk)
-        };
-        sit(desk, &store, id, &self.answers, &mut prompt, stop, self.unattended)
-            .await
-            .map(Some)
+        let mut prompt = if self.unattended { Prompt::nobody(&desk.screen) } else { self.answers.prompt(desk) };
+        sit(desk, &store, id, &self.answers, &mut prompt, stop, self.unattended).await.map(Some)
     }
 
     /// Unattended: whoever is needed is told, and only what this program itself could not do leaves a failed unit behind,
@@ -97,11 +87,7 @@ impl Resume {
                 }
             },
             Err(failure) => {
-                tell_people(
-                    desk,
-                    &format!("the run cannot go on: {}\nNext: {next}", failure.reason()),
-                )
-                .await;
+                tell_people(desk, &format!("the run cannot go on: {}\nNext: {next}", failure.reason())).await;
                 Err(failure)
             }
         }
@@ -170,11 +156,7 @@ impl Frozen {
         let plan = serde_json::from_value(opened.plan.clone()).map_err(|error| other("plan", error.to_string()))?;
         let baseline =
             serde_json::from_value(opened.baseline.clone()).map_err(|error| other("baseline", error.to_string()))?;
-        Ok(Self {
-            runbook: loaded.runbook,
-            plan,
-            baseline,
-        })
+        Ok(Self { runbook: loaded.runbook, plan, baseline })
     }
 }
 
@@ -185,10 +167,7 @@ pub(super) async fn tell_people(desk: &Desk, message: &str) {
     if !desk.site.root {
         return;
     }
-    for said in [
-        notice::put_login_note(Path::new(notice::MOTD_DIR), &text),
-        notice::wall(&text).await,
-    ] {
+    for said in [notice::put_login_note(Path::new(notice::MOTD_DIR), &text), notice::wall(&text).await] {
         if let Err(why) = said {
             desk.screen.alert(&format!("not told: {why}\n"));
         }

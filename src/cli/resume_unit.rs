@@ -15,23 +15,16 @@ const CREDENTIALS: &str = "/etc/credstore";
 
 /// The unit for a runbook that reboots; `None` for one that does not.
 pub(super) fn of(site: &Site, runbook: &Runbook) -> Result<Option<ResumeUnit>, Failure> {
-    if runbook.reboots() {
-        build(site, Some(runbook)).map(Some)
-    } else {
-        Ok(None)
-    }
+    if runbook.reboots() { build(site, Some(runbook)).map(Some) } else { Ok(None) }
 }
 
 /// The unit; without a runbook it may write what every run needs and nothing else.
 pub(super) fn build(site: &Site, runbook: Option<&Runbook>) -> Result<ResumeUnit, Failure> {
     let refuse = |error: anyhow::Error| Failure::new(Exit::Refused, error);
     let binary = std::env::current_exe().and_then(|path| path.canonicalize());
-    let binary = binary
-        .context("this program's own file cannot be found (was it replaced while it ran?)")
-        .map_err(refuse)?;
-    let hash = sha256_of(&binary)
-        .with_context(|| format!("cannot read {}", binary.display()))
-        .map_err(refuse)?;
+    let binary =
+        binary.context("this program's own file cannot be found (was it replaced while it ran?)").map_err(refuse)?;
+    let hash = sha256_of(&binary).with_context(|| format!("cannot read {}", binary.display())).map_err(refuse)?;
     Ok(ResumeUnit {
         binary,
         binary_sha256: hash,
@@ -47,12 +40,7 @@ pub(super) fn build(site: &Site, runbook: Option<&Runbook>) -> Result<ResumeUnit
 fn writable(site: &Site, runbook: Option<&Runbook>) -> Vec<PathBuf> {
     let mut paths = vec![UNIT_DIR.into()];
     paths.extend(site.lock.parent().map(Path::to_owned));
-    paths.extend(
-        runbook
-            .into_iter()
-            .flat_map(|book| book.inventory.pm2.values())
-            .map(|place| place.home.clone()),
-    );
+    paths.extend(runbook.into_iter().flat_map(|book| book.inventory.pm2.values()).map(|place| place.home.clone()));
     let mut unique: Vec<PathBuf> = Vec::new();
     for path in paths {
         if !unique.contains(&path) {

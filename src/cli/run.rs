@@ -50,10 +50,7 @@ impl Run {
         rehearsal.allowed(self.answers.ignore_window.is_some())?;
         let mut prompt = self.answers.prompt(desk);
         let runbook = &rehearsal.loaded.runbook;
-        if !prompt.start(
-            runbook,
-            &consequence(runbook, &rehearsal.rehearsed.plan, &identity.hostname),
-        ) {
+        if !prompt.start(runbook, &consequence(runbook, &rehearsal.rehearsed.plan, &identity.hostname)) {
             return Err(Failure::say(Exit::NeedsAnswer, "not started; nothing was changed"));
         }
         let (id, journal) = open(&store, &source, &rehearsal, &identity)?;
@@ -90,10 +87,7 @@ impl Run {
             return Ok(());
         }
         if self.answers.step {
-            return Err(Failure::say(
-                Exit::NeedsAnswer,
-                "--step asks before each phase, and there is no terminal",
-            ));
+            return Err(Failure::say(Exit::NeedsAnswer, "--step asks before each phase, and there is no terminal"));
         }
         let lacking = self.answers.lacking(runbook);
         if lacking.is_empty() {
@@ -107,11 +101,7 @@ impl Run {
 impl Answers {
     /// What the caller decides about a sitting.
     pub(super) fn orders(&self) -> Orders {
-        Orders {
-            ignore_window: self.ignore_window.clone(),
-            step_by_step: self.step,
-            who: who(),
-        }
+        Orders { ignore_window: self.ignore_window.clone(), step_by_step: self.step, who: who() }
     }
 }
 
@@ -129,11 +119,7 @@ fn none_unfinished(store: &Store) -> Result<(), Failure> {
 
 /// What users will feel, in one line.
 fn consequence(runbook: &Runbook, plan: &Plan, hostname: &str) -> String {
-    let does = if runbook.reboots() {
-        format!("reboots {hostname}")
-    } else {
-        format!("changes {hostname}")
-    };
+    let does = if runbook.reboots() { format!("reboots {hostname}") } else { format!("changes {hostname}") };
     match plan.cut_off() {
         Some(span) => {
             let (typical, slow) = (words(span.typically()), words(span.at_worst()));
@@ -166,27 +152,14 @@ fn open(
         baseline: value(serde_json::to_value(&rehearsal.rehearsed.facts))?,
     };
     let text = serde_json::to_vec_pretty(plan).map_err(|error| Failure::new(Exit::Bug, error))?;
-    let new = NewRun {
-        runbook: &source.bytes,
-        plan: &text,
-        opened,
-        reboots: runbook.reboots(),
-    };
+    let new = NewRun { runbook: &source.bytes, plan: &text, opened, reboots: runbook.reboots() };
     Ok(store.create(new, stamps(&identity.boot_id))?)
 }
 
 /// The first step that takes service away and has something to do; if the plan sees none, the first that could.
 fn no_return(runbook: &Runbook, plan: &Plan) -> Option<StepId> {
-    let planned = plan
-        .no_return()
-        .and_then(|index| plan.steps.get(index))
-        .map(|step| step.id.clone());
-    planned.or_else(|| {
-        runbook
-            .steps()
-            .find(|(.., step)| step.action.takes_service_away())
-            .map(|(id, ..)| id)
-    })
+    let planned = plan.no_return().and_then(|index| plan.steps.get(index)).map(|step| step.id.clone());
+    planned.or_else(|| runbook.steps().find(|(.., step)| step.action.takes_service_away()).map(|(id, ..)| id))
 }
 
 /// Kept apart for `abort` and `resume`: the lock of the host, taken in the name of a run.

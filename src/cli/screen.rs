@@ -36,29 +36,14 @@ impl Screen {
             verbose: global.verbose,
         };
         let asked: Mode = global.progress.parse().unwrap_or_default();
-        let progress = if global.quiet && asked == Mode::Auto {
-            Mode::None
-        } else {
-            asked.settle(watcher)
-        };
-        let streams = Streams {
-            result: Out::stdout(result),
-            talk: Out::stderr(talk),
-        };
-        Self {
-            streams,
-            quiet: global.quiet,
-            verbose: global.verbose,
-            progress,
-        }
+        let progress = if global.quiet && asked == Mode::Auto { Mode::None } else { asked.settle(watcher) };
+        let streams = Streams { result: Out::stdout(result), talk: Out::stderr(talk) };
+        Self { streams, quiet: global.quiet, verbose: global.verbose, progress }
     }
 
     /// The same for a process without a person in front of it.
     pub(super) fn unattended(&self) -> Self {
-        Self {
-            progress: Mode::Plain,
-            ..self.clone()
-        }
+        Self { progress: Mode::Plain, ..self.clone() }
     }
 
     /// A part of the result.
@@ -96,11 +81,7 @@ impl Screen {
     /// Shows a plan: as the result of `plan`, as talk before a question.
     pub(super) fn plan(&self, plan: &Plan, runbook: &Runbook, verdict: &Verdict, result: bool) {
         let detail = if self.verbose { Detail::Full } else { Detail::Short };
-        let style = if result {
-            self.streams.result.style
-        } else {
-            self.streams.talk.style
-        };
+        let style = if result { self.streams.result.style } else { self.streams.talk.style };
         let text = crate::report::plan(plan, runbook, verdict, detail, &style);
         if result { self.result(&text) } else { self.talk(&text) }
     }

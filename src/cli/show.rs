@@ -34,11 +34,7 @@ fn text(runbook: &Runbook, file: &str, sha256: &str) -> String {
         let days: Vec<&str> = window.days.iter().map(|day| day.name()).collect();
         let zone = window.timezone.iana_name().unwrap_or("its time zone");
         let opens = window.opens.strftime("%H:%M");
-        line(format!(
-            "window    {} {opens} for {}, {zone}",
-            days.join(", "),
-            words(window.length)
-        ));
+        line(format!("window    {} {opens} for {}, {zone}", days.join(", "), words(window.length)));
     }
     if !runbook.back_out.is_empty() {
         line(format!("back out  {}", runbook.back_out.join(", ")));
@@ -50,10 +46,7 @@ fn text(runbook: &Runbook, file: &str, sha256: &str) -> String {
         inventory.units_of(None).len(),
         inventory.pm2.len()
     ));
-    let first_taker = runbook
-        .steps()
-        .find(|(.., step)| step.action.takes_service_away())
-        .map(|(id, ..)| id);
+    let first_taker = runbook.steps().find(|(.., step)| step.action.takes_service_away()).map(|(id, ..)| id);
     let mut phase_before = "";
     for (id, phase, step) in runbook.steps() {
         if phase.name != phase_before {

@@ -45,12 +45,7 @@ impl Site {
             None if root => HOST_LOCK.into(),
             None => state_dir.join("lock"),
         };
-        Ok(Self {
-            runbooks: runbooks.into(),
-            state_dir,
-            lock,
-            root,
-        })
+        Ok(Self { runbooks: runbooks.into(), state_dir, lock, root })
     }
 
     /// The state directory, opened to look only; `None` when there is none yet.
@@ -64,21 +59,13 @@ impl Site {
 
     /// The state directory of a command that cannot do without.
     pub(super) fn store(&self) -> Result<Store, Failure> {
-        let none = || {
-            Failure::say(
-                Exit::Storage,
-                format!("there are no runs in {}", self.state_dir.display()),
-            )
-        };
+        let none = || Failure::say(Exit::Storage, format!("there are no runs in {}", self.state_dir.display()));
         self.look()?.ok_or_else(|| none().hint("another --state-dir?"))
     }
 
     /// The nearest directory above the state directory that exists, itself included: what can be asked of its disk.
     pub(super) fn nearest(&self) -> &Path {
-        self.state_dir
-            .ancestors()
-            .find(|path| path.is_dir())
-            .unwrap_or(Path::new("/"))
+        self.state_dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"))
     }
 
     /// The run that was named, or the unfinished one, or the latest; `None` when there is none at all.
@@ -114,12 +101,7 @@ impl Site {
 /// Runs, oldest first by their first record: names tell runs of the same second apart and do not order them.
 pub(super) fn by_age(mut runs: Vec<Listed>) -> Vec<Listed> {
     let began = |listed: &Listed| {
-        listed
-            .reading
-            .as_ref()
-            .ok()
-            .and_then(|reading| reading.entries.first())
-            .map(|entry| entry.wall)
+        listed.reading.as_ref().ok().and_then(|reading| reading.entries.first()).map(|entry| entry.wall)
     };
     runs.sort_by(|a, b| began(a).cmp(&began(b)).then_with(|| a.id.cmp(&b.id)));
     runs
@@ -138,12 +120,9 @@ pub(super) fn zone(store: &Store, id: &RunId) -> TimeZone {
 
 /// A path that means the same after a reboot: absolute, links resolved as far as it exists.
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    let full = std::path::absolute(path)
-        .context("the state directory")
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
-    let existing = full
-        .ancestors()
-        .find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let full =
+        std::path::absolute(path).context("the state directory").map_err(|error| Failure::new(Exit::Usage, error))?;
+    let existing = full.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     Ok(match existing {
         Some((above, real)) => match full.strip_prefix(above) {
             Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
@@ -154,10 +133,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// A variable of the environment, if it says anything.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the front door reads the environment here and nowhere else"
-)]
+#[expect(clippy::disallowed_methods, reason = "the front door reads the environment here and nowhere else")]
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -222,10 +198,7 @@ mod tests {
         let real = dir.path().canonicalize().unwrap();
         std::fs::create_dir(real.join("a")).unwrap();
         std::os::unix::fs::symlink(real.join("a"), real.join("link")).unwrap();
-        assert_eq!(
-            absolute(&real.join("link/new/state")).unwrap(),
-            real.join("a/new/state")
-        );
+        assert_eq!(absolute(&real.join("link/new/state")).unwrap(), real.join("a/new/state"));
         assert_eq!(absolute(&real.join("link")).unwrap(), real.join("a"));
     }
 }

@@ -95,9 +95,5 @@ pub(super) async fn tidy(desk: &Desk, host: &LocalHost) {
 
 /// The record that begins a sitting of a run that exists already.
 pub(super) fn resumed(unattended: bool) -> Result<Checkpoint, Failure> {
-    Ok(Checkpoint::Resumed {
-        owner: owner(),
-        boot_id: identity()?.boot_id,
-        unattended,
-    })
+    Ok(Checkpoint::Resumed { owner: owner(), boot_id: identity()?.boot_id, unattended })
 }

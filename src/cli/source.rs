@@ -70,25 +70,18 @@ pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Fai
     }
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the loader sees that it is too long.
-    file.take(MAX_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(broken)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(broken)?;
     Ok(Source { name: shown, bytes })
 }
 
 fn not_opened(site: &Site, name: &str, shown: &str, errno: rustix::io::Errno) -> Failure {
     use rustix::io::Errno;
     match errno {
-        Errno::LOOP => Failure::say(
-            Exit::Invalid,
-            format!("{shown} is a symbolic link, which is not followed"),
-        )
-        .hint("name the file itself"),
+        Errno::LOOP => Failure::say(Exit::Invalid, format!("{shown} is a symbolic link, which is not followed"))
+            .hint("name the file itself"),
         Errno::NOENT => {
             let failure = Failure::say(Exit::Invalid, format!("there is no runbook {shown}"));
-            let near = names(site)
-                .into_iter()
-                .min_by_key(|known| strsim::damerau_levenshtein(known, name));
+            let near = names(site).into_iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
             match near {
                 Some(near) if strsim::damerau_levenshtein(&near, name) <= 3 => {
                     failure.hint(format!("did you mean {near}?"))

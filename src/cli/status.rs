@@ -22,8 +22,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
         let Some(listed) = desk.site.pick(self.run.as_deref())? else {
-            desk.screen
-                .alert(&format!("there are no runs in {}\n", desk.site.state_dir.display()));
+            desk.screen.alert(&format!("there are no runs in {}\n", desk.site.state_dir.display()));
             return Ok(Exit::Done);
         };
         let id = listed.id;
@@ -31,13 +30,7 @@ impl Status {
         let at_work = at_work(&desk.site, &id);
         let zone = zone(&desk.site.store()?, &id);
         let style = desk.screen.streams.result.style;
-        desk.screen.result(&report::status_in(
-            &reading.entries,
-            &reading.state,
-            clock::now(),
-            &zone,
-            &style,
-        ));
+        desk.screen.result(&report::status_in(&reading.entries, &reading.state, clock::now(), &zone, &style));
         if at_work {
             desk.screen.result("A process is at work on it.\n");
         }

@@ -12,9 +12,7 @@ impl Executor<'_> {
     pub(super) async fn back_out(&mut self, reason: &str) -> Result<Ending, ExecuteError> {
         if !self.book.state().backing_out() {
             self.close_running(reason)?;
-            self.book.write(&[Checkpoint::BackOut {
-                reason: reason.to_owned(),
-            }])?;
+            self.book.write(&[Checkpoint::BackOut { reason: reason.to_owned() }])?;
         }
         // An abort has been heeded by now; what follows must not be cut short by it.
         self.stop.forget();
@@ -35,10 +33,7 @@ impl Executor<'_> {
         }
         self.close_running("the run backed out")?;
         self.book.finish(End::BackedOut, reason)?;
-        Ok(Ending::BackedOut {
-            reason: reason.to_owned(),
-            trouble,
-        })
+        Ok(Ending::BackedOut { reason: reason.to_owned(), trouble })
     }
 
     /// Ends an attempt that was cut short, so that another step may begin.
@@ -51,11 +46,7 @@ impl Executor<'_> {
         self.book.write(&[if doubt {
             Checkpoint::StepUnknown { step: id, why }
         } else {
-            Checkpoint::StepFailed {
-                step: id,
-                error: why,
-                causes: Vec::new(),
-            }
+            Checkpoint::StepFailed { step: id, error: why, causes: Vec::new() }
         }])
     }
 }

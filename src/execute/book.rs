@@ -63,26 +63,18 @@ impl<'a> Book<'a> {
     }
 
     pub(super) fn finish(&mut self, outcome: End, words: &str) -> Result<(), ExecuteError> {
-        self.write(&[Checkpoint::Finished {
-            outcome,
-            summary: json!({ "words": words }),
-        }])
+        self.write(&[Checkpoint::Finished { outcome, summary: json!({ "words": words }) }])
     }
 
     /// Whether no effect has happened or may have happened; steps that only wait do not count.
     pub(super) fn untouched(&self, only_waits: impl Fn(&StepId) -> bool) -> bool {
         let effects = self.state().steps().iter().filter(|(id, _)| !only_waits(id));
-        !effects
-            .flat_map(|(_, step)| step.items.values())
-            .any(|item| item.may_have_happened())
+        !effects.flat_map(|(_, step)| step.items.values()).any(|item| item.may_have_happened())
     }
 
     /// When the reboot that is being waited for was asked for, by the wall clock.
     pub(super) fn reboot_asked_at(&self) -> Option<Timestamp> {
-        self.state()
-            .steps()
-            .values()
-            .find_map(|step| step.reboot.as_ref()?.asked)
+        self.state().steps().values().find_map(|step| step.reboot.as_ref()?.asked)
     }
 
     /// Items that steps were done without, by name.
@@ -96,10 +88,8 @@ impl<'a> Book<'a> {
             if let StepStatus::Done { how, .. } = &step.status {
                 // The restore and the comparison after it name the same app; the first one knows the reason.
                 let name = |loss: &String| loss.split(':').next().unwrap_or_default().to_owned();
-                let news: Vec<_> = lost(how)
-                    .into_iter()
-                    .filter(|l| !losses.iter().any(|k| name(k) == name(l)))
-                    .collect();
+                let news: Vec<_> =
+                    lost(how).into_iter().filter(|l| !losses.iter().any(|k| name(k) == name(l))).collect();
                 losses.extend(news);
             }
         }

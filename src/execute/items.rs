@@ -76,11 +76,7 @@ impl<'a> Fan<'a> {
             // The receiver lives as long as this function; a failed send would only lose a moment's display.
             let _ = send.send(tick);
         };
-        let mut work = Work {
-            lanes: Lanes::new(self.change),
-            tally: Tally::default(),
-            said: BTreeMap::new(),
-        };
+        let mut work = Work { lanes: Lanes::new(self.change), tally: Tally::default(), said: BTreeMap::new() };
         let mut flying: Flying<'_> = FuturesUnordered::new();
         flying.push(self.look());
         if let Some(within) = self.within {
@@ -148,11 +144,7 @@ impl<'a> Fan<'a> {
             flying.push(Box::pin(async move {
                 let began = self.host.as_probe().uptime();
                 let outcome = self.action.apply(&item, self.host, &self.ground, tell).await;
-                Happened::Ended(
-                    Box::new(item),
-                    outcome,
-                    self.host.as_probe().uptime().saturating_sub(began),
-                )
+                Happened::Ended(Box::new(item), outcome, self.host.as_probe().uptime().saturating_sub(began))
             }));
         }
         Ok(())
@@ -160,16 +152,10 @@ impl<'a> Fan<'a> {
 
     /// What must be durable before an item begins; a reboot also names the boot that it ends (P8).
     fn intents(&self, item: &Item) -> Vec<Checkpoint> {
-        let mut intents = vec![Checkpoint::ItemIntent {
-            step: self.step.clone(),
-            item: item.key.clone(),
-        }];
+        let mut intents = vec![Checkpoint::ItemIntent { step: self.step.clone(), item: item.key.clone() }];
         if item.sign == Sign::Reboot {
             let boot_id = self.boot_id.clone().unwrap_or_default();
-            intents.push(Checkpoint::RebootIntent {
-                step: self.step.clone(),
-                boot_id,
-            });
+            intents.push(Checkpoint::RebootIntent { step: self.step.clone(), boot_id });
         }
         intents
     }
@@ -200,11 +186,7 @@ impl<'a> Fan<'a> {
                 Verdict::Applied
             }
             Outcome::Failed { why, causes } => {
-                work.tally.lost.push(Loss {
-                    key: item.key.clone(),
-                    why: why.clone(),
-                    optional: item.optional,
-                });
+                work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
                 Verdict::Failed { why, causes }
             }
             Outcome::Unknown { why } => {
@@ -212,52 +194,28 @@ impl<'a> Fan<'a> {
                 Verdict::Unknown { why }
             }
         };
-        let mut batch: Vec<_> = facts
-            .into_iter()
-            .map(|(key, value)| self.captured(key, value))
-            .collect();
+        let mut batch: Vec<_> = facts.into_iter().map(|(key, value)| self.captured(key, value)).collect();
         batch.push(self.done(&item.key, told, took, note));
         book.write(&batch)
     }
 
     fn captured(&self, key: String, value: serde_json::Value) -> Checkpoint {
-        Checkpoint::Captured {
-            step: self.step.clone(),
-            key,
-            value,
-        }
+        Checkpoint::Captured { step: self.step.clone(), key, value }
     }
 
     fn done(&self, item: &str, outcome: Verdict, took: Duration, note: Option<String>) -> Checkpoint {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Checkpoint::ItemDone {
-            step: self.step.clone(),
-            item: item.to_owned(),
-            outcome,
-            took_ms,
-            note,
-            facts: None,
-        }
+        Checkpoint::ItemDone { step: self.step.clone(), item: item.to_owned(), outcome, took_ms, note, facts: None }
     }
 
     /// A wave that will never open: its items are lost by name, with the reason, and never silently left out.
     fn closed(&self, index: usize, why: &str, work: &mut Work, book: &mut Book<'_>) -> Result<(), ExecuteError> {
         let mut batch = Vec::new();
         for item in work.lanes.close(index) {
-            batch.push(Checkpoint::ItemIntent {
-                step: self.step.clone(),
-                item: item.key.clone(),
-            });
-            let outcome = Verdict::Failed {
-                why: format!("not begun: {why}"),
-                causes: Vec::new(),
-            };
+            batch.push(Checkpoint::ItemIntent { step: self.step.clone(), item: item.key.clone() });
+            let outcome = Verdict::Failed { why: format!("not begun: {why}"), causes: Vec::new() };
             batch.push(self.done(&item.key, outcome, Duration::ZERO, None));
-            work.tally.lost.push(Loss {
-                key: item.key,
-                why: format!("not begun: {why}"),
-                optional: item.optional,
-            });
+            work.tally.lost.push(Loss { key: item.key, why: format!("not begun: {why}"), optional: item.optional });
         }
         if batch.is_empty() { Ok(()) } else { book.write(&batch) }
     }
@@ -300,20 +258,8 @@ impl<'a> Fan<'a> {
                 _ => why.to_owned(),
             };
             if self.action.waits() {
-                work.tally.lost.push(Loss {
-                    key: item.key.clone(),
-                    why: why.clone(),
-                    optional: item.optional,
-                });
-                batch.push(self.done(
-                    &item.key,
-                    Verdict::Failed {
-                        why,
-                        causes: Vec::new(),
-                    },
-                    Duration::ZERO,
-                    None,
-                ));
+                work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
+                batch.push(self.done(&item.key, Verdict::Failed { why, causes: Vec::new() }, Duration::ZERO, None));
             } else {
                 work.tally.unknown.push((item.key.clone(), why.clone()));
                 batch.push(self.done(&item.key, Verdict::Unknown { why }, Duration::ZERO, None));

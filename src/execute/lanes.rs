@@ -125,11 +125,7 @@ impl Lanes {
     pub(super) fn take_ready(&mut self) -> Vec<Item> {
         let mut ready = Vec::new();
         for lane in self.0.iter_mut().filter(|lane| lane.state == Gate::Open) {
-            let slots = if lane.at_once == 0 {
-                usize::MAX
-            } else {
-                lane.at_once.saturating_sub(lane.flying.len())
-            };
+            let slots = if lane.at_once == 0 { usize::MAX } else { lane.at_once.saturating_sub(lane.flying.len()) };
             let count = slots.min(lane.waiting.len());
             for item in lane.waiting.drain(..count) {
                 lane.flying.push(item.clone());
@@ -155,12 +151,7 @@ impl Lanes {
 
     /// Waves that still have items waiting.
     pub(super) fn with_waiting(&self) -> Vec<usize> {
-        self.0
-            .iter()
-            .enumerate()
-            .filter(|(_, lane)| !lane.waiting.is_empty())
-            .map(|(index, _)| index)
-            .collect()
+        self.0.iter().enumerate().filter(|(_, lane)| !lane.waiting.is_empty()).map(|(index, _)| index).collect()
     }
 
     /// Nothing waits and nothing flies.
@@ -176,11 +167,7 @@ mod tests {
 
     fn change(waves: Vec<Wave>, items: &[(&str, usize)]) -> Change {
         let item = |(key, wave): &(&str, usize)| Item::new(*key, Sign::Add, "", "").in_wave(*wave);
-        Change {
-            waves,
-            items: items.iter().map(item).collect(),
-            ..Change::default()
-        }
+        Change { waves, items: items.iter().map(item).collect(), ..Change::default() }
     }
 
     fn keys(items: &[Item]) -> Vec<&str> {
@@ -189,13 +176,8 @@ mod tests {
 
     #[test]
     fn slots_are_refilled_as_items_land() {
-        let mut lanes = Lanes::new(&change(
-            vec![Wave {
-                at_once: 2,
-                ..Wave::default()
-            }],
-            &[("a", 0), ("b", 0), ("c", 0)],
-        ));
+        let mut lanes =
+            Lanes::new(&change(vec![Wave { at_once: 2, ..Wave::default() }], &[("a", 0), ("b", 0), ("c", 0)]));
         assert!(lanes.take_ready().is_empty(), "a wave opens only when asked");
         assert!(lanes.to_ask().is_empty(), "an ungated wave opens by itself");
         let first = lanes.take_ready();
@@ -208,19 +190,9 @@ mod tests {
 
     #[test]
     fn a_broken_wave_keeps_its_followers_shut() {
-        let after = |w| Wave {
-            name: format!("w{w}"),
-            after: vec![w],
-            ..Wave::default()
-        };
-        let first = Wave {
-            name: "ids".into(),
-            ..Wave::default()
-        };
-        let mut lanes = Lanes::new(&change(
-            vec![first, after(0), Wave::default()],
-            &[("a", 0), ("b", 1), ("c", 2)],
-        ));
+        let after = |w| Wave { name: format!("w{w}"), after: vec![w], ..Wave::default() };
+        let first = Wave { name: "ids".into(), ..Wave::default() };
+        let mut lanes = Lanes::new(&change(vec![first, after(0), Wave::default()], &[("a", 0), ("b", 1), ("c", 2)]));
         lanes.to_ask();
         let ready = lanes.take_ready();
         assert_eq!(keys(&ready), ["a", "c"]);
@@ -246,13 +218,7 @@ mod tests {
 
     #[test]
     fn a_gate_is_asked_once_and_opens_later() {
-        let mut lanes = Lanes::new(&change(
-            vec![Wave {
-                gated: true,
-                ..Wave::default()
-            }],
-            &[("a", 0)],
-        ));
+        let mut lanes = Lanes::new(&change(vec![Wave { gated: true, ..Wave::default() }], &[("a", 0)]));
         assert_eq!(lanes.to_ask(), [0]);
         assert!(lanes.to_ask().is_empty() && lanes.take_ready().is_empty());
         lanes.open(0);

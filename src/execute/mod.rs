@@ -165,11 +165,7 @@ impl Executor<'_> {
                 }
                 self.book.pause(PauseReason::Failed, Some(error.clone()))?;
                 let untouched = self.book.untouched(|id| self.runbook.only_waits(id));
-                Ok(Some(Ending::Failed {
-                    step: id.clone(),
-                    error,
-                    untouched,
-                }))
+                Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
             }
             StepEnd::Unknown(why) => {
                 if self.must_back_out() {
@@ -196,10 +192,7 @@ impl Executor<'_> {
             OnFailure::Stop => false,
             OnFailure::Continue => true,
             OnFailure::Ask => {
-                let ask = Question::GoOnWithout {
-                    step: id.clone(),
-                    error: error.to_owned(),
-                };
+                let ask = Question::GoOnWithout { step: id.clone(), error: error.to_owned() };
                 self.approve.ask(&ask) == Reply::Yes
             }
         }
@@ -218,11 +211,7 @@ impl Executor<'_> {
                 Ok(Some(Ending::GivenUp { reason }))
             }
             _ => {
-                let why = if urge == Urge::Terminate {
-                    PauseReason::Signal
-                } else {
-                    PauseReason::Asked
-                };
+                let why = if urge == Urge::Terminate { PauseReason::Signal } else { PauseReason::Asked };
                 self.book.pause(why, None)?;
                 Ok(Some(Ending::Paused(urge)))
             }
@@ -232,11 +221,7 @@ impl Executor<'_> {
     /// Ends the run after its last step.
     fn finish(&mut self) -> Result<Ending, ExecuteError> {
         let losses = self.book.losses();
-        let end = if losses.is_empty() {
-            End::Done
-        } else {
-            End::DoneWithLosses
-        };
+        let end = if losses.is_empty() { End::Done } else { End::DoneWithLosses };
         self.book.finish(end, &losses.join("; "))?;
         Ok(Ending::Done { losses })
     }
@@ -277,25 +262,15 @@ fn ground<'g>(
 
 /// The steps that backing out runs, in order.
 fn back_out_steps(runbook: &Runbook) -> Vec<(StepId, &Phase, &Step)> {
-    runbook
-        .steps()
-        .filter(|(_, phase, _)| runbook.back_out.contains(&phase.name))
-        .collect()
+    runbook.steps().filter(|(_, phase, _)| runbook.back_out.contains(&phase.name)).collect()
 }
 
 /// What has been captured so far, as actions read it.
 fn kept(book: &Book<'_>) -> Kept {
-    book.state()
-        .all_captured()
-        .map(|(key, value)| (key.to_owned(), value.clone()))
-        .collect()
+    book.state().all_captured().map(|(key, value)| (key.to_owned(), value.clone())).collect()
 }
 
 /// The checkpoint of a skipped step.
 fn skipped(id: &StepId, why: String) -> Checkpoint {
-    Checkpoint::StepDone {
-        step: id.clone(),
-        how: crate::journal::checkpoint::How::Skipped { why },
-        took_ms: 0,
-    }
+    Checkpoint::StepDone { step: id.clone(), how: crate::journal::checkpoint::How::Skipped { why }, took_ms: 0 }
 }

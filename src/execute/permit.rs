@@ -64,9 +64,7 @@ impl Executor<'_> {
         }
         let first_of_phase = phase.steps.first().is_some_and(|first| first == step);
         if self.orders.step_by_step && first_of_phase {
-            let ask = Ask::NextPhase {
-                phase: phase.name.clone(),
-            };
+            let ask = Ask::NextPhase { phase: phase.name.clone() };
             if let Some(ending) = refused(self.approve.ask(&ask), id) {
                 return Ok(Some(ending));
             }
@@ -79,11 +77,7 @@ impl Executor<'_> {
             return Ok(None);
         }
         let type_name = (confirm.kind == ConfirmKind::Name).then(|| self.runbook.name.clone());
-        let ask = Ask::Confirm {
-            step: id.clone(),
-            type_name,
-            because: confirm.because.clone(),
-        };
+        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone() };
         if let Some(ending) = refused(self.approve.ask(&ask), id) {
             return Ok(Some(ending));
         }
@@ -101,12 +95,7 @@ impl Executor<'_> {
         let window = self.runbook.window.as_ref()?;
         let decisive = step.action.takes_service_away() || matches!(step.action, Action::Rebooted(_));
         let bound = self.orders.ignore_window.is_none()
-            && !self
-                .book
-                .state()
-                .decisions()
-                .iter()
-                .any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
+            && !self.book.state().decisions().iter().any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
         if !decisive || !bound || self.book.state().rebooted() {
             return None;
         }
@@ -143,9 +132,6 @@ fn refused(reply: Reply, step: &StepId) -> Option<Ending> {
             step: step.clone(),
             how: "it was answered with no; `runbook resume` asks again".into(),
         }),
-        Reply::NoOne { how } => Some(Ending::NeedsAnswer {
-            step: step.clone(),
-            how,
-        }),
+        Reply::NoOne { how } => Some(Ending::NeedsAnswer { step: step.clone(), how }),
     }
 }

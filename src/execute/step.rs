@@ -67,11 +67,7 @@ impl Executor<'_> {
             return Ok(None);
         };
         if state.waits_for_reboot() {
-            let old = state
-                .reboot
-                .as_ref()
-                .map(|reboot| reboot.old.clone())
-                .unwrap_or_default();
+            let old = state.reboot.as_ref().map(|reboot| reboot.old.clone()).unwrap_or_default();
             let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
             return self.prove_reboot(id, old, &in_doubt).await;
         }
@@ -181,11 +177,7 @@ impl Executor<'_> {
             return Ok(());
         };
         let is_left = |key: &str| change.items.iter().any(|item| item.key == key);
-        let seen: Vec<_> = state
-            .in_doubt()
-            .filter(|key| !is_left(key))
-            .map(|key| found(id, key, "found so"))
-            .collect();
+        let seen: Vec<_> = state.in_doubt().filter(|key| !is_left(key)).map(|key| found(id, key, "found so")).collect();
         self.book.write(&seen)
     }
 
@@ -196,22 +188,11 @@ impl Executor<'_> {
 
     /// Journals the beginning of an attempt and what it must remember from this moment.
     fn open(&mut self, step: &Step, id: &StepId, preview: &Preview) -> Result<(), ExecuteError> {
-        let mut batch = vec![self.started(
-            step,
-            id,
-            preview.change.items.iter().map(|item| item.key.clone()).collect(),
-        )];
+        let mut batch =
+            vec![self.started(step, id, preview.change.items.iter().map(|item| item.key.clone()).collect())];
         let key = start_key(id.as_str());
-        if let Some(value) = preview
-            .remember
-            .clone()
-            .filter(|_| self.book.state().captured(&key).is_none())
-        {
-            batch.push(Checkpoint::Captured {
-                step: id.clone(),
-                key,
-                value,
-            });
+        if let Some(value) = preview.remember.clone().filter(|_| self.book.state().captured(&key).is_none()) {
+            batch.push(Checkpoint::Captured { step: id.clone(), key, value });
         }
         self.book.write(&batch)
     }
@@ -235,25 +216,11 @@ impl Executor<'_> {
         within: Option<Duration>,
     ) -> Result<Tally, ExecuteError> {
         let boot_id = match &step.action {
-            Action::Rebooted(_) => self
-                .host
-                .as_probe()
-                .machine()
-                .await
-                .ok()
-                .and_then(|seen| seen.boot_id.clone()),
+            Action::Rebooted(_) => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
             _ => None,
         };
         let kept = kept(&self.book);
-        let Self {
-            runbook,
-            baseline,
-            run_dir,
-            host,
-            book,
-            stop,
-            ..
-        } = self;
+        let Self { runbook, baseline, run_dir, host, book, stop, .. } = self;
         let fan = Fan {
             action: &step.action,
             ground: super::ground(runbook, baseline, run_dir, &kept, id),
@@ -279,16 +246,8 @@ impl Executor<'_> {
             return Ok(StepEnd::Leaving("the machine was asked to go down".into()));
         }
         if !tally.unknown.is_empty() {
-            let why = tally
-                .unknown
-                .iter()
-                .map(|(key, why)| format!("{key}: {why}"))
-                .collect::<Vec<_>>()
-                .join("; ");
-            self.book.write(&[Checkpoint::StepUnknown {
-                step: id.clone(),
-                why: why.clone(),
-            }])?;
+            let why = tally.unknown.iter().map(|(key, why)| format!("{key}: {why}")).collect::<Vec<_>>().join("; ");
+            self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
             return Ok(StepEnd::Unknown(why));
         }
         if tally.stopped != Urge::None {
@@ -298,11 +257,7 @@ impl Executor<'_> {
         let tolerant = step.action.tolerates_losses(&self.ground(&kept, id));
         let hard: Vec<_> = tally.lost.iter().filter(|loss| !loss.optional && !tolerant).collect();
         if let Some(first) = hard.first() {
-            let more = if hard.len() > 1 {
-                format!(" (and {} more)", hard.len() - 1)
-            } else {
-                String::new()
-            };
+            let more = if hard.len() > 1 { format!(" (and {} more)", hard.len() - 1) } else { String::new() };
             return self.fail(id, format!("{}: {}{more}", first.key, first.why));
         }
         let left = match self.look(step, id).await {
@@ -310,38 +265,25 @@ impl Executor<'_> {
             Err(error) => return self.fail(id, format!("looked again and could not tell: {error}")),
         };
         let lost = |key: &str| tally.lost.iter().any(|loss| loss.key == key);
-        if let Some(item) = left
-            .items
-            .iter()
-            .find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown)
+        if let Some(item) =
+            left.items.iter().find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown)
         {
             return self.fail(
                 id,
-                format!(
-                    "{}: was applied, and is still {} instead of {}",
-                    item.key, item.before, item.after
-                ),
+                format!("{}: was applied, and is still {} instead of {}", item.key, item.before, item.after),
             );
         }
         let mut losses: Vec<String> = tally.lost.iter().map(|loss| format!("{}: {}", loss.key, loss.why)).collect();
         // A tolerable loss that only the second look shows is a loss all the same, and is named.
         let late = left.items.iter().filter(|item| item.optional && !lost(&item.key) && item.sign != Sign::Unknown);
         losses.extend(late.map(|item| format!("{}: {}, wanted {}", item.key, item.before, item.after)));
-        let how = if losses.is_empty() {
-            How::Applied
-        } else {
-            How::WithLosses { losses }
-        };
+        let how = if losses.is_empty() { How::Applied } else { How::WithLosses { losses } };
         self.book.write(&[done(id, how, took)])?;
         Ok(StepEnd::Done)
     }
 
     fn fail(&mut self, id: &StepId, error: String) -> Result<StepEnd, ExecuteError> {
-        self.book.write(&[Checkpoint::StepFailed {
-            step: id.clone(),
-            error: error.clone(),
-            causes: Vec::new(),
-        }])?;
+        self.book.write(&[Checkpoint::StepFailed { step: id.clone(), error: error.clone(), causes: Vec::new() }])?;
         Ok(StepEnd::Failed(error))
     }
 
@@ -366,21 +308,11 @@ fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
 }
 
 fn done(step: &StepId, how: How, took: Duration) -> Checkpoint {
-    Checkpoint::StepDone {
-        step: step.clone(),
-        how,
-        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    }
+    Checkpoint::StepDone { step: step.clone(), how, took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// Everything that forbids a change, in one line.
 fn refusal(change: &Change) -> String {
-    let stops = change
-        .concerns
-        .iter()
-        .filter(|concern| concern.weight == crate::action::change::Weight::Stop);
-    stops
-        .map(|c| format!("{}: {} ({})", c.about, c.seen, c.cure))
-        .collect::<Vec<_>>()
-        .join("; ")
+    let stops = change.concerns.iter().filter(|concern| concern.weight == crate::action::change::Weight::Stop);
+    stops.map(|c| format!("{}: {} ({})", c.about, c.seen, c.cure)).collect::<Vec<_>>().join("; ")
 }

@@ -74,11 +74,8 @@ impl Stop {
     /// # Errors
     /// When the signals cannot be taken over.
     pub fn listen(&self) -> std::io::Result<()> {
-        let (mut int, mut term, mut hup) = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        );
+        let (mut int, mut term, mut hup) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
         let stop = self.clone();
         tokio::spawn(async move {
             loop {

@@ -11,10 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The wall clock: for maintenance windows and for showing to people, never for measuring.
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the wall clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -23,10 +20,7 @@ pub fn now() -> Timestamp {
 #[must_use]
 pub fn boottime() -> Duration {
     let at = clock_gettime(ClockId::Boottime);
-    Duration::new(
-        u64::try_from(at.tv_sec).unwrap_or(0),
-        u32::try_from(at.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(at.tv_sec).unwrap_or(0), u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
 /// Waits without holding a thread.
@@ -44,10 +38,7 @@ mod tests {
         let before = boottime();
         sleep(Duration::from_millis(30)).await;
         let took = boottime() - before;
-        assert!(
-            took >= Duration::from_millis(29) && took < Duration::from_secs(20),
-            "{took:?}"
-        );
+        assert!(took >= Duration::from_millis(29) && took < Duration::from_secs(20), "{took:?}");
     }
 
     #[test]

@@ -114,11 +114,7 @@ fn deepest_mount(table: &str, path: &Path) -> Option<PathBuf> {
 
 fn unescape(field: &str) -> PathBuf {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    PathBuf::from(
-        escapes
-            .into_iter()
-            .fold(field.to_owned(), |text, (from, to)| text.replace(from, to)),
-    )
+    PathBuf::from(escapes.into_iter().fold(field.to_owned(), |text, (from, to)| text.replace(from, to)))
 }
 
 #[cfg(test)]
@@ -145,16 +141,8 @@ mod tests {
         let seen = disk(dir.path()).unwrap();
         assert!(seen.bytes_free > 0 && seen.bytes_total >= seen.bytes_free);
         assert!(!seen.read_only);
-        assert!(
-            dir.path()
-                .canonicalize()
-                .unwrap()
-                .starts_with(seen.mount_point.unwrap())
-        );
-        assert_eq!(
-            disk(Path::new("/nowhere/at/all")).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert!(dir.path().canonicalize().unwrap().starts_with(seen.mount_point.unwrap()));
+        assert_eq!(disk(Path::new("/nowhere/at/all")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

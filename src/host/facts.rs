@@ -35,13 +35,7 @@ impl Facts {
     /// Nothing known yet.
     #[must_use]
     pub fn new(at: Timestamp, uptime: f64) -> Self {
-        Self {
-            format: FORMAT,
-            at,
-            uptime,
-            answers: Vec::new(),
-            unanswered: BTreeMap::new(),
-        }
+        Self { format: FORMAT, at, uptime, answers: Vec::new(), unanswered: BTreeMap::new() }
     }
 
     /// What was answered to `ask`.

@@ -13,11 +13,7 @@ pub fn tame(text: &str, max: usize) -> String {
             out.push_str("...");
             break;
         }
-        if harmful(c) {
-            out.extend(c.escape_unicode())
-        } else {
-            out.push(c)
-        }
+        if harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

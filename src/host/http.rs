@@ -38,10 +38,7 @@ pub struct HttpSeen {
 impl std::fmt::Debug for HttpSeen {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes = self.body.len();
-        out.debug_struct("HttpSeen")
-            .field("status", &self.status)
-            .field("bytes", &bytes)
-            .finish_non_exhaustive()
+        out.debug_struct("HttpSeen").field("status", &self.status).field("bytes", &bytes).finish_non_exhaustive()
     }
 }
 
@@ -81,23 +78,14 @@ pub enum HttpError {
 pub async fn get(url: &str, headers: &[(String, String)], deadline: Duration) -> Result<HttpSeen, HttpError> {
     let shown = shown_url(url);
     if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(HttpError::BadUrl {
-            url: shown,
-            why: "write http:// or https:// in front".to_owned(),
-        });
+        return Err(HttpError::BadUrl { url: shown, why: "write http:// or https:// in front".to_owned() });
     }
     let (url, headers, named) = (url.to_owned(), headers.to_vec(), shown.clone());
     let call = tokio::task::spawn_blocking(move || blocking_get(&url, &headers, deadline, &named));
     match tokio::time::timeout(deadline.saturating_add(SLACK), call).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(HttpError::Failed {
-            url: shown,
-            why: "the call was cut off".to_owned(),
-        }),
-        Err(_) => Err(HttpError::Silent {
-            url: shown,
-            waited: deadline,
-        }),
+        Ok(Err(_)) => Err(HttpError::Failed { url: shown, why: "the call was cut off".to_owned() }),
+        Err(_) => Err(HttpError::Silent { url: shown, waited: deadline }),
     }
 }
 
@@ -107,14 +95,7 @@ fn shown_url(url: &str) -> String {
     let (scheme, rest) = plain.split_once("://").unwrap_or(("", plain));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit('@').next().unwrap_or("");
-    tame(
-        &if scheme.is_empty() {
-            rest.to_owned()
-        } else {
-            format!("{scheme}://{host}/{path}")
-        },
-        200,
-    )
+    tame(&if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{host}/{path}") }, 200)
 }
 
 fn blocking_get(
@@ -132,10 +113,7 @@ fn blocking_get(
     let mut response = request.call().map_err(failed)?;
     let mut bytes = Vec::new();
     let reader = response.body_mut().as_reader();
-    reader
-        .take(BODY_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|why| failed(ureq::Error::from(why)))?;
+    reader.take(BODY_MAX + 1).read_to_end(&mut bytes).map_err(|why| failed(ureq::Error::from(why)))?;
     let whole = usize::try_from(BODY_MAX).unwrap_or(usize::MAX);
     let cut = bytes.len() > whole;
     bytes.truncate(whole);
@@ -164,9 +142,7 @@ fn agent(deadline: Duration) -> ureq::Agent {
 
 fn few_headers(headers: &ureq::http::HeaderMap) -> Vec<(String, String)> {
     let wanted = SHOWN.iter().filter_map(|&name| Some((name, headers.get(name)?)));
-    wanted
-        .map(|(name, value)| (name.to_owned(), tame(&String::from_utf8_lossy(value.as_bytes()), 200)))
-        .collect()
+    wanted.map(|(name, value)| (name.to_owned(), tame(&String::from_utf8_lossy(value.as_bytes()), 200))).collect()
 }
 
 fn error(why: ureq::Error, shown: &str, waited: Duration) -> HttpError {
@@ -175,18 +151,11 @@ fn error(why: ureq::Error, shown: &str, waited: Duration) -> HttpError {
         ureq::Error::Timeout(_) => HttpError::Silent { url, waited },
         ureq::Error::Io(inner) if inner.kind() == std::io::ErrorKind::TimedOut => HttpError::Silent { url, waited },
         // Both may repeat what was given, secrets included.
-        ureq::Error::BadUri(_) => HttpError::BadUrl {
-            url,
-            why: "it cannot be parsed".to_owned(),
-        },
-        ureq::Error::Http(_) => HttpError::BadUrl {
-            url,
-            why: "the address or a header has forbidden characters".into(),
-        },
-        other => HttpError::Failed {
-            url,
-            why: tame(&other.to_string(), 200),
-        },
+        ureq::Error::BadUri(_) => HttpError::BadUrl { url, why: "it cannot be parsed".to_owned() },
+        ureq::Error::Http(_) => {
+            HttpError::BadUrl { url, why: "the address or a header has forbidden characters".into() }
+        }
+        other => HttpError::Failed { url, why: tame(&other.to_string(), 200) },
     }
 }
 
@@ -217,14 +186,9 @@ mod tests {
     async fn any_status_is_an_answer_and_redirects_are_not_followed() {
         let reply = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 2\r\nX: y\r\n\r\nok";
         let (url, server) = serve(reply.into());
-        let seen = get(&url, &[("Authorization".into(), "Bearer x".into())], LONG)
-            .await
-            .unwrap();
+        let seen = get(&url, &[("Authorization".into(), "Bearer x".into())], LONG).await.unwrap();
         assert_eq!((seen.status, seen.body.as_str(), seen.cut), (302, "ok", false));
-        assert!(
-            seen.headers
-                .contains(&("location".into(), "http://169.254.169.254/".into()))
-        );
+        assert!(seen.headers.contains(&("location".into(), "http://169.254.169.254/".into())));
         assert!(!seen.headers.iter().any(|(name, _)| name == "x"));
         let asked = server.join().unwrap().to_lowercase();
         assert!(asked.contains("authorization: bearer x"), "{asked}");
@@ -247,18 +211,12 @@ mod tests {
         let url = format!("http://user:pass@{address}/x?token=s3cret");
         let said = get(&url, &[], Duration::from_millis(200)).await.unwrap_err();
         assert!(matches!(&said, HttpError::Silent { .. }), "{said}");
-        assert!(
-            !said.to_string().contains("s3cret") && !said.to_string().contains("pass@"),
-            "{said}"
-        );
+        assert!(!said.to_string().contains("s3cret") && !said.to_string().contains("pass@"), "{said}");
         drop(door);
         let said = get(&url, &[], LONG).await.unwrap_err();
         assert!(matches!(&said, HttpError::Failed { .. }), "{said}");
         for bad in ["ftp://x/", "127.0.0.1:80", "http://a b/"] {
-            assert!(
-                matches!(get(bad, &[], LONG).await, Err(HttpError::BadUrl { .. })),
-                "{bad}"
-            );
+            assert!(matches!(get(bad, &[], LONG).await, Err(HttpError::BadUrl { .. })), "{bad}");
         }
         let header = [("X".to_owned(), "s3cret\n".to_owned())];
         let said = get("http://127.0.0.1:1/", &header, LONG).await.unwrap_err().to_string();

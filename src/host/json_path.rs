@@ -41,11 +41,7 @@ impl JsonPath {
     /// # Errors
     /// [`BadPath`] with the place.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
-        let bad = |rest: &str, why| BadPath {
-            path: tame(text, 80),
-            at: text.len() - rest.len() + 1,
-            why,
-        };
+        let bad = |rest: &str, why| BadPath { path: tame(text, 80), at: text.len() - rest.len() + 1, why };
         if text.len() > PATH_MAX {
             return Err(bad("", "longer than 512 characters"));
         }
@@ -89,10 +85,7 @@ fn segment(rest: &str) -> Result<(Segment, &str), &'static str> {
     }
     let (digits, after) = rest.split_once(']').ok_or("no ]")?;
     let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let index = all_digits
-        .then(|| digits.parse().ok())
-        .flatten()
-        .ok_or("no number in [ ]")?;
+    let index = all_digits.then(|| digits.parse().ok()).flatten().ok_or("no number in [ ]")?;
     Ok((Segment::Index(index), after))
 }
 
@@ -144,11 +137,7 @@ pub struct NotComparable {
 /// # Errors
 /// [`NotComparable`] for different types, or types without that operator.
 pub fn holds(seen: &Value, operator: Operator, wanted: &Value) -> Result<bool, NotComparable> {
-    let senseless = || NotComparable {
-        seen: type_name(seen),
-        operator,
-        wanted: type_name(wanted),
-    };
+    let senseless = || NotComparable { seen: type_name(seen), operator, wanted: type_name(wanted) };
     match operator {
         Operator::Eq => same(seen, wanted).ok_or_else(senseless),
         Operator::Ne => same(seen, wanted).map(|same| !same).ok_or_else(senseless),
@@ -197,11 +186,7 @@ fn contains(seen: &Value, wanted: &Value) -> Option<bool> {
         (Value::Array(items), wanted) => {
             let answers: Vec<_> = items.iter().map(|item| same(item, wanted)).collect();
             // An array with no element of that type was meant for another question.
-            if items.is_empty() {
-                Some(false)
-            } else {
-                answers.into_iter().flatten().reduce(|a, b| a || b)
-            }
+            if items.is_empty() { Some(false) } else { answers.into_iter().flatten().reduce(|a, b| a || b) }
         }
         _ => None,
     }
@@ -270,12 +255,7 @@ mod tests {
             (json!("42"), Eq, json!(42), None),
             (json!("42"), Ne, json!(42), None),
             (json!(1), Eq, json!(1.0), Some(true)),
-            (
-                json!(9_007_199_254_740_993_u64),
-                Gt,
-                json!(9_007_199_254_740_992_u64),
-                Some(true),
-            ),
+            (json!(9_007_199_254_740_993_u64), Gt, json!(9_007_199_254_740_992_u64), Some(true)),
             (json!(-1), Lt, json!(u64::MAX), Some(true)),
             (json!(95.5), Ge, json!(95), Some(true)),
             (json!("a"), Le, json!("b"), Some(true)),
@@ -291,11 +271,7 @@ mod tests {
             (json!(12), Contains, json!(1), None),
             (json!([1]), Eq, json!([1]), Some(true)),
         ] {
-            assert_eq!(
-                holds(&seen, operator, &wanted).ok(),
-                holds_,
-                "{seen} {operator} {wanted}"
-            );
+            assert_eq!(holds(&seen, operator, &wanted).ok(), holds_, "{seen} {operator} {wanted}");
         }
     }
 }

@@ -105,9 +105,7 @@ fn first_line(path: &Path) -> Option<String> {
 
 /// One `Key:   123 kB` of /proc/meminfo, in bytes.
 fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
-    let rest = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
 }
@@ -151,15 +149,8 @@ pub enum BootUnknown {
 /// # Errors
 /// [`BootUnknown`] when either id is missing or empty.
 pub fn rebooted(before: &str, now: &MachineSeen) -> Result<bool, BootUnknown> {
-    let now = now
-        .boot_id
-        .as_deref()
-        .map(str::trim)
-        .filter(|id| !id.is_empty())
-        .ok_or(BootUnknown::SeenNone)?;
-    let before = Some(before.trim())
-        .filter(|id| !id.is_empty())
-        .ok_or(BootUnknown::NotedNone)?;
+    let now = now.boot_id.as_deref().map(str::trim).filter(|id| !id.is_empty()).ok_or(BootUnknown::SeenNone)?;
+    let before = Some(before.trim()).filter(|id| !id.is_empty()).ok_or(BootUnknown::NotedNone)?;
     Ok(before != now)
 }
 
@@ -199,11 +190,7 @@ fn parse_stat(line: &str) -> Option<ProcessStat> {
     let state = fields.next()?;
     let group = fields.nth(1)?.parse().ok()?;
     let start_time = fields.nth(16)?.parse().ok()?;
-    Some(ProcessStat {
-        alive: !matches!(state, "Z" | "X" | "x"),
-        group,
-        start_time,
-    })
+    Some(ProcessStat { alive: !matches!(state, "Z" | "X" | "x"), group, start_time })
 }
 
 #[cfg(test)]
@@ -224,10 +211,7 @@ mod tests {
     fn an_empty_machine_is_all_unknown() {
         let dir = tempfile::tempdir().unwrap();
         let seen = look_under(dir.path());
-        assert_eq!(
-            (seen.boot_id, seen.mem_total, seen.cpus, seen.init),
-            (None, None, None, None)
-        );
+        assert_eq!((seen.boot_id, seen.mem_total, seen.cpus, seen.init), (None, None, None, None));
     }
 
     #[test]
@@ -242,10 +226,7 @@ mod tests {
             "proc/meminfo",
             "MemTotal:       131072 kB\nMemAvailable:    65536 kB\nSwapTotal: 0 kB\nHugePages_Total: 3\n",
         );
-        put(
-            "proc/pressure/memory",
-            "some avg10=1.25 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.00\n",
-        );
+        put("proc/pressure/memory", "some avg10=1.25 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.00\n");
         put("proc/sys/vm/overcommit_memory", "1\n");
         put("proc/sys/kernel/hostname", "stg\x1b[2J\n");
         put("sys/devices/system/cpu/online", "0-3,8\n");
@@ -254,10 +235,7 @@ mod tests {
         let seen = look_under(dir.path());
         assert_eq!(seen.mem_total, Some(134_217_728));
         assert_eq!(seen.memory_pressure, Some(1.25));
-        assert_eq!(
-            (seen.overcommit_memory, seen.cpus, seen.swap_total),
-            (Some(1), Some(5), Some(0))
-        );
+        assert_eq!((seen.overcommit_memory, seen.cpus, seen.swap_total), (Some(1), Some(5), Some(0)));
         assert_eq!(seen.hostname.as_deref(), Some("stg\\u{1b}[2J"));
         assert_eq!(seen.container.as_deref(), Some("systemd-nspawn"));
         assert!(seen.runs_systemd());

@@ -78,26 +78,17 @@ pub enum HostError {
 impl HostError {
     /// A refusal without effect.
     pub fn refused(about: impl Into<String>, why: impl ToString) -> Self {
-        Self::Refused {
-            about: about.into(),
-            why: why.to_string(),
-        }
+        Self::Refused { about: about.into(), why: why.to_string() }
     }
 
     /// Something that is not there; without effect.
     pub fn unreachable(about: impl Into<String>, why: impl ToString) -> Self {
-        Self::Unreachable {
-            about: about.into(),
-            why: why.to_string(),
-        }
+        Self::Unreachable { about: about.into(), why: why.to_string() }
     }
 
     /// An effect that may or may not have happened.
     pub fn unknown(about: impl Into<String>, why: impl ToString) -> Self {
-        Self::Unknown {
-            about: about.into(),
-            why: why.to_string(),
-        }
+        Self::Unknown { about: about.into(), why: why.to_string() }
     }
 }
 

@@ -29,16 +29,9 @@ pub type NotTold = String;
 /// Why nobody was told.
 pub async fn wall(message: &str) -> Result<(), NotTold> {
     let stdin = Some(lines(message).into_bytes());
-    let asked = CommandAsked {
-        stdin,
-        ..CommandAsked::new(&["wall"], Duration::from_secs(10))
-    };
+    let asked = CommandAsked { stdin, ..CommandAsked::new(&["wall"], Duration::from_secs(10)) };
     let seen = run(asked).await;
-    if seen.succeeded() {
-        Ok(())
-    } else {
-        Err(format!("wall: {:?}", seen.end))
-    }
+    if seen.succeeded() { Ok(()) } else { Err(format!("wall: {:?}", seen.end)) }
 }
 
 /// Puts a note before everyone who logs in.
@@ -85,28 +78,17 @@ pub fn syslog(socket: &Path, severity: Severity, message: &str) -> Result<(), No
         Severity::Warning => 4,
         Severity::Notice => 5,
     };
-    let line = format!(
-        "<{}>runbook[{}]: {}",
-        3 * 8 + level,
-        std::process::id(),
-        tame(message, LINE_MAX)
-    );
+    let line = format!("<{}>runbook[{}]: {}", 3 * 8 + level, std::process::id(), tame(message, LINE_MAX));
     let send = || {
         let out = UnixDatagram::unbound()?;
         out.set_nonblocking(true)?;
         out.send_to(line.as_bytes(), socket)
     };
-    send()
-        .map(|_| ())
-        .map_err(|why| format!("syslog at {}: {why}", socket.display()))
+    send().map(|_| ()).map_err(|why| format!("syslog at {}: {why}", socket.display()))
 }
 
 fn lines(message: &str) -> String {
-    message
-        .lines()
-        .take(20)
-        .map(|line| tame(line, LINE_MAX) + "\n")
-        .collect()
+    message.lines().take(20).map(|line| tame(line, LINE_MAX) + "\n").collect()
 }
 
 #[cfg(test)]
@@ -122,22 +104,14 @@ mod tests {
         assert_eq!(text, "run r1 waits\nrunbook resume\\u{1b}[2J\n");
         remove_login_note(&motd).unwrap();
         remove_login_note(&motd).unwrap();
-        assert!(
-            put_login_note(Path::new("/proc/nope"), "x")
-                .unwrap_err()
-                .starts_with("note in /proc/nope: ")
-        );
+        assert!(put_login_note(Path::new("/proc/nope"), "x").unwrap_err().starts_with("note in /proc/nope: "));
     }
 
     #[test]
     fn a_log_line_has_priority_and_tag() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        assert!(
-            syslog(&path, Severity::Error, "x")
-                .unwrap_err()
-                .starts_with("syslog at ")
-        );
+        assert!(syslog(&path, Severity::Error, "x").unwrap_err().starts_with("syslog at "));
         let server = UnixDatagram::bind(&path).unwrap();
         syslog(&path, Severity::Warning, "gate\nfailed").unwrap();
         let mut buffer = [0; 512];

@@ -74,10 +74,7 @@ fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {
     let file = etc.join("passwd");
     let passwd = read(file.clone())?;
     let Some(mut user) = passwd.lines().filter_map(passwd_row).find(|row| row.name == name) else {
-        return Err(UserError::Unknown {
-            name: tame(name, 64),
-            file,
-        });
+        return Err(UserError::Unknown { name: tame(name, 64), file });
     };
     for line in read(etc.join("group"))?.lines() {
         if let Some(gid) = group_with(line, name)
@@ -97,13 +94,7 @@ fn passwd_row(line: &str) -> Option<User> {
     let uid = fields.nth(1)?.parse().ok()?;
     let gid = fields.next()?.parse().ok()?;
     let home = PathBuf::from(fields.nth(1)?);
-    Some(User {
-        name,
-        uid,
-        gid,
-        home,
-        groups: vec![gid],
-    })
+    Some(User { name, uid, gid, home, groups: vec![gid] })
 }
 
 /// The gid of a `name:x:gid:a,b,c` line (group(5)) that lists `member`.
@@ -132,11 +123,7 @@ mod tests {
             "root:x:0:0::/root:/bin/sh\n#bad\ndeploy2:x:7:7::/x:/s\ndeploy:x:1001:1002:D,,,:/home/deploy:/bin/bash\n",
         )
         .unwrap();
-        std::fs::write(
-            dir.path().join("group"),
-            "adm:x:4:deploy,syslog\nx:x:9:deploy2\nd:x:1002:deploy\n",
-        )
-        .unwrap();
+        std::fs::write(dir.path().join("group"), "adm:x:4:deploy,syslog\nx:x:9:deploy2\nd:x:1002:deploy\n").unwrap();
         let deploy = user_under("deploy", dir.path()).unwrap();
         assert_eq!((deploy.uid, deploy.groups), (1001, vec![1002, 4]));
         let unknown = user_under("nobody\x07", dir.path()).unwrap_err().to_string();

@@ -47,14 +47,7 @@ impl dyn Probe + '_ {
     /// # Errors
     /// As [`Probe::ask`].
     pub async fn load_progress(&self, pid: u32, files: &AofFiles) -> Result<Option<LoadProgress>, HostError> {
-        expect_answer!(
-            self,
-            Ask::LoadProgress {
-                pid,
-                files: files.clone()
-            },
-            LoadProgress
-        )
+        expect_answer!(self, Ask::LoadProgress { pid, files: files.clone() }, LoadProgress)
     }
 
     /// One unit.
@@ -118,14 +111,7 @@ impl dyn Probe + '_ {
     /// # Errors
     /// As [`Probe::ask`].
     pub async fn snapshot(&self, at: &SnapshotRef) -> Result<Vec<App>, HostError> {
-        expect_answer!(
-            self,
-            Ask::Snapshot {
-                path: at.path.clone(),
-                sha256: at.sha256.clone()
-            },
-            Snapshot
-        )
+        expect_answer!(self, Ask::Snapshot { path: at.path.clone(), sha256: at.sha256.clone() }, Snapshot)
     }
 
     /// What keeps the resume unit from working.

@@ -122,9 +122,7 @@ impl SecretRef {
             Self::Env(name) => {
                 let place = tame(name, 80);
                 let value = variable(name).ok_or_else(|| SecretError::NoVariable { name: place.clone() })?;
-                let value = value
-                    .into_string()
-                    .map_err(|_| SecretError::NotText { place: place.clone() })?;
+                let value = value.into_string().map_err(|_| SecretError::NotText { place: place.clone() })?;
                 finish(Zeroizing::new(value), place)
             }
         }
@@ -137,27 +135,17 @@ impl SecretRef {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "secrets by variable are the environment's one reader here"
-)]
+#[expect(clippy::disallowed_methods, reason = "secrets by variable are the environment's one reader here")]
 fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
 fn read_file(path: &Path, judge_mode: bool) -> Result<Secret, SecretError> {
     let place = tame(&path.to_string_lossy(), 200);
-    let unreadable = |e: std::io::Error| SecretError::Unreadable {
-        path: place.clone(),
-        why: e.to_string(),
-    };
+    let unreadable = |e: std::io::Error| SecretError::Unreadable { path: place.clone(), why: e.to_string() };
     // O_NONBLOCK: opening a pipe that nobody writes must not hang the run before we can refuse it.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblock)
-        .open(path)
-        .map_err(unreadable)?;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     if !meta.is_file() {
         return Err(SecretError::NotRegular { path: place });
@@ -199,21 +187,8 @@ mod tests {
     #[test]
     fn one_line_end_is_dropped_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        for (bytes, wanted) in [
-            ("a b\n", "a b"),
-            ("x", "x"),
-            ("x\r\n", "x"),
-            ("x\n\n", "x\n"),
-            (" x ", " x "),
-        ] {
-            assert_eq!(
-                file(dir.path(), "p", bytes.as_bytes(), 0o600)
-                    .read()
-                    .ok()
-                    .unwrap()
-                    .reveal(),
-                wanted
-            );
+        for (bytes, wanted) in [("a b\n", "a b"), ("x", "x"), ("x\r\n", "x"), ("x\n\n", "x\n"), (" x ", " x ")] {
+            assert_eq!(file(dir.path(), "p", bytes.as_bytes(), 0o600).read().ok().unwrap().reveal(), wanted);
         }
     }
 
@@ -242,18 +217,9 @@ mod tests {
     fn a_pipe_without_a_writer_does_not_hang() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from(0o600),
-            0,
-        )
-        .unwrap();
-        assert!(matches!(
-            SecretRef::File(path).read().err(),
-            Some(SecretError::NotRegular { .. })
-        ));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600), 0)
+            .unwrap();
+        assert!(matches!(SecretRef::File(path).read().err(), Some(SecretError::NotRegular { .. })));
     }
 
     #[test]

@@ -15,10 +15,7 @@ use std::path::Path;
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     // O_NONBLOCK: opening a FIFO that somebody planted must not wait for its writer.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
     }
@@ -44,9 +41,7 @@ pub fn read_text(path: &Path, max: u64) -> Result<String> {
 /// # Errors
 /// Any step failed; the old file is then untouched, unless only the last directory sync failed.
 pub fn write_whole(path: &Path, text: &[u8], mode: u32) -> Result<()> {
-    let parent = path
-        .parent()
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a path without a directory"))?;
+    let parent = path.parent().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a path without a directory"))?;
     let mut draft = tempfile::Builder::new().prefix(".runbook-").tempfile_in(parent)?;
     draft.write_all(text)?;
     draft.as_file().set_permissions(Permissions::from_mode(mode))?;

@@ -17,37 +17,25 @@ pub struct Span {
 
 impl Span {
     /// No time at all.
-    pub const ZERO: Self = Self {
-        typical: 0.0,
-        slow: 0.0,
-    };
+    pub const ZERO: Self = Self { typical: 0.0, slow: 0.0 };
 
     /// A span of `typical` seconds and `slow` seconds on a bad night; the two are put in order.
     #[must_use]
     pub fn secs(typical: f64, slow: f64) -> Self {
         let typical = if typical.is_finite() { typical.max(0.0) } else { 0.0 };
-        Self {
-            typical,
-            slow: if slow.is_finite() { slow.max(typical) } else { typical },
-        }
+        Self { typical, slow: if slow.is_finite() { slow.max(typical) } else { typical } }
     }
 
     /// This span, then that one. Adding the slow ends is pessimistic on purpose: a bad night is bad throughout.
     #[must_use]
     pub fn then(self, next: Self) -> Self {
-        Self {
-            typical: self.typical + next.typical,
-            slow: self.slow + next.slow,
-        }
+        Self { typical: self.typical + next.typical, slow: self.slow + next.slow }
     }
 
     /// Both at the same time: the longer of each.
     #[must_use]
     pub fn beside(self, other: Self) -> Self {
-        Self {
-            typical: self.typical.max(other.typical),
-            slow: self.slow.max(other.slow),
-        }
+        Self { typical: self.typical.max(other.typical), slow: self.slow.max(other.slow) }
     }
 
     /// The span stretched by `factor`.
@@ -74,11 +62,7 @@ impl Span {
 pub fn clock(length: Duration) -> String {
     let secs = length.as_secs_f64().round() as u64;
     let (h, m, s) = (secs / 3600, secs / 60 % 60, secs % 60);
-    if h > 0 {
-        format!("{h}:{m:02}:{s:02}")
-    } else {
-        format!("{m}:{s:02}")
-    }
+    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
 }
 
 /// `0.4s`, `12s`, `4m10s`, `2h05m`: the form of running text.
@@ -99,11 +83,7 @@ pub fn bytes(n: u64) -> String {
     let mut value = n as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 999.5 {
-            return if unit == "B" {
-                format!("{n} B")
-            } else {
-                format!("{value:.1} {unit}")
-            };
+            return if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") };
         }
         value /= 1000.0;
     }

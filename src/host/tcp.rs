@@ -38,14 +38,10 @@ pub async fn connect(address: &str, deadline: Duration) -> TcpSeen {
     let begun = clock::boottime();
     match timeout(deadline, TcpStream::connect(address)).await {
         Err(_) => TcpSeen::Silent { waited: deadline },
-        Ok(Ok(_)) => TcpSeen::Open {
-            took: clock::boottime().saturating_sub(begun),
-        },
+        Ok(Ok(_)) => TcpSeen::Open { took: clock::boottime().saturating_sub(begun) },
         Ok(Err(failed)) if failed.kind() == ErrorKind::ConnectionRefused => TcpSeen::Refused,
         Ok(Err(failed)) if failed.kind() == ErrorKind::TimedOut => TcpSeen::Silent { waited: deadline },
-        Ok(Err(failed)) => TcpSeen::Unreachable {
-            why: tame(&failed.to_string(), 200),
-        },
+        Ok(Err(failed)) => TcpSeen::Unreachable { why: tame(&failed.to_string(), 200) },
     }
 }
 
@@ -61,9 +57,6 @@ mod tests {
         assert!(matches!(connect(&address, second).await, TcpSeen::Open { took } if took < second));
         drop(door);
         assert_eq!(connect(&address, second).await, TcpSeen::Refused);
-        assert!(matches!(
-            connect("not an address", second).await,
-            TcpSeen::Unreachable { .. }
-        ));
+        assert!(matches!(connect("not an address", second).await, TcpSeen::Unreachable { .. }));
     }
 }

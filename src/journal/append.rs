@@ -34,11 +34,7 @@ pub struct Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal")
-            .field("run", &self.run)
-            .field("seq", &self.seq)
-            .field("poison", &self.poison)
-            .finish()
+        f.debug_struct("Journal").field("run", &self.run).field("seq", &self.seq).field("poison", &self.poison).finish()
     }
 }
 
@@ -48,10 +44,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; an existing journal is not touched.
     pub fn create(dir: &Directory, run: &str, opened: Opened, clock: Box<dyn Clock>) -> Result<Self, JournalError> {
-        let files = Files {
-            journal: dir.create("journal")?,
-            head: dir.create("head")?,
-        };
+        let files = Files { journal: dir.create("journal")?, head: dir.create("head")? };
         let path = dir.path().join("journal");
         hold(&files, &path)?;
         let mut journal = Self::begin(run, path, Box::new(files), clock);
@@ -82,23 +75,13 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; on every error but `Storage` the files are as before.
     pub fn open(dir: &Directory, run: &str, machine_id: &str, clock: Box<dyn Clock>) -> Result<Self, JournalError> {
-        let files = Files {
-            journal: dir.file("journal", true)?,
-            head: dir.file("head", true)?,
-        };
+        let files = Files { journal: dir.file("journal", true)?, head: dir.file("head", true)? };
         let path = dir.path().join("journal");
         hold(&files, &path)?;
         let reading = Self::read(dir, run)?;
-        let home = reading
-            .state
-            .opened()
-            .map(|opened| opened.machine_id.clone())
-            .unwrap_or_default();
+        let home = reading.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
         if home != machine_id {
-            return Err(JournalError::OtherMachine {
-                journal: home,
-                here: machine_id.to_owned(),
-            });
+            return Err(JournalError::OtherMachine { journal: home, here: machine_id.to_owned() });
         }
         let mut journal = Self::begin(run, path, Box::new(files), clock);
         let copied = journal.take_over(dir, &reading)?;
@@ -116,10 +99,8 @@ impl Journal {
         // The head first: records acknowledged after this moment are in the journal read after it.
         let head = dir.read("head")?;
         let journal = dir.read("journal")?;
-        recover::examine(run, &journal, &head).map_err(|damage| JournalError::Damaged {
-            path: dir.path().join("journal"),
-            damage,
-        })
+        recover::examine(run, &journal, &head)
+            .map_err(|damage| JournalError::Damaged { path: dir.path().join("journal"), damage })
     }
 
     /// Stands where the reading ended. What was read may sit in the page cache only, so it is synced before it counts.
@@ -135,15 +116,11 @@ impl Journal {
                 let journal = dir.read("journal")?;
                 dir.write_new(&copy, &journal)?;
                 dir.sync()?;
-                self.disk
-                    .cut(self.good)
-                    .map_err(|source| self.poisoned("cut", source))?;
+                self.disk.cut(self.good).map_err(|source| self.poisoned("cut", source))?;
                 Some((bytes, copy))
             }
         };
-        self.disk
-            .sync(Part::Journal)
-            .map_err(|source| self.poisoned("sync", source))?;
+        self.disk.sync(Part::Journal).map_err(|source| self.poisoned("sync", source))?;
         if reading.acknowledged < self.seq {
             self.acknowledge()?;
         }
@@ -163,10 +140,7 @@ impl Journal {
         if draft.entries.is_empty() {
             return Ok(draft.entries);
         }
-        self.make_room(
-            draft.bytes.len() as u64,
-            checkpoints.iter().any(Checkpoint::begins_something),
-        )?;
+        self.make_room(draft.bytes.len() as u64, checkpoints.iter().any(Checkpoint::begins_something))?;
         self.write(&draft.bytes)?;
         self.good += draft.bytes.len() as u64;
         self.seq += draft.entries.len() as u64;
@@ -178,12 +152,7 @@ impl Journal {
     /// Envelopes, lines and the state after them, with nothing written.
     fn draft(&self, checkpoints: &[Checkpoint]) -> Result<Draft, JournalError> {
         let (state, hash) = (self.state.clone(), self.hash.clone());
-        let mut draft = Draft {
-            entries: Vec::new(),
-            bytes: Vec::new(),
-            hash,
-            state,
-        };
+        let mut draft = Draft { entries: Vec::new(), bytes: Vec::new(), hash, state };
         let Stamp { boot_id, mono_ms, wall } = self.clock.stamp();
         for (checkpoint, seq) in checkpoints.iter().zip(self.seq + 1..) {
             let entry = Entry {
@@ -246,20 +215,14 @@ impl Journal {
     /// Writes the head. If that fails the journal is *not* cut: the head may have reached the disk, and a head ahead of its
     /// journal reads as lost data.
     fn acknowledge(&mut self) -> Result<(), JournalError> {
-        let slot = Mark {
-            seq: self.seq,
-            hash: self.hash.clone(),
-        }
-        .encode();
+        let slot = Mark { seq: self.seq, hash: self.hash.clone() }.encode();
         let offset = (self.free_slot * head::SLOT) as u64;
         match self.disk.write_at(Part::Head, &slot, offset) {
             Ok(n) if n == slot.len() => {}
             Ok(_) => return Err(self.poisoned("write the head of", std::io::ErrorKind::WriteZero.into())),
             Err(source) => return Err(self.poisoned("write the head of", source)),
         }
-        self.disk
-            .sync(Part::Head)
-            .map_err(|source| self.poisoned("sync the head of", source))?;
+        self.disk.sync(Part::Head).map_err(|source| self.poisoned("sync the head of", source))?;
         self.free_slot = 1 - self.free_slot;
         Ok(())
     }

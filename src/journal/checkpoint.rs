@@ -191,10 +191,7 @@ impl Checkpoint {
             | Self::StepUnknown { step, .. }
             | Self::RebootIntent { step, .. }
             | Self::Rebooted { step, .. } => Some(step),
-            Self::Decision {
-                what: Ruling::Confirmed { step } | Ruling::Resolve { step, .. },
-                ..
-            } => Some(step),
+            Self::Decision { what: Ruling::Confirmed { step } | Ruling::Resolve { step, .. }, .. } => Some(step),
             _ => None,
         }
     }

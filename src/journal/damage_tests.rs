@@ -18,10 +18,7 @@ fn walks(file: &[u8]) -> Vec<Walk> {
 
 /// The lines of a journal.
 fn lines(file: &[u8]) -> Vec<Vec<u8>> {
-    walks(file)
-        .windows(2)
-        .map(|pair| file[pair[0].offset..pair[1].offset].to_vec())
-        .collect()
+    walks(file).windows(2).map(|pair| file[pair[0].offset..pair[1].offset].to_vec()).collect()
 }
 
 #[test]
@@ -34,11 +31,7 @@ fn the_whole_story_reads_back() {
     let read: Vec<_> = reading.entries.iter().map(|entry| entry.checkpoint.clone()).collect();
     assert_eq!(read, written);
     assert!(reading.state.rebooted() && reading.state.ended().is_some() && reading.state.past_no_return());
-    assert_eq!(
-        file.iter().filter(|byte| **byte == b'\n').count(),
-        written.len(),
-        "one line per record"
-    );
+    assert_eq!(file.iter().filter(|byte| **byte == b'\n').count(), written.len(), "one line per record");
     assert!((4 << 10..12 << 10).contains(&file.len()), "{} bytes", file.len());
 }
 
@@ -51,11 +44,7 @@ fn under_every_head(walk: &Walk, left: &[u8], len: usize, truth: &Reading, marks
     for (acknowledged, head) in marks {
         let verdict = end.clone().and_then(|refusal| walk.agrees_with(head, refusal.as_ref()));
         // Taken if and only if all that was acknowledged is there: nothing is lost in silence, nothing refused without need.
-        assert_eq!(
-            verdict.is_ok(),
-            len >= *acknowledged,
-            "{len} bytes, head at {acknowledged}: {verdict:?}"
-        );
+        assert_eq!(verdict.is_ok(), len >= *acknowledged, "{len} bytes, head at {acknowledged}: {verdict:?}");
         if verdict.is_ok() { accepted += 1 } else { refused += 1 }
     }
     (accepted, refused)
@@ -75,10 +64,7 @@ fn at_every_byte(tail: impl Fn(usize) -> usize) -> String {
         (accepted, refused) = (accepted + more, refused + less);
     }
     let heads = marks.len();
-    format!(
-        "{} places x {heads} heads: {accepted} accepted as exact prefixes, {refused} refused",
-        file.len() + 1
-    )
+    format!("{} places x {heads} heads: {accepted} accepted as exact prefixes, {refused} refused", file.len() + 1)
 }
 
 #[test]
@@ -89,10 +75,7 @@ fn cut_at_every_byte_under_every_head() {
 #[test]
 fn nul_tails_at_every_byte() {
     // What a short append would have left, or a page.
-    figure(&format!(
-        "NUL tails at {}",
-        at_every_byte(|len| if len % 64 == 0 { 4096 } else { 64 })
-    ));
+    figure(&format!("NUL tails at {}", at_every_byte(|len| if len % 64 == 0 { 4096 } else { 64 })));
 }
 
 #[test]
@@ -101,10 +84,7 @@ fn every_sector_zeroed() {
     for start in (0..file.len()).step_by(512) {
         let mut hole = file.clone();
         hole[start..(start + 512).min(file.len())].fill(0);
-        assert!(
-            examine(RUN, &hole, &marks.last().unwrap().1).is_err(),
-            "sector at {start}"
-        );
+        assert!(examine(RUN, &hole, &marks.last().unwrap().1).is_err(), "sector at {start}");
     }
 }
 
@@ -129,10 +109,7 @@ fn every_bit_of_the_journal_flipped() {
             flips += 1;
         }
     }
-    figure(&format!(
-        "{flips} bits flipped in {} bytes: {flips} refused",
-        file.len()
-    ));
+    figure(&format!("{flips} bits flipped in {} bytes: {flips} refused", file.len()));
 }
 
 #[test]
@@ -198,10 +175,7 @@ fn two_runs_spliced() {
     let (mut journal, disk, boot) = in_memory(None);
     for (now, batch) in story().into_iter().take(11) {
         *boot.lock().unwrap() = now.into();
-        journal.clock = Box::new(|| super::Stamp {
-            mono_ms: 5_000,
-            ..super::fixture::stamp("boot-1")
-        });
+        journal.clock = Box::new(|| super::Stamp { mono_ms: 5_000, ..super::fixture::stamp("boot-1") });
         journal.append(&batch).unwrap();
     }
     let twin = lines(&disk.0.lock().unwrap().journal.clone());
@@ -211,25 +185,16 @@ fn two_runs_spliced() {
         for at in 0..other.len() {
             for from in 0..other.len() {
                 let spliced = [&ours[..at], &other[from..]].concat().concat();
-                assert!(
-                    examine(RUN, &spliced, head).is_err(),
-                    "ours to {at}, then theirs from {from}"
-                );
+                assert!(examine(RUN, &spliced, head).is_err(), "ours to {at}, then theirs from {from}");
                 tried += 1;
             }
         }
     }
     figure(&format!("{tried} splices: {tried} refused"));
     let alien = [&ours[..3], &foreign[3..]].concat().concat();
-    assert!(matches!(
-        examine(RUN, &alien, head).unwrap_err().why,
-        Reason::ForeignRun { .. }
-    ));
+    assert!(matches!(examine(RUN, &alien, head).unwrap_err().why, Reason::ForeignRun { .. }));
     let chained = [&ours[..3], &twin[3..]].concat().concat();
-    assert!(matches!(
-        examine(RUN, &chained, head).unwrap_err().why,
-        Reason::Chain { seq: 4, .. }
-    ));
+    assert!(matches!(examine(RUN, &chained, head).unwrap_err().why, Reason::Chain { seq: 4, .. }));
     let older = examine(RUN, &twin[..2].concat(), &marks[0].1).unwrap_err();
     assert_eq!(older.why, Reason::NotAcknowledged { acknowledged: 1 });
 }
@@ -248,24 +213,16 @@ fn newer_records_and_illegal_ones_are_refused_with_their_reason() {
     let text = String::from_utf8(lines[1].clone()).unwrap();
     let newer = [&lines[0], text.replacen("RB1", "RB2", 1).as_bytes()].concat();
     let why = examine(RUN, &newer, head).unwrap_err();
-    assert_eq!(
-        why.to_string().split(": ").nth(1).unwrap(),
-        "record format 2 is not format 1"
-    );
+    assert_eq!(why.to_string().split(": ").nth(1).unwrap(), "record format 2 is not format 1");
     let (mut entry, _) = record::decode(&lines[1]).unwrap();
     let json = serde_json::to_string(&entry).unwrap().replacen("\"v\":1", "\"v\":9", 1);
     let inside = format!("RB1 {} {:08x} {json}\n", json.len(), crc32c::crc32c(json.as_bytes()));
-    let why = examine(RUN, &[&lines[0], inside.as_bytes()].concat(), head)
-        .unwrap_err()
-        .why;
+    let why = examine(RUN, &[&lines[0], inside.as_bytes()].concat(), head).unwrap_err().why;
     assert_eq!(why, Reason::Record(record::Refusal::Version { found: 9 }));
     entry.checkpoint = super::fixture::intent("save", "x");
     let illegal = [lines[0].clone(), record::encode(&entry).unwrap()].concat();
     let why = examine(RUN, &illegal, head).unwrap_err();
-    assert_eq!(
-        why.why.to_string(),
-        "item_intent of step `save` is not allowed here: the step is not running"
-    );
+    assert_eq!(why.why.to_string(), "item_intent of step `save` is not allowed here: the step is not running");
     assert_eq!((why.offset, why.seq), (lines[0].len() as u64, 1));
 }
 
@@ -276,13 +233,7 @@ fn a_flip_in_the_last_intent_is_no_torn_tail() {
     let (len, head) = &marks[11];
     let mut flipped = file[..*len].to_vec();
     flipped[*len - 9] ^= 4;
-    assert!(matches!(
-        examine(RUN, &flipped, head).unwrap_err().why,
-        Reason::AcknowledgedLost { acknowledged: 14, .. }
-    ));
+    assert!(matches!(examine(RUN, &flipped, head).unwrap_err().why, Reason::AcknowledgedLost { acknowledged: 14, .. }));
     // With the head of the batch before, the same bytes are an append that never finished.
-    assert!(matches!(
-        examine(RUN, &flipped, &marks[10].1).unwrap().tail,
-        Tail::Torn { .. }
-    ));
+    assert!(matches!(examine(RUN, &flipped, &marks[10].1).unwrap().tail, Tail::Torn { .. }));
 }

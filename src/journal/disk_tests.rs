@@ -34,10 +34,7 @@ fn every_call_fails_in_every_way() {
     let ways: Vec<_> = errnos.into_iter().chain([Failure::Short, Failure::Liar(EIO)]).collect();
     let mut injected = 0;
     for (at, call) in calls.iter().enumerate() {
-        for way in ways
-            .iter()
-            .filter(|way| **way != Failure::Short || call.starts_with("write"))
-        {
+        for way in ways.iter().filter(|way| **way != Failure::Short || call.starts_with("write")) {
             let what = format!("call {at}, {call}, {way:?}");
             let (mut journal, disk, boot) = in_memory(Some((at, *way)));
             let (acknowledged, error) = tell(&mut journal, &boot);
@@ -45,39 +42,21 @@ fn every_call_fails_in_every_way() {
             injected += 1;
             if *call == "reserve" {
                 assert!(matches!(error, JournalError::Full { .. }), "{what}: {error}");
-                assert!(
-                    disk.0.lock().unwrap().journal.is_empty(),
-                    "{what}: nothing may be written"
-                );
+                assert!(disk.0.lock().unwrap().journal.is_empty(), "{what}: nothing may be written");
                 continue;
             }
             assert!(matches!(error, JournalError::Storage { .. }), "{what}: {error}");
             let memory = disk.0.lock().unwrap().clone();
-            assert!(
-                !memory.calls[at + 1..]
-                    .iter()
-                    .any(|later| later == call && call.starts_with("sync")),
-                "{what}"
-            );
-            assert!(
-                matches!(journal.append(&[]), Err(JournalError::Poisoned { .. })),
-                "{what}: goes on"
-            );
-            assert_eq!(
-                disk.0.lock().unwrap().calls.len(),
-                memory.calls.len(),
-                "{what}: touched the disk again"
-            );
+            assert!(!memory.calls[at + 1..].iter().any(|later| later == call && call.starts_with("sync")), "{what}");
+            assert!(matches!(journal.append(&[]), Err(JournalError::Poisoned { .. })), "{what}: goes on");
+            assert_eq!(disk.0.lock().unwrap().calls.len(), memory.calls.len(), "{what}: touched the disk again");
             if acknowledged == 0 {
                 continue;
             }
             let reading =
                 examine(RUN, &memory.journal, &memory.head).unwrap_or_else(|damage| panic!("{what}: {damage}"));
             let read: Vec<_> = reading.entries.into_iter().map(|entry| entry.checkpoint).collect();
-            assert!(
-                read.len() >= acknowledged && read[..] == written[..read.len()],
-                "{what}"
-            );
+            assert!(read.len() >= acknowledged && read[..] == written[..read.len()], "{what}");
             assert_eq!(reading.tail, Tail::Clean, "{what}: a half record was left behind");
         }
     }
@@ -104,13 +83,7 @@ fn a_full_disk_still_takes_outcomes_and_the_stop_record() {
     let next = disk.0.lock().unwrap().calls.len();
     disk.0.lock().unwrap().fails = Some((next, Failure::Errno(ENOSPC)));
     let error = "no room".to_owned();
-    journal
-        .append(&[Checkpoint::StepFailed {
-            step: "stop".into(),
-            error,
-            causes: vec![],
-        }])
-        .unwrap();
+    journal.append(&[Checkpoint::StepFailed { step: "stop".into(), error, causes: vec![] }]).unwrap();
 }
 
 #[test]

@@ -39,11 +39,7 @@ pub enum FileError {
 impl FileError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self {
         let path = path.to_owned();
-        move |errno| Self::Io {
-            what,
-            path,
-            source: errno.into(),
-        }
+        move |errno| Self::Io { what, path, source: errno.into() }
     }
 
     fn std(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -52,10 +48,7 @@ impl FileError {
     }
 
     fn refused(path: &Path, why: impl Into<String>) -> Self {
-        Self::Refused {
-            path: path.to_owned(),
-            why: why.into(),
-        }
+        Self::Refused { path: path.to_owned(), why: why.into() }
     }
 
     /// Whether the file does not exist.
@@ -80,10 +73,7 @@ impl Directory {
     pub fn open(path: &Path, loose: u32) -> Result<Self, FileError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let fd = fs::open(path, flags, Mode::empty()).map_err(FileError::io("open", path))?;
-        let dir = Self {
-            fd,
-            path: path.to_owned(),
-        };
+        let dir = Self { fd, path: path.to_owned() };
         is_ours(&dir.fd, path, loose)?;
         Ok(dir)
     }
@@ -135,8 +125,7 @@ impl Directory {
     pub(super) fn create(&self, name: &str) -> Result<File, FileError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = fs::openat(&self.fd, name, flags, FILE_MODE);
-        fd.map(File::from)
-            .map_err(FileError::io("create", &self.path.join(name)))
+        fd.map(File::from).map_err(FileError::io("create", &self.path.join(name)))
     }
 
     /// Reads a private file, at most [`MAX_FILE`] bytes.
@@ -147,9 +136,7 @@ impl Directory {
         let path = self.path.join(name);
         let mut bytes = Vec::new();
         let file = self.file(name, false)?;
-        file.take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(FileError::std("read", &path))?;
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(FileError::std("read", &path))?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(FileError::refused(&path, format!("it is longer than {MAX_FILE} bytes")));
         }
@@ -203,14 +190,8 @@ impl Directory {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(FileError::io("list", &self.path))?;
-            names.extend(
-                entry
-                    .file_name()
-                    .to_str()
-                    .ok()
-                    .filter(|name| !matches!(*name, "." | ".."))
-                    .map(str::to_owned),
-            );
+            names
+                .extend(entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | "..")).map(str::to_owned));
         }
         names.sort();
         Ok(names)
@@ -222,10 +203,7 @@ fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
-        return Err(FileError::refused(
-            path,
-            format!("it belongs to user id {}, not {me}", stat.st_uid),
-        ));
+        return Err(FileError::refused(path, format!("it belongs to user id {}, not {me}", stat.st_uid)));
     }
     let mode = stat.st_mode & 0o7777;
     if mode & loose != 0 {
@@ -241,10 +219,7 @@ fn is_our_file(fd: impl AsFd, path: &Path) -> Result<(), FileError> {
         return Err(FileError::refused(path, "it is not a regular file"));
     }
     if stat.st_nlink != 1 {
-        return Err(FileError::refused(
-            path,
-            format!("it has {} names (hard links)", stat.st_nlink),
-        ));
+        return Err(FileError::refused(path, format!("it has {} names (hard links)", stat.st_nlink)));
     }
     Ok(())
 }

@@ -11,20 +11,13 @@ use super::{Clock, Journal, Stamp};
 pub(super) const RUN: &str = "r-20261122-101500-ab12";
 
 /// Prints a figure of a test, seen with `--nocapture`.
-#[expect(
-    clippy::print_stdout,
-    reason = "figures and skips of tests are for whoever runs them"
-)]
+#[expect(clippy::print_stdout, reason = "figures and skips of tests are for whoever runs them")]
 pub(super) fn figure(text: &str) {
     println!("{text}");
 }
 
 pub(super) fn stamp(boot: &str) -> Stamp {
-    Stamp {
-        boot_id: boot.into(),
-        mono_ms: 4_711,
-        wall: "2026-11-22T10:15:00Z".parse().unwrap(),
-    }
+    Stamp { boot_id: boot.into(), mono_ms: 4_711, wall: "2026-11-22T10:15:00Z".parse().unwrap() }
 }
 
 /// A clock that stands still in the boot that the cell names.
@@ -67,123 +60,52 @@ pub(super) fn opened(steps: &[&str]) -> Opened {
 
 pub(super) fn started(step: &str, attempt: u32, items: &[&str], repeatable: bool) -> C {
     let items = items.iter().map(|item| (*item).to_owned()).collect();
-    C::StepStarted {
-        step: step.into(),
-        attempt,
-        title: format!("do {step}"),
-        items,
-        repeatable,
-    }
+    C::StepStarted { step: step.into(), attempt, title: format!("do {step}"), items, repeatable }
 }
 
 pub(super) fn intent(step: &str, item: &str) -> C {
-    C::ItemIntent {
-        step: step.into(),
-        item: item.into(),
-    }
+    C::ItemIntent { step: step.into(), item: item.into() }
 }
 
 pub(super) fn outcome(step: &str, item: &str, outcome: Outcome) -> C {
     let (note, facts) = (Some("a remark\nof two lines".into()), Some(json!({"pid": 17})));
-    C::ItemDone {
-        step: step.into(),
-        item: item.into(),
-        outcome,
-        took_ms: 1_200,
-        note,
-        facts,
-    }
+    C::ItemDone { step: step.into(), item: item.into(), outcome, took_ms: 1_200, note, facts }
 }
 
 pub(super) fn done(step: &str, how: How) -> C {
-    C::StepDone {
-        step: step.into(),
-        how,
-        took_ms: 2_500,
-    }
+    C::StepDone { step: step.into(), how, took_ms: 2_500 }
 }
 
 pub(super) fn resumed(boot: &str) -> C {
-    C::Resumed {
-        owner: owner(),
-        boot_id: boot.into(),
-        unattended: true,
-    }
+    C::Resumed { owner: owner(), boot_id: boot.into(), unattended: true }
 }
 
 /// A whole run with a reboot in it, as (boot, batch) pairs.
 #[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn story() -> Vec<(&'static str, Vec<C>)> {
-    let reboot = C::RebootIntent {
-        step: "reboot".into(),
-        boot_id: "boot-1".into(),
-    };
-    let proof = C::Rebooted {
-        step: "reboot".into(),
-        old: "boot-1".into(),
-        new: "boot-2".into(),
-        took_ms: 61_000,
-    };
+    let reboot = C::RebootIntent { step: "reboot".into(), boot_id: "boot-1".into() };
+    let proof = C::Rebooted { step: "reboot".into(), old: "boot-1".into(), new: "boot-2".into(), took_ms: 61_000 };
     let confirm = Ruling::Confirmed { step: "reboot".into() };
-    let save = C::Captured {
-        step: "save".into(),
-        key: "pm2".into(),
-        value: json!([{"name": "api", "status": "online"}]),
-    };
+    let save =
+        C::Captured { step: "save".into(), key: "pm2".into(), value: json!([{"name": "api", "status": "online"}]) };
     vec![
-        (
-            "boot-1",
-            vec![C::Opened(Box::new(opened(&["save", "stop", "reboot", "restore"])))],
-        ),
+        ("boot-1", vec![C::Opened(Box::new(opened(&["save", "stop", "reboot", "restore"])))]),
         ("boot-1", vec![started("save", 1, &[], true)]),
         ("boot-1", vec![save]),
         ("boot-1", vec![done("save", How::Applied)]),
         ("boot-1", vec![started("stop", 1, &["api", "geo"], false)]),
         ("boot-1", vec![intent("stop", "api"), intent("stop", "geo")]),
         ("boot-1", vec![outcome("stop", "api", Outcome::Applied)]),
-        (
-            "boot-1",
-            vec![outcome(
-                "stop",
-                "geo",
-                Outcome::Tolerated {
-                    why: "is optional".into(),
-                },
-            )],
-        ),
-        (
-            "boot-1",
-            vec![done(
-                "stop",
-                How::WithLosses {
-                    losses: vec!["geo".into()],
-                },
-            )],
-        ),
-        (
-            "boot-1",
-            vec![C::Decision {
-                who: "ann".into(),
-                what: confirm,
-                reason: "typed the name".into(),
-            }],
-        ),
-        (
-            "boot-1",
-            vec![started("reboot", 1, &["reboot"], false), intent("reboot", "reboot")],
-        ),
+        ("boot-1", vec![outcome("stop", "geo", Outcome::Tolerated { why: "is optional".into() })]),
+        ("boot-1", vec![done("stop", How::WithLosses { losses: vec!["geo".into()] })]),
+        ("boot-1", vec![C::Decision { who: "ann".into(), what: confirm, reason: "typed the name".into() }]),
+        ("boot-1", vec![started("reboot", 1, &["reboot"], false), intent("reboot", "reboot")]),
         ("boot-1", vec![reboot]),
         ("boot-2", vec![resumed("boot-2")]),
         ("boot-2", vec![proof, outcome("reboot", "reboot", Outcome::Applied)]),
         ("boot-2", vec![done("reboot", How::Applied)]),
         ("boot-2", vec![done("restore", How::AlreadySo)]),
-        (
-            "boot-2",
-            vec![C::Finished {
-                outcome: End::DoneWithLosses,
-                summary: json!({"lost": ["geo"]}),
-            }],
-        ),
+        ("boot-2", vec![C::Finished { outcome: End::DoneWithLosses, summary: json!({"lost": ["geo"]}) }]),
     ]
 }
 
@@ -232,17 +154,9 @@ impl Shared {
 
 impl Disk for Shared {
     fn write_at(&mut self, part: Part, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let name = if part == Part::Journal {
-            "write journal"
-        } else {
-            "write head"
-        };
+        let name = if part == Part::Journal { "write journal" } else { "write head" };
         self.call(name, |memory, short| {
-            let file = if part == Part::Journal {
-                &mut memory.journal
-            } else {
-                &mut memory.head
-            };
+            let file = if part == Part::Journal { &mut memory.journal } else { &mut memory.head };
             let (start, len) = (offset as usize, if short { bytes.len() / 2 } else { bytes.len() });
             if file.len() < start + len {
                 file.resize(start + len, 0);
@@ -253,11 +167,7 @@ impl Disk for Shared {
     }
 
     fn sync(&mut self, part: Part) -> io::Result<()> {
-        let name = if part == Part::Journal {
-            "sync journal"
-        } else {
-            "sync head"
-        };
+        let name = if part == Part::Journal { "sync journal" } else { "sync head" };
         self.call(name, |_, _| 0).map(drop)
     }
 

@@ -38,10 +38,7 @@ impl Mark {
         let (_magic, seq, hash) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?);
         // A slot torn behind its number has a tail of any length here; only a hash is one.
         let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mark = Self {
-            seq,
-            hash: hash.to_owned(),
-        };
+        let mark = Self { seq, hash: hash.to_owned() };
         (is_hash && mark.encode() == slot).then_some(mark)
     }
 }
@@ -49,9 +46,7 @@ impl Mark {
 /// The readable slots of a head file, the newer one last, with their indices.
 pub(super) fn marks(file: &[u8]) -> Vec<(usize, Mark)> {
     let slots = file.chunks(SLOT).take(2).enumerate();
-    let mut marks: Vec<_> = slots
-        .filter_map(|(index, slot)| Mark::decode(slot).map(|mark| (index, mark)))
-        .collect();
+    let mut marks: Vec<_> = slots.filter_map(|(index, slot)| Mark::decode(slot).map(|mark| (index, mark))).collect();
     marks.sort_by_key(|(_, mark)| mark.seq);
     marks
 }

@@ -145,17 +145,9 @@ impl RunState {
 
     fn step_rules(&self, checkpoint: &Checkpoint, step: &StepId, state: &StepState, now: &str) -> Result<(), Rule> {
         match checkpoint {
-            Checkpoint::StepStarted {
-                attempt,
-                items,
-                repeatable,
-                ..
-            } => {
+            Checkpoint::StepStarted { attempt, items, repeatable, .. } => {
                 need(*attempt == state.attempts + 1, Rule::WrongAttempt)?;
-                need(
-                    state.repeatable.is_none_or(|before| before == *repeatable),
-                    Rule::RepeatableChanged,
-                )?;
+                need(state.repeatable.is_none_or(|before| before == *repeatable), Rule::RepeatableChanged)?;
                 need(!has_twins(items), Rule::NamedTwice)?;
                 self.may_start(step, state, *repeatable)
             }
@@ -208,15 +200,8 @@ impl RunState {
 
     /// The order of the plan: every earlier step done, unless backing out, and no other step running.
     fn in_turn(&self, step: &StepId) -> Result<(), Rule> {
-        need(
-            self.running().is_none_or(|(running, _)| running == step),
-            Rule::AnotherRunning,
-        )?;
-        let earlier_done = self
-            .steps
-            .iter()
-            .take_while(|(id, _)| *id != step)
-            .all(|(_, state)| state.is_done());
+        need(self.running().is_none_or(|(running, _)| running == step), Rule::AnotherRunning)?;
+        let earlier_done = self.steps.iter().take_while(|(id, _)| *id != step).all(|(_, state)| state.is_done());
         need(self.backing_out || earlier_done, Rule::EarlierNotDone)
     }
 
@@ -229,10 +214,7 @@ impl RunState {
             return Ok(());
         };
         need(!item.open, Rule::IntentOpen)?;
-        need(
-            state.repeatable == Some(true) || !item.may_have_happened(),
-            Rule::MayHaveHappened,
-        )
+        need(state.repeatable == Some(true) || !item.may_have_happened(), Rule::MayHaveHappened)
     }
 
     fn may_be_done(&self, step: &StepId, state: &StepState, how: &How) -> Result<(), Rule> {
@@ -272,15 +254,7 @@ impl RunState {
     fn may_finish(&self, outcome: End) -> Result<(), Rule> {
         need(self.running().is_none(), Rule::AnotherRunning)?;
         let all_done = self.steps.values().all(StepState::is_done);
-        let lost = |state: &StepState| {
-            matches!(
-                state.status,
-                StepStatus::Done {
-                    how: How::WithLosses { .. },
-                    ..
-                }
-            )
-        };
+        let lost = |state: &StepState| matches!(state.status, StepStatus::Done { how: How::WithLosses { .. }, .. });
         let losses = self.steps.values().any(lost);
         match outcome {
             End::Done => need(all_done && !losses && !self.backing_out, Rule::OutcomeMismatch),

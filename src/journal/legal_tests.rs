@@ -33,9 +33,7 @@ fn fold(history: &[C]) -> (RunState, String) {
         if let C::Resumed { boot_id, .. } = checkpoint {
             boot.clone_from(boot_id);
         }
-        state
-            .after(&entry(checkpoint, &boot))
-            .unwrap_or_else(|illegal| panic!("{illegal}"));
+        state.after(&entry(checkpoint, &boot)).unwrap_or_else(|illegal| panic!("{illegal}"));
     }
     (state, boot)
 }
@@ -45,34 +43,19 @@ fn open() -> C {
 }
 
 fn unknown(step: &str) -> C {
-    C::StepUnknown {
-        step: step.into(),
-        why: "no answer".into(),
-    }
+    C::StepUnknown { step: step.into(), why: "no answer".into() }
 }
 
 fn failed(step: &str) -> C {
-    C::StepFailed {
-        step: step.into(),
-        error: "no".into(),
-        causes: vec![],
-    }
+    C::StepFailed { step: step.into(), error: "no".into(), causes: vec![] }
 }
 
 fn reboot_intent() -> C {
-    C::RebootIntent {
-        step: "a".into(),
-        boot_id: "boot-1".into(),
-    }
+    C::RebootIntent { step: "a".into(), boot_id: "boot-1".into() }
 }
 
 fn rebooted() -> C {
-    C::Rebooted {
-        step: "a".into(),
-        old: "boot-1".into(),
-        new: "boot-2".into(),
-        took_ms: 1,
-    }
+    C::Rebooted { step: "a".into(), old: "boot-1".into(), new: "boot-2".into(), took_ms: 1 }
 }
 
 fn back_out() -> C {
@@ -80,50 +63,28 @@ fn back_out() -> C {
 }
 
 fn paused() -> C {
-    C::Paused {
-        why: PauseReason::Asked,
-        note: None,
-    }
+    C::Paused { why: PauseReason::Asked, note: None }
 }
 
 fn resolve(how: Resolution) -> C {
-    C::Decision {
-        who: "ann".into(),
-        what: Ruling::Resolve { step: "a".into(), how },
-        reason: "looked".into(),
-    }
+    C::Decision { who: "ann".into(), what: Ruling::Resolve { step: "a".into(), how }, reason: "looked".into() }
 }
 
 fn finished(outcome: End) -> C {
-    C::Finished {
-        outcome,
-        summary: json!(null),
-    }
+    C::Finished { outcome, summary: json!(null) }
 }
 
 fn unsure() -> Outcome {
-    Outcome::Unknown {
-        why: "timed out".into(),
-    }
+    Outcome::Unknown { why: "timed out".into() }
 }
 
 /// Whatever may be written next, with a short name; attempts are numbered to fit `state`.
 #[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
     let next = |step: &str| state.steps().get(&StepId::from(step)).map_or(0, |state| state.attempts) + 1;
-    let repeatable = state
-        .steps()
-        .get(&StepId::from("a"))
-        .and_then(|state| state.repeatable)
-        .unwrap_or(false);
-    let skip = How::Skipped {
-        why: "not wanted".into(),
-    };
-    let ignore = C::Decision {
-        who: "ann".into(),
-        what: Ruling::IgnoreWindow,
-        reason: "agreed".into(),
-    };
+    let repeatable = state.steps().get(&StepId::from("a")).and_then(|state| state.repeatable).unwrap_or(false);
+    let skip = How::Skipped { why: "not wanted".into() };
+    let ignore = C::Decision { who: "ann".into(), what: Ruling::IgnoreWindow, reason: "agreed".into() };
     vec![
         ("opened", open()),
         ("resumed in boot-1", resumed("boot-1")),
@@ -134,38 +95,13 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("intent y", intent("a", "y")),
         ("x applied", outcome("a", "x", Outcome::Applied)),
         ("x already so", outcome("a", "x", Outcome::AlreadySo)),
-        (
-            "x failed",
-            outcome(
-                "a",
-                "x",
-                Outcome::Failed {
-                    why: "no".into(),
-                    causes: vec![],
-                },
-            ),
-        ),
+        ("x failed", outcome("a", "x", Outcome::Failed { why: "no".into(), causes: vec![] })),
         ("x unknown", outcome("a", "x", unsure())),
-        (
-            "capture k",
-            C::Captured {
-                step: "a".into(),
-                key: "k".into(),
-                value: json!(1),
-            },
-        ),
+        ("capture k", C::Captured { step: "a".into(), key: "k".into(), value: json!(1) }),
         ("a applied", done("a", How::Applied)),
         ("a already so", done("a", How::AlreadySo)),
         ("a skipped", done("a", skip)),
-        (
-            "a with losses",
-            done(
-                "a",
-                How::WithLosses {
-                    losses: vec!["x".into()],
-                },
-            ),
-        ),
+        ("a with losses", done("a", How::WithLosses { losses: vec!["x".into()] })),
         ("b already so", done("b", How::AlreadySo)),
         ("a failed", failed("a")),
         ("a unknown", unknown("a")),
@@ -177,24 +113,12 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("rule a done", resolve(Resolution::Done)),
         ("rule a rerun", resolve(Resolution::Rerun)),
         ("rule a skip", resolve(Resolution::Skip)),
-        (
-            "recovered",
-            C::Recovered {
-                dropped_bytes: 7,
-                copy: "journal.broken-1".into(),
-            },
-        ),
+        ("recovered", C::Recovered { dropped_bytes: 7, copy: "journal.broken-1".into() }),
         ("finished done", finished(End::Done)),
         ("finished with losses", finished(End::DoneWithLosses)),
         ("finished backed out", finished(End::BackedOut)),
         ("finished failed", finished(End::Failed)),
-        (
-            "abandoned",
-            C::Abandoned {
-                who: "ann".into(),
-                reason: "by hand".into(),
-            },
-        ),
+        ("abandoned", C::Abandoned { who: "ann".into(), reason: "by hand".into() }),
     ]
 }
 
@@ -212,34 +136,22 @@ fn states() -> Vec<(&'static str, Vec<C>)> {
         ("open", vec![open()]),
         ("running", run(false)),
         ("intent x", in_doubt.clone()),
-        (
-            "x applied",
-            and(in_doubt.clone(), &[outcome("a", "x", Outcome::Applied)]),
-        ),
+        ("x applied", and(in_doubt.clone(), &[outcome("a", "x", Outcome::Applied)])),
         ("x unknown", and(in_doubt.clone(), &[outcome("a", "x", unsure())])),
         ("died before an intent", and(run(false), &[resumed("boot-1")])),
         ("died with intent x", and(in_doubt.clone(), &[resumed("boot-1")])),
-        (
-            "died, repeatable",
-            and(run(true), &[intent("a", "x"), resumed("boot-1")]),
-        ),
+        ("died, repeatable", and(run(true), &[intent("a", "x"), resumed("boot-1")])),
         ("at rest with intent x", and(in_doubt.clone(), &[paused()])),
         ("a failed", and(run(false), &[failed("a")])),
         ("a unknown", and(in_doubt.clone(), &[unknown("a")])),
-        (
-            "a unknown, rerun ruled",
-            and(in_doubt, &[unknown("a"), resolve(Resolution::Rerun)]),
-        ),
+        ("a unknown, rerun ruled", and(in_doubt, &[unknown("a"), resolve(Resolution::Rerun)])),
         ("a done", and(run(false), &[done("a", How::Applied)])),
         ("reboot intended", waiting.clone()),
         ("same boot after intent", and(waiting.clone(), &[resumed("boot-1")])),
         ("other boot after intent", and(waiting.clone(), &[resumed("boot-2")])),
         ("rebooted", and(waiting, &[resumed("boot-2"), rebooted()])),
         ("backing out", vec![open(), back_out()]),
-        (
-            "all done",
-            vec![open(), done("a", How::AlreadySo), done("b", How::AlreadySo)],
-        ),
+        ("all done", vec![open(), done("a", How::AlreadySo), done("b", How::AlreadySo)]),
         ("ended", vec![open(), finished(End::Failed)]),
     ]
 }
@@ -249,15 +161,9 @@ fn the_table() {
     let mut picture = String::new();
     for (name, history) in states() {
         let (state, boot) = fold(&history);
-        let legal = alphabet(&state)
-            .into_iter()
-            .filter(|(_, next)| state.judge(&entry(next, &boot)).is_ok());
+        let legal = alphabet(&state).into_iter().filter(|(_, next)| state.judge(&entry(next, &boot)).is_ok());
         let names: Vec<_> = legal.map(|(name, _)| name).collect();
-        let names = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        };
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         picture.push_str(&format!("{name}:\n    {names}\n"));
     }
     insta::assert_snapshot!(picture, @r"
@@ -321,21 +227,12 @@ fn refusals_name_the_rule() {
         say(&[open()], done("zzz", How::AlreadySo)),
         "step_done of step `zzz` is not allowed here: the plan has no such step"
     );
-    assert_eq!(
-        say(&[], paused()),
-        "paused is not allowed here: the run is not open yet"
-    );
+    assert_eq!(say(&[], paused()), "paused is not allowed here: the run is not open yet");
     let twins = C::Opened(Box::new(opened(&["a", "a"])));
     assert!(say(&[], twins).contains("named twice"));
-    let other = C::Opened(Box::new(super::checkpoint::Opened {
-        format: 2,
-        ..opened(&[])
-    }));
+    let other = C::Opened(Box::new(super::checkpoint::Opened { format: 2, ..opened(&[]) }));
     assert!(say(&[], other).contains("another format"));
-    let speechless = C::Abandoned {
-        who: "ann".into(),
-        reason: " ".into(),
-    };
+    let speechless = C::Abandoned { who: "ann".into(), reason: " ".into() };
     assert!(say(&[open()], speechless).contains("a reason is required"));
 }
 

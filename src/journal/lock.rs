@@ -53,10 +53,7 @@ pub enum LockError {
 impl LockError {
     fn io(path: &Path) -> impl FnOnce(Errno) -> Self {
         let path = path.to_owned();
-        move |errno| Self::Io {
-            path,
-            source: errno.into(),
-        }
+        move |errno| Self::Io { path, source: errno.into() }
     }
 
     fn std(path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -69,10 +66,9 @@ impl LockError {
 fn make_directory(path: &Path) -> Result<(), LockError> {
     let Some(parent) = path.parent() else { return Ok(()) };
     match DirBuilder::new().mode(0o755).create(parent) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(LockError::Io {
-            path: parent.to_owned(),
-            source: error,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(LockError::Io { path: parent.to_owned(), source: error })
+        }
         _ => Ok(()),
     }
 }
@@ -98,10 +94,7 @@ impl HostLock {
                 Err(Errno::WOULDBLOCK) => return Err(LockError::Held { holder: holder(&file) }),
                 Err(errno) => return Err(LockError::io(path)(errno)),
             }
-            let lock = Self {
-                file,
-                path: path.to_owned(),
-            };
+            let lock = Self { file, path: path.to_owned() };
             // Somebody may have removed the file between open and lock; a lock on a nameless file binds nobody.
             if lock.is_still_ours() {
                 lock.introduce(owner, boot_id, run)?;
@@ -124,11 +117,7 @@ impl HostLock {
     /// # Errors
     /// [`LockError::Io`]; the lock stays held.
     pub fn introduce(&self, owner: &Owner, boot_id: &str, run: Option<&str>) -> Result<(), LockError> {
-        let sudo = owner
-            .sudo_user
-            .as_ref()
-            .map(|user| format!(" (sudo by {user})"))
-            .unwrap_or_default();
+        let sudo = owner.sudo_user.as_ref().map(|user| format!(" (sudo by {user})")).unwrap_or_default();
         let line = format!(
             "pid {} started {} boot {boot_id} user {}{sudo} tty {} run {}\n",
             owner.pid,
@@ -163,11 +152,7 @@ fn holder(file: &File) -> String {
     let mut bytes = Vec::new();
     let _ = Read::take(file, 1024).read_to_end(&mut bytes);
     let text = foreign::tame_bytes(bytes.trim_ascii(), 300);
-    if text.is_empty() {
-        "a process that has not said who it is yet".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "a process that has not said who it is yet".to_owned() } else { text }
 }
 
 /// Opens or creates a lock file; an existing one must be a plain file of ours, because whoever can open it can hold it.
@@ -186,10 +171,7 @@ fn open(path: &Path) -> Result<File, LockError> {
     } else {
         return Ok(file);
     };
-    Err(LockError::Refused {
-        path: path.to_owned(),
-        why,
-    })
+    Err(LockError::Refused { path: path.to_owned(), why })
 }
 
 /// A shared lock that children inherit on purpose: as long as one of them lives, a later run can tell that something of
@@ -216,10 +198,7 @@ impl ChildrenLock {
             Err(errno) => return Err(LockError::io(path)(errno)),
         }
         flock(&file, FlockOperation::NonBlockingLockShared).map_err(LockError::io(path))?;
-        Ok(Self {
-            file,
-            lending: Mutex::new(()),
-        })
+        Ok(Self { file, lending: Mutex::new(()) })
     }
 
     /// Runs `spawn` while the descriptor is inheritable. A process spawned elsewhere at the same moment inherits it too,

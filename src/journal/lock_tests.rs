@@ -5,28 +5,15 @@ use std::process::{Command, Stdio};
 use super::*;
 
 fn owner(pid: u32) -> Owner {
-    Owner {
-        pid,
-        uid: 0,
-        user: "root".into(),
-        sudo_user: Some("ann".into()),
-        tty: None,
-        started: 77,
-    }
+    Owner { pid, uid: 0, user: "root".into(), sudo_user: Some("ann".into()), tty: None, started: 77 }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a lock between processes needs a second process"
-)]
+#[expect(clippy::disallowed_methods, reason = "a lock between processes needs a second process")]
 fn command(program: &str) -> Command {
     Command::new(program)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the second process learns its task from the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the second process learns its task from the environment")]
 fn task() -> Option<String> {
     std::env::var("RUNBOOK_TEST_LOCK").ok()
 }
@@ -35,11 +22,7 @@ fn task() -> Option<String> {
 fn again(path: &Path) -> Command {
     let mut again = command(std::env::current_exe().unwrap().to_str().unwrap());
     again.args(["--exact", "journal::lock::tests::second_process", "--nocapture", "-q"]);
-    again
-        .env("RUNBOOK_TEST_LOCK", path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    again.env("RUNBOOK_TEST_LOCK", path).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     again
 }
 
@@ -61,9 +44,7 @@ fn verdict(child: &mut std::process::Child) -> String {
     use std::io::BufRead;
     let out = io::BufReader::new(child.stdout.take().unwrap());
     let mut lines = out.lines().map_while(Result::ok);
-    lines
-        .find(|line| line.contains("have it") || line.contains("holds"))
-        .unwrap_or_default()
+    lines.find(|line| line.contains("have it") || line.contains("holds")).unwrap_or_default()
 }
 
 #[test]
@@ -75,9 +56,7 @@ fn one_process_at_a_time_and_a_killed_holder_lets_go() {
     let pid = first.id();
     let error = HostLock::take(&path, &owner(1), "boot", None).unwrap_err().to_string();
     assert!(
-        error.contains(&format!(
-            "pid {pid} started 77 boot boot user root (sudo by ann) tty - run r-2"
-        )),
+        error.contains(&format!("pid {pid} started 77 boot boot user root (sudo by ann) tty - run r-2")),
         "{error}"
     );
     let mut second = again(&path).spawn().unwrap();
@@ -96,11 +75,7 @@ fn of_many_processes_exactly_one_wins() {
     let path = dir.path().join("lock");
     let mut crowd: Vec<_> = (0..16).map(|_| again(&path).spawn().unwrap()).collect();
     let verdicts: Vec<_> = crowd.iter_mut().map(verdict).collect();
-    assert_eq!(
-        verdicts.iter().filter(|verdict| *verdict == "have it").count(),
-        1,
-        "{verdicts:?}"
-    );
+    assert_eq!(verdicts.iter().filter(|verdict| *verdict == "have it").count(), 1, "{verdicts:?}");
     for mut child in crowd {
         drop(child.stdin.take());
         child.wait().unwrap();
@@ -112,9 +87,7 @@ fn contended_descriptors_never_win_falsely() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("lock");
     let _held = HostLock::take(&path, &owner(1), "boot", None).unwrap();
-    let won = (0..10_000)
-        .filter(|_| HostLock::take(&path, &owner(2), "boot", None).is_ok())
-        .count();
+    let won = (0..10_000).filter(|_| HostLock::take(&path, &owner(2), "boot", None).is_ok()).count();
     assert_eq!(won, 0);
 }
 
@@ -126,18 +99,12 @@ fn a_removed_or_foreign_lock_file_is_noticed() {
     std::fs::remove_file(&path).unwrap();
     assert!(!held.is_still_ours());
     std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-    assert!(matches!(
-        HostLock::take(&path, &owner(1), "boot", None),
-        Err(LockError::Io { .. })
-    ));
+    assert!(matches!(HostLock::take(&path, &owner(1), "boot", None), Err(LockError::Io { .. })));
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "\x1b[2Jforged").unwrap();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(&path, open).unwrap();
-    assert!(matches!(
-        HostLock::take(&path, &owner(1), "boot", None),
-        Err(LockError::Refused { .. })
-    ));
+    assert!(matches!(HostLock::take(&path, &owner(1), "boot", None), Err(LockError::Refused { .. })));
     assert_eq!(holder_line(&path).unwrap(), "\\u{1b}[2Jforged");
 }
 

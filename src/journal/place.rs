@@ -49,17 +49,11 @@ pub fn place_of(dir: &Directory) -> Result<Place, FileError> {
 }
 
 fn by_magic(magic: u32) -> Place {
-    KINDS
-        .iter()
-        .find(|(number, _)| *number == magic)
-        .map_or(Place::Durable, |(_, place)| *place)
+    KINDS.iter().find(|(number, _)| *number == magic).map_or(Place::Durable, |(_, place)| *place)
 }
 
 fn by_path(path: &Path) -> Place {
-    CLEANED
-        .iter()
-        .find(|dir| path.starts_with(dir))
-        .map_or(Place::Durable, |dir| Place::Volatile(dir))
+    CLEANED.iter().find(|dir| path.starts_with(dir)).map_or(Place::Durable, |dir| Place::Volatile(dir))
 }
 
 impl Place {
@@ -71,12 +65,12 @@ impl Place {
         match self {
             Self::Durable | Self::Overlay => Ok(()),
             Self::Volatile(_) if !reboots => Ok(()),
-            Self::Volatile(what) => Err(format!(
-                "it is on {what}, which a reboot or a clean-up empties; use --state-dir on a local disk"
-            )),
-            Self::Remote(what) => Err(format!(
-                "it is on {what}, where locks and syncs may mean nothing; use --state-dir on a local disk"
-            )),
+            Self::Volatile(what) => {
+                Err(format!("it is on {what}, which a reboot or a clean-up empties; use --state-dir on a local disk"))
+            }
+            Self::Remote(what) => {
+                Err(format!("it is on {what}, where locks and syncs may mean nothing; use --state-dir on a local disk"))
+            }
         }
     }
 }
@@ -84,11 +78,7 @@ impl Place {
 /// For root: no directory above may be changed by others, or they could put another state directory in its place. The inner
 /// error is the reason, with what to do.
 pub(super) fn safe_above(path: &Path) -> Result<Result<(), String>, FileError> {
-    let io = |what, path: &Path, source| FileError::Io {
-        what,
-        path: path.to_owned(),
-        source,
-    };
+    let io = |what, path: &Path, source| FileError::Io { what, path: path.to_owned(), source };
     let full = std::fs::canonicalize(path).map_err(|source| io("resolve", path, source))?;
     for above in full.ancestors().skip(1) {
         let stat = std::fs::symlink_metadata(above).map_err(|source| io("stat", above, source))?;
@@ -116,11 +106,7 @@ mod tests {
             (0x6573_5546, false, false),
         ] {
             let place = by_magic(magic);
-            assert_eq!(
-                (place.fits(false).is_ok(), place.fits(true).is_ok()),
-                (without, with),
-                "{magic:x}"
-            );
+            assert_eq!((place.fits(false).is_ok(), place.fits(true).is_ok()), (without, with), "{magic:x}");
         }
         assert_eq!(by_path(Path::new("/tmp/x")), Place::Volatile("/tmp"));
         assert_eq!(by_path(Path::new("/tmpx")), Place::Durable);

@@ -18,11 +18,7 @@ fn promises(history: &[C]) -> Result<(), String> {
             return broken("something after the end");
         }
         match checkpoint {
-            C::StepStarted {
-                step,
-                repeatable: declared,
-                ..
-            } => {
+            C::StepStarted { step, repeatable: declared, .. } => {
                 if done.contains(step) {
                     return broken("P2: a done step was started");
                 }
@@ -45,9 +41,7 @@ fn promises(history: &[C]) -> Result<(), String> {
                 }
                 open.insert(key, ());
             }
-            C::ItemDone {
-                step, item, outcome, ..
-            } => {
+            C::ItemDone { step, item, outcome, .. } => {
                 let key = (step.clone(), item.clone());
                 if open.remove(&key).is_none() {
                     return broken("an outcome without intent");
@@ -68,10 +62,7 @@ fn promises(history: &[C]) -> Result<(), String> {
                     return broken("P8: a second reboot");
                 }
             }
-            C::Decision {
-                what: Ruling::Resolve { step, how },
-                ..
-            } => {
+            C::Decision { what: Ruling::Resolve { step, how }, .. } => {
                 match how {
                     Resolution::Rerun => drop(ruled.insert(step.clone())),
                     _ => drop(done.insert(step.clone())),
@@ -101,11 +92,7 @@ fn thousands_of_legal_histories_keep_the_promises() {
             for (_, next) in alphabet(&state) {
                 judged += 1;
                 let mut after = state.clone();
-                let now = if let C::Resumed { boot_id, .. } = &next {
-                    boot_id.clone()
-                } else {
-                    boot.clone()
-                };
+                let now = if let C::Resumed { boot_id, .. } = &next { boot_id.clone() } else { boot.clone() };
                 if after.after(&entry(&next, &now)).is_err() {
                     assert_eq!(after, state, "a refused checkpoint changed the state");
                     continue;
@@ -121,8 +108,5 @@ fn thousands_of_legal_histories_keep_the_promises() {
         }
         frontier = next_frontier;
     }
-    figure(&format!(
-        "{judged} transitions judged, {legal} legal, {} distinct states: every promise kept",
-        seen.len()
-    ));
+    figure(&format!("{judged} transitions judged, {legal} legal, {} distinct states: every promise kept", seen.len()));
 }

@@ -117,10 +117,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry, usize), Refusal> {
     let (len, written, start) = parse_header(bytes)?;
     let want = start + len + 1;
     let Some(line) = bytes.get(..want) else {
-        return Err(Refusal::Short {
-            have: bytes.len(),
-            want,
-        });
+        return Err(Refusal::Short { have: bytes.len(), want });
     };
     let json = &line[start..want - 1];
     let found = crc32c::crc32c(json);
@@ -161,27 +158,13 @@ fn parse_header(bytes: &[u8]) -> Result<(usize, u32, usize), Refusal> {
     let magic = format!("RB{FORMAT} ");
     let Some(rest) = head.strip_prefix(magic.as_bytes()) else {
         let torn = magic.as_bytes().starts_with(head);
-        return Err(if torn {
-            Refusal::Short {
-                have: bytes.len(),
-                want: MAX_HEADER,
-            }
-        } else {
-            Refusal::NotARecord
-        });
+        return Err(if torn { Refusal::Short { have: bytes.len(), want: MAX_HEADER } } else { Refusal::NotARecord });
     };
     let mut fields = rest.splitn(3, |byte| *byte == b' ');
     let (length, sum) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
     if fields.next().is_none() {
         let torn = bytes.len() < MAX_HEADER && rest.iter().all(|b| b.is_ascii_hexdigit() || *b == b' ');
-        return Err(if torn {
-            Refusal::Short {
-                have: bytes.len(),
-                want: MAX_HEADER,
-            }
-        } else {
-            Refusal::Header
-        });
+        return Err(if torn { Refusal::Short { have: bytes.len(), want: MAX_HEADER } } else { Refusal::Header });
     }
     let len: usize = digits(length, 10).ok_or(Refusal::Header)? as usize;
     let written = digits(sum, 16).filter(|_| sum.len() == 8).ok_or(Refusal::Header)?;
@@ -201,11 +184,7 @@ fn other_version(head: &[u8]) -> Option<u32> {
 fn digits(text: &[u8], radix: u32) -> Option<u32> {
     let text = std::str::from_utf8(text).ok()?;
     // `from_str_radix` takes a sign.
-    if text.starts_with('+') {
-        None
-    } else {
-        u32::from_str_radix(text, radix).ok()
-    }
+    if text.starts_with('+') { None } else { u32::from_str_radix(text, radix).ok() }
 }
 
 #[cfg(test)]

@@ -40,21 +40,10 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
             prop::option::of(any_value().prop_filter("null reads back as none", |v| !v.is_null()))
         )
             .prop_map(|(step, item, outcome, took_ms, note, facts)| {
-                Checkpoint::ItemDone {
-                    step: step.as_str().into(),
-                    item,
-                    outcome,
-                    took_ms,
-                    note,
-                    facts,
-                }
+                Checkpoint::ItemDone { step: step.as_str().into(), item, outcome, took_ms, note, facts }
             }),
         (".*", prop::collection::vec(".*", 0..4)).prop_map(|(step, losses)| {
-            Checkpoint::StepDone {
-                step: step.as_str().into(),
-                how: How::WithLosses { losses },
-                took_ms: 1,
-            }
+            Checkpoint::StepDone { step: step.as_str().into(), how: How::WithLosses { losses }, took_ms: 1 }
         }),
         ".*".prop_map(|reason| Checkpoint::BackOut { reason }),
     ]
@@ -62,16 +51,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
 
 fn entry(checkpoint: Checkpoint) -> Entry {
     let (run, boot_id, prev) = ("r-1".into(), "b".into(), "0".repeat(64));
-    Entry {
-        v: FORMAT,
-        run,
-        seq: 7,
-        prev,
-        boot_id,
-        mono_ms: 5,
-        wall: Timestamp::UNIX_EPOCH,
-        checkpoint,
-    }
+    Entry { v: FORMAT, run, seq: 7, prev, boot_id, mono_ms: 5, wall: Timestamp::UNIX_EPOCH, checkpoint }
 }
 
 proptest! {
@@ -121,27 +101,16 @@ fn what_could_not_be_read_is_not_written() {
     for _ in 0..200 {
         deep = json!([deep]);
     }
-    let capture = |value| {
-        entry(Checkpoint::Captured {
-            step: "s".into(),
-            key: "k".into(),
-            value,
-        })
-    };
+    let capture = |value| entry(Checkpoint::Captured { step: "s".into(), key: "k".into(), value });
     assert!(matches!(encode(&capture(deep)), Err(Refusal::Content(_))));
-    assert!(matches!(
-        encode(&capture(json!("x".repeat(MAX_JSON)))),
-        Err(Refusal::TooLong { .. })
-    ));
+    assert!(matches!(encode(&capture(json!("x".repeat(MAX_JSON)))), Err(Refusal::TooLong { .. })));
     assert!(encode(&capture(json!("x".repeat(MAX_JSON - 500)))).is_ok());
 }
 
 #[test]
 fn a_newer_field_is_refused() {
     let entry = entry(Checkpoint::BackOut { reason: "x".into() });
-    let json = serde_json::to_string(&entry)
-        .unwrap()
-        .replacen("\"reason\"", "\"more\":1,\"reason\"", 1);
+    let json = serde_json::to_string(&entry).unwrap().replacen("\"reason\"", "\"more\":1,\"reason\"", 1);
     let line = format!("RB1 {} {:08x} {json}\n", json.len(), crc32c::crc32c(json.as_bytes()));
     assert!(matches!(decode(line.as_bytes()), Err(Refusal::Content(_))));
 }

@@ -142,13 +142,7 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn new(run: &str) -> Self {
         let (entries, hashes, state) = (Vec::new(), Vec::new(), RunState::default());
-        Self {
-            run: run.to_owned(),
-            offset: 0,
-            entries,
-            hashes,
-            state,
-        }
+        Self { run: run.to_owned(), offset: 0, entries, hashes, state }
     }
 
     fn seq(&self) -> u64 {
@@ -156,18 +150,11 @@ impl Walk {
     }
 
     fn damage(&self, why: Reason) -> Damage {
-        Damage {
-            offset: self.offset as u64,
-            seq: self.seq(),
-            why,
-        }
+        Damage { offset: self.offset as u64, seq: self.seq(), why }
     }
 
     fn prev(&self) -> String {
-        self.hashes
-            .last()
-            .cloned()
-            .unwrap_or_else(|| record::sha256_hex(self.run.as_bytes()))
+        self.hashes.last().cloned().unwrap_or_else(|| record::sha256_hex(self.run.as_bytes()))
     }
 
     /// Takes the next record in; `Ok(Some(refusal))` means that no whole record is there.
@@ -181,11 +168,8 @@ impl Walk {
             Err(refusal) => return Ok(Some(refusal)),
         };
         self.fits(&entry).map_err(|why| self.damage(why))?;
-        self.state
-            .after(&entry)
-            .map_err(|illegal| self.damage(Reason::Illegal(illegal)))?;
-        self.hashes
-            .push(record::sha256_hex(&file[self.offset..self.offset + len]));
+        self.state.after(&entry).map_err(|illegal| self.damage(Reason::Illegal(illegal)))?;
+        self.hashes.push(record::sha256_hex(&file[self.offset..self.offset + len]));
         self.entries.push(entry);
         self.offset += len;
         Ok(None)
@@ -193,27 +177,17 @@ impl Walk {
 
     fn fits(&self, entry: &Entry) -> Result<(), Reason> {
         if entry.run != self.run {
-            return Err(Reason::ForeignRun {
-                expected: self.run.clone(),
-                found: entry.run.clone(),
-            });
+            return Err(Reason::ForeignRun { expected: self.run.clone(), found: entry.run.clone() });
         }
         let expected = self.seq() + 1;
         if entry.seq != expected {
-            return Err(Reason::Sequence {
-                expected,
-                found: entry.seq,
-            });
+            return Err(Reason::Sequence { expected, found: entry.seq });
         }
         let prev = self.prev();
         if entry.prev == prev {
             Ok(())
         } else {
-            Err(Reason::Chain {
-                seq: entry.seq,
-                expected: prev,
-                found: entry.prev.clone(),
-            })
+            Err(Reason::Chain { seq: entry.seq, expected: prev, found: entry.prev.clone() })
         }
     }
 
@@ -245,15 +219,7 @@ impl Walk {
         let bytes = (file.len() - self.offset) as u64;
         let tail = if bytes == 0 { Tail::Clean } else { Tail::Torn { bytes } };
         let (good, hash) = (self.offset as u64, self.prev());
-        Ok(Reading {
-            entries: self.entries,
-            state: self.state,
-            tail,
-            good,
-            hash,
-            free_slot,
-            acknowledged,
-        })
+        Ok(Reading { entries: self.entries, state: self.state, tail, good, hash, free_slot, acknowledged })
     }
 
     /// A valid record anywhere behind bad bytes proves damage in the middle. Every offset is tried, not only starts of lines.
@@ -263,11 +229,7 @@ impl Walk {
             if let Ok((entry, _)) = record::decode(&rest[at..]) {
                 let later_offset = (self.offset + at) as u64;
                 let refusal = refusal.clone();
-                return Err(self.damage(Reason::Inside {
-                    refusal,
-                    later: entry.seq,
-                    later_offset,
-                }));
+                return Err(self.damage(Reason::Inside { refusal, later: entry.seq, later_offset }));
             }
         }
         Ok(())
@@ -279,10 +241,7 @@ impl Walk {
         for (_, mark) in &marks {
             if mark.seq == 0 || mark.seq > self.seq() {
                 let tail = refusal.map_or("the file ends here".to_owned(), ToString::to_string);
-                return Err(self.damage(Reason::AcknowledgedLost {
-                    acknowledged: mark.seq,
-                    tail,
-                }));
+                return Err(self.damage(Reason::AcknowledgedLost { acknowledged: mark.seq, tail }));
             }
             if self.hashes.get(mark.seq as usize - 1) != Some(&mark.hash) {
                 return Err(self.damage(Reason::NotAcknowledged { acknowledged: mark.seq }));

@@ -78,11 +78,7 @@ impl RunState {
     }
 
     fn open(&mut self, opened: &Opened) {
-        self.steps = opened
-            .steps
-            .iter()
-            .map(|step| (step.clone(), StepState::default()))
-            .collect();
+        self.steps = opened.steps.iter().map(|step| (step.clone(), StepState::default())).collect();
         self.opened = Some(Arc::new(opened.clone()));
         self.sitting = 1;
     }
@@ -93,16 +89,9 @@ impl RunState {
         let Some(state) = self.steps.get_mut(step) else { return };
         match how {
             Resolution::Rerun => state.rerun_granted = true,
-            Resolution::Done => {
-                state.status = StepStatus::Done {
-                    how: How::Ruled,
-                    took_ms: 0,
-                }
-            }
+            Resolution::Done => state.status = StepStatus::Done { how: How::Ruled, took_ms: 0 },
             Resolution::Skip => {
-                let how = How::Skipped {
-                    why: "by decision".to_owned(),
-                };
+                let how = How::Skipped { why: "by decision".to_owned() };
                 state.status = StepStatus::Done { how, took_ms: 0 };
             }
         }
@@ -152,8 +141,7 @@ impl RunState {
     #[must_use]
     pub fn in_doubt(&self) -> Vec<(&StepId, &str)> {
         let open = self.steps.iter().filter(|(_, state)| !state.is_done());
-        open.flat_map(|(step, state)| state.in_doubt().map(move |item| (step, item)))
-            .collect()
+        open.flat_map(|(step, state)| state.in_doubt().map(move |item| (step, item))).collect()
     }
 
     /// The step whose reboot was intended and not yet proven, with the boot id that must go.
@@ -197,8 +185,7 @@ impl RunState {
     #[must_use]
     pub fn past_no_return(&self) -> bool {
         let step = self.opened().and_then(|opened| opened.no_return.as_ref());
-        step.and_then(|step| self.steps.get(step))
-            .is_some_and(|state| state.attempts > 0)
+        step.and_then(|step| self.steps.get(step)).is_some_and(|state| state.attempts > 0)
     }
 
     /// Rulings in order.
@@ -217,12 +204,7 @@ impl RunState {
 impl StepState {
     fn take_in(&mut self, checkpoint: &Checkpoint, sitting: u32) {
         match checkpoint {
-            Checkpoint::StepStarted {
-                attempt,
-                items,
-                repeatable,
-                ..
-            } => {
+            Checkpoint::StepStarted { attempt, items, repeatable, .. } => {
                 // Legal only without doubts, for a repeatable step, or by decision: either way the doubts end here.
                 self.dissolve_doubts();
                 self.status = StepStatus::Running { attempt: *attempt };
@@ -234,26 +216,17 @@ impl StepState {
                 item.intents += 1;
                 (item.open, item.outcome) = (true, None);
             }
-            Checkpoint::ItemDone {
-                item, outcome, took_ms, ..
-            } => {
+            Checkpoint::ItemDone { item, outcome, took_ms, .. } => {
                 let item = self.items.entry(item.clone()).or_default();
                 (item.open, item.outcome, item.took_ms) = (false, Some(outcome.clone()), *took_ms);
             }
             Checkpoint::StepDone { how, took_ms, .. } => {
-                self.status = StepStatus::Done {
-                    how: how.clone(),
-                    took_ms: *took_ms,
-                };
+                self.status = StepStatus::Done { how: how.clone(), took_ms: *took_ms };
             }
             Checkpoint::StepFailed { error, .. } => self.status = StepStatus::Failed { error: error.clone() },
             Checkpoint::StepUnknown { why, .. } => self.status = StepStatus::Unknown { why: why.clone() },
             Checkpoint::RebootIntent { boot_id, .. } => {
-                self.reboot = Some(Reboot {
-                    old: boot_id.clone(),
-                    new: None,
-                    asked: None,
-                });
+                self.reboot = Some(Reboot { old: boot_id.clone(), new: None, asked: None });
             }
             _ => {}
         }

@@ -110,10 +110,7 @@ impl Default for StepState {
 impl StepState {
     /// Items of which nobody knows whether they happened, in order of their first intent.
     pub fn in_doubt(&self) -> impl Iterator<Item = &str> {
-        self.items
-            .iter()
-            .filter(|(_, item)| item.in_doubt())
-            .map(|(name, _)| name.as_str())
+        self.items.iter().filter(|(_, item)| item.in_doubt()).map(|(name, _)| name.as_str())
     }
 
     /// Whether an attempt is open, of this sitting or of one that died.

@@ -105,10 +105,7 @@ impl Store {
         // A checkout's `state/` is readable by others; what is made inside is not.
         let root = Directory::open(path, 0o022)?;
         if rustix::process::geteuid().is_root() {
-            safe_above(path)?.map_err(|why| StoreError::Place {
-                path: path.to_owned(),
-                why,
-            })?;
+            safe_above(path)?.map_err(|why| StoreError::Place { path: path.to_owned(), why })?;
         }
         Ok(Self { root })
     }
@@ -120,12 +117,7 @@ impl Store {
     pub fn prepare(path: &Path) -> Result<Self, StoreError> {
         match std::fs::DirBuilder::new().mode(0o700).create(path) {
             Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(FileError::Io {
-                    what: "create",
-                    path: path.to_owned(),
-                    source,
-                }
-                .into());
+                return Err(FileError::Io { what: "create", path: path.to_owned(), source }.into());
             }
             _ => {}
         }
@@ -152,10 +144,7 @@ impl Store {
     /// [`StoreError::Unfinished`] if a run owns the host, [`StoreError::Place`] if the journal would not survive.
     pub fn create(&self, new: NewRun<'_>, clock: Box<dyn Clock>) -> Result<(RunId, Journal), StoreError> {
         let place = self.place()?;
-        place.fits(new.reboots).map_err(|why| StoreError::Place {
-            path: self.root.path().to_owned(),
-            why,
-        })?;
+        place.fits(new.reboots).map_err(|why| StoreError::Place { path: self.root.path().to_owned(), why })?;
         if let Some(listed) = self.unfinished()? {
             return Err(StoreError::Unfinished { run: listed.id });
         }
@@ -164,10 +153,7 @@ impl Store {
         dir.write_new("runbook.yaml", new.runbook)?;
         dir.write_new("plan.json", new.plan)?;
         dir.make_sub("snapshot")?;
-        let opened = Opened {
-            runbook_sha256: sha256_hex(new.runbook),
-            ..new.opened
-        };
+        let opened = Opened { runbook_sha256: sha256_hex(new.runbook), ..new.opened };
         let journal = Journal::create(&dir, id.as_str(), opened, clock)?;
         self.root.replace(PENDING, format!("{id}\n").as_bytes())?;
         rustix::fs::renameat(runs.fd(), &draft, runs.fd(), id.as_str())
@@ -200,21 +186,9 @@ impl Store {
     pub fn runbook(&self, id: &RunId) -> Result<Vec<u8>, StoreError> {
         let bytes = self.dir(id)?.read("runbook.yaml")?;
         let reading = self.read(id)?;
-        let expected = reading
-            .state
-            .opened()
-            .map(|opened| opened.runbook_sha256.clone())
-            .unwrap_or_default();
+        let expected = reading.state.opened().map(|opened| opened.runbook_sha256.clone()).unwrap_or_default();
         let found = sha256_hex(&bytes);
-        if found == expected {
-            Ok(bytes)
-        } else {
-            Err(StoreError::RunbookChanged {
-                run: id.clone(),
-                expected,
-                found,
-            })
-        }
+        if found == expected { Ok(bytes) } else { Err(StoreError::RunbookChanged { run: id.clone(), expected, found }) }
     }
 
     /// The directory of a run.
@@ -253,19 +227,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Dangling`] if `pending` names a run that somebody removed.
     pub fn unfinished(&self) -> Result<Option<Listed>, StoreError> {
-        let owns = |listed: &Listed| {
-            listed
-                .reading
-                .as_ref()
-                .is_ok_and(|reading| reading.state.ended().is_none())
-        };
+        let owns = |listed: &Listed| listed.reading.as_ref().is_ok_and(|reading| reading.state.ended().is_none());
         let Some(name) = self.pending()? else {
             return Ok(self.list()?.into_iter().rev().find(owns));
         };
-        let dangling = || StoreError::Dangling {
-            run: name.clone(),
-            path: self.root.path().join(PENDING),
-        };
+        let dangling = || StoreError::Dangling { run: name.clone(), path: self.root.path().join(PENDING) };
         let id = RunId::parse(&name).ok_or_else(dangling)?;
         let runs = self.root.sub("runs")?;
         let names = runs.names()?;
@@ -274,11 +240,7 @@ impl Store {
             return Ok(Some(listed).filter(|listed| listed.reading.is_err() || owns(listed)));
         }
         // Named, never renamed into place: the run had not begun.
-        if names.contains(&draft_of(&id)) {
-            Ok(None)
-        } else {
-            Err(dangling())
-        }
+        if names.contains(&draft_of(&id)) { Ok(None) } else { Err(dangling()) }
     }
 
     fn pending(&self) -> Result<Option<String>, StoreError> {
@@ -313,19 +275,12 @@ impl Store {
     pub fn durations(&self, runbook: &str) -> Result<BTreeMap<StepId, Vec<u64>>, StoreError> {
         let mut durations = BTreeMap::<StepId, Vec<u64>>::new();
         for reading in self.list()?.into_iter().filter_map(|listed| listed.reading.ok()) {
-            let same = reading
-                .state
-                .opened()
-                .is_some_and(|opened| opened.runbook_name == runbook);
+            let same = reading.state.opened().is_some_and(|opened| opened.runbook_name == runbook);
             if !same || !matches!(reading.state.ended(), Some(End::Done | End::DoneWithLosses)) {
                 continue;
             }
             for (step, state) in reading.state.steps() {
-                if let StepStatus::Done {
-                    how: How::Applied | How::WithLosses { .. },
-                    took_ms,
-                } = &state.status
-                {
+                if let StepStatus::Done { how: How::Applied | How::WithLosses { .. }, took_ms } = &state.status {
                     durations.entry(step.clone()).or_default().push(*took_ms);
                 }
             }
@@ -348,10 +303,7 @@ fn draft_of(id: &RunId) -> String {
 fn fresh(runs: &Directory, stamp: &Stamp) -> Result<(RunId, String, Directory), StoreError> {
     let names = runs.names()?;
     let taken = |id: &RunId| names.iter().any(|name| *name == id.as_str() || *name == draft_of(id));
-    let id = (0..)
-        .map(|nth| RunId::of(stamp, nth))
-        .find(|id| !taken(id))
-        .unwrap_or_else(|| RunId::of(stamp, 0));
+    let id = (0..).map(|nth| RunId::of(stamp, nth)).find(|id| !taken(id)).unwrap_or_else(|| RunId::of(stamp, 0));
     let draft = draft_of(&id);
     let dir = runs.make_sub(&draft)?;
     Ok((id, draft, dir))

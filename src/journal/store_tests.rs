@@ -14,12 +14,7 @@ fn store() -> (tempfile::TempDir, Store) {
 
 fn new_run<'a>() -> NewRun<'a> {
     let opened = opened(&["save", "stop", "reboot", "restore"]);
-    NewRun {
-        runbook: b"version: 1\n",
-        plan: b"{}",
-        opened,
-        reboots: false,
-    }
+    NewRun { runbook: b"version: 1\n", plan: b"{}", opened, reboots: false }
 }
 
 fn path(store: &Store, id: &RunId, name: &str) -> PathBuf {
@@ -28,12 +23,7 @@ fn path(store: &Store, id: &RunId, name: &str) -> PathBuf {
 
 fn append_raw(path: &Path, bytes: &[u8]) {
     use std::io::Write;
-    std::fs::OpenOptions::new()
-        .append(true)
-        .open(path)
-        .unwrap()
-        .write_all(bytes)
-        .unwrap();
+    std::fs::OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 
 /// Creates a run and tells the story up to, not including, batch `until`.
@@ -52,10 +42,7 @@ fn a_run_owns_the_host_until_its_end_is_durable() {
     let (_dir, store) = store();
     assert!(store.unfinished().unwrap().is_none());
     let (id, journal) = told(&store, 17);
-    assert!(
-        id.as_str().starts_with("r-20261122-101500-") && id.as_str().len() == 22,
-        "{id}"
-    );
+    assert!(id.as_str().starts_with("r-20261122-101500-") && id.as_str().len() == 22, "{id}");
     let (_, half) = {
         store.release(&journal).unwrap();
         assert!(store.unfinished().unwrap().is_none());
@@ -63,10 +50,7 @@ fn a_run_owns_the_host_until_its_end_is_durable() {
     };
     assert!(matches!(store.release(&half), Err(StoreError::Unfinished { .. })));
     let error = store.create(new_run(), still()).unwrap_err().to_string();
-    assert!(
-        error.contains(&format!("run {} is unfinished and owns this host", half.run())),
-        "{error}"
-    );
+    assert!(error.contains(&format!("run {} is unfinished and owns this host", half.run())), "{error}");
     // Taking the pointer away does not free the host.
     std::fs::remove_file(store.root.path().join(PENDING)).unwrap();
     assert_eq!(store.unfinished().unwrap().unwrap().id.as_str(), half.run());
@@ -83,17 +67,10 @@ fn everything_is_private() {
     let (id, _journal) = told(&store, 3);
     let mut modes = Vec::new();
     for name in ["journal", "head", "runbook.yaml", "plan.json", "snapshot", "."] {
-        modes.push((
-            name,
-            std::fs::metadata(path(&store, &id, name)).unwrap().permissions().mode() & 0o7777,
-        ));
+        modes.push((name, std::fs::metadata(path(&store, &id, name)).unwrap().permissions().mode() & 0o7777));
     }
     for (name, mode) in modes {
-        assert_eq!(
-            mode,
-            if matches!(name, "snapshot" | ".") { 0o700 } else { 0o600 },
-            "{name}"
-        );
+        assert_eq!(mode, if matches!(name, "snapshot" | ".") { 0o700 } else { 0o600 }, "{name}");
     }
 }
 
@@ -101,18 +78,12 @@ fn everything_is_private() {
 fn resume_goes_on_where_the_journal_ends() {
     let (_dir, store) = store();
     let (id, journal) = told(&store, 6);
-    assert!(matches!(
-        store.resume(&id, "m-1", still()),
-        Err(StoreError::Journal(JournalError::InUse { .. }))
-    ));
+    assert!(matches!(store.resume(&id, "m-1", still()), Err(StoreError::Journal(JournalError::InUse { .. }))));
     let seq = journal.seq();
     drop(journal);
     let mut journal = store.resume(&id, "m-1", still()).unwrap();
     assert_eq!((journal.seq(), journal.state().in_doubt().len()), (seq, 2));
-    let too_early = journal.append(&[C::Paused {
-        why: PauseReason::Asked,
-        note: None,
-    }]);
+    let too_early = journal.append(&[C::Paused { why: PauseReason::Asked, note: None }]);
     assert!(matches!(too_early, Err(JournalError::Illegal(_))));
     journal.append(&[resumed("boot-1")]).unwrap();
     assert_eq!(store.read(&id).unwrap().entries.len() as u64, seq + 1);
@@ -128,12 +99,7 @@ fn a_torn_tail_is_copied_cut_and_noted_and_reading_repairs_nothing() {
     for (n, tail) in [(1, &b"RB1 300 0badcafe {\"v\":1,"[..]), (2, &[0; 700][..])] {
         append_raw(&file, tail);
         let torn = std::fs::read(&file).unwrap();
-        assert_eq!(
-            store.read(&id).unwrap().tail,
-            crate::journal::Tail::Torn {
-                bytes: tail.len() as u64
-            }
-        );
+        assert_eq!(store.read(&id).unwrap().tail, crate::journal::Tail::Torn { bytes: tail.len() as u64 });
         assert_eq!(std::fs::read(&file).unwrap(), torn, "reading changed the file");
         let journal = store.resume(&id, "m-1", still()).unwrap();
         let copy = path(&store, &id, &format!("journal.broken-{n}"));
@@ -143,13 +109,7 @@ fn a_torn_tail_is_copied_cut_and_noted_and_reading_repairs_nothing() {
         let reading = store.read(&id).unwrap();
         assert_eq!(reading.tail, crate::journal::Tail::Clean);
         let last = reading.entries.last().unwrap().checkpoint.clone();
-        assert_eq!(
-            last,
-            C::Recovered {
-                dropped_bytes: tail.len() as u64,
-                copy: format!("journal.broken-{n}")
-            }
-        );
+        assert_eq!(last, C::Recovered { dropped_bytes: tail.len() as u64, copy: format!("journal.broken-{n}") });
         assert!(std::fs::read(&file).unwrap().starts_with(&good));
     }
 }
@@ -163,21 +123,13 @@ fn acknowledged_data_that_is_gone_is_refused_and_left_alone() {
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() - 5]).unwrap();
     let error = store.resume(&id, "m-1", still()).unwrap_err();
-    let StoreError::Journal(JournalError::Damaged { damage, .. }) = &error else {
-        panic!("{error}")
-    };
-    assert!(
-        matches!(damage.why, Reason::AcknowledgedLost { acknowledged: 7, .. }),
-        "{error}"
-    );
+    let StoreError::Journal(JournalError::Damaged { damage, .. }) = &error else { panic!("{error}") };
+    assert!(matches!(damage.why, Reason::AcknowledgedLost { acknowledged: 7, .. }), "{error}");
     assert!(error.to_string().contains("is refused at byte"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), whole[..whole.len() - 5]);
     // A damaged run still owns the host.
     assert!(store.unfinished().unwrap().unwrap().reading.is_err());
-    assert!(matches!(
-        store.create(new_run(), still()),
-        Err(StoreError::Unfinished { .. })
-    ));
+    assert!(matches!(store.create(new_run(), still()), Err(StoreError::Unfinished { .. })));
 }
 
 #[test]
@@ -188,10 +140,7 @@ fn another_machine_or_another_runbook_is_refused() {
     let error = store.resume(&id, "m-2", still()).unwrap_err().to_string();
     assert!(error.contains("belongs to machine m-1, and this is m-2"), "{error}");
     std::fs::write(path(&store, &id, "runbook.yaml"), "version: 1\n# edited\n").unwrap();
-    assert!(matches!(
-        store.resume(&id, "m-1", still()),
-        Err(StoreError::RunbookChanged { .. })
-    ));
+    assert!(matches!(store.resume(&id, "m-1", still()), Err(StoreError::RunbookChanged { .. })));
 }
 
 #[test]
@@ -202,10 +151,7 @@ fn links_loose_modes_and_pipes_are_refused() {
     let file = path(&store, &id, "journal");
     let refused = |what: &str| {
         let error = store.read(&id).unwrap_err();
-        assert!(
-            matches!(error, StoreError::Journal(JournalError::File(_)) | StoreError::File(_)),
-            "{what}: {error}"
-        );
+        assert!(matches!(error, StoreError::Journal(JournalError::File(_)) | StoreError::File(_)), "{what}: {error}");
         error.to_string()
     };
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).unwrap();
@@ -227,10 +173,7 @@ fn links_loose_modes_and_pipes_are_refused() {
     symlink(dir.path().join("state"), &link).unwrap();
     assert!(matches!(Store::open(&link), Err(StoreError::File(_))));
     std::fs::set_permissions(dir.path().join("state"), PermissionsExt::from_mode(0o777)).unwrap();
-    assert!(matches!(
-        Store::open(&dir.path().join("state")),
-        Err(StoreError::File(_))
-    ));
+    assert!(matches!(Store::open(&dir.path().join("state")), Err(StoreError::File(_))));
 }
 
 #[test]
@@ -257,16 +200,7 @@ fn a_run_with_a_reboot_needs_a_place_that_survives_it() {
         return;
     };
     let store = Store::prepare(&dir.path().join("state")).unwrap();
-    let error = store
-        .create(
-            NewRun {
-                reboots: true,
-                ..new_run()
-            },
-            still(),
-        )
-        .unwrap_err()
-        .to_string();
+    let error = store.create(NewRun { reboots: true, ..new_run() }, still()).unwrap_err().to_string();
     assert!(error.contains("which a reboot or a clean-up empties"), "{error}");
     assert!(store.create(new_run(), still()).is_ok());
 }

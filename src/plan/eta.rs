@@ -53,47 +53,29 @@ impl History {
 #[must_use]
 pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Estimate {
     if change.is_empty() {
-        return Estimate {
-            span: Span::ZERO,
-            source: Source::Nothing,
-        };
+        return Estimate { span: Span::ZERO, source: Source::Nothing };
     }
     let reckoned = change.takes();
     // Loading and rewriting follow the data, which change from run to run: there the facts beat the past.
     let follows_data = matches!(step.action, Action::RedisLoaded(_) | Action::RedisCompacted(_));
     if follows_data && reckoned.typical > 0.0 {
-        return Estimate {
-            span: reckoned,
-            source: Source::Reckoned,
-        };
+        return Estimate { span: reckoned, source: Source::Reckoned };
     }
     if let Some((span, runs)) = history.of(id) {
-        return Estimate {
-            span,
-            source: Source::PastRuns(runs),
-        };
+        return Estimate { span, source: Source::PastRuns(runs) };
     }
     if let Some(takes) = step.takes {
         let typical = takes.as_secs_f64();
-        return Estimate {
-            span: Span::secs(typical, typical * 1.5),
-            source: Source::Declared,
-        };
+        return Estimate { span: Span::secs(typical, typical * 1.5), source: Source::Declared };
     }
     // Nothing on the machine says how long its reboot takes; what is reckoned there is only what goes before it.
     if matches!(step.action, Action::Rebooted(_)) {
         return Estimate { span: reckoned.then(usual(&step.action)), source: Source::Usual };
     }
     if reckoned.typical > 0.0 {
-        return Estimate {
-            span: reckoned,
-            source: Source::Reckoned,
-        };
+        return Estimate { span: reckoned, source: Source::Reckoned };
     }
-    Estimate {
-        span: usual(&step.action),
-        source: Source::Usual,
-    }
+    Estimate { span: usual(&step.action), source: Source::Usual }
 }
 
 /// What an action usually takes when nothing better is known.

@@ -99,32 +99,21 @@ impl Plan {
     /// The first step that takes service away and has something to do.
     #[must_use]
     pub fn no_return(&self) -> Option<usize> {
-        self.steps
-            .iter()
-            .position(|step| step.takes_away && !step.change.is_empty())
+        self.steps.iter().position(|step| step.takes_away && !step.change.is_empty())
     }
 
     /// How long users are cut off: from the point of no return to the last step that brings service back.
     #[must_use]
     pub fn cut_off(&self) -> Option<Span> {
         let from = self.no_return()?;
-        let to = self
-            .steps
-            .iter()
-            .rposition(|step| step.brings_back)
-            .unwrap_or(self.steps.len() - 1);
+        let to = self.steps.iter().rposition(|step| step.brings_back).unwrap_or(self.steps.len() - 1);
         self.steps.get(from..=to.max(from)).map(sum)
     }
 
     /// How long backing out takes from before the reboot.
     #[must_use]
     pub fn back_out_takes(&self) -> Option<Span> {
-        let steps: Vec<_> = self
-            .steps
-            .iter()
-            .filter(|step| self.back_out.contains(&step.phase))
-            .cloned()
-            .collect();
+        let steps: Vec<_> = self.steps.iter().filter(|step| self.back_out.contains(&step.phase)).cloned().collect();
         (!steps.is_empty()).then(|| sum(&steps))
     }
 

@@ -18,7 +18,13 @@ use crate::runbook::{Loaded, Runbook, Step, StepId};
 /// Walks the runbook over a model of the machine behind `probe`.
 ///
 /// `starts_at` is when the run is meant to start. What cannot be asked makes a step *unforeseen*, never "no change".
-pub async fn rehearse(loaded: &Loaded, probe: &dyn Probe, run_dir: &Path, history: &History, starts_at: Timestamp) -> Rehearsed {
+pub async fn rehearse(
+    loaded: &Loaded,
+    probe: &dyn Probe,
+    run_dir: &Path,
+    history: &History,
+    starts_at: Timestamp,
+) -> Rehearsed {
     let began = probe.uptime();
     let baseline = look_around(&loaded.runbook, probe).await;
     let probed_in = probe.uptime().saturating_sub(began).as_secs_f64();
@@ -90,7 +96,10 @@ impl Walk<'_> {
             takes,
             unforeseen,
             takes_away: step.action.takes_service_away(),
-            brings_back: matches!(step.action, Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)),
+            brings_back: matches!(
+                step.action,
+                Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)
+            ),
             reboots: matches!(step.action, Action::Rebooted(_)),
             waits: step.action.waits(),
             change: preview.change,

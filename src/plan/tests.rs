@@ -24,12 +24,7 @@ fn recorded() -> std::path::PathBuf {
 
 /// Sizes of the field: 2 to 12 GB of append-only files per instance.
 fn data(name: &str) -> Data {
-    let data = |base: u64, incr: u64, used: u64, keys| Data {
-        base: base * MB,
-        incr: incr * MB,
-        used: used * MB,
-        keys,
-    };
+    let data = |base: u64, incr: u64, used: u64, keys| Data { base: base * MB, incr: incr * MB, used: used * MB, keys };
     match name {
         "bds" => data(2_600, 8_900, 14_130, 3_180_000),
         "bds-r" => data(2_800, 900, 14_130, 3_180_000),
@@ -45,54 +40,32 @@ fn staging(inventory: &Inventory) -> Facts {
     let mut facts = sample::host(125 * GB);
     for (name, one) in &inventory.redis {
         let master = one.of.as_ref().and_then(|of| inventory.redis.get(of));
-        let port = master
-            .and_then(|master| master.url.rsplit(':').next()?.parse().ok())
-            .filter(|_| one.role == Role::Replica);
+        let port =
+            master.and_then(|master| master.url.rsplit(':').next()?.parse().ok()).filter(|_| one.role == Role::Replica);
         let seen = sample::redis(name, one.kind, port, data(name));
         if let Some(files) = seen.facts.as_ref().and_then(|facts| facts.files.as_ref()) {
-            facts.put(
-                Ask::Disk(files.dir.clone().into()),
-                Answer::Disk(sample::disk(400 * GB)),
-            );
+            facts.put(Ask::Disk(files.dir.clone().into()), Answer::Disk(sample::disk(400 * GB)));
         }
         facts.put(Ask::Redis(one.at()), Answer::Redis(Box::new(seen)));
     }
     // Two more queues and the router answer, too, though no entry of their own names them.
     for (name, port) in [("bull01", 6378), ("bull02", 6380), ("bds", 6390)] {
-        let at = RedisAt {
-            url: format!("redis://127.0.0.1:{port}"),
-            user: None,
-            password: None,
-            kind: RedisKind::Redis,
-        };
-        facts.put(
-            Ask::Redis(at),
-            Answer::Redis(Box::new(sample::redis(name, RedisKind::Redis, None, data(name)))),
-        );
+        let at =
+            RedisAt { url: format!("redis://127.0.0.1:{port}"), user: None, password: None, kind: RedisKind::Redis };
+        facts.put(Ask::Redis(at), Answer::Redis(Box::new(sample::redis(name, RedisKind::Redis, None, data(name)))));
     }
     for known in inventory.units_of(None) {
-        let enabled = !["bull00", "bull01", "bull02", "tile38"]
-            .iter()
-            .any(|part| known.unit.contains(part));
+        let enabled = !["bull00", "bull01", "bull02", "tile38"].iter().any(|part| known.unit.contains(part));
         let notifies = known.unit.starts_with("redis-server@");
-        facts.put(
-            Ask::Unit(known.unit.into()),
-            Answer::Unit(Box::new(sample::unit(known.unit, enabled, notifies))),
-        );
+        facts.put(Ask::Unit(known.unit.into()), Answer::Unit(Box::new(sample::unit(known.unit, enabled, notifies))));
     }
     for place in inventory.pm2.values() {
         let at = crate::action::process_list::at(place);
         facts.put(Ask::Pm2(at.clone()), Answer::Pm2(Box::new(sample::pm2(&at, &apps()))));
     }
     facts.put(Ask::Disk("/var/lib/redis".into()), Answer::Disk(sample::disk(400 * GB)));
-    let health = HttpAsk {
-        url: "http://127.0.0.1:3005/health".into(),
-        headers: Vec::new(),
-    };
-    facts.put(
-        Ask::Http(health),
-        Answer::Http(sample::http_ok(r#"{"status":"healthy"}"#)),
-    );
+    let health = HttpAsk { url: "http://127.0.0.1:3005/health".into(), headers: Vec::new() };
+    facts.put(Ask::Http(health), Answer::Http(sample::http_ok(r#"{"status":"healthy"}"#)));
     facts
 }
 
@@ -125,14 +98,7 @@ fn table(plan: &Plan) -> String {
         .unwrap();
     }
     let takes = plan.takes();
-    writeln!(
-        text,
-        "{:<53}{:>8}{:>9}",
-        "all",
-        clock(takes.typically()),
-        clock(takes.at_worst())
-    )
-    .unwrap();
+    writeln!(text, "{:<53}{:>8}{:>9}", "all", clock(takes.typically()), clock(takes.at_worst())).unwrap();
     text
 }
 
@@ -149,44 +115,19 @@ fn regenerates_the_recorded_facts() {
 fn the_recorded_facts_are_those_of_the_generator() {
     let text = std::fs::read_to_string(recorded()).unwrap();
     let facts: Facts = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        facts,
-        staging(&shipped().runbook.inventory),
-        "run the ignored generator"
-    );
+    assert_eq!(facts, staging(&shipped().runbook.inventory), "run the ignored generator");
 }
 
 #[tokio::test]
 async fn the_shipped_runbook_is_foreseen_in_every_step() {
     let loaded = shipped();
     let host = Model::of(staging(&loaded.runbook.inventory));
-    let rehearsed = rehearse(
-        &loaded,
-        &host,
-        Path::new("/var/lib/runbook/runs/x"),
-        &History::default(),
-        host.now(),
-    )
-    .await;
-    assert_eq!(
-        host.elapsed(),
-        std::time::Duration::ZERO,
-        "planning plays on a model of its own"
-    );
+    let rehearsed =
+        rehearse(&loaded, &host, Path::new("/var/lib/runbook/runs/x"), &History::default(), host.now()).await;
+    assert_eq!(host.elapsed(), std::time::Duration::ZERO, "planning plays on a model of its own");
     insta::with_settings!({ snapshot_path => "../../tests/snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("plan_of_restart_staging", table(&rehearsed.plan));
     });
-    let again = rehearse(
-        &loaded,
-        &host,
-        Path::new("/var/lib/runbook/runs/x"),
-        &History::default(),
-        host.now(),
-    )
-    .await;
-    assert_eq!(
-        table(&again.plan),
-        table(&rehearsed.plan),
-        "the same facts, the same plan"
-    );
+    let again = rehearse(&loaded, &host, Path::new("/var/lib/runbook/runs/x"), &History::default(), host.now()).await;
+    assert_eq!(table(&again.plan), table(&rehearsed.plan), "the same facts, the same plan");
 }

@@ -62,21 +62,10 @@ pub fn judge(plan: &Plan, window: Option<&Window>) -> Verdict {
     let end = plan.starts_at.checked_add(slow).unwrap_or(Timestamp::MAX);
     if end <= opening.closes {
         let latest_start = opening.closes.checked_sub(slow).unwrap_or(opening.opens);
-        return Verdict::Fits {
-            opens: opening.opens,
-            closes: opening.closes,
-            latest_start,
-        };
+        return Verdict::Fits { opens: opening.opens, closes: opening.closes, latest_start };
     }
-    let late = Duration::try_from(end - opening.closes)
-        .unwrap_or_default()
-        .as_secs_f64();
-    Verdict::TooLong {
-        opens: opening.opens,
-        closes: opening.closes,
-        late,
-        longest: longest_phase(plan),
-    }
+    let late = Duration::try_from(end - opening.closes).unwrap_or_default().as_secs_f64();
+    Verdict::TooLong { opens: opening.opens, closes: opening.closes, late, longest: longest_phase(plan) }
 }
 
 fn longest_phase(plan: &Plan) -> (String, f64) {
@@ -87,8 +76,5 @@ fn longest_phase(plan: &Plan) -> (String, f64) {
             None => phases.push((step.phase.clone(), step.takes.span.slow)),
         }
     }
-    phases
-        .into_iter()
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .unwrap_or_default()
+    phases.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
 }

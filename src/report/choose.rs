@@ -81,22 +81,13 @@ mod tests {
 
     #[test]
     fn only_a_watched_terminal_is_redrawn() {
-        let watched = Watcher {
-            stderr_tty: true,
-            ..Watcher::default()
-        };
+        let watched = Watcher { stderr_tty: true, ..Watcher::default() };
         assert_eq!(Mode::Auto.settle(watched), Mode::Live);
         for against in [
             Watcher::default(),
             Watcher { dumb: true, ..watched },
-            Watcher {
-                no_animation: true,
-                ..watched
-            },
-            Watcher {
-                verbose: true,
-                ..watched
-            },
+            Watcher { no_animation: true, ..watched },
+            Watcher { verbose: true, ..watched },
         ] {
             assert_eq!(Mode::Auto.settle(against), Mode::Plain, "{against:?}");
             assert_eq!(Mode::Live.settle(against), Mode::Live, "asked for outright");

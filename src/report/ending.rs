@@ -31,18 +31,11 @@ pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
 
 fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
     let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
-    let whole = story
-        .began
-        .zip(story.latest)
-        .map_or(Duration::ZERO, |(from, to)| between(from, to));
+    let whole = story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to));
     if let Some(ended) = state.ended() {
         let (tone, _) = end(ended);
         let planned = story.plan.as_ref().map(|plan| {
-            format!(
-                " (plan {} typical, {} slow)",
-                words(plan.takes().typically()),
-                words(plan.takes().at_worst())
-            )
+            format!(" (plan {} typical, {} slow)", words(plan.takes().typically()), words(plan.takes().at_worst()))
         });
         let head = match ended {
             End::Done => "Done:".to_owned(),
@@ -51,27 +44,11 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
             End::Failed => "Given up:".to_owned(),
             End::Abandoned => "Abandoned:".to_owned(),
         };
-        let why = story
-            .backed_out
-            .map(|why| format!("; {}", clean(why)))
-            .unwrap_or_default();
-        return (
-            tone,
-            head,
-            format!(
-                "{name} {} in {}{}{why}",
-                story.run,
-                words(whole),
-                planned.unwrap_or_default()
-            ),
-        );
+        let why = story.backed_out.map(|why| format!("; {}", clean(why))).unwrap_or_default();
+        return (tone, head, format!("{name} {} in {}{}{why}", story.run, words(whole), planned.unwrap_or_default()));
     }
     let done = state.steps().values().filter(|step| step.is_done()).count();
-    let at = state
-        .steps()
-        .iter()
-        .find(|(_, step)| !step.is_done())
-        .map_or(String::new(), |(id, _)| id.to_string());
+    let at = state.steps().iter().find(|(_, step)| !step.is_done()).map_or(String::new(), |(id, _)| id.to_string());
     let text = format!(
         "{name} {} at {at}, {done} of {} steps done. Everything so far is on record.",
         story.run,
@@ -100,11 +77,7 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
         }
     }
     let parts = [(ok, "ok"), (again, "ok after a retry"), (bad, "did not come")];
-    let named: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
+    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !named.is_empty() {
         paragraph(out, "  items    ", &named.join(", "), style);
     }
@@ -114,9 +87,7 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
         .iter()
         .take(3)
         .map(|(id, step)| {
-            let planned = story
-                .planned(id)
-                .map(|p| format!(" (planned {})", clock(p.takes.span.typically())));
+            let planned = story.planned(id).map(|p| format!(" (planned {})", clock(p.takes.span.typically())));
             format!("{id} {}{}", clock(step.took), planned.unwrap_or_default())
         })
         .collect();
@@ -125,15 +96,8 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     }
     if let Some((from, Some(to))) = story.cut_off() {
         let planned = story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
-        let planned = planned
-            .map(|span| format!(" (planned {})", words(span.typically())))
-            .unwrap_or_default();
-        paragraph(
-            out,
-            "  users    ",
-            &format!("cut off for {}{planned}", words(between(from, to))),
-            style,
-        );
+        let planned = planned.map(|span| format!(" (planned {})", words(span.typically()))).unwrap_or_default();
+        paragraph(out, "  users    ", &format!("cut off for {}{planned}", words(between(from, to))), style);
     }
 }
 
@@ -141,18 +105,9 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
 fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
     for (id, item, why, causes) in story.losses() {
         let tolerated = state.steps().get(id).is_some_and(|step| step.is_done());
-        let (tone, label) = if tolerated {
-            (Tone::Warn, "  lost     ")
-        } else {
-            (Tone::Bad, "  FAILED   ")
-        };
+        let (tone, label) = if tolerated { (Tone::Warn, "  lost     ") } else { (Tone::Bad, "  FAILED   ") };
         let mut lines = String::new();
-        paragraph(
-            &mut lines,
-            label,
-            &format!("{id} {}: {}", clean(item), clean(why)),
-            style,
-        );
+        paragraph(&mut lines, label, &format!("{id} {}: {}", clean(item), clean(why)), style);
         out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
         for cause in causes.iter().take(5) {
             paragraph(out, "             ", &clean(cause), style);
@@ -165,27 +120,15 @@ fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style
     if state.ended().is_some() {
         return;
     }
-    let after: Vec<String> = state
-        .steps()
-        .iter()
-        .filter(|(_, step)| !step.is_done())
-        .skip(1)
-        .map(|(id, _)| id.to_string())
-        .collect();
+    let after: Vec<String> =
+        state.steps().iter().filter(|(_, step)| !step.is_done()).skip(1).map(|(id, _)| id.to_string()).collect();
     for (id, step) in state.steps() {
         let (label, seen, means) = match &step.status {
-            StepStatus::Failed { error } => (
-                "FAILED",
-                error,
-                "every outcome is known, so the step can be tried again",
-            ),
+            StepStatus::Failed { error } => ("FAILED", error, "every outcome is known, so the step can be tried again"),
             StepStatus::Unknown { why } => ("UNKNOWN", why, "it may or may not have happened; look, then decide"),
             _ => continue,
         };
-        let named = story
-            .losses()
-            .iter()
-            .any(|(of, item, why, _)| *of == id && *seen == format!("{item}: {why}"));
+        let named = story.losses().iter().any(|(of, item, why, _)| *of == id && *seen == format!("{item}: {why}"));
         let lead = format!("  {label:<9}");
         if !named {
             let mut lines = String::new();

@@ -80,12 +80,7 @@ impl Json {
 
     pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         out.line(&version_line());
-        Self {
-            out,
-            progress: Progress::new(runbook, plan, clock),
-            estimated: None,
-            wall,
-        }
+        Self { out, progress: Progress::new(runbook, plan, clock), estimated: None, wall }
     }
 
     fn estimate(&mut self, at: Timestamp) {
@@ -95,10 +90,7 @@ impl Json {
         }
         self.estimated = Some(second);
         let left = self.progress.left();
-        let spare = self
-            .progress
-            .closes()
-            .map(|closes| (closes - at).get_seconds() as f64 - left.slow);
+        let spare = self.progress.closes().map(|closes| (closes - at).get_seconds() as f64 - left.slow);
         let line = json!({
             "type": "estimate",
             "ts": at,
@@ -117,10 +109,8 @@ impl Reporter for Json {
         match event {
             Event::Durable(entry) => {
                 self.out.line(&line(entry, &self.progress).to_string());
-                let estimates = matches!(
-                    entry.checkpoint,
-                    Checkpoint::StepStarted { .. } | Checkpoint::StepDone { .. }
-                );
+                let estimates =
+                    matches!(entry.checkpoint, Checkpoint::StepStarted { .. } | Checkpoint::StepDone { .. });
                 if estimates {
                     self.estimated = None;
                     self.estimate(entry.wall);
@@ -142,9 +132,9 @@ impl Reporter for Json {
                 let at = (self.wall)();
                 self.estimate(at);
             }
-            Event::Talk(text) => self
-                .out
-                .line(&json!({ "type": "talk", "ts": (self.wall)(), "text": text }).to_string()),
+            Event::Talk(text) => {
+                self.out.line(&json!({ "type": "talk", "ts": (self.wall)(), "text": text }).to_string())
+            }
         }
     }
 }
@@ -163,14 +153,7 @@ fn line(entry: &Entry, progress: &Progress) -> Value {
             "no_return": opened.no_return,
         }),
         Checkpoint::Captured { step, key, .. } => json!({ "step": step, "key": key }),
-        Checkpoint::ItemDone {
-            step,
-            item,
-            outcome,
-            took_ms,
-            note,
-            ..
-        } => {
+        Checkpoint::ItemDone { step, item, outcome, took_ms, note, .. } => {
             let current = progress.current.as_ref();
             json!({
                 "step": step,

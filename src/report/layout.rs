@@ -112,11 +112,7 @@ pub fn paragraph(out: &mut String, lead: &str, text: &str, style: &Style) {
     let indent = columns(lead);
     let lines = wrap(text, style.columns().saturating_sub(indent), 0);
     for (n, line) in lines.iter().enumerate() {
-        out.push_str(&if n == 0 {
-            format!("{lead}{line}")
-        } else {
-            format!("{}{line}", " ".repeat(indent))
-        });
+        out.push_str(&if n == 0 { format!("{lead}{line}") } else { format!("{}{line}", " ".repeat(indent)) });
         out.push('\n');
     }
 }
@@ -154,11 +150,7 @@ fn families(names: &[&str]) -> Vec<(String, usize)> {
             single.push(name);
         } else {
             // `01` and `10` are of one family, `1` and `10` too; `1` and `01` are not.
-            let fixed = if digits.starts_with('0') && digits.len() > 1 {
-                digits.len()
-            } else {
-                0
-            };
+            let fixed = if digits.starts_with('0') && digits.len() > 1 { digits.len() } else { 0 };
             numbered.entry((stem, fixed)).or_default().push(digits);
         }
     }
@@ -170,22 +162,14 @@ fn families(names: &[&str]) -> Vec<(String, usize)> {
             [first, .., last] => {
                 let number = |digits: &str| digits.parse::<u64>().unwrap_or(u64::MAX);
                 let whole = number(last).checked_sub(number(first)) == Some(digits.len() as u64 - 1);
-                let range = if whole {
-                    format!("[{first}-{last}]")
-                } else {
-                    "[0-9]".to_owned()
-                };
+                let range = if whole { format!("[{first}-{last}]") } else { "[0-9]".to_owned() };
                 groups.push((format!("{stem}{range}"), digits.len()));
             }
             [] => {}
         }
     }
-    groups.extend(by_affix(&mut single, |name| {
-        name.rsplit_once('-').map(|(_, end)| format!("*-{end}"))
-    }));
-    groups.extend(by_affix(&mut single, |name| {
-        name.split_once('-').map(|(start, _)| format!("{start}-*"))
-    }));
+    groups.extend(by_affix(&mut single, |name| name.rsplit_once('-').map(|(_, end)| format!("*-{end}"))));
+    groups.extend(by_affix(&mut single, |name| name.split_once('-').map(|(start, _)| format!("{start}-*"))));
     groups.extend(single.iter().map(|name| ((*name).to_owned(), 1)));
     groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     groups
@@ -201,10 +185,7 @@ fn by_affix(names: &mut Vec<&str>, affix: impl Fn(&str) -> Option<String>) -> Ve
     }
     counts.retain(|_, count| *count >= 3);
     names.retain(|name| !affix(name).is_some_and(|text| counts.contains_key(&text)));
-    counts
-        .into_iter()
-        .map(|(text, count)| (format!("{count} {text}"), count))
-        .collect()
+    counts.into_iter().map(|(text, count)| (format!("{count} {text}"), count)).collect()
 }
 
 #[cfg(test)]
@@ -216,17 +197,7 @@ mod tests {
         assert_eq!(columns("\u{1b}[1mab\u{1b}[0m"), 2);
         assert_eq!(columns("\u{6f22}e\u{301}"), 3);
         assert_eq!(fit("abcdefgh", 6, &Style::PLAIN), "abc...");
-        assert_eq!(
-            fit(
-                "abcdefgh",
-                6,
-                &Style {
-                    unicode: true,
-                    ..Style::PLAIN
-                }
-            ),
-            "abcde\u{2026}"
-        );
+        assert_eq!(fit("abcdefgh", 6, &Style { unicode: true, ..Style::PLAIN }), "abcde\u{2026}");
         assert_eq!(fit("abc", 3, &Style::PLAIN), "abc");
     }
 
@@ -239,16 +210,7 @@ mod tests {
 
     #[test]
     fn names_gather_in_families() {
-        let names = [
-            "api/0",
-            "api/1",
-            "api/2",
-            "mail-worker",
-            "org-a",
-            "log-worker",
-            "pdf-worker",
-            "router",
-        ];
+        let names = ["api/0", "api/1", "api/2", "mail-worker", "org-a", "log-worker", "pdf-worker", "router"];
         assert_eq!(patterns(&names, 80), "3 *-worker, api/[0-2], org-a, router");
         assert_eq!(patterns(&names, 26), "3 *-worker, api/[0-2], +2");
         assert_eq!(patterns(&names, 20), "3 *-worker, +5");

@@ -41,34 +41,20 @@ impl Lines {
 
     pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         let spoke = clock();
-        Self {
-            out,
-            progress: Progress::new(runbook, plan, clock),
-            spoke,
-            summed: 0,
-            wall,
-        }
+        Self { out, progress: Progress::new(runbook, plan, clock), spoke, summed: 0, wall }
     }
 
     fn say(&mut self, time: &str, said: &Said) {
         let style = self.out.style;
         // A log keeps its lines whole; only a terminal is worth wrapping for.
-        self.out.line(&format!(
-            "{} {}",
-            style.paint(Tone::Faint, time),
-            style.paint(said.tone, &said.text)
-        ));
+        self.out.line(&format!("{} {}", style.paint(Tone::Faint, time), style.paint(said.tone, &said.text)));
         for more in said.more.iter().take(EVIDENCE) {
             for line in wrap(more, style.columns().saturating_sub(columns(time) + 5), 0) {
                 self.out.line(&format!("{}     {line}", " ".repeat(columns(time))));
             }
         }
         if said.more.len() > EVIDENCE {
-            self.out.line(&format!(
-                "{}     ... {} more lines",
-                " ".repeat(columns(time)),
-                said.more.len() - EVIDENCE
-            ));
+            self.out.line(&format!("{}     ... {} more lines", " ".repeat(columns(time)), said.more.len() - EVIDENCE));
         }
         self.spoke = self.progress.now();
     }
@@ -84,30 +70,11 @@ impl Lines {
         }
         let elapsed = words(self.progress.now().saturating_sub(began));
         let left = words(self.progress.left_of_step().typically());
-        let failed = if failed == 0 {
-            String::new()
-        } else {
-            format!(", {failed} FAILED")
-        };
-        let left = if done == of {
-            String::new()
-        } else {
-            format!(", about {left} left")
-        };
-        let text = format!(
-            "[{}] {done}/{of}, {elapsed} elapsed{failed}{left}",
-            self.progress.place(&current.step)
-        );
+        let failed = if failed == 0 { String::new() } else { format!(", {failed} FAILED") };
+        let left = if done == of { String::new() } else { format!(", about {left} left") };
+        let text = format!("[{}] {done}/{of}, {elapsed} elapsed{failed}{left}", self.progress.place(&current.step));
         self.summed = done;
-        self.say(
-            time,
-            &Said {
-                tone: Tone::Plain,
-                text,
-                more: Vec::new(),
-                routine: false,
-            },
-        );
+        self.say(time, &Said { tone: Tone::Plain, text, more: Vec::new(), routine: false });
     }
 
     /// What is waited for, what was last seen, how long already and how much longer.
@@ -119,31 +86,11 @@ impl Lines {
         let Some(current) = &self.progress.current else { return };
         let slowest = self.progress.slowest();
         let named: Vec<String> = slowest.iter().take(2).map(|(key, one)| waiting(key, one, at)).collect();
-        let more = if slowest.len() > 2 {
-            format!("; {} more", slowest.len() - 2)
-        } else {
-            String::new()
-        };
-        let count = if current.of > 1 {
-            format!("{}/{}, ", current.done, current.of)
-        } else {
-            String::new()
-        };
-        let text = format!(
-            "[{}] {count}{}{more}",
-            self.progress.place(&current.step),
-            named.join("; ")
-        );
+        let more = if slowest.len() > 2 { format!("; {} more", slowest.len() - 2) } else { String::new() };
+        let count = if current.of > 1 { format!("{}/{}, ", current.done, current.of) } else { String::new() };
+        let text = format!("[{}] {count}{}{more}", self.progress.place(&current.step), named.join("; "));
         let time = self.progress.clock_time((self.wall)());
-        self.say(
-            &time,
-            &Said {
-                tone: Tone::Faint,
-                text,
-                more: Vec::new(),
-                routine: false,
-            },
-        );
+        self.say(&time, &Said { tone: Tone::Faint, text, more: Vec::new(), routine: false });
     }
 }
 
@@ -160,11 +107,7 @@ fn waiting(key: &str, one: &Running, at: Duration) -> String {
         None if one.usually.typical >= 1.0 => figures.push(format!("usually {}", words(one.usually.typically()))),
         None => {}
     }
-    let say = if one.tick.say.is_empty() {
-        "in work".to_owned()
-    } else {
-        clean(&one.tick.say)
-    };
+    let say = if one.tick.say.is_empty() { "in work".to_owned() } else { clean(&one.tick.say) };
     format!("{}: {say} ({})", clean(key), figures.join(", "))
 }
 
@@ -191,15 +134,7 @@ impl Reporter for Lines {
             }
             Event::Talk(text) => {
                 let time = self.progress.clock_time((self.wall)());
-                self.say(
-                    &time,
-                    &Said {
-                        tone: Tone::Warn,
-                        text: clean(text),
-                        more: Vec::new(),
-                        routine: false,
-                    },
-                );
+                self.say(&time, &Said { tone: Tone::Warn, text: clean(text), more: Vec::new(), routine: false });
             }
         }
     }

@@ -54,19 +54,13 @@ impl Live {
     #[must_use]
     pub fn new(out: Out, runbook: &Runbook, plan: &Plan) -> Self {
         let live = Self::with_clock(out, runbook, plan, machine_clock(), machine_wall());
-        live.screen
-            .bar
-            .enable_steady_tick(Duration::from_millis(1000 / u64::from(HZ)));
+        live.screen.bar.enable_steady_tick(Duration::from_millis(1000 / u64::from(HZ)));
         live
     }
 
     pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         let style = out.style;
-        let board = Arc::new(Mutex::new(Board {
-            progress: Progress::new(runbook, plan, clock),
-            style,
-            wall,
-        }));
+        let board = Arc::new(Mutex::new(Board { progress: Progress::new(runbook, plan, clock), style, wall }));
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(Terminal(out.clone())), HZ);
         let multi = MultiProgress::with_draw_target(target);
         let bar = multi.add(ProgressBar::no_length());
@@ -78,9 +72,7 @@ impl Live {
         if let Ok(look) = ProgressStyle::with_template("{block}") {
             bar.set_style(look.with_key("block", block));
         }
-        Self {
-            screen: Arc::new(Screen { out, multi, bar, board }),
-        }
+        Self { screen: Arc::new(Screen { out, multi, bar, board }) }
     }
 
     /// Takes the block away while `ask` has the terminal, and draws it again.
@@ -102,18 +94,11 @@ impl Live {
     fn print(&self, time: &str, said: &Said) {
         let style = &self.screen.out.style;
         let room = style.columns().saturating_sub(columns(time) + 1);
-        let mut text = format!(
-            "{} {}",
-            style.paint(Tone::Faint, time),
-            style.paint(said.tone, &fit(&said.text, room, style))
-        );
+        let mut text =
+            format!("{} {}", style.paint(Tone::Faint, time), style.paint(said.tone, &fit(&said.text, room, style)));
         for more in said.more.iter().take(EVIDENCE) {
             let room = style.columns().saturating_sub(columns(time) + 5);
-            text.push_str(&format!(
-                "\n{}     {}",
-                " ".repeat(columns(time)),
-                fit(more, room, style)
-            ));
+            text.push_str(&format!("\n{}     {}", " ".repeat(columns(time)), fit(more, room, style)));
         }
         if self.screen.multi.println(&text).is_err() {
             self.screen.out.line(&text);
@@ -137,15 +122,9 @@ impl Reporter for Live {
         let (said, wall) = match event {
             Event::Durable(entry) => (tell(entry, &board.progress), entry.wall),
             Event::Tick { .. } => (None, Timestamp::UNIX_EPOCH),
-            Event::Talk(text) => (
-                Some(Said {
-                    tone: Tone::Warn,
-                    text: clean(text),
-                    more: Vec::new(),
-                    routine: false,
-                }),
-                (board.wall)(),
-            ),
+            Event::Talk(text) => {
+                (Some(Said { tone: Tone::Warn, text: clean(text), more: Vec::new(), routine: false }), (board.wall)())
+            }
         };
         board.progress.take_in(event, state);
         let many = board.progress.current.as_ref().is_some_and(|current| current.of > MANY);
@@ -156,10 +135,7 @@ impl Reporter for Live {
             self.print(&time, &said);
         }
         let over = |checkpoint: &Checkpoint| {
-            matches!(
-                checkpoint,
-                Checkpoint::Finished { .. } | Checkpoint::Abandoned { .. } | Checkpoint::Paused { .. }
-            )
+            matches!(checkpoint, Checkpoint::Finished { .. } | Checkpoint::Abandoned { .. } | Checkpoint::Paused { .. })
         };
         match event {
             Event::Durable(entry) if over(&entry.checkpoint) => self.close(),
@@ -181,16 +157,9 @@ impl Board {
         }
         let hidden = slowest.len().saturating_sub(ITEMS);
         if hidden + self.progress.queued() + current.failed > 0 {
-            let parts = [
-                (hidden, "more running"),
-                (self.progress.queued(), "queued"),
-                (current.failed, "FAILED"),
-            ];
-            let named: Vec<String> = parts
-                .iter()
-                .filter(|(n, _)| *n > 0)
-                .map(|(n, what)| format!("{n} {what}"))
-                .collect();
+            let parts = [(hidden, "more running"), (self.progress.queued(), "queued"), (current.failed, "FAILED")];
+            let named: Vec<String> =
+                parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
             let tone = if current.failed > 0 { Tone::Bad } else { Tone::Faint };
             lines.push(self.style.paint(tone, &format!("      {}", named.join(", "))));
         }
@@ -204,23 +173,11 @@ impl Board {
         let Some(current) = &self.progress.current else {
             return String::new();
         };
-        let count = if current.of > 1 {
-            format!("{}/{}", current.done, current.of)
-        } else {
-            String::new()
-        };
+        let count = if current.of > 1 { format!("{}/{}", current.done, current.of) } else { String::new() };
         let elapsed = clock(self.progress.now().saturating_sub(current.began));
         let left = self.progress.left_of_step();
-        let left = if left.typical >= 1.0 {
-            format!("~{}", clock(left.typically()))
-        } else {
-            String::new()
-        };
-        let again = if current.attempt > 1 {
-            format!(" (attempt {})", current.attempt)
-        } else {
-            String::new()
-        };
+        let left = if left.typical >= 1.0 { format!("~{}", clock(left.typically())) } else { String::new() };
+        let again = if current.attempt > 1 { format!(" (attempt {})", current.attempt) } else { String::new() };
         let name = format!("{}{again}", self.progress.place(&current.step));
         self.with_bar(" >>", &name, self.progress.part(), &count, &elapsed, &left)
     }
@@ -228,11 +185,7 @@ impl Board {
     fn total(&self) -> String {
         let left = self.progress.left();
         let ran = self.progress.now().saturating_sub(self.progress.began).as_secs_f64();
-        let part = if ran + left.typical > 0.0 {
-            ran / (ran + left.typical)
-        } else {
-            0.0
-        };
+        let part = if ran + left.typical > 0.0 { ran / (ran + left.typical) } else { 0.0 };
         let elapsed = clock(Duration::from_secs_f64(ran));
         let left = format!("~{}", clock(left.typically()));
         self.with_bar("all", "", part, "", &elapsed, &left)
@@ -242,14 +195,8 @@ impl Board {
         let width = self.style.columns().saturating_sub(1);
         let tail = format!("{}{}{}", right(count, 9), right(elapsed, 9), right(left, 10));
         let name = pad(&fit(name, 22, &self.style), 22);
-        let cells = width
-            .saturating_sub(columns(mark) + 1 + columns(&name) + 3 + columns(&tail))
-            .min(60);
-        let bar = if cells < 6 {
-            String::new()
-        } else {
-            format!("[{}]", gauge(part, cells, self.style.unicode))
-        };
+        let cells = width.saturating_sub(columns(mark) + 1 + columns(&name) + 3 + columns(&tail)).min(60);
+        let bar = if cells < 6 { String::new() } else { format!("[{}]", gauge(part, cells, self.style.unicode)) };
         let mark = self.style.paint(Tone::Strong, mark);
         format!("{mark} {name} {bar}{tail}")
     }
@@ -263,18 +210,11 @@ impl Board {
             None if one.usually.typical >= 1.0 => format!("usually {}", clock(one.usually.typically())),
             None => String::new(),
         };
-        let part = one
-            .tick
-            .part
-            .map_or(String::new(), |part| format!("{:.0}%", part * 100.0));
+        let part = one.tick.part.map_or(String::new(), |part| format!("{:.0}%", part * 100.0));
         let tail = format!("{}{}{}", right(&part, 5), right(&clock(elapsed), 9), right(&about, 14));
         let name = pad(&fit(&clean(key), 20, &self.style), 20);
         let room = width.saturating_sub(6 + 20 + 2 + columns(&tail));
-        let say = if one.tick.say.is_empty() {
-            "in work".to_owned()
-        } else {
-            clean(&one.tick.say)
-        };
+        let say = if one.tick.say.is_empty() { "in work".to_owned() } else { clean(&one.tick.say) };
         let slow = one.usually.slow >= 1.0 && elapsed > one.usually.at_worst();
         let line = format!("      {name}  {}{tail}", pad(&fit(&say, room, &self.style), room));
         self.style.paint(if slow { Tone::Warn } else { Tone::Plain }, &line)
@@ -293,17 +233,11 @@ impl Board {
             let spare = Duration::try_from(closes.duration_since(slow)).unwrap_or_default();
             let late = slow > closes;
             tone = if late { Tone::Warn } else { Tone::Faint };
-            let verdict = if late {
-                "the slow end is LATE".to_owned()
-            } else {
-                format!("fits, {} spare", words(spare))
-            };
+            let verdict =
+                if late { "the slow end is LATE".to_owned() } else { format!("fits, {} spare", words(spare)) };
             text.push_str(&format!("; window closes {}: {verdict}", short(closes)));
         }
-        Some(
-            self.style
-                .paint(tone, &fit(&text, self.style.columns().saturating_sub(1), &self.style)),
-        )
+        Some(self.style.paint(tone, &fit(&text, self.style.columns().saturating_sub(1), &self.style)))
     }
 }
 
@@ -314,12 +248,7 @@ fn gauge(part: f64, cells: usize, unicode: bool) -> String {
         return format!("{}{}", "\u{2588}".repeat(full), "\u{2591}".repeat(cells - full));
     }
     let head = usize::from(full < cells);
-    format!(
-        "{}{}{}",
-        "=".repeat(full),
-        ">".repeat(head),
-        ".".repeat(cells - full - head)
-    )
+    format!("{}{}{}", "=".repeat(full), ">".repeat(head), ".".repeat(cells - full - head))
 }
 
 /// The terminal as indicatif sees it: every failure is taken quietly, so a lost SSH line cannot reach the run.

@@ -74,11 +74,7 @@ pub enum Tone {
 
 impl Style {
     /// 80 columns of ASCII without colours: files, CI, and whoever asks for nothing else.
-    pub const PLAIN: Self = Self {
-        color: false,
-        width: 80,
-        unicode: false,
-    };
+    pub const PLAIN: Self = Self { color: false, width: 80, unicode: false };
 
     /// Decides what to show; `--color` outranks the environment, and the environment the terminal.
     #[must_use]
@@ -95,18 +91,10 @@ impl Style {
         };
         let told = || around.columns.as_deref().and_then(|text| text.parse().ok());
         let measured = around.terminal_columns.filter(|_| around.tty);
-        let width = measured
-            .filter(|n| *n > 0)
-            .or_else(told)
-            .filter(|n| *n > 0)
-            .unwrap_or(80);
+        let width = measured.filter(|n| *n > 0).or_else(told).filter(|n| *n > 0).unwrap_or(80);
         let locale = around.locale.as_deref().unwrap_or_default().to_ascii_lowercase();
         let utf8 = locale.contains("utf-8") || locale.contains("utf8");
-        Self {
-            color,
-            width: width.clamp(40, 160),
-            unicode: around.tty && !dumb && utf8,
-        }
+        Self { color, width: width.clamp(40, 160), unicode: around.tty && !dumb && utf8 }
     }
 
     /// The text in the colour of its meaning; unchanged without colours.
@@ -121,11 +109,7 @@ impl Style {
             Tone::Strong => Look::new().effects(Effects::BOLD),
             Tone::Alter => AnsiColor::Cyan.on_default(),
         };
-        if !self.color || text.is_empty() {
-            text.to_owned()
-        } else {
-            format!("{look}{text}{look:#}")
-        }
+        if !self.color || text.is_empty() { text.to_owned() } else { format!("{look}{text}{look:#}") }
     }
 
     /// The width as a count.
@@ -137,10 +121,7 @@ impl Style {
 
 /// The width of the terminal behind a stream; `None` when it is none or does not know.
 pub fn columns_of(stream: impl AsFd) -> Option<u16> {
-    rustix::termios::tcgetwinsize(stream)
-        .ok()
-        .map(|size| size.ws_col)
-        .filter(|columns| *columns > 0)
+    rustix::termios::tcgetwinsize(stream).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
 /// A sink for text that takes every failure quietly. Copies share the sink.
@@ -153,19 +134,14 @@ pub struct Out {
 
 impl std::fmt::Debug for Out {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Out")
-            .field("style", &self.style)
-            .finish_non_exhaustive()
+        f.debug_struct("Out").field("style", &self.style).finish_non_exhaustive()
     }
 }
 
 impl Out {
     /// A sink around any writer.
     pub fn to(writer: impl Write + Send + 'static, style: Style) -> Self {
-        Self {
-            sink: Arc::new(Mutex::new(Box::new(writer))),
-            style,
-        }
+        Self { sink: Arc::new(Mutex::new(Box::new(writer))), style }
     }
 
     /// The standard output.
@@ -208,11 +184,7 @@ mod tests {
     use super::*;
 
     fn around(tty: bool) -> Surroundings {
-        Surroundings {
-            tty,
-            term: Some("xterm".into()),
-            ..Surroundings::default()
-        }
+        Surroundings { tty, term: Some("xterm".into()), ..Surroundings::default() }
     }
 
     #[test]
@@ -224,69 +196,13 @@ mod tests {
             ("a file", When::Auto, around(false), false),
             ("a file, always", When::Always, around(false), true),
             ("a terminal, never", When::Never, around(true), false),
-            (
-                "NO_COLOR",
-                When::Auto,
-                Surroundings {
-                    no_color: some("1"),
-                    ..around(true)
-                },
-                false,
-            ),
-            (
-                "NO_COLOR empty",
-                When::Auto,
-                Surroundings {
-                    no_color: some(""),
-                    ..around(true)
-                },
-                true,
-            ),
-            (
-                "NO_COLOR, always",
-                When::Always,
-                Surroundings {
-                    no_color: some("1"),
-                    ..around(true)
-                },
-                true,
-            ),
-            (
-                "CLICOLOR=0",
-                When::Auto,
-                Surroundings {
-                    clicolor: some("0"),
-                    ..around(true)
-                },
-                false,
-            ),
-            (
-                "CLICOLOR_FORCE",
-                When::Auto,
-                Surroundings {
-                    clicolor_force: some("1"),
-                    ..around(false)
-                },
-                true,
-            ),
-            (
-                "CLICOLOR_FORCE=0",
-                When::Auto,
-                Surroundings {
-                    clicolor_force: some("0"),
-                    ..around(false)
-                },
-                false,
-            ),
-            (
-                "dumb",
-                When::Auto,
-                Surroundings {
-                    term: some("dumb"),
-                    ..around(true)
-                },
-                false,
-            ),
+            ("NO_COLOR", When::Auto, Surroundings { no_color: some("1"), ..around(true) }, false),
+            ("NO_COLOR empty", When::Auto, Surroundings { no_color: some(""), ..around(true) }, true),
+            ("NO_COLOR, always", When::Always, Surroundings { no_color: some("1"), ..around(true) }, true),
+            ("CLICOLOR=0", When::Auto, Surroundings { clicolor: some("0"), ..around(true) }, false),
+            ("CLICOLOR_FORCE", When::Auto, Surroundings { clicolor_force: some("1"), ..around(false) }, true),
+            ("CLICOLOR_FORCE=0", When::Auto, Surroundings { clicolor_force: some("0"), ..around(false) }, false),
+            ("dumb", When::Auto, Surroundings { term: some("dumb"), ..around(true) }, false),
         ];
         for (name, when, around, wanted) in cases {
             assert_eq!(Style::detect(when, &around).color, wanted, "{name}");
@@ -295,36 +211,11 @@ mod tests {
 
     #[test]
     fn width_and_glyphs() {
-        let wide = Surroundings {
-            terminal_columns: Some(120),
-            locale: Some("de_DE.UTF-8".into()),
-            ..around(true)
-        };
-        assert_eq!(
-            Style::detect(When::Auto, &wide),
-            Style {
-                color: true,
-                width: 120,
-                unicode: true
-            }
-        );
-        let told = Surroundings {
-            columns: Some("100".into()),
-            ..around(false)
-        };
-        assert_eq!(
-            Style::detect(When::Auto, &told),
-            Style {
-                color: false,
-                width: 100,
-                unicode: false
-            }
-        );
-        let silly = Surroundings {
-            columns: Some("0".into()),
-            terminal_columns: Some(0),
-            ..around(true)
-        };
+        let wide = Surroundings { terminal_columns: Some(120), locale: Some("de_DE.UTF-8".into()), ..around(true) };
+        assert_eq!(Style::detect(When::Auto, &wide), Style { color: true, width: 120, unicode: true });
+        let told = Surroundings { columns: Some("100".into()), ..around(false) };
+        assert_eq!(Style::detect(When::Auto, &told), Style { color: false, width: 100, unicode: false });
+        let silly = Surroundings { columns: Some("0".into()), terminal_columns: Some(0), ..around(true) };
         assert_eq!(Style::detect(When::Auto, &silly).width, 80);
     }
 
@@ -345,10 +236,7 @@ mod tests {
     #[test]
     fn paint_adds_nothing_without_colour() {
         assert_eq!(Style::PLAIN.paint(Tone::Bad, "FAILED"), "FAILED");
-        let style = Style {
-            color: true,
-            ..Style::PLAIN
-        };
+        let style = Style { color: true, ..Style::PLAIN };
         assert_eq!(style.paint(Tone::Bad, "FAILED"), "\u{1b}[1m\u{1b}[31mFAILED\u{1b}[0m");
     }
 }

@@ -39,14 +39,7 @@ pub(super) fn phase(steps: &[&PlannedStep]) -> (Tone, Vec<String>) {
 /// Items of one step by sign.
 fn counted(step: &PlannedStep) -> Vec<String> {
     let items = &step.change.items;
-    let signs = [
-        Sign::Remove,
-        Sign::Add,
-        Sign::Alter,
-        Sign::Reboot,
-        Sign::Wait,
-        Sign::Unknown,
-    ];
+    let signs = [Sign::Remove, Sign::Add, Sign::Alter, Sign::Reboot, Sign::Wait, Sign::Unknown];
     if step.action == "pm2_as_saved" && !items.is_empty() {
         return vec![". compare by name".to_owned()];
     }
@@ -99,30 +92,15 @@ pub(super) fn changes(sheet: &mut Sheet<'_>) {
         return;
     }
     let full = sheet.detail == Detail::Full;
-    let main: Vec<&Group<'_>> = groups
-        .iter()
-        .filter(|group| full || !is_chore(group.items[0]))
-        .collect();
+    let main: Vec<&Group<'_>> = groups.iter().filter(|group| full || !is_chore(group.items[0])).collect();
     let shown = if full { main.len() } else { main.len().min(SHORT) };
     let hidden = groups.len() - shown;
-    let note = if hidden == 0 {
-        String::new()
-    } else {
-        format!(" ({shown} of {} shown; all with -v)", groups.len())
-    };
+    let note = if hidden == 0 { String::new() } else { format!(" ({shown} of {} shown; all with -v)", groups.len()) };
     sheet.line(&format!("Changes against live state{note}"));
-    let width = main
-        .iter()
-        .take(shown)
-        .map(|group| columns(&group.subject))
-        .max()
-        .unwrap_or(0)
-        .min(if full { 30 } else { 24 });
-    let lines: Vec<(Tone, String)> = main
-        .iter()
-        .take(shown)
-        .map(|group| (tone(group.sign), row(group, width, sheet)))
-        .collect();
+    let width =
+        main.iter().take(shown).map(|group| columns(&group.subject)).max().unwrap_or(0).min(if full { 30 } else { 24 });
+    let lines: Vec<(Tone, String)> =
+        main.iter().take(shown).map(|group| (tone(group.sign), row(group, width, sheet))).collect();
     for (tone, line) in lines {
         if full {
             let (lead, rest) = line.split_at(line.char_indices().nth(width + 6).map_or(line.len(), |(at, _)| at));
@@ -151,16 +129,8 @@ fn tone(sign: Sign) -> Tone {
 fn row(group: &Group<'_>, width: usize, sheet: &Sheet<'_>) -> String {
     let first = group.items[0];
     let (before, after) = (clean(&first.before), clean(&first.after));
-    let mut change = if group.sign == Sign::Reboot {
-        after.clone()
-    } else {
-        format!("{before} -> {after}")
-    };
-    let lead = format!(
-        "  {} {}  ",
-        group.sign.mark(),
-        pad(&fit(&group.subject, width, sheet.style), width)
-    );
+    let mut change = if group.sign == Sign::Reboot { after.clone() } else { format!("{before} -> {after}") };
+    let lead = format!("  {} {}  ", group.sign.mark(), pad(&fit(&group.subject, width, sheet.style), width));
     if let [_] = group.items.as_slice() {
         // What it will be is worth more than how it came to be so.
         if let (Some((short, _)), true) = (
@@ -172,21 +142,13 @@ fn row(group: &Group<'_>, width: usize, sheet: &Sheet<'_>) -> String {
         return format!("{lead}{change}");
     }
     let start = format!("{lead}{} {change}", group.items.len());
-    let names: Vec<String> = group
-        .items
-        .iter()
-        .map(|item| clean(item.key.trim_end_matches(".service")))
-        .collect();
+    let names: Vec<String> = group.items.iter().map(|item| clean(item.key.trim_end_matches(".service"))).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let room = match sheet.detail {
         Detail::Full => usize::MAX / 2,
         Detail::Short => sheet.style.columns().saturating_sub(columns(&start) + 4),
     };
-    if room < 8 {
-        start
-    } else {
-        format!("{start}  ({})", patterns(&names, room))
-    }
+    if room < 8 { start } else { format!("{start}  ({})", patterns(&names, room)) }
 }
 
 /// Changes, not waits; each group is one step's items with the same before and after.
@@ -204,11 +166,7 @@ fn groups<'a>(sheet: &Sheet<'a>) -> Vec<Group<'a>> {
             };
             match groups[start..].iter_mut().find(same).filter(|_| !is_chore(item)) {
                 Some(group) => group.items.push(item),
-                None => groups.push(Group {
-                    subject: String::new(),
-                    sign: item.sign,
-                    items: vec![item],
-                }),
+                None => groups.push(Group { subject: String::new(), sign: item.sign, items: vec![item] }),
             }
         }
         for group in &mut groups[start..] {
@@ -246,17 +204,10 @@ fn subject(sheet: &Sheet<'_>, step: &PlannedStep, group: &Group<'_>) -> String {
 fn sums(sheet: &mut Sheet<'_>) {
     let steps = &sheet.plan.steps;
     let items = |sign: Sign| {
-        let all = steps
-            .iter()
-            .filter(|step| step.action != "healthy")
-            .flat_map(|step| &step.change.items);
+        let all = steps.iter().filter(|step| step.action != "healthy").flat_map(|step| &step.change.items);
         all.filter(|item| item.sign == sign && !is_chore(item)).count()
     };
-    let unknown = steps
-        .iter()
-        .flat_map(|step| &step.change.items)
-        .filter(|item| item.sign == Sign::Unknown)
-        .count()
+    let unknown = steps.iter().flat_map(|step| &step.change.items).filter(|item| item.sign == Sign::Unknown).count()
         + sheet.plan.unforeseen().count();
     // Waits, and a restore after a stop, look at the same things once more.
     let first = steps.iter().filter(|step| !step.waits && step.action != "pm2_restored");
@@ -270,23 +221,15 @@ fn sums(sheet: &mut Sheet<'_>) {
         (already, "already so"),
         (unknown, "unknown"),
     ];
-    let named: Vec<String> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, what)| format!("{n} {what}"))
-        .collect();
+    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     sheet.labelled(Tone::Strong, "Plan: ", &format!("{}.", named.join(", ")));
     sheet.line("");
 }
 
 /// The unified differences of the steps that have one.
 fn differences(sheet: &mut Sheet<'_>) {
-    let diffs: Vec<(String, &(String, String))> = sheet
-        .plan
-        .steps
-        .iter()
-        .filter_map(|step| Some((step.id.to_string(), step.change.diff.as_ref()?)))
-        .collect();
+    let diffs: Vec<(String, &(String, String))> =
+        sheet.plan.steps.iter().filter_map(|step| Some((step.id.to_string(), step.change.diff.as_ref()?))).collect();
     for (id, (before, after)) in diffs {
         sheet.line("");
         sheet.tone(Tone::Strong, &format!("Difference seen by {id}"));

@@ -41,19 +41,8 @@ pub(super) struct Sheet<'a> {
 /// The screen of a plan. Ends with a newline.
 #[must_use]
 pub fn plan(plan: &Plan, runbook: &Runbook, verdict: &Verdict, detail: Detail, style: &Style) -> String {
-    let zone = runbook
-        .window
-        .as_ref()
-        .map_or(TimeZone::UTC, |window| window.timezone.clone());
-    let mut sheet = Sheet {
-        plan,
-        runbook,
-        verdict,
-        detail,
-        style,
-        zone,
-        text: String::new(),
-    };
+    let zone = runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone());
+    let mut sheet = Sheet { plan, runbook, verdict, detail, style, zone, text: String::new() };
     sheet.header();
     sheet.probed();
     sheet.table();
@@ -73,9 +62,7 @@ impl Sheet<'_> {
 
     /// A line in the colour of its meaning, cut to the width.
     pub(super) fn tone(&mut self, tone: Tone, text: &str) {
-        let text = self
-            .style
-            .paint(tone, &fit(text.trim_end(), self.style.columns(), self.style));
+        let text = self.style.paint(tone, &fit(text.trim_end(), self.style.columns(), self.style));
         self.line(&text);
     }
 
@@ -85,16 +72,12 @@ impl Sheet<'_> {
         paragraph(&mut lines, label, text, self.style);
         let painted = self.style.paint(tone, label.trim_end());
         self.text.push_str(&painted);
-        self.text
-            .push_str(lines.get(label.trim_end().len()..).unwrap_or_default());
+        self.text.push_str(lines.get(label.trim_end().len()..).unwrap_or_default());
     }
 
     /// `10:15`, with the day when it is another one than that of the start.
     pub(super) fn time(&self, at: Timestamp) -> String {
-        let (start, at) = (
-            self.plan.starts_at.to_zoned(self.zone.clone()),
-            at.to_zoned(self.zone.clone()),
-        );
+        let (start, at) = (self.plan.starts_at.to_zoned(self.zone.clone()), at.to_zoned(self.zone.clone()));
         let form = if start.date() == at.date() { "%H:%M" } else { "%a %H:%M" };
         at.strftime(form).to_string()
     }
@@ -110,54 +93,28 @@ impl Sheet<'_> {
             start.strftime("%a %Y-%m-%d %H:%M")
         );
         let title = self.style.paint(Tone::Strong, &name);
-        self.line(&format!(
-            "{title}{}",
-            fit(&rest, self.style.columns().saturating_sub(columns(&name)), self.style)
-        ));
+        self.line(&format!("{title}{}", fit(&rest, self.style.columns().saturating_sub(columns(&name)), self.style)));
         self.line("Read-only: a plan changes nothing.");
         self.line("");
     }
 
     fn probed(&mut self) {
         let inventory = &self.runbook.inventory;
-        let counts = [
-            (inventory.redis.len(), "redis"),
-            (inventory.units_of(None).len(), "units"),
-            (inventory.pm2.len(), "pm2"),
-        ];
-        let parts: Vec<String> = counts
-            .iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, what)| format!("{what} {n}"))
-            .collect();
+        let counts =
+            [(inventory.redis.len(), "redis"), (inventory.units_of(None).len(), "units"), (inventory.pm2.len(), "pm2")];
+        let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} {n}")).collect();
         let checks = self.plan.steps.iter().filter(|step| step.action == "healthy");
         let checks: usize = checks.map(|step| step.change.items.len() + step.change.already).sum();
-        let checks = if checks == 0 {
-            String::new()
-        } else {
-            format!("    checks {checks}")
-        };
+        let checks = if checks == 0 { String::new() } else { format!("    checks {checks}") };
         let took = words(Duration::from_secs_f64(self.plan.probed_in.clamp(0.0, 1e6)));
-        self.tone(
-            Tone::Plain,
-            &format!("Probed in {took}    {}{checks}", parts.join("    ")),
-        );
+        self.tone(Tone::Plain, &format!("Probed in {took}    {}{checks}", parts.join("    ")));
         let unforeseen: Vec<(String, String)> = self
             .plan
             .unforeseen()
-            .map(|step| {
-                (
-                    step.id.to_string(),
-                    clean(step.unforeseen.as_deref().unwrap_or_default()),
-                )
-            })
+            .map(|step| (step.id.to_string(), clean(step.unforeseen.as_deref().unwrap_or_default())))
             .collect();
         for (id, why) in unforeseen {
-            self.labelled(
-                Tone::Warn,
-                &format!("  ? {id}  "),
-                &format!("could not be looked at: {why}"),
-            );
+            self.labelled(Tone::Warn, &format!("  ? {id}  "), &format!("could not be looked at: {why}"));
         }
         let not_asked = self.plan.steps.iter().filter(|step| step.action == "healthy");
         let not_asked: Vec<&str> = not_asked
@@ -167,11 +124,7 @@ impl Sheet<'_> {
             .collect();
         if !not_asked.is_empty() {
             let names = clean(&not_asked.join(", "));
-            self.labelled(
-                Tone::Warn,
-                "  ? ",
-                &format!("known only when the run gets there: {names}"),
-            );
+            self.labelled(Tone::Warn, "  ? ", &format!("known only when the run gets there: {names}"));
         }
         self.line("");
     }
@@ -179,40 +132,23 @@ impl Sheet<'_> {
     /// Phases with their signs and times.
     fn table(&mut self) {
         let phases = phases(self.plan);
-        let name_width = phases
-            .iter()
-            .map(|(name, _)| columns(name))
-            .max()
-            .unwrap_or(0)
-            .clamp(7, 18);
+        let name_width = phases.iter().map(|(name, _)| columns(name)).max().unwrap_or(0).clamp(7, 18);
         let narrow = self.style.columns() < 64;
         let times = if narrow { 18 } else { 28 };
         let room = self.style.columns().saturating_sub(4 + name_width + 2 + times);
         let head = format!(" #  {}  {}", pad("phase", name_width), pad("what happens", room));
-        let tail = if narrow {
-            "  typical     slow"
-        } else {
-            "  typical     slow  slow end"
-        };
+        let tail = if narrow { "  typical     slow" } else { "  typical     slow  slow end" };
         self.tone(Tone::Faint, &format!("{head}{tail}"));
         let mut passed = Span::ZERO;
         for (n, (name, steps)) in phases.iter().enumerate() {
             let takes = steps.iter().fold(Span::ZERO, |sum, step| sum.then(step.takes.span));
             passed = passed.then(takes);
-            let end = self
-                .plan
-                .starts_at
-                .checked_add(passed.at_worst())
-                .unwrap_or(self.plan.starts_at);
+            let end = self.plan.starts_at.checked_add(passed.at_worst()).unwrap_or(self.plan.starts_at);
             let (tone, parts) = plan_changes::phase(steps);
             let mut rows = pack(&parts, room, self.style).into_iter();
             let first = pad(&rows.next().unwrap_or_default(), room);
             let (typical, slow) = times_of(takes, steps);
-            let mut row = format!(
-                "{:>2}  {}  ",
-                n + 1,
-                pad(&fit(name, name_width, self.style), name_width)
-            );
+            let mut row = format!("{:>2}  {}  ", n + 1, pad(&fit(name, name_width, self.style), name_width));
             row.push_str(&self.style.paint(tone, &first));
             row.push_str(&format!("{}{}", right(&typical, 9), right(&slow, 9)));
             if !narrow {
@@ -226,21 +162,13 @@ impl Sheet<'_> {
         }
         let total = self.plan.takes();
         let mut row = format!("    {}  {}", pad("all", name_width), " ".repeat(room));
-        row.push_str(&format!(
-            "{}{}",
-            right(&clock(total.typically()), 9),
-            right(&clock(total.at_worst()), 9)
-        ));
+        row.push_str(&format!("{}{}", right(&clock(total.typically()), 9), right(&clock(total.at_worst()), 9)));
         self.tone(Tone::Strong, &row);
         self.line("");
     }
 
     fn concerns(&mut self) {
-        let all = self
-            .plan
-            .steps
-            .iter()
-            .flat_map(|step| step.change.concerns.iter().map(move |c| (&step.id, c)));
+        let all = self.plan.steps.iter().flat_map(|step| step.change.concerns.iter().map(move |c| (&step.id, c)));
         let mut all: Vec<_> = all.map(|(id, concern)| (id.to_string(), concern.clone())).collect();
         // The same thing seen by two steps is one thing.
         let mut known = Vec::new();
@@ -265,10 +193,7 @@ impl Sheet<'_> {
             }
         }
         if notes > 0 && self.detail == Detail::Short {
-            self.tone(
-                Tone::Faint,
-                &format!("{notes} note{}; shown with -v", if notes == 1 { "" } else { "s" }),
-            );
+            self.tone(Tone::Faint, &format!("{notes} note{}; shown with -v", if notes == 1 { "" } else { "s" }));
         }
         if !all.is_empty() {
             self.line("");
@@ -277,36 +202,15 @@ impl Sheet<'_> {
 
     /// Cut-off, point of no return, way back, and where the numbers come from.
     fn durations(&mut self) {
-        let span = |span: Span| {
-            format!(
-                "{} typically, {} at worst",
-                words(span.typically()),
-                words(span.at_worst())
-            )
-        };
+        let span = |span: Span| format!("{} typically, {} at worst", words(span.typically()), words(span.at_worst()));
         if let (Some(at), Some(cut)) = (self.plan.no_return(), self.plan.cut_off()) {
-            let id = self
-                .plan
-                .steps
-                .get(at)
-                .map_or(String::new(), |step| step.id.to_string());
-            self.labelled(
-                Tone::Strong,
-                "Users are cut off  ",
-                &format!("{}, from {id} on", span(cut)),
-            );
+            let id = self.plan.steps.get(at).map_or(String::new(), |step| step.id.to_string());
+            self.labelled(Tone::Strong, "Users are cut off  ", &format!("{}, from {id} on", span(cut)));
             let back = match self.plan.back_out_takes() {
-                Some(back) => format!(
-                    "after it, until the reboot, backing out takes {}",
-                    words(back.typically())
-                ),
+                Some(back) => format!("after it, until the reboot, backing out takes {}", words(back.typically())),
                 None => "the runbook has no `back_out`: a failure after it leaves services down".to_owned(),
             };
-            self.labelled(
-                Tone::Strong,
-                "No return          ",
-                &format!("{id}: before it a run just stops; {back}"),
-            );
+            self.labelled(Tone::Strong, "No return          ", &format!("{id}: before it a run just stops; {back}"));
         }
         let sources = self.sources();
         if !sources.is_empty() {
@@ -322,16 +226,9 @@ impl Sheet<'_> {
             _ => None,
         });
         let (fewest, most) = runs.fold((usize::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
-        let runs = if fewest == most {
-            most.to_string()
-        } else {
-            format!("{fewest} to {most}")
-        };
+        let runs = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
         let parts = [
-            (
-                count(|s| *s == Source::Reckoned),
-                "from sizes and counts on this host".to_owned(),
-            ),
+            (count(|s| *s == Source::Reckoned), "from sizes and counts on this host".to_owned()),
             (
                 count(|s| matches!(s, Source::PastRuns(_))),
                 format!("from {runs} past run{}", if most == 1 { "" } else { "s" }),

@@ -20,18 +20,10 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
             sheet.tone(Tone::Plain, &format!("  Takes {typical} typically, {slow} at worst."));
         }
         Verdict::Closed { opens } => closed(sheet, opens),
-        Verdict::Fits {
-            opens,
-            closes,
-            latest_start,
-        } => {
+        Verdict::Fits { opens, closes, latest_start } => {
             bar(sheet, opens, closes);
             let (typical, slow) = (after(start, takes.typically()), after(start, takes.at_worst()));
-            let but = if sheet.plan.unforeseen().count() > 0 {
-                " (without the steps marked `?`)"
-            } else {
-                ""
-            };
+            let but = if sheet.plan.unforeseen().count() > 0 { " (without the steps marked `?`)" } else { "" };
             let verdict = format!(
                 "{but}: ends {} typical, {} slow; {} spare. Latest safe start {}.",
                 sheet.time(typical),
@@ -41,12 +33,7 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
             );
             sheet.labelled(Tone::Good, "  FITS", &verdict);
         }
-        Verdict::TooLong {
-            opens,
-            closes,
-            late,
-            longest,
-        } => {
+        Verdict::TooLong { opens, closes, late, longest } => {
             bar(sheet, opens, closes);
             let late = Duration::from_secs_f64(late.clamp(0.0, 1e9));
             let verdict = format!(
@@ -67,14 +54,8 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
 fn closed(sheet: &mut Sheet<'_>, opens: Timestamp) {
     let wait = words(between(sheet.plan.starts_at, opens));
     let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
-    let opens = opens
-        .to_zoned(sheet.zone.clone())
-        .strftime("%a %Y-%m-%d %H:%M")
-        .to_string();
-    sheet.tone(
-        Tone::Plain,
-        &format!("Window opens {opens} {zone}, {wait} after the planned start"),
-    );
+    let opens = opens.to_zoned(sheet.zone.clone()).strftime("%a %Y-%m-%d %H:%M").to_string();
+    sheet.tone(Tone::Plain, &format!("Window opens {opens} {zone}, {wait} after the planned start"));
     sheet.tone(Tone::Bad, "  CLOSED: a run at that time is refused.");
 }
 
@@ -93,11 +74,7 @@ fn options(sheet: &Sheet<'_>, opens: Timestamp, closes: Timestamp, longest: &str
         options.push(format!("a window of {hours}h (`length:`)"));
     }
     let compacts = sheet.plan.steps.iter().any(|step| step.action == "redis_compacted");
-    let loads = sheet
-        .plan
-        .steps
-        .iter()
-        .any(|step| step.action == "redis_loaded" && step.phase == longest);
+    let loads = sheet.plan.steps.iter().any(|step| step.action == "redis_loaded" && step.phase == longest);
     if loads && !compacts {
         options.push("a `redis_compacted` step before the reboot shortens the load".to_owned());
     }
@@ -115,17 +92,10 @@ fn bar(sheet: &mut Sheet<'_>, opens: Timestamp, closes: Timestamp) {
     let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
     sheet.tone(
         Tone::Plain,
-        &format!(
-            "Window {from}-{to} {zone}, closes {} after the start",
-            words(between(start, closes))
-        ),
+        &format!("Window {from}-{to} {zone}, closes {} after the start", words(between(start, closes))),
     );
     let (from, to) = (sheet.time(start), to);
-    let cells = sheet
-        .style
-        .columns()
-        .saturating_sub(8 + from.len() + to.len())
-        .clamp(10, 100);
+    let cells = sheet.style.columns().saturating_sub(8 + from.len() + to.len()).clamp(10, 100);
     let takes = sheet.plan.takes();
     let whole = between(start, closes).as_secs_f64().max(1.0);
     let at = |secs: f64| ((secs / whole * cells as f64).ceil().max(0.0) as usize).min(cells);
@@ -153,48 +123,24 @@ pub(super) fn next(sheet: &mut Sheet<'_>) {
     let refused = sheet.plan.refused().count();
     let unforeseen = sheet.plan.unforeseen().count();
     let (note, command) = if refused > 0 {
-        let steps = if refused == 1 {
-            "1 step is refused".to_owned()
-        } else {
-            format!("{refused} steps are refused")
-        };
+        let steps = if refused == 1 { "1 step is refused".to_owned() } else { format!("{refused} steps are refused") };
         (
-            Some(format!(
-                "REFUSED: {steps}; see above for the cure. Nothing was changed."
-            )),
+            Some(format!("REFUSED: {steps}; see above for the cure. Nothing was changed.")),
             format!("runbook plan {name}"),
         )
     } else if unforeseen > 0 {
-        let steps = if unforeseen == 1 {
-            "1 step".to_owned()
-        } else {
-            format!("{unforeseen} steps")
-        };
-        (
-            Some(format!("INCOMPLETE: {steps} could not be looked at; see `?` above.")),
-            format!("runbook plan {name}"),
-        )
+        let steps = if unforeseen == 1 { "1 step".to_owned() } else { format!("{unforeseen} steps") };
+        (Some(format!("INCOMPLETE: {steps} could not be looked at; see `?` above.")), format!("runbook plan {name}"))
     } else {
         match sheet.verdict {
             Verdict::Closed { opens } => {
-                let at = opens
-                    .to_zoned(sheet.zone.clone())
-                    .strftime("%Y-%m-%dT%H:%M")
-                    .to_string();
+                let at = opens.to_zoned(sheet.zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string();
                 (None, format!("runbook plan {name} --at {at}"))
             }
             Verdict::TooLong { closes, .. } => {
-                let next = sheet
-                    .runbook
-                    .window
-                    .as_ref()
-                    .and_then(|window| window.current_or_next(*closes));
-                let at = next.map(|next| {
-                    next.opens
-                        .to_zoned(sheet.zone.clone())
-                        .strftime(" --at %Y-%m-%dT%H:%M")
-                        .to_string()
-                });
+                let next = sheet.runbook.window.as_ref().and_then(|window| window.current_or_next(*closes));
+                let at = next
+                    .map(|next| next.opens.to_zoned(sheet.zone.clone()).strftime(" --at %Y-%m-%dT%H:%M").to_string());
                 (None, format!("runbook plan {name}{}", at.unwrap_or_default()))
             }
             _ if !sheet.plan.changes_anything() => (None, format!("runbook run {name}   (waits and checks only)")),

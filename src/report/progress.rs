@@ -95,20 +95,12 @@ impl Progress {
             phase: step.phase.clone(),
             title: step.title.clone(),
             takes: step.takes.span,
-            items: step
-                .change
-                .items
-                .iter()
-                .map(|item| (item.key.clone(), item.takes))
-                .collect(),
+            items: step.change.items.iter().map(|item| (item.key.clone(), item.takes)).collect(),
             done: false,
         });
         Self {
             run: String::new(),
-            zone: runbook
-                .window
-                .as_ref()
-                .map_or(TimeZone::UTC, |window| window.timezone.clone()),
+            zone: runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone()),
             steps: steps.collect(),
             phases,
             current: None,
@@ -147,9 +139,7 @@ impl Progress {
     fn checkpoint(&mut self, checkpoint: &Checkpoint) {
         let now = self.now();
         match checkpoint {
-            Checkpoint::StepStarted {
-                step, attempt, items, ..
-            } => {
+            Checkpoint::StepStarted { step, attempt, items, .. } => {
                 self.current = Some(Current {
                     step: step.clone(),
                     began: now,
@@ -164,16 +154,9 @@ impl Progress {
                 let usually = self.usually(step, item);
                 if let Some(current) = self.current.as_mut() {
                     let tick = Tick::say(item, "");
-                    current.running.insert(
-                        item.clone(),
-                        Running {
-                            began: now,
-                            tick,
-                            usually,
-                            gate: false,
-                            heard: now,
-                        },
-                    );
+                    current
+                        .running
+                        .insert(item.clone(), Running { began: now, tick, usually, gate: false, heard: now });
                 }
             }
             Checkpoint::ItemDone { item, outcome, .. } => {
@@ -205,19 +188,11 @@ impl Progress {
                 running.heard = now;
             }
             None => {
-                let gate = Running {
-                    began: now,
-                    tick: tick.clone(),
-                    usually,
-                    gate: true,
-                    heard: now,
-                };
+                let gate = Running { began: now, tick: tick.clone(), usually, gate: true, heard: now };
                 current.running.insert(tick.item.clone(), gate);
             }
         }
-        current
-            .running
-            .retain(|_, running| !running.gate || now.saturating_sub(running.heard) < GATE_SPEAKS);
+        current.running.retain(|_, running| !running.gate || now.saturating_sub(running.heard) < GATE_SPEAKS);
     }
 
     pub(super) fn planned(&self, step: &StepId) -> Option<&Planned> {
@@ -225,19 +200,12 @@ impl Progress {
     }
 
     pub(super) fn usually(&self, step: &StepId, item: &str) -> Span {
-        self.planned(step)
-            .and_then(|planned| planned.items.get(item))
-            .copied()
-            .unwrap_or_default()
+        self.planned(step).and_then(|planned| planned.items.get(item)).copied().unwrap_or_default()
     }
 
     /// `6/9 load`: the phase by number and name.
     pub(super) fn place(&self, step: &StepId) -> String {
-        let at = self
-            .phases
-            .iter()
-            .position(|phase| phase == step.phase())
-            .map_or(0, |at| at + 1);
+        let at = self.phases.iter().position(|phase| phase == step.phase()).map_or(0, |at| at + 1);
         format!("{at}/{} {}", self.phases.len(), step.phase())
     }
 
@@ -263,12 +231,7 @@ impl Progress {
         let Some(current) = self.current.as_ref().filter(|current| current.of > 0) else {
             return 0.0;
         };
-        let inside: f64 = current
-            .running
-            .values()
-            .filter(|one| !one.gate)
-            .filter_map(|one| one.tick.part)
-            .sum();
+        let inside: f64 = current.running.values().filter(|one| !one.gate).filter_map(|one| one.tick.part).sum();
         ((current.done as f64 + inside) / current.of as f64).clamp(0.0, 1.0)
     }
 
@@ -277,19 +240,14 @@ impl Progress {
         let Some(current) = &self.current else {
             return Span::ZERO;
         };
-        let takes = self
-            .planned(&current.step)
-            .map(|planned| planned.takes)
-            .unwrap_or_default();
+        let takes = self.planned(&current.step).map(|planned| planned.takes).unwrap_or_default();
         let elapsed = self.now().saturating_sub(current.began).as_secs_f64();
         let planned = Span::secs(takes.typical - elapsed, takes.slow - elapsed);
         let told = current
             .running
             .values()
             .filter_map(|one| one.tick.left)
-            .fold(None, |sum: Option<Span>, left| {
-                Some(sum.map_or(left, |sum| sum.beside(left)))
-            });
+            .fold(None, |sum: Option<Span>, left| Some(sum.map_or(left, |sum| sum.beside(left))));
         match told {
             Some(told) if current.of <= current.done + current.running.len() => told,
             Some(told) => told.beside(planned),
@@ -304,10 +262,7 @@ impl Progress {
     /// Time left of the whole run.
     pub(super) fn left(&self) -> Span {
         let in_work = self.current.as_ref().map(|current| current.step.clone());
-        let ahead = self
-            .steps
-            .iter()
-            .filter(|step| !step.done && Some(&step.id) != in_work.as_ref());
+        let ahead = self.steps.iter().filter(|step| !step.done && Some(&step.id) != in_work.as_ref());
         let ahead = ahead.filter(|step| !self.backing_out || self.back_out.contains(&step.phase));
         ahead.fold(self.left_of_step(), |sum, step| sum.then(step.takes))
     }

@@ -28,29 +28,14 @@ pub(super) fn apps() -> Vec<String> {
     let mut apps: Vec<String> = (0..8).map(|n| format!("api/{n}")).collect();
     apps.extend((0..4).map(|n| format!("billing/{n}")));
     apps.extend(
-        [
-            "mail", "pdf", "log", "report", "import", "export", "geo", "sync", "push", "audit",
-        ]
-        .map(|w| format!("{w}-worker")),
+        ["mail", "pdf", "log", "report", "import", "export", "geo", "sync", "push", "audit"]
+            .map(|w| format!("{w}-worker")),
     );
-    apps.extend((0..96).map(|n| {
-        format!(
-            "tenant-{}",
-            char::from(b'a' + (n / 4) as u8).to_string() + &"xyzw"[n % 4..=n % 4]
-        )
-    }));
     apps.extend(
-        [
-            "id-manager",
-            "mailer",
-            "router-ui",
-            "search",
-            "gateway",
-            "cron",
-            "socket-hub",
-            "thumbs",
-        ]
-        .map(str::to_owned),
+        (0..96).map(|n| format!("tenant-{}", char::from(b'a' + (n / 4) as u8).to_string() + &"xyzw"[n % 4..=n % 4])),
+    );
+    apps.extend(
+        ["id-manager", "mailer", "router-ui", "search", "gateway", "cron", "socket-hub", "thumbs"].map(str::to_owned),
     );
     apps.extend((0..7).map(|n| format!("org-{n}x")));
     apps
@@ -62,10 +47,7 @@ fn planned(id: &str, action: &str, change: Change, takes: Span, source: Source) 
         phase: id.split('/').next().unwrap().to_owned(),
         title: action.to_owned(),
         action: action.to_owned(),
-        takes: Estimate {
-            span: if change.is_empty() { Span::ZERO } else { takes },
-            source,
-        },
+        takes: Estimate { span: if change.is_empty() { Span::ZERO } else { takes }, source },
         unforeseen: None,
         takes_away: matches!(action, "pm2_stopped" | "rebooted"),
         brings_back: matches!(action, "pm2_restored" | "units_active" | "redis_loaded"),
@@ -76,11 +58,7 @@ fn planned(id: &str, action: &str, change: Change, takes: Span, source: Source) 
 }
 
 fn items(items: Vec<Item>, already: usize) -> Change {
-    Change {
-        items,
-        already,
-        ..Change::default()
-    }
+    Change { items, already, ..Change::default() }
 }
 
 /// The plan of a good Saturday.
@@ -88,29 +66,17 @@ fn items(items: Vec<Item>, already: usize) -> Change {
 pub(super) fn plan() -> Plan {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let load = |name: &str, typical: f64| {
-        Item::new(
-            name,
-            Sign::Wait,
-            "not reachable: connection refused",
-            "loaded and ready",
-        )
-        .taking(Span::secs(typical, typical * 1.6))
+        Item::new(name, Sign::Wait, "not reachable: connection refused", "loaded and ready")
+            .taking(Span::secs(typical, typical * 1.6))
     };
     let check = |key: &str| Item::new(key, Sign::Wait, "holds", "holds for 5.0s").taking(Span::secs(6.0, 25.0));
     let each = |sign, before: &str, after: &str| {
-        apps()
-            .iter()
-            .map(|app| Item::new(app, sign, before, after))
-            .collect::<Vec<_>>()
+        apps().iter().map(|app| Item::new(app, sign, before, after)).collect::<Vec<_>>()
     };
     let mut enabled = items(
-        [
-            "redis-server@bull01.service",
-            "redis-server@bull02.service",
-            "tile38@staging.service",
-        ]
-        .map(|unit| Item::new(unit, Sign::Add, "disabled", "enabled"))
-        .into(),
+        ["redis-server@bull01.service", "redis-server@bull02.service", "tile38@staging.service"]
+            .map(|unit| Item::new(unit, Sign::Add, "disabled", "enabled"))
+            .into(),
         6,
     );
     enabled.concerns.push(Concern::new(
@@ -138,10 +104,7 @@ pub(super) fn plan() -> Plan {
         ],
         0,
     );
-    compact.waves.push(Wave {
-        at_once: 1,
-        ..Wave::default()
-    });
+    compact.waves.push(Wave { at_once: 1, ..Wave::default() });
     compact.concerns.push(Concern::new(
         Weight::Note,
         "geo",
@@ -149,69 +112,30 @@ pub(super) fn plan() -> Plan {
         "compact it with its own AOFSHRINK if it needs that",
     ));
     let mut saved = items(
-        vec![Item::new(
-            "services",
-            Sign::Add,
-            "246 apps: 133 online, 113 stopped",
-            "in a snapshot of this run",
-        )],
+        vec![Item::new("services", Sign::Add, "246 apps: 133 online, 113 stopped", "in a snapshot of this run")],
         0,
     );
     let dump = |mailer: &str| format!("api online\nlegacy-sync online\nmailer {mailer}\nsearch online\n");
     saved.diff = Some((dump("stopped"), dump("online").replace("legacy-sync online\n", "")));
     let mut stopped = items(each(Sign::Remove, "online", "stopped"), 113);
-    stopped.items.insert(
-        0,
-        Item::new("(resume unit)", Sign::Add, "not installed", "installed and enabled"),
-    );
-    stopped.items.push(Item::new(
-        "(saved list)",
-        Sign::Alter,
-        "saved as running",
-        "every app saved as stopped",
-    ));
+    stopped.items.insert(0, Item::new("(resume unit)", Sign::Add, "not installed", "installed and enabled"));
+    stopped.items.push(Item::new("(saved list)", Sign::Alter, "saved as running", "every app saved as stopped"));
     let mut restored = items(each(Sign::Add, "stopped", "online"), 113);
     for item in restored.items.iter_mut().filter(|item| item.key.starts_with("org-")) {
         item.optional = true;
     }
-    restored.items.push(Item::new(
-        "(saved list)",
-        Sign::Alter,
-        "every app saved as stopped",
-        "saved as it runs",
-    ));
+    restored.items.push(Item::new("(saved list)", Sign::Alter, "every app saved as stopped", "saved as it runs"));
     let runs = Source::PastRuns(4);
     let steps = vec![
-        planned(
-            "preflight/1",
-            "units_enabled",
-            enabled,
-            Span::secs(1.0, 6.0),
-            Source::Reckoned,
-        ),
-        planned(
-            "preflight/2",
-            "healthy",
-            items(Vec::new(), 6),
-            Span::ZERO,
-            Source::Nothing,
-        ),
-        planned(
-            "compact/1",
-            "redis_compacted",
-            compact,
-            Span::secs(210.0, 420.0),
-            Source::Reckoned,
-        ),
+        planned("preflight/1", "units_enabled", enabled, Span::secs(1.0, 6.0), Source::Reckoned),
+        planned("preflight/2", "healthy", items(Vec::new(), 6), Span::ZERO, Source::Nothing),
+        planned("compact/1", "redis_compacted", compact, Span::secs(210.0, 420.0), Source::Reckoned),
         planned("save/1", "pm2_saved", saved, Span::secs(1.0, 4.0), runs),
         planned("stop/1", "pm2_stopped", stopped, Span::secs(14.0, 40.0), runs),
         planned(
             "stop/compact-again",
             "redis_compacted",
-            Change {
-                already: 2,
-                ..Change::default()
-            },
+            Change { already: 2, ..Change::default() },
             Span::ZERO,
             Source::Nothing,
         ),
@@ -219,12 +143,7 @@ pub(super) fn plan() -> Plan {
             "reboot/1",
             "rebooted",
             items(
-                vec![Item::new(
-                    "machine",
-                    Sign::Reboot,
-                    format!("boot {OLD_BOOT}"),
-                    "restarted, with a new boot id",
-                )],
+                vec![Item::new("machine", Sign::Reboot, format!("boot {OLD_BOOT}"), "restarted, with a new boot id")],
                 0,
             ),
             Span::secs(132.0, 240.0),
@@ -233,25 +152,11 @@ pub(super) fn plan() -> Plan {
         planned(
             "load/1",
             "redis_loaded",
-            items(
-                vec![
-                    load("bds", 1560.0),
-                    load("bds-r", 1560.0),
-                    load("bull00", 700.0),
-                    load("geo", 12.0),
-                ],
-                0,
-            ),
+            items(vec![load("bds", 1560.0), load("bds-r", 1560.0), load("bull00", 700.0), load("geo", 12.0)], 0),
             Span::secs(1561.0, 2500.0),
             Source::Reckoned,
         ),
-        planned(
-            "load/2",
-            "units_active",
-            items(Vec::new(), 9),
-            Span::ZERO,
-            Source::Nothing,
-        ),
+        planned("load/2", "units_active", items(Vec::new(), 9), Span::ZERO, Source::Nothing),
         planned(
             "gate/1",
             "healthy",
@@ -274,30 +179,14 @@ pub(super) fn plan() -> Plan {
         planned(
             "verify/1",
             "pm2_as_saved",
-            items(
-                vec![Item::new(
-                    "(steady)",
-                    Sign::Wait,
-                    "not watched yet",
-                    "no app restarts for 30s",
-                )],
-                246,
-            ),
+            items(vec![Item::new("(steady)", Sign::Wait, "not watched yet", "no app restarts for 30s")], 246),
             Span::secs(31.0, 50.0),
             Source::Usual,
         ),
         planned(
             "verify/2",
             "healthy",
-            items(
-                vec![Item::new(
-                    "http 127.0.0.1:3005/health",
-                    Sign::Wait,
-                    "connection refused",
-                    "holds",
-                )],
-                0,
-            ),
+            items(vec![Item::new("http 127.0.0.1:3005/health", Sign::Wait, "connection refused", "holds")], 0),
             Span::secs(2.0, 20.0),
             Source::Usual,
         ),
@@ -381,10 +270,7 @@ impl Run {
     }
 
     fn intent(&mut self, step: &str, item: &str) -> &mut Self {
-        self.fact(C::ItemIntent {
-            step: step.into(),
-            item: item.into(),
-        })
+        self.fact(C::ItemIntent { step: step.into(), item: item.into() })
     }
 
     fn item(&mut self, step: &str, item: &str, outcome: Outcome, took: f64, note: Option<&str>) -> &mut Self {
@@ -400,11 +286,7 @@ impl Run {
     }
 
     fn done(&mut self, step: &str, how: How, took: f64) -> &mut Self {
-        self.fact(C::StepDone {
-            step: step.into(),
-            how,
-            took_ms: (took * 1000.0) as u64,
-        })
+        self.fact(C::StepDone { step: step.into(), how, took_ms: (took * 1000.0) as u64 })
     }
 
     fn owner() -> Owner {
@@ -441,21 +323,13 @@ pub(super) fn until_the_reboot() -> Run {
         plan: serde_json::to_value(&plan).unwrap(),
         baseline: json!({}),
     })));
-    let units = names(&[
-        "redis-server@bull01.service",
-        "redis-server@bull02.service",
-        "tile38@staging.service",
-    ]);
+    let units = names(&["redis-server@bull01.service", "redis-server@bull02.service", "tile38@staging.service"]);
     run.pass(0.2).start("preflight/1", "units_enabled", &units);
     for unit in &units {
-        run.intent("preflight/1", unit)
-            .pass(0.4)
-            .item("preflight/1", unit, Outcome::Applied, 0.4, None);
+        run.intent("preflight/1", unit).pass(0.4).item("preflight/1", unit, Outcome::Applied, 0.4, None);
     }
-    run.done("preflight/1", How::Applied, 1.2)
-        .done("preflight/2", How::AlreadySo, 0.0);
-    run.start("compact/1", "redis_compacted", &names(&["bds", "bull00"]))
-        .intent("compact/1", "bds");
+    run.done("preflight/1", How::Applied, 1.2).done("preflight/2", How::AlreadySo, 0.0);
+    run.start("compact/1", "redis_compacted", &names(&["bds", "bull00"])).intent("compact/1", "bds");
     for n in 1..14 {
         let part = f64::from(n) / 14.0;
         let left = 140.0 * (1.0 - part);
@@ -469,25 +343,14 @@ pub(super) fn until_the_reboot() -> Run {
             },
         );
     }
-    run.pass(9.0).item(
-        "compact/1",
-        "bds",
-        Outcome::Applied,
-        139.0,
-        Some("9.8 GB -> 2.4 GB in 2m19s (base 12)"),
-    );
+    run.pass(9.0).item("compact/1", "bds", Outcome::Applied, 139.0, Some("9.8 GB -> 2.4 GB in 2m19s (base 12)"));
     run.intent("compact/1", "bull00").pass(51.0);
-    run.item(
+    run.item("compact/1", "bull00", Outcome::Applied, 51.0, Some("3.1 GB -> 1.1 GB in 51s (base 7)")).done(
         "compact/1",
-        "bull00",
-        Outcome::Applied,
-        51.0,
-        Some("3.1 GB -> 1.1 GB in 51s (base 7)"),
-    )
-    .done("compact/1", How::Applied, 190.0);
-    run.start("save/1", "pm2_saved", &names(&["services"]))
-        .intent("save/1", "services")
-        .pass(1.1);
+        How::Applied,
+        190.0,
+    );
+    run.start("save/1", "pm2_saved", &names(&["services"])).intent("save/1", "services").pass(1.1);
     run.item(
         "save/1",
         "services",
@@ -501,30 +364,18 @@ pub(super) fn until_the_reboot() -> Run {
     stopping.push("(saved list)".into());
     run.start("stop/1", "pm2_stopped", &stopping);
     for app in &stopping {
-        run.intent("stop/1", app)
-            .pass(0.1)
-            .item("stop/1", app, Outcome::Applied, 0.1, None);
+        run.intent("stop/1", app).pass(0.1).item("stop/1", app, Outcome::Applied, 0.1, None);
     }
-    run.done("stop/1", How::Applied, 13.5)
-        .done("stop/compact-again", How::AlreadySo, 0.0);
+    run.done("stop/1", How::Applied, 13.5).done("stop/compact-again", How::AlreadySo, 0.0);
     run.fact(C::Decision {
         who: "ann".into(),
-        what: Ruling::Confirmed {
-            step: "reboot/1".into(),
-        },
+        what: Ruling::Confirmed { step: "reboot/1".into() },
         reason: "confirmed before the step".into(),
     });
-    run.start("reboot/1", "rebooted", &names(&["machine"]))
-        .intent("reboot/1", "machine");
-    run.fact(C::RebootIntent {
-        step: "reboot/1".into(),
-        boot_id: OLD_BOOT.into(),
-    });
+    run.start("reboot/1", "rebooted", &names(&["machine"])).intent("reboot/1", "machine");
+    run.fact(C::RebootIntent { step: "reboot/1".into(), boot_id: OLD_BOOT.into() });
     run.word("reboot/1", Tick::say("machine", "going down")).pass(1.0);
-    run.fact(C::Paused {
-        why: PauseReason::Reboot,
-        note: Some("the machine was asked to go down".into()),
-    });
+    run.fact(C::Paused { why: PauseReason::Reboot, note: Some("the machine was asked to go down".into()) });
     run
 }
 
@@ -532,19 +383,9 @@ pub(super) fn until_the_reboot() -> Run {
 pub(super) fn until_the_load() -> Run {
     let mut run = until_the_reboot();
     run.boot = NEW_BOOT;
-    run.pass(128.0).fact(C::Resumed {
-        owner: Run::owner(),
-        boot_id: NEW_BOOT.into(),
-        unattended: true,
-    });
-    run.fact(C::Rebooted {
-        step: "reboot/1".into(),
-        old: OLD_BOOT.into(),
-        new: NEW_BOOT.into(),
-        took_ms: 129_000,
-    });
-    run.item("reboot/1", "machine", Outcome::Applied, 0.0, Some("another boot id"))
-        .done("reboot/1", How::Applied, 0.0);
+    run.pass(128.0).fact(C::Resumed { owner: Run::owner(), boot_id: NEW_BOOT.into(), unattended: true });
+    run.fact(C::Rebooted { step: "reboot/1".into(), old: OLD_BOOT.into(), new: NEW_BOOT.into(), took_ms: 129_000 });
+    run.item("reboot/1", "machine", Outcome::Applied, 0.0, Some("another boot id")).done("reboot/1", How::Applied, 0.0);
     let instances = names(&["bds", "bds-r", "bull00", "geo"]);
     run.start("load/1", "redis_loaded", &instances);
     for instance in &instances {
@@ -565,16 +406,10 @@ pub(super) fn until_the_load() -> Run {
             let say = "loading, 1.6 MB/s".to_owned();
             run.word(
                 "load/1",
-                Tick {
-                    item: name.into(),
-                    part: Some(part),
-                    left: Some(Span::secs(left, left * 1.4)),
-                    say,
-                },
+                Tick { item: name.into(), part: Some(part), left: Some(Span::secs(left, left * 1.4)), say },
             );
         }
-        run.word("load/1", Tick::say("bds-r", "waiting for its master's copy"))
-            .pass(10.0);
+        run.word("load/1", Tick::say("bds-r", "waiting for its master's copy")).pass(10.0);
     }
     run
 }
@@ -603,14 +438,11 @@ fn until_the_restore() -> Run {
         1460.0,
         Some("2.4 GB, ready after 24m20s (estimated 26m00s), 3120455 keys"),
     );
-    run.done("load/1", How::Applied, 1460.0)
-        .done("load/2", How::AlreadySo, 0.0);
+    run.done("load/1", How::Applied, 1460.0).done("load/2", How::AlreadySo, 0.0);
     let checks = names(&["redis bds role master", "redis router role master"]);
     run.start("gate/1", "healthy", &checks);
     for check in &checks {
-        run.intent("gate/1", check)
-            .pass(5.2)
-            .item("gate/1", check, Outcome::Applied, 5.2, None);
+        run.intent("gate/1", check).pass(5.2).item("gate/1", check, Outcome::Applied, 5.2, None);
     }
     run.done("gate/1", How::Applied, 10.4);
     run
@@ -641,10 +473,7 @@ pub(super) fn in_the_restore() -> Run {
         };
     }
     run.word("restore/1", Tick::say(&all[31], "online for 2.1s of 5.0s"))
-        .word(
-            "restore/1",
-            Tick::say("workers", "waiting 12s for bull02 (unit activating)"),
-        );
+        .word("restore/1", Tick::say("workers", "waiting 12s for bull02 (unit activating)"));
     run
 }
 
@@ -653,35 +482,22 @@ pub(super) fn whole() -> Run {
     let mut run = until_the_restore();
     restore(&mut run);
     run.start("verify/1", "pm2_as_saved", &names(&["search", "org-3x", "(steady)"]));
-    run.intent("verify/1", "search")
-        .intent("verify/1", "org-3x")
-        .intent("verify/1", "(steady)")
-        .pass(30.0);
+    run.intent("verify/1", "search").intent("verify/1", "org-3x").intent("verify/1", "(steady)").pass(30.0);
     run.item(
         "verify/1",
         "search",
-        Outcome::Tolerated {
-            why: "did not come back: errored, wanted online".into(),
-        },
+        Outcome::Tolerated { why: "did not come back: errored, wanted online".into() },
         30.0,
         None,
     );
     run.item(
         "verify/1",
         "org-3x",
-        Outcome::Tolerated {
-            why: "did not come back: stopped, wanted online".into(),
-        },
+        Outcome::Tolerated { why: "did not come back: stopped, wanted online".into() },
         30.0,
         None,
     );
-    run.item(
-        "verify/1",
-        "(steady)",
-        Outcome::Applied,
-        30.0,
-        Some("no restart for 30s"),
-    );
+    run.item("verify/1", "(steady)", Outcome::Applied, 30.0, Some("no restart for 30s"));
     run.done(
         "verify/1",
         How::WithLosses {
@@ -693,10 +509,7 @@ pub(super) fn whole() -> Run {
         30.2,
     );
     run.done("verify/2", How::AlreadySo, 0.0);
-    run.fact(C::Finished {
-        outcome: End::DoneWithLosses,
-        summary: json!({ "words": "search; org-3x" }),
-    });
+    run.fact(C::Finished { outcome: End::DoneWithLosses, summary: json!({ "words": "search; org-3x" }) });
     run
 }
 
@@ -720,16 +533,7 @@ fn restore(run: &mut Run) {
             }
             "org-3x" => {
                 let why = "its script /srv/org/3x/index.js is not there".into();
-                run.item(
-                    "restore/1",
-                    app,
-                    Outcome::Failed {
-                        why,
-                        causes: Vec::new(),
-                    },
-                    0.2,
-                    None,
-                )
+                run.item("restore/1", app, Outcome::Failed { why, causes: Vec::new() }, 0.2, None)
             }
             _ => run.item("restore/1", app, Outcome::Applied, 1.8, None),
         };
@@ -745,27 +549,11 @@ fn restore(run: &mut Run) {
 pub(super) fn failed() -> Run {
     let mut run = until_the_load();
     let why = "redis-server@bds.service was restarted 2 times while loading (result timeout): see its log";
-    run.item(
-        "load/1",
-        "bds",
-        Outcome::Failed {
-            why: why.into(),
-            causes: Vec::new(),
-        },
-        600.0,
-        None,
-    );
+    run.item("load/1", "bds", Outcome::Failed { why: why.into(), causes: Vec::new() }, 600.0, None);
     for item in ["bds-r", "bull00"] {
         run.item("load/1", item, Outcome::Applied, 600.0, None);
     }
-    run.fact(C::StepFailed {
-        step: "load/1".into(),
-        error: format!("bds: {why}"),
-        causes: Vec::new(),
-    });
-    run.fact(C::Paused {
-        why: PauseReason::Failed,
-        note: Some(format!("bds: {why}")),
-    });
+    run.fact(C::StepFailed { step: "load/1".into(), error: format!("bds: {why}"), causes: Vec::new() });
+    run.fact(C::Paused { why: PauseReason::Failed, note: Some(format!("bds: {why}")) });
     run
 }

@@ -16,14 +16,8 @@ use crate::plan::verdict::judge;
 use crate::plan::{Plan, Verdict};
 
 const NARROW: Style = Style::PLAIN;
-const WIDE: Style = Style {
-    width: 120,
-    ..Style::PLAIN
-};
-const COLOUR: Style = Style {
-    color: true,
-    ..Style::PLAIN
-};
+const WIDE: Style = Style { width: 120, ..Style::PLAIN };
+const COLOUR: Style = Style { color: true, ..Style::PLAIN };
 
 fn zone() -> TimeZone {
     sample::runbook().window.unwrap().timezone
@@ -76,11 +70,7 @@ fn hand() -> (Hand, progress::Clock) {
 fn wall(hand: &Hand) -> progress::Wall {
     let read = Arc::clone(hand);
     let start: Timestamp = "2026-11-28T09:15:00Z".parse().unwrap();
-    Arc::new(move || {
-        start
-            .checked_add(read.lock().unwrap().saturating_sub(Duration::from_secs(100)))
-            .unwrap()
-    })
+    Arc::new(move || start.checked_add(read.lock().unwrap().saturating_sub(Duration::from_secs(100))).unwrap())
 }
 
 /// Tells a run to a reporter, with the boot clock of the sample.
@@ -119,10 +109,7 @@ fn plan_screens() {
     insta::assert_snapshot!("plan_80", short);
     insta::assert_snapshot!("plan_120", screen(&plan, Detail::Short, WIDE));
     insta::assert_snapshot!("plan_full_80", screen(&plan, Detail::Full, NARROW));
-    insta::assert_snapshot!(
-        "plan_80_colour",
-        screen(&plan, Detail::Short, COLOUR).replace('\u{1b}', "^")
-    );
+    insta::assert_snapshot!("plan_80_colour", screen(&plan, Detail::Short, COLOUR).replace('\u{1b}', "^"));
 }
 
 #[test]
@@ -136,10 +123,7 @@ fn plan_verdicts() {
     let mut refused = sample::plan();
     let cure = "free space on /var/lib/redis, or compact the instances one by one";
     let seen = "the rewrite needs 3.1 GB and 1.2 GB are free on /var/lib/redis\u{1b}[2J";
-    refused.steps[2]
-        .change
-        .concerns
-        .push(Concern::new(Weight::Stop, "bds", seen, cure));
+    refused.steps[2].change.concerns.push(Concern::new(Weight::Stop, "bds", seen, cure));
     refused.steps[9].unforeseen = Some("redis 127.0.0.1:6390: connection refused".into());
     refused.steps[9].change = Default::default();
     refused.steps[12].change.items = vec![Item::new("command ping", Sign::Unknown, "not asked by a plan", "holds")];
@@ -172,9 +156,7 @@ fn plan_in_json() {
     }
     insta::assert_snapshot!(
         "plan_json_head",
-        [&lines[0], &lines[1], &lines[lines.len() - 1]]
-            .map(String::as_str)
-            .join("\n")
+        [&lines[0], &lines[1], &lines[lines.len() - 1]].map(String::as_str).join("\n")
     );
 }
 
@@ -183,13 +165,8 @@ fn plain_lines_of_a_whole_run() {
     for (name, style) in [("lines_80", NARROW), ("lines_80_colour", COLOUR)] {
         let (hand, clock) = hand();
         let tape = Tape::default();
-        let mut lines = Lines::with_clock(
-            Out::to(tape.clone(), style),
-            &sample::runbook(),
-            &sample::plan(),
-            clock,
-            wall(&hand),
-        );
+        let mut lines =
+            Lines::with_clock(Out::to(tape.clone(), style), &sample::runbook(), &sample::plan(), clock, wall(&hand));
         play(&sample::whole(), &hand, &mut lines);
         let text = tape.text();
         assert!(text.lines().count() < 120, "{} lines", text.lines().count());
@@ -201,13 +178,8 @@ fn plain_lines_of_a_whole_run() {
 fn ndjson_of_a_whole_run() {
     let (hand, clock) = hand();
     let tape = Tape::default();
-    let mut json = Json::with_clock(
-        Out::to(tape.clone(), NARROW),
-        &sample::runbook(),
-        &sample::plan(),
-        clock,
-        wall(&hand),
-    );
+    let mut json =
+        Json::with_clock(Out::to(tape.clone(), NARROW), &sample::runbook(), &sample::plan(), clock, wall(&hand));
     play(&sample::whole(), &hand, &mut json);
     let text = tape.text();
     let mut kinds: Vec<String> = Vec::new();
@@ -219,21 +191,13 @@ fn ndjson_of_a_whole_run() {
     let has = |kind: &str| kinds.iter().any(|known| known == kind);
     assert!(has("opened") && has("item_done") && has("estimate") && has("tick") && has("finished"));
     assert!(!text.contains('\u{1b}'));
-    let done: Vec<&str> = text
-        .lines()
-        .filter(|line| line.contains("\"item\":\"search\""))
-        .collect();
+    let done: Vec<&str> = text.lines().filter(|line| line.contains("\"item\":\"search\"")).collect();
     insta::assert_snapshot!("json_item", done.join("\n"));
 }
 
 /// The screen as it is seen, without trailing blanks.
 fn rows(terminal: &vt100::Parser, width: u16) -> String {
-    terminal
-        .screen()
-        .rows(0, width)
-        .map(|row| row.trim_end().to_owned())
-        .collect::<Vec<_>>()
-        .join("\n")
+    terminal.screen().rows(0, width).map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -246,13 +210,7 @@ fn live_block_in_a_terminal() {
         let (hand, clock) = hand();
         let tape = Tape::default();
         let wall = wall(&hand);
-        let mut live = Live::with_clock(
-            Out::to(tape.clone(), style),
-            &sample::runbook(),
-            &sample::plan(),
-            clock,
-            wall,
-        );
+        let mut live = Live::with_clock(Out::to(tape.clone(), style), &sample::runbook(), &sample::plan(), clock, wall);
         play_from(after_the_reboot(&run), &run, &hand, &mut live);
         live.redraw();
         let mut terminal = vt100::Parser::new(24, width, 0);
@@ -263,10 +221,7 @@ fn live_block_in_a_terminal() {
         terminal = vt100::Parser::new(24, width, 0);
         terminal.process(&tape.bytes());
         assert!(!terminal.screen().hide_cursor());
-        assert!(
-            !terminal.screen().contents().contains("window closes"),
-            "the block is taken away"
-        );
+        assert!(!terminal.screen().contents().contains("window closes"), "the block is taken away");
     }
 }
 
@@ -286,10 +241,7 @@ fn a_prompt_has_the_terminal_to_itself() {
         out.line("Type restart-staging:");
         terminal.screen().contents()
     });
-    assert!(
-        !seen.contains("window closes") && seen.contains("redis_loaded"),
-        "{seen}"
-    );
+    assert!(!seen.contains("window closes") && seen.contains("redis_loaded"), "{seen}");
 }
 
 #[test]
@@ -316,25 +268,11 @@ fn status_screens() {
     let load = sample::until_the_load();
     let failed = sample::failed();
     let whole = sample::whole();
-    for (name, run) in [
-        ("reboot", &reboot),
-        ("load", &load),
-        ("failed", &failed),
-        ("whole", &whole),
-    ] {
-        let now = run
-            .entries
-            .last()
-            .unwrap()
-            .wall
-            .checked_add(Duration::from_secs(95))
-            .unwrap();
+    for (name, run) in [("reboot", &reboot), ("load", &load), ("failed", &failed), ("whole", &whole)] {
+        let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(95)).unwrap();
         for (suffix, style) in [("80", NARROW), ("120", WIDE)] {
             let text = status_in(&run.entries, &run.state, now, &zone, &style);
-            assert!(
-                text.lines().all(|line| layout::columns(line) <= style.columns()),
-                "{text}"
-            );
+            assert!(text.lines().all(|line| layout::columns(line) <= style.columns()), "{text}");
             insta::assert_snapshot!(format!("status_{name}_{suffix}"), text);
         }
     }
@@ -342,11 +280,9 @@ fn status_screens() {
 
 #[test]
 fn endings() {
-    for (name, run) in [
-        ("reboot", sample::until_the_reboot()),
-        ("failed", sample::failed()),
-        ("whole", sample::whole()),
-    ] {
+    for (name, run) in
+        [("reboot", sample::until_the_reboot()), ("failed", sample::failed()), ("whole", sample::whole())]
+    {
         let text = ending(&run.entries, &run.state, &NARROW);
         assert!(text.lines().all(|line| layout::columns(line) <= 80), "{text}");
         assert!(!text.contains('\u{1b}'));
@@ -370,9 +306,6 @@ fn session_reports() {
     }
     assert!(!text.contains('\u{1b}'));
     insta::assert_snapshot!("report_whole", text);
-    insta::assert_snapshot!(
-        "report_failed",
-        markdown_in(&sample::failed().entries, sample::runbook().window.as_ref())
-    );
+    insta::assert_snapshot!("report_failed", markdown_in(&sample::failed().entries, sample::runbook().window.as_ref()));
     assert!(markdown(&[]).contains("NOT OVER"), "an empty journal is survived");
 }

@@ -53,10 +53,7 @@ fn header(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone, 
     let rest = format!("   {}   on {}", story.run, clean(&opened.hostname));
     let rest = fit(&rest, style.columns().saturating_sub(columns(&name)), style);
     out.push_str(&format!("{}{rest}\n", style.paint(Tone::Strong, &name)));
-    out.push_str(&format!(
-        "{}\n",
-        fit(&since.unwrap_or_default(), style.columns(), style)
-    ));
+    out.push_str(&format!("{}\n", fit(&since.unwrap_or_default(), style.columns(), style)));
 }
 
 /// The state in capitals, and what it means.
@@ -70,9 +67,7 @@ fn verdict(out: &mut String, story: &Story<'_>, state: &RunState, now: Timestamp
 fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> (Tone, &'static str, String) {
     if let Some(outcome) = state.ended() {
         let (tone, word) = end(outcome);
-        let ago = story
-            .ended
-            .map_or(String::new(), |(at, _)| format!(", {} ago", words(between(at, now))));
+        let ago = story.ended.map_or(String::new(), |(at, _)| format!(", {} ago", words(between(at, now))));
         return (tone, "OVER", format!("{word}{ago}"));
     }
     let trouble = state.steps().iter().find_map(|(id, step)| match &step.status {
@@ -81,11 +76,7 @@ fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> (Tone, &'st
         _ => None,
     });
     if let Some((step, old)) = state.waiting_for_reboot() {
-        return (
-            Tone::Warn,
-            "WAITING",
-            format!("for the reboot of {step}: another boot id than {:.8}", clean(old)),
-        );
+        return (Tone::Warn, "WAITING", format!("for the reboot of {step}: another boot id than {:.8}", clean(old)));
     }
     if let Some(trouble) = trouble {
         return trouble;
@@ -107,28 +98,16 @@ pub(super) fn phases(story: &Story<'_>, state: &RunState, style: &Style) -> Stri
     let width = phases.keys().map(|name| columns(name)).max().unwrap_or(5).clamp(7, 18);
     let room = style.columns().saturating_sub(8 + 4 + width + 2 + 18);
     let mut out = String::new();
-    let head = format!(
-        "{} #  {}  {}  planned    taken",
-        " ".repeat(8),
-        pad("phase", width),
-        " ".repeat(room)
-    );
+    let head = format!("{} #  {}  {}  planned    taken", " ".repeat(8), pad("phase", width), " ".repeat(room));
     out.push_str(&style.paint(Tone::Faint, head.trim_end()));
     out.push('\n');
     for (n, (name, steps)) in phases.iter().enumerate() {
         let (tone, word) = mark(steps, state);
-        let planned: f64 = steps
-            .iter()
-            .filter_map(|(id, _)| story.planned(id))
-            .map(|step| step.takes.span.typical)
-            .sum();
+        let planned: f64 =
+            steps.iter().filter_map(|(id, _)| story.planned(id)).map(|step| step.takes.span.typical).sum();
         let taken: Duration = steps.iter().map(|(_, step)| step.took).sum();
         let planned = clock(Duration::from_secs_f64(planned.clamp(0.0, 1e9)));
-        let taken = if steps.iter().all(|(_, step)| step.ended.is_none()) {
-            String::new()
-        } else {
-            clock(taken)
-        };
+        let taken = if steps.iter().all(|(_, step)| step.ended.is_none()) { String::new() } else { clock(taken) };
         let text = fit(&seen(story, steps), room, style);
         let word = style.paint(tone, &pad(word, 8));
         let row = format!(
@@ -149,24 +128,8 @@ pub(super) fn phases(story: &Story<'_>, state: &RunState, style: &Style) -> Stri
 fn mark(steps: &[(&StepId, &StepTold<'_>)], state: &RunState) -> (Tone, &'static str) {
     let status = |id: &StepId| state.status(id).cloned().unwrap_or(StepStatus::NotStarted);
     let all: Vec<StepStatus> = steps.iter().map(|(id, _)| status(id)).collect();
-    let lossy = |status: &StepStatus| {
-        matches!(
-            status,
-            StepStatus::Done {
-                how: How::WithLosses { .. },
-                ..
-            }
-        )
-    };
-    let skipped = |status: &StepStatus| {
-        matches!(
-            status,
-            StepStatus::Done {
-                how: How::Skipped { .. },
-                ..
-            }
-        )
-    };
+    let lossy = |status: &StepStatus| matches!(status, StepStatus::Done { how: How::WithLosses { .. }, .. });
+    let skipped = |status: &StepStatus| matches!(status, StepStatus::Done { how: How::Skipped { .. }, .. });
     if all.iter().any(|status| matches!(status, StepStatus::Failed { .. })) {
         (Tone::Bad, "FAILED")
     } else if all.iter().any(|status| matches!(status, StepStatus::Unknown { .. })) {
@@ -186,22 +149,15 @@ fn mark(steps: &[(&StepId, &StepTold<'_>)], state: &RunState) -> (Tone, &'static
 
 /// What is to be said of a phase in a few words.
 fn seen(story: &Story<'_>, steps: &[(&StepId, &StepTold<'_>)]) -> String {
-    let parts = steps
-        .iter()
-        .filter(|(_, step)| step.began.is_some() || step.how.is_some())
-        .map(|(id, step)| {
-            let title = if step.title.is_empty() {
-                story.action(id)
-            } else {
-                step.title
-            };
-            match step.how {
-                Some(How::AlreadySo) => format!("{}: already so", clean(title)),
-                Some(How::Skipped { .. }) => format!("{}: skipped", clean(title)),
-                _ if step.of > 1 => format!("{} {}/{}", clean(title), step.good(), step.of),
-                _ => clean(title),
-            }
-        });
+    let parts = steps.iter().filter(|(_, step)| step.began.is_some() || step.how.is_some()).map(|(id, step)| {
+        let title = if step.title.is_empty() { story.action(id) } else { step.title };
+        match step.how {
+            Some(How::AlreadySo) => format!("{}: already so", clean(title)),
+            Some(How::Skipped { .. }) => format!("{}: skipped", clean(title)),
+            _ if step.of > 1 => format!("{} {}/{}", clean(title), step.good(), step.of),
+            _ => clean(title),
+        }
+    });
     parts.collect::<Vec<_>>().join(", ")
 }
 
@@ -216,31 +172,15 @@ fn in_work(out: &mut String, state: &RunState, style: &Style) {
         Some(_) => ("In work        ", "begun and not ended"),
         None => ("In doubt  ?    ", "begun, and the outcome is not on record"),
     };
-    paragraph(
-        out,
-        label,
-        &format!("{step}: {} ({note})", clean(&patterns(&names, 120))),
-        style,
-    );
+    paragraph(out, label, &format!("{step}: {} ({note})", clean(&patterns(&names, 120))), style);
 }
 
 fn cut_off(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone, style: &Style) {
     let Some((from, to)) = story.cut_off() else { return };
     let at = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M").to_string();
     let text = match to {
-        Some(to) => format!(
-            "for {}, {} to {} {}",
-            words(between(from, to)),
-            at(from),
-            at(to),
-            name_of(zone)
-        ),
-        None => format!(
-            "since {} {}, {} by now",
-            at(from),
-            name_of(zone),
-            words(between(from, now))
-        ),
+        Some(to) => format!("for {}, {} to {} {}", words(between(from, to)), at(from), at(to), name_of(zone)),
+        None => format!("since {} {}, {} by now", at(from), name_of(zone), words(between(from, now))),
     };
     paragraph(out, "Users cut off  ", &text, style);
 }
@@ -266,45 +206,21 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
         ));
     } else if state.paused().is_some() {
         let failed = state.paused() == Some(PauseReason::Failed);
-        let what = if failed {
-            "tries the step again"
-        } else {
-            "looks again first"
-        };
+        let what = if failed { "tries the step again" } else { "looks again first" };
         commands.push(("Continue", format!("runbook resume {run}"), what.to_owned()));
         commands.push(("Give up", format!("runbook abort {run}"), gives_up(state).to_owned()));
     } else {
         commands.push(("Abort", format!("runbook abort {run}"), gives_up(state).to_owned()));
-        commands.push((
-            "Pause",
-            format!("runbook pause {run}"),
-            "at the next checkpoint".to_owned(),
-        ));
-        commands.push((
-            "Dead?",
-            format!("runbook resume {run}"),
-            "only if its process is gone".to_owned(),
-        ));
+        commands.push(("Pause", format!("runbook pause {run}"), "at the next checkpoint".to_owned()));
+        commands.push(("Dead?", format!("runbook resume {run}"), "only if its process is gone".to_owned()));
     }
     let width = commands.iter().map(|(_, command, _)| command.len()).max().unwrap_or(0);
     let mut out = String::new();
     for (label, command, note) in &commands {
         let gap = " ".repeat(width - command.len() + 3);
-        let note = if note.is_empty() {
-            String::new()
-        } else {
-            format!("{gap}({note})")
-        };
-        let note = if 12 + command.len() + columns(&note) <= style.columns() {
-            note
-        } else {
-            String::new()
-        };
-        out.push_str(&format!(
-            "  {}{}{note}\n",
-            pad(label, 10),
-            style.paint(Tone::Strong, command)
-        ));
+        let note = if note.is_empty() { String::new() } else { format!("{gap}({note})") };
+        let note = if 12 + command.len() + columns(&note) <= style.columns() { note } else { String::new() };
+        out.push_str(&format!("  {}{}{note}\n", pad(label, 10), style.paint(Tone::Strong, command)));
     }
     out
 }
@@ -319,11 +235,7 @@ fn gives_up(state: &RunState) -> &'static str {
 }
 
 fn unknown_step(state: &RunState) -> Option<&StepId> {
-    state
-        .steps()
-        .iter()
-        .find(|(_, step)| matches!(step.status, StepStatus::Unknown { .. }))
-        .map(|(id, _)| id)
+    state.steps().iter().find(|(_, step)| matches!(step.status, StepStatus::Unknown { .. })).map(|(id, _)| id)
 }
 
 pub(super) fn name_of(zone: &TimeZone) -> &str {

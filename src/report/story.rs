@@ -94,11 +94,7 @@ impl<'a> Story<'a> {
                 self.opened = Some(opened);
                 self.owner = Some(&opened.owner);
                 self.plan = serde_json::from_value(opened.plan.clone()).ok();
-                self.steps = opened
-                    .steps
-                    .iter()
-                    .map(|step| (step.clone(), StepTold::default()))
-                    .collect();
+                self.steps = opened.steps.iter().map(|step| (step.clone(), StepTold::default())).collect();
             }
             Checkpoint::BackOut { reason } => self.backed_out = Some(reason),
             Checkpoint::Finished { outcome, .. } => self.ended = Some((entry.wall, *outcome)),
@@ -117,11 +113,7 @@ impl<'a> Story<'a> {
                     match of_a_step {
                         Checkpoint::StepFailed { error, .. } => self.failures.push((entry.wall, id.clone(), error)),
                         Checkpoint::Rebooted { old, new, took_ms, .. } => {
-                            self.reboots.push(RebootTold {
-                                old,
-                                new,
-                                took: Duration::from_millis(*took_ms),
-                            });
+                            self.reboots.push(RebootTold { old, new, took: Duration::from_millis(*took_ms) });
                         }
                         _ => {}
                     }
@@ -182,9 +174,7 @@ impl<'a> Story<'a> {
 impl<'a> StepTold<'a> {
     fn take_in(&mut self, checkpoint: &'a Checkpoint, at: Timestamp) {
         match checkpoint {
-            Checkpoint::StepStarted {
-                title, attempt, items, ..
-            } => {
+            Checkpoint::StepStarted { title, attempt, items, .. } => {
                 self.began = self.began.or(Some(at));
                 (self.title, self.attempts, self.of) = (title, *attempt, items.len());
                 (self.error, self.unknown) = (None, None);
@@ -193,24 +183,10 @@ impl<'a> StepTold<'a> {
                 self.touched = self.touched.or(Some(at));
                 *self.intents.entry(item).or_default() += 1;
             }
-            Checkpoint::ItemDone {
-                item,
-                outcome,
-                took_ms,
-                note,
-                ..
-            } => {
+            Checkpoint::ItemDone { item, outcome, took_ms, note, .. } => {
                 let tries = self.intents.get(item.as_str()).copied().unwrap_or(0);
                 let took = Duration::from_millis(*took_ms);
-                self.items.insert(
-                    item,
-                    ItemTold {
-                        outcome,
-                        note: note.as_deref(),
-                        took,
-                        tries,
-                    },
-                );
+                self.items.insert(item, ItemTold { outcome, note: note.as_deref(), took, tries });
             }
             Checkpoint::StepDone { how, took_ms, .. } => {
                 self.how = Some(how);

@@ -26,12 +26,7 @@ pub fn markdown(entries: &[Entry]) -> String {
 pub fn markdown_in(entries: &[Entry], window: Option<&Window>) -> String {
     let story = Story::of(entries);
     let zone = window.map_or(TimeZone::UTC, |window| window.timezone.clone());
-    let mut page = Page {
-        story,
-        zone: &zone,
-        window,
-        text: String::new(),
-    };
+    let mut page = Page { story, zone: &zone, window, text: String::new() };
     page.verdict();
     page.facts();
     page.timeline();
@@ -83,11 +78,9 @@ impl Page<'_> {
             ),
             Some((_, End::Failed)) => "**GIVEN UP** before anything was taken away.".to_owned(),
             Some((_, End::Abandoned)) => match self.story.abandoned {
-                Some((who, why)) => format!(
-                    "**ABANDONED** by {}: {}. What is in doubt stays so.",
-                    cell(who),
-                    cell(why)
-                ),
+                Some((who, why)) => {
+                    format!("**ABANDONED** by {}: {}. What is in doubt stays so.", cell(who), cell(why))
+                }
                 None => "**ABANDONED.**".to_owned(),
             },
             None => "**NOT OVER YET.** This is the state so far.".to_owned(),
@@ -103,10 +96,7 @@ impl Page<'_> {
             rows.push(("Host", cell(&opened.hostname)));
             rows.push(("By", cell(&person(&opened.owner))));
             let (name, tool) = (cell(&opened.runbook_name), cell(&opened.tool_version));
-            rows.push((
-                "Runbook",
-                format!("{name} (`{:.12}`), runbook {tool}", opened.runbook_sha256),
-            ));
+            rows.push(("Runbook", format!("{name} (`{:.12}`), runbook {tool}", opened.runbook_sha256)));
         }
         rows.extend(self.when().map(|text| ("When", text)));
         rows.extend(self.window_used().map(|text| ("Window", text)));
@@ -116,10 +106,7 @@ impl Page<'_> {
         rows.extend(self.cut_off().map(|text| ("Users cut off", text)));
         for reboot in &self.story.reboots {
             let took = words(reboot.took);
-            rows.push((
-                "Boot",
-                format!("`{}` -> `{}` in {took}", cell(reboot.old), cell(reboot.new)),
-            ));
+            rows.push(("Boot", format!("`{}` -> `{}` in {took}", cell(reboot.old), cell(reboot.new))));
         }
         for (name, value) in rows {
             self.line(&format!("| {name} | {value} |"));
@@ -131,10 +118,7 @@ impl Page<'_> {
         let to = self.story.ended.map_or(latest, |(at, _)| at);
         let day = began.to_zoned(self.zone.clone()).strftime("%a %Y-%m-%d").to_string();
         let (from, until, zone) = (self.at(began), self.at(to), name_of(self.zone));
-        Some(format!(
-            "{day}, {from} to {until} {zone} ({})",
-            words(between(began, to))
-        ))
+        Some(format!("{day}, {from} to {until} {zone} ({})", words(between(began, to))))
     }
 
     /// From the first effect of the point of no return to the end of the restore.
@@ -145,11 +129,7 @@ impl Page<'_> {
             None => format!("since {}, not over when this was written", self.at(from)),
         };
         let planned = self.story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
-        Some(
-            text + &planned
-                .map(|span| format!(" (planned {})", both(span)))
-                .unwrap_or_default(),
-        )
+        Some(text + &planned.map(|span| format!(" (planned {})", both(span))).unwrap_or_default())
     }
 
     /// The window that was open at the start, and whether the run ended within it.
@@ -164,10 +144,7 @@ impl Page<'_> {
         Some(if end > opening.closes {
             format!("{from} to {to}, **overrun by {}**", words(between(opening.closes, end)))
         } else {
-            format!(
-                "{from} to {to}, {} left at the end",
-                words(between(end, opening.closes))
-            )
+            format!("{from} to {to}, {} left at the end", words(between(end, opening.closes)))
         })
     }
 
@@ -185,20 +162,10 @@ impl Page<'_> {
             let ended = steps.iter().filter_map(|(_, step)| step.ended).max();
             let word = match () {
                 () if steps.iter().any(|(_, step)| step.error.is_some() && step.how.is_none()) => "FAILED",
-                () if steps
-                    .iter()
-                    .any(|(_, step)| step.unknown.is_some() && step.how.is_none()) =>
-                {
-                    "UNKNOWN"
-                }
+                () if steps.iter().any(|(_, step)| step.unknown.is_some() && step.how.is_none()) => "UNKNOWN",
                 () if steps.iter().all(|(_, step)| step.how.is_none()) => "not reached",
                 () if steps.iter().any(|(_, step)| step.how.is_none()) => "cut short",
-                () if steps
-                    .iter()
-                    .any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) =>
-                {
-                    "with losses"
-                }
+                () if steps.iter().any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) => "with losses",
                 () if steps.iter().all(|(_, step)| matches!(step.how, Some(How::AlreadySo))) => "already so",
                 () if took.as_secs_f64() > slow && took.as_secs() > 5 => "ok, slower than the slow estimate",
                 () => "ok",
@@ -225,11 +192,7 @@ impl Page<'_> {
             .items_of(&["redis_compacted", "redis_loaded"])
             .into_iter()
             .map(|(id, item, told)| {
-                let what = if self.story.action(id) == "redis_compacted" {
-                    "compacted"
-                } else {
-                    "loaded"
-                };
+                let what = if self.story.action(id) == "redis_compacted" { "compacted" } else { "loaded" };
                 let said = match told.outcome {
                     Outcome::Applied | Outcome::AlreadySo => told.note.map_or_else(|| "ok".to_owned(), cell),
                     Outcome::Failed { why, .. } | Outcome::Tolerated { why } => format!("**FAILED**: {}", cell(why)),
@@ -249,11 +212,9 @@ impl Page<'_> {
     }
 
     fn units(&mut self) {
-        for (action, title) in [
-            ("units_enabled", "Units enabled"),
-            ("units_active", "Units started"),
-            ("units_stopped", "Units stopped"),
-        ] {
+        for (action, title) in
+            [("units_enabled", "Units enabled"), ("units_active", "Units started"), ("units_stopped", "Units stopped")]
+        {
             let names: Vec<String> = self
                 .items_of(&[action])
                 .iter()
@@ -277,10 +238,7 @@ impl Page<'_> {
         let count = |actions: &[&str]| {
             let items = self.items_of(actions);
             let apps: Vec<_> = items.iter().filter(|(_, item, _)| !item.starts_with('(')).collect();
-            let good = apps
-                .iter()
-                .filter(|(.., told)| *told.outcome == Outcome::Applied)
-                .count();
+            let good = apps.iter().filter(|(.., told)| *told.outcome == Outcome::Applied).count();
             (good, apps.len())
         };
         let (stopped, to_stop) = count(&["pm2_stopped"]);
@@ -309,11 +267,7 @@ impl Page<'_> {
 
     fn lost_apps(&self) -> Vec<String> {
         let of_apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
-        let losses = self
-            .story
-            .losses()
-            .into_iter()
-            .filter(|(id, ..)| of_apps(self.story.action(id)));
+        let losses = self.story.losses().into_iter().filter(|(id, ..)| of_apps(self.story.action(id)));
         losses
             .map(|(_, item, why, causes)| {
                 let mut text = format!("- **{}**: {}", cell(item), cell(why));
@@ -346,18 +300,9 @@ impl Page<'_> {
             }
         }
         let apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
-        let told = |item: &str, why: &str| {
-            self.story
-                .failures
-                .iter()
-                .any(|(.., error)| *error == format!("{item}: {why}"))
-        };
-        for (id, item, why, _) in self
-            .story
-            .losses()
-            .into_iter()
-            .filter(|(id, ..)| !apps(self.story.action(id)))
-        {
+        let told =
+            |item: &str, why: &str| self.story.failures.iter().any(|(.., error)| *error == format!("{item}: {why}"));
+        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !apps(self.story.action(id))) {
             if told(item, why) {
                 continue;
             }
@@ -378,8 +323,7 @@ impl Page<'_> {
         let steps = self.story.plan.iter().flat_map(|plan| &plan.steps);
         let concerns = steps.flat_map(|step| step.change.concerns.iter().map(move |concern| (step, concern)));
         let bad = concerns.filter(|(_, concern)| concern.weight >= crate::action::change::Weight::Warn);
-        bad.map(|(step, c)| (step.id.to_string(), format!("{}: {}", cell(&c.about), cell(&c.seen))))
-            .collect()
+        bad.map(|(step, c)| (step.id.to_string(), format!("{}: {}", cell(&c.about), cell(&c.seen)))).collect()
     }
 
     /// Decisions, pauses and resumes.
@@ -392,24 +336,15 @@ impl Page<'_> {
                     format!(
                         "paused, {}{}",
                         pause(*why),
-                        note.as_deref()
-                            .map(|note| format!(": {}", cell(note)))
-                            .unwrap_or_default()
+                        note.as_deref().map(|note| format!(": {}", cell(note))).unwrap_or_default()
                     )
                 }
                 Checkpoint::Resumed { owner, unattended, .. } => {
-                    let who = if *unattended {
-                        "the resume unit".to_owned()
-                    } else {
-                        cell(&person(owner))
-                    };
+                    let who = if *unattended { "the resume unit".to_owned() } else { cell(&person(owner)) };
                     format!("resumed by {who}")
                 }
                 Checkpoint::Recovered { dropped_bytes, copy } => {
-                    format!(
-                        "{dropped_bytes} torn bytes at the journal's end were dropped, copy in `{}`",
-                        cell(copy)
-                    )
+                    format!("{dropped_bytes} torn bytes at the journal's end were dropped, copy in `{}`", cell(copy))
                 }
                 _ => continue,
             };
@@ -427,9 +362,8 @@ impl Page<'_> {
     fn follow_ups(&mut self) {
         let mut lines: Vec<String> = Vec::new();
         let lost = self.story.losses();
-        for (_, item, ..) in lost
-            .iter()
-            .filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved"))
+        for (_, item, ..) in
+            lost.iter().filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved"))
         {
             lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
         }
@@ -440,19 +374,14 @@ impl Page<'_> {
             let slow = planned.takes.span.slow;
             if step.took.as_secs_f64() > slow * 1.2 && step.took.as_secs() > 10 {
                 let (took, slow) = (words(step.took), words(Duration::from_secs_f64(slow.clamp(0.0, 1e9))));
-                lines.push(format!(
-                    "- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"
-                ));
+                lines.push(format!("- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"));
             }
             if let Some(How::Ruled) = step.how {
                 lines.push(format!("- [ ] {id} was ruled done by a person: check it"));
             }
         }
         if self.story.ended.is_none() {
-            lines.push(format!(
-                "- [ ] the run is not over: `runbook status {}`",
-                self.story.run
-            ));
+            lines.push(format!("- [ ] the run is not over: `runbook status {}`", self.story.run));
         }
         if lines.is_empty() {
             lines.push("- none".to_owned());
@@ -468,14 +397,8 @@ impl Page<'_> {
         &self,
         actions: &[&str],
     ) -> Vec<(&crate::journal::checkpoint::StepId, &str, &super::story::ItemTold<'_>)> {
-        let steps = self
-            .story
-            .steps
-            .iter()
-            .filter(|(id, _)| actions.contains(&self.story.action(id)));
-        steps
-            .flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told)))
-            .collect()
+        let steps = self.story.steps.iter().filter(|(id, _)| actions.contains(&self.story.action(id)));
+        steps.flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told))).collect()
     }
 }
 

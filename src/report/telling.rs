@@ -22,12 +22,7 @@ pub(super) struct Said {
 
 impl Said {
     fn new(tone: Tone, text: impl Into<String>) -> Option<Self> {
-        Some(Self {
-            tone,
-            text: text.into(),
-            more: Vec::new(),
-            routine: false,
-        })
+        Some(Self { tone, text: text.into(), more: Vec::new(), routine: false })
     }
 }
 
@@ -37,53 +32,31 @@ pub(super) fn tell(entry: &Entry, progress: &Progress) -> Option<Said> {
         Checkpoint::Opened(opened) => {
             let who = person(&opened.owner);
             let (run, name) = (&entry.run, clean(&opened.runbook_name));
-            Said::new(
-                Tone::Strong,
-                format!("run {run} of {name} begins on {}, by {who}", clean(&opened.hostname)),
-            )
+            Said::new(Tone::Strong, format!("run {run} of {name} begins on {}, by {who}", clean(&opened.hostname)))
         }
-        Checkpoint::Resumed {
-            owner,
-            boot_id,
-            unattended,
-        } => {
-            let who = if *unattended {
-                "the resume unit".to_owned()
-            } else {
-                person(owner)
-            };
-            Said::new(
-                Tone::Strong,
-                format!("run {} resumed by {who} (boot {:.8})", entry.run, clean(boot_id)),
-            )
+        Checkpoint::Resumed { owner, boot_id, unattended } => {
+            let who = if *unattended { "the resume unit".to_owned() } else { person(owner) };
+            Said::new(Tone::Strong, format!("run {} resumed by {who} (boot {:.8})", entry.run, clean(boot_id)))
         }
         Checkpoint::Paused { why, note } => {
-            let note = note
-                .as_deref()
-                .map(|note| format!(": {}", clean(note)))
-                .unwrap_or_default();
+            let note = note.as_deref().map(|note| format!(": {}", clean(note))).unwrap_or_default();
             Said::new(Tone::Warn, format!("run {} paused, {}{note}", entry.run, pause(*why)))
         }
-        Checkpoint::BackOut { reason } => Said::new(
-            Tone::Bad,
-            format!("BACKING OUT: {}; services are brought back", clean(reason)),
-        ),
+        Checkpoint::BackOut { reason } => {
+            Said::new(Tone::Bad, format!("BACKING OUT: {}; services are brought back", clean(reason)))
+        }
         Checkpoint::Decision { who, what, reason } => Said::new(Tone::Warn, decision(who, what, reason)),
         Checkpoint::Recovered { dropped_bytes, copy } => {
-            let text = format!(
-                "journal: a torn end of {dropped_bytes} bytes was dropped, copy in {}",
-                clean(copy)
-            );
+            let text = format!("journal: a torn end of {dropped_bytes} bytes was dropped, copy in {}", clean(copy));
             Said::new(Tone::Warn, text)
         }
         Checkpoint::Finished { outcome, .. } => {
             let (tone, word) = end(*outcome);
             Said::new(tone, format!("run {} is over: {word}", entry.run))
         }
-        Checkpoint::Abandoned { who, reason } => Said::new(
-            Tone::Bad,
-            format!("run {} abandoned by {}: {}", entry.run, clean(who), clean(reason)),
-        ),
+        Checkpoint::Abandoned { who, reason } => {
+            Said::new(Tone::Bad, format!("run {} abandoned by {}: {}", entry.run, clean(who), clean(reason)))
+        }
         of_a_step => step(of_a_step, progress),
     }
 }
@@ -92,23 +65,11 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
     let place = progress.place(checkpoint.step()?);
     let say = |tone, text: String| Said::new(tone, format!("[{place}] {text}"));
     match checkpoint {
-        Checkpoint::StepStarted {
-            step,
-            attempt,
-            title,
-            items,
-            ..
-        } => {
+        Checkpoint::StepStarted { step, attempt, title, items, .. } => {
             let takes = progress.planned(step).map(|planned| planned.takes).unwrap_or_default();
             say(Tone::Strong, started(title, *attempt, items, takes))
         }
-        Checkpoint::ItemDone {
-            item,
-            outcome,
-            took_ms,
-            note,
-            ..
-        } => {
+        Checkpoint::ItemDone { item, outcome, took_ms, note, .. } => {
             let mut said = say(Tone::Plain, String::new())?;
             (said.tone, said.text, said.more) = item_done(item, outcome, *took_ms, note.as_deref(), progress);
             said.routine = matches!(outcome, Outcome::Applied | Outcome::AlreadySo);
@@ -116,9 +77,7 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             Some(said)
         }
         Checkpoint::StepDone { step, how, took_ms } => {
-            let title = progress
-                .planned(step)
-                .map_or(step.as_str(), |planned| planned.title.as_str());
+            let title = progress.planned(step).map_or(step.as_str(), |planned| planned.title.as_str());
             let (tone, text, more) = step_done(&clean(title), how, *took_ms);
             let mut said = say(tone, text)?;
             said.more = more;
@@ -130,16 +89,12 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             Some(said)
         }
         Checkpoint::StepUnknown { why, .. } => say(Tone::Bad, format!("UNKNOWN whether it happened: {}", clean(why))),
-        Checkpoint::RebootIntent { boot_id, .. } => say(
-            Tone::Strong,
-            format!("the machine is asked to go down (boot {:.8})", clean(boot_id)),
-        ),
+        Checkpoint::RebootIntent { boot_id, .. } => {
+            say(Tone::Strong, format!("the machine is asked to go down (boot {:.8})", clean(boot_id)))
+        }
         Checkpoint::Rebooted { old, new, took_ms, .. } => {
             let took = words(Duration::from_millis(*took_ms));
-            say(
-                Tone::Good,
-                format!("ok, back after {took}: boot {:.8} -> {:.8}", clean(old), clean(new)),
-            )
+            say(Tone::Good, format!("ok, back after {took}: boot {:.8} -> {:.8}", clean(old), clean(new)))
         }
         _ => None,
     }
@@ -147,16 +102,8 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
 
 /// `start redis_compacted: 2 items (bds, bull00), about 3m30s`.
 fn started(title: &str, attempt: u32, items: &[String], takes: Span) -> String {
-    let again = if attempt > 1 {
-        format!(" (attempt {attempt})")
-    } else {
-        String::new()
-    };
-    let about = if takes.typical < 1.0 {
-        String::new()
-    } else {
-        format!(", about {}", words(takes.typically()))
-    };
+    let again = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+    let about = if takes.typical < 1.0 { String::new() } else { format!(", about {}", words(takes.typically())) };
     let named = items.iter().filter(|item| !item.starts_with('('));
     let names: Vec<&str> = named.map(|item| item.trim_end_matches(".service")).collect();
     let names = match names.as_slice() {

@@ -24,10 +24,8 @@ pub(super) fn expand(text: &str) -> Result<Vec<String>, &'static str> {
         if words.len() * choices.len() > MOST {
             return Err("more than 256 words");
         }
-        words = words
-            .iter()
-            .flat_map(|word| choices.iter().map(move |choice| format!("{word}{before}{choice}")))
-            .collect();
+        words =
+            words.iter().flat_map(|word| choices.iter().map(move |choice| format!("{word}{before}{choice}"))).collect();
         rest = &after[close + 1..];
     }
     if rest.contains('}') {
@@ -38,11 +36,7 @@ pub(super) fn expand(text: &str) -> Result<Vec<String>, &'static str> {
 
 fn choices(inner: &str) -> Result<Vec<String>, &'static str> {
     if let Some((from, to)) = inner.split_once("..") {
-        let width = if from.starts_with('0') || to.starts_with('0') {
-            from.len().max(to.len())
-        } else {
-            0
-        };
+        let width = if from.starts_with('0') || to.starts_with('0') { from.len().max(to.len()) } else { 0 };
         let number = |text: &str| text.parse::<u32>().map_err(|_| "a range that is not `{1..3}`");
         let (from, to) = (number(from)?, number(to)?);
         if from > to || to - from >= MOST as u32 {
@@ -51,11 +45,7 @@ fn choices(inner: &str) -> Result<Vec<String>, &'static str> {
         return Ok((from..=to).map(|n| format!("{n:0width$}")).collect());
     }
     let choices: Vec<String> = inner.split(',').map(|choice| choice.trim().to_owned()).collect();
-    if choices.len() < 2 {
-        Err("a `{...}` with less than two choices")
-    } else {
-        Ok(choices)
-    }
+    if choices.len() < 2 { Err("a `{...}` with less than two choices") } else { Ok(choices) }
 }
 
 #[cfg(test)]
@@ -73,17 +63,9 @@ mod tests {
         ] {
             assert_eq!(expand(text).unwrap(), words, "{text}");
         }
-        for bad in [
-            "a{",
-            "a}",
-            "a}{b,c}",
-            "{a}",
-            "{a,{b,c}}",
-            "{1..x}",
-            "{3..1}",
-            "{0..255}{0..255}",
-            "{1..4000000000}",
-        ] {
+        for bad in
+            ["a{", "a}", "a}{b,c}", "{a}", "{a,{b,c}}", "{1..x}", "{3..1}", "{0..255}{0..255}", "{1..4000000000}"]
+        {
             assert!(expand(bad).is_err(), "{bad}");
         }
     }

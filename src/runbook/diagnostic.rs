@@ -95,11 +95,7 @@ impl Diagnostic {
 
     /// Sets the cure.
     pub(crate) fn patch(&mut self, title: impl Into<String>, span: Span, text: impl Into<String>) -> &mut Self {
-        self.patch = Some(Patch {
-            title: title.into(),
-            span,
-            text: text.into(),
-        });
+        self.patch = Some(Patch { title: title.into(), span, text: text.into() });
         self
     }
 
@@ -124,11 +120,7 @@ pub(crate) struct Findings<'t> {
 impl<'t> Findings<'t> {
     /// Nothing found yet.
     pub(crate) fn new(source: &'t Source<'t>, file: &'t str) -> Self {
-        Self {
-            source,
-            file,
-            list: Vec::new(),
-        }
+        Self { source, file, list: Vec::new() }
     }
 
     /// Notes an error and hands it out to be completed.
@@ -145,12 +137,7 @@ impl<'t> Findings<'t> {
     pub(crate) fn related(&mut self, span: &Span, label: &str) {
         let (line, col) = self.source.position(span.start);
         if let Some(last) = self.list.last_mut() {
-            last.related = Some(Related {
-                span: span.clone(),
-                line,
-                col,
-                label: label.to_owned(),
-            });
+            last.related = Some(Related { span: span.clone(), line, col, label: label.to_owned() });
         }
     }
 
@@ -165,10 +152,7 @@ impl<'t> Findings<'t> {
             one.path = path(one.span.start);
             // These point at the first key of the map that they are about.
             if [codes::MISSING_KEY, codes::ONE_ACTION, codes::CHOICE].contains(&one.code) {
-                one.path = one
-                    .path
-                    .take()
-                    .and_then(|path| Some(path.rsplit_once('.')?.0.to_owned()));
+                one.path = one.path.take().and_then(|path| Some(path.rsplit_once('.')?.0.to_owned()));
             }
         }
         self.list.sort_by_key(|one| (one.span.start, one.code));
@@ -180,10 +164,7 @@ impl<'t> Findings<'t> {
         let start = span.start;
         let (line, col) = self.source.position(start);
         // A span that runs over the end of its line is shown up to there.
-        let rest = self.source.text[self.source.offset(line.into(), col.into())..]
-            .lines()
-            .next()
-            .map_or(0, str::len);
+        let rest = self.source.text[self.source.offset(line.into(), col.into())..].lines().next().map_or(0, str::len);
         let end = span.end.min(start + rest).max(start);
         let end_col = self.source.position(end).1.max(col + 1);
         let span = start..end;
@@ -213,13 +194,8 @@ pub(crate) fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c 
     if typed.len() > 64 {
         return None;
     }
-    let scored = candidates
-        .into_iter()
-        .map(|candidate| (distance(typed, candidate), candidate));
-    scored
-        .min_by_key(|(far, _)| *far)
-        .filter(|(far, c)| near_enough(*far, typed.len().max(c.len())))
-        .map(|(_, c)| c)
+    let scored = candidates.into_iter().map(|candidate| (distance(typed, candidate), candidate));
+    scored.min_by_key(|(far, _)| *far).filter(|(far, c)| near_enough(*far, typed.len().max(c.len()))).map(|(_, c)| c)
 }
 
 /// A third of the letters may be wrong, but never all of them.
@@ -230,11 +206,7 @@ fn near_enough(far: usize, longest: usize) -> bool {
 /// Edits between two names; case and the two kinds of dashes are one small edit together.
 fn distance(typed: &str, candidate: &str) -> usize {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
-    if typed != candidate && plain(typed) == plain(candidate) {
-        1
-    } else {
-        damerau_levenshtein(typed, candidate)
-    }
+    if typed != candidate && plain(typed) == plain(candidate) { 1 } else { damerau_levenshtein(typed, candidate) }
 }
 
 #[cfg(test)]

@@ -95,17 +95,9 @@ impl Loaded {
                 continue;
             };
             let (code, what, label) = if missing {
-                (
-                    codes::CLOCK_GAP,
-                    "does not exist",
-                    "the clock goes forward over it in that night",
-                )
+                (codes::CLOCK_GAP, "does not exist", "the clock goes forward over it in that night")
             } else {
-                (
-                    codes::CLOCK_FOLD,
-                    "comes twice",
-                    "the clock goes back over it in that night",
-                )
+                (codes::CLOCK_FOLD, "comes twice", "the clock goes back over it in that night")
             };
             let found = out.warning(code, &self.opens, format!("{time} {what} on {} in {zone}", change.date));
             found.label(label).help("choose another hour, or `timezone: UTC`");

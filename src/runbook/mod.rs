@@ -194,11 +194,7 @@ impl Runbook {
     /// Every step with its identity and phase, in order.
     pub fn steps(&self) -> impl Iterator<Item = (StepId, &Phase, &Step)> {
         self.phases.iter().flat_map(|phase| {
-            phase
-                .steps
-                .iter()
-                .enumerate()
-                .map(move |(index, step)| (StepId::of(phase, index, step), phase, step))
+            phase.steps.iter().enumerate().map(move |(index, step)| (StepId::of(phase, index, step), phase, step))
         })
     }
 
@@ -217,17 +213,14 @@ impl Runbook {
     /// Whether the runbook takes the machine down.
     #[must_use]
     pub fn reboots(&self) -> bool {
-        self.steps()
-            .any(|(.., step)| matches!(step.action, Action::Rebooted(_)))
+        self.steps().any(|(.., step)| matches!(step.action, Action::Rebooted(_)))
     }
 
     /// Whether a comparison with the snapshot follows the step, so that losses are judged there.
     #[must_use]
     pub fn judges_restore_after(&self, id: &StepId) -> bool {
         let after = self.steps().skip_while(|(one, ..)| one != id);
-        after
-            .into_iter()
-            .any(|(.., step)| matches!(step.action, Action::Pm2AsSaved(_)))
+        after.into_iter().any(|(.., step)| matches!(step.action, Action::Pm2AsSaved(_)))
     }
 
     /// The phase with this name.

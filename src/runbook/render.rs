@@ -55,10 +55,7 @@ fn mask_line(line: &str) -> String {
         for (at, _) in lower.match_indices(key) {
             let value = at + key.len();
             let start = value + line[value..].len() - line[value..].trim_start().len();
-            let end = start
-                + line[start..]
-                    .find([',', '}', '\n', '\r'])
-                    .unwrap_or(line[start..].len());
+            let end = start + line[start..].find([',', '}', '\n', '\r']).unwrap_or(line[start..].len());
             if !line[start..].starts_with('{') {
                 text.replace_range(start..end, &"*".repeat(end - start));
             }
@@ -66,9 +63,7 @@ fn mask_line(line: &str) -> String {
     }
     for (at, _) in line.match_indices("://") {
         let start = at + 3;
-        let host = line[start..]
-            .find(['/', '"', '\'', ' ', ',', '\n'])
-            .map_or(line.len(), |len| start + len);
+        let host = line[start..].find(['/', '"', '\'', ' ', ',', '\n']).map_or(line.len(), |len| start + len);
         if let Some(end) = line[start..host].rfind('@').map(|len| start + len) {
             text.replace_range(start..end, &"*".repeat(end - start));
         }
@@ -77,29 +72,14 @@ fn mask_line(line: &str) -> String {
 }
 
 fn groups<'a>(one: &'a Diagnostic, source: &'a str) -> Vec<Group<'a>> {
-    let level = if one.severity == Severity::Error {
-        Level::ERROR
-    } else {
-        Level::WARNING
-    };
+    let level = if one.severity == Severity::Error { Level::ERROR } else { Level::WARNING };
     let primary = AnnotationKind::Primary.span(one.span.clone());
-    let primary = if one.label.is_empty() {
-        primary
-    } else {
-        primary.label(one.label.as_str())
-    };
+    let primary = if one.label.is_empty() { primary } else { primary.label(one.label.as_str()) };
     let mut snippet = Snippet::source(source).path(one.file.as_str()).annotation(primary);
     if let Some(related) = &one.related {
-        snippet = snippet.annotation(
-            AnnotationKind::Context
-                .span(related.span.clone())
-                .label(related.label.as_str()),
-        );
+        snippet = snippet.annotation(AnnotationKind::Context.span(related.span.clone()).label(related.label.as_str()));
     }
-    let mut first = level
-        .primary_title(one.message.as_str())
-        .id(one.code.0)
-        .element(snippet);
+    let mut first = level.primary_title(one.message.as_str()).id(one.code.0).element(snippet);
     if let Some(path) = &one.path {
         first = first.element(Level::NOTE.message(format!("at `{path}`")));
     }
@@ -125,9 +105,7 @@ fn count(findings: &[Diagnostic]) -> String {
         (errors, warnings) => format!("{} and {}", many(errors, "error"), many(warnings, "warning")),
     };
     let consequence = if errors > 0 { " Nothing was probed or run." } else { "" };
-    let example = findings
-        .iter()
-        .find(|one| one.severity == Severity::Error || errors == 0)
-        .map_or("", |one| one.code.0);
+    let example =
+        findings.iter().find(|one| one.severity == Severity::Error || errors == 0).map_or("", |one| one.code.0);
     format!("{text}.{consequence}\nMore on one of them: runbook explain {example}\n")
 }

@@ -15,9 +15,7 @@ pub(crate) struct Source<'t> {
 impl<'t> Source<'t> {
     /// Indexes `text`.
     pub(crate) fn new(text: &'t str) -> Self {
-        let starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
@@ -27,10 +25,7 @@ impl<'t> Source<'t> {
         let line = self.starts.partition_point(|&start| start <= offset);
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        (
-            u32::try_from(line).unwrap_or(u32::MAX),
-            u32::try_from(column).unwrap_or(u32::MAX),
-        )
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
     /// The byte offset of a line and column; the inverse of [`Self::position`], clamped to the line and the text.
@@ -46,11 +41,7 @@ impl<'t> Source<'t> {
 
     /// The line that holds `offset`, without its line break.
     pub(crate) fn line_at(&self, offset: usize) -> &'t str {
-        self.text[self.line_start(offset)..]
-            .split('\n')
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches('\r')
+        self.text[self.line_start(offset)..].split('\n').next().unwrap_or_default().trim_end_matches('\r')
     }
 
     /// The offset at which the line that holds `offset` begins.
@@ -91,11 +82,7 @@ mod tests {
         let source = Source::new("a: ü\r\nb: x\n\nend");
         for (offset, position) in [(0, (1, 1)), (5, (1, 5)), (7, (2, 1)), (12, (3, 1)), (16, (4, 4))] {
             assert_eq!(source.position(offset), position, "{offset}");
-            assert_eq!(
-                source.offset(position.0.into(), position.1.into()),
-                offset,
-                "{position:?}"
-            );
+            assert_eq!(source.offset(position.0.into(), position.1.into()), offset, "{position:?}");
         }
         assert_eq!(source.position(4), (1, 4), "inside a character counts as its start");
         assert_eq!(source.line_at(9), "b: x");

@@ -50,28 +50,17 @@ impl Node {
 
     /// The value of the first entry with this key.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        self.entries()
-            .iter()
-            .find(|(k, _)| k.scalar() == Some(key))
-            .map(|(_, v)| v)
+        self.entries().iter().find(|(k, _)| k.scalar() == Some(key)).map(|(_, v)| v)
     }
 
     /// The entries of a map; none for anything else.
     pub(crate) fn entries(&self) -> &[(Node, Node)] {
-        if let Value::Map(entries) = &self.value {
-            entries
-        } else {
-            &[]
-        }
+        if let Value::Map(entries) = &self.value { entries } else { &[] }
     }
 
     /// The elements of a list; none for anything else.
     pub(crate) fn elements(&self) -> &[Node] {
-        if let Value::List(elements) = &self.value {
-            elements
-        } else {
-            &[]
-        }
+        if let Value::List(elements) = &self.value { elements } else { &[] }
     }
 
     /// Where to put the caret when the whole node is meant: on the first key of a block, else on the node.
@@ -236,12 +225,9 @@ fn settle(raw: Spanned<Raw>, source: &Source<'_>) -> Node {
         Raw::Number => Value::Number(source.slice(&span_of(&raw.defined, source)).trim().to_owned()),
         Raw::Text(text) => Value::Text(text),
         Raw::List(elements) => Value::List(elements.into_iter().map(|one| settle(one, source)).collect()),
-        Raw::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| (settle(key, source), settle(value, source)))
-                .collect(),
-        ),
+        Raw::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| (settle(key, source), settle(value, source))).collect())
+        }
     };
     Node { span, value }
 }

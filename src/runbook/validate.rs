@@ -26,10 +26,7 @@ pub(super) fn runbook(written: &Written, out: &mut Findings<'_>) {
 
 /// Whether users notice: the first such step is the point of no return.
 fn takes_service_away(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Pm2Stopped(_) | Action::UnitsStopped(_) | Action::Rebooted(_)
-    )
+    matches!(action, Action::Pm2Stopped(_) | Action::UnitsStopped(_) | Action::Rebooted(_))
 }
 
 /// Follows `next` from every name; the names of the first circle found, in its order.
@@ -66,11 +63,7 @@ fn circle<'a>(names: &[&'a str], next: impl Fn(&'a str) -> Vec<&'a str>) -> Opti
 }
 
 fn arrows(names: &[&str]) -> String {
-    format!(
-        "`{}` -> `{}`",
-        names.join("` -> `"),
-        names.first().copied().unwrap_or_default()
-    )
+    format!("`{}` -> `{}`", names.join("` -> `"), names.first().copied().unwrap_or_default())
 }
 
 /// A replica may follow a replica, but in the end there must be a master or nothing.
@@ -89,27 +82,18 @@ fn replicas(written: &Written, out: &mut Findings<'_>) {
 fn group_circles(name: &str, place: &Pm2Place, written: &Written, out: &mut Findings<'_>) {
     let names: Vec<&str> = place.groups.iter().map(|group| group.name.as_str()).collect();
     let group = |name: &str| place.groups.iter().find(|group| group.name == name);
-    let next = |name: &str| {
-        group(name)
-            .map(|g| g.needs.groups.iter().map(String::as_str).collect())
-            .unwrap_or_default()
-    };
+    let next =
+        |name: &str| group(name).map(|g| g.needs.groups.iter().map(String::as_str).collect()).unwrap_or_default();
     if let Some(found) = circle(&names, next)
         && let Some(span) = found.first().and_then(|group| group_span(written, name, group))
     {
         let message = format!("groups of `{name}` wait for each other: {}", arrows(&found));
-        out.error(codes::CIRCLE, span, message)
-            .label("this group could never start")
-            .help("remove one of the `needs`");
+        out.error(codes::CIRCLE, span, message).label("this group could never start").help("remove one of the `needs`");
     }
 }
 
 fn group_span<'w>(written: &'w Written, place: &str, group: &str) -> Option<&'w Span> {
-    written
-        .places
-        .inventory
-        .groups
-        .get(&(place.to_owned(), group.to_owned()))
+    written.places.inventory.groups.get(&(place.to_owned(), group.to_owned()))
 }
 
 fn place_circles(written: &Written, out: &mut Findings<'_>) {
@@ -117,10 +101,7 @@ fn place_circles(written: &Written, out: &mut Findings<'_>) {
     let names: Vec<&str> = pm2.keys().map(String::as_str).collect();
     let next = |name: &str| {
         let groups = pm2.get(name).map(|place| place.groups.as_slice()).unwrap_or_default();
-        groups
-            .iter()
-            .flat_map(|group| group.needs.pm2.iter().map(String::as_str))
-            .collect()
+        groups.iter().flat_map(|group| group.needs.pm2.iter().map(String::as_str)).collect()
     };
     if let Some(found) = circle(&names, next)
         && let Some(span) = found.first().and_then(|name| written.places.inventory.pm2.get(*name))
@@ -134,11 +115,7 @@ fn place_circles(written: &Written, out: &mut Findings<'_>) {
 
 /// A group behind one that takes every app.
 fn unreachable_groups(name: &str, place: &Pm2Place, written: &Written, out: &mut Findings<'_>) {
-    let Some(all) = place
-        .groups
-        .iter()
-        .position(|group| group.apps.iter().any(|pattern| pattern == "*"))
-    else {
+    let Some(all) = place.groups.iter().position(|group| group.apps.iter().any(|pattern| pattern == "*")) else {
         return;
     };
     for group in &place.groups[all + 1..] {
@@ -159,11 +136,7 @@ fn unreachable_groups(name: &str, place: &Pm2Place, written: &Written, out: &mut
 fn steps(written: &Written) -> impl Iterator<Item = (&str, &Step, &super::read::StepPlaces)> {
     let phases = written.runbook.phases.iter().zip(&written.places.steps);
     phases.flat_map(|(phase, places)| {
-        phase
-            .steps
-            .iter()
-            .zip(places)
-            .map(|(step, place)| (phase.name.as_str(), step, place))
+        phase.steps.iter().zip(places).map(|(step, place)| (phase.name.as_str(), step, place))
     })
 }
 
@@ -173,16 +146,12 @@ fn limits(written: &Written, out: &mut Findings<'_>) {
             && within > window.length
         {
             let message = "`within` is longer than the whole window";
-            out.error(codes::LONGER_THAN_WINDOW, span, message)
-                .label("longer than the window");
+            out.error(codes::LONGER_THAN_WINDOW, span, message).label("longer than the window");
             out.related(&written.places.length, "the length of the window");
         }
         let once = matches!(&step.action, Action::Command(command) if !command.repeatable);
         if once {
-            let rerun = places
-                .on_unknown
-                .as_ref()
-                .filter(|_| step.on_unknown == Some(OnUnknown::Rerun));
+            let rerun = places.on_unknown.as_ref().filter(|_| step.on_unknown == Some(OnUnknown::Rerun));
             for span in places.retry.iter().chain(rerun) {
                 let message = "a command that is not repeatable cannot be run again";
                 let found = out.error(codes::RETRY_ONCE, span, message).label("runs it again");
@@ -190,19 +159,11 @@ fn limits(written: &Written, out: &mut Findings<'_>) {
             }
         }
         if matches!(step.action, Action::Rebooted(_)) {
-            let goes_on = places
-                .on_failure
-                .as_ref()
-                .filter(|_| step.on_failure == OnFailure::Continue);
-            let guesses = places
-                .on_unknown
-                .as_ref()
-                .filter(|_| step.on_unknown != Some(OnUnknown::Stop));
+            let goes_on = places.on_failure.as_ref().filter(|_| step.on_failure == OnFailure::Continue);
+            let guesses = places.on_unknown.as_ref().filter(|_| step.on_unknown != Some(OnUnknown::Stop));
             for span in goes_on.into_iter().chain(guesses).chain(&places.retry) {
                 let message = "a reboot is neither repeated nor passed over";
-                out.error(codes::REBOOT_FAILURE, span, message)
-                    .label("not beside `rebooted`")
-                    .help("remove it");
+                out.error(codes::REBOOT_FAILURE, span, message).label("not beside `rebooted`").help("remove it");
             }
         }
     }
@@ -211,41 +172,23 @@ fn limits(written: &Written, out: &mut Findings<'_>) {
 /// What a reboot asks of the rest.
 fn reboot(written: &Written, out: &mut Findings<'_>) {
     let all: Vec<_> = steps(written).collect();
-    let Some(at) = all
-        .iter()
-        .position(|(_, step, _)| matches!(step.action, Action::Rebooted(_)))
-    else {
+    let Some(at) = all.iter().position(|(_, step, _)| matches!(step.action, Action::Rebooted(_))) else {
         return;
     };
     let (_, step, first) = all[at];
-    for (_, _, again) in all[at + 1..]
-        .iter()
-        .filter(|(_, step, _)| matches!(step.action, Action::Rebooted(_)))
-    {
+    for (_, _, again) in all[at + 1..].iter().filter(|(_, step, _)| matches!(step.action, Action::Rebooted(_))) {
         let found = out.error(codes::TWO_REBOOTS, &again.action, "a second reboot in one runbook");
-        found
-            .label("would look done at once")
-            .help("make it a runbook of its own");
+        found.label("would look done at once").help("make it a runbook of its own");
         out.related(&first.action, "the first");
     }
     if step.confirm.is_none() {
         let found = out.warning(codes::UNCONFIRMED, &first.action, "the reboot is not confirmed");
-        found
-            .label("nobody is asked")
-            .help("add `confirm: { type: name, because: ... }`");
+        found.label("nobody is asked").help("add `confirm: { type: name, because: ... }`");
     }
-    let looks = |action: &Action| {
-        matches!(
-            action,
-            Action::RedisLoaded(_) | Action::UnitsActive(_) | Action::Healthy(_)
-        )
-    };
+    let looks =
+        |action: &Action| matches!(action, Action::RedisLoaded(_) | Action::UnitsActive(_) | Action::Healthy(_));
     if !all[at + 1..].iter().any(|(_, step, _)| looks(&step.action)) {
-        let found = out.warning(
-            codes::REBOOT_UNCHECKED,
-            &first.action,
-            "nothing is checked after the reboot",
-        );
+        let found = out.warning(codes::REBOOT_UNCHECKED, &first.action, "nothing is checked after the reboot");
         found
             .label("the machine is back before its services")
             .help("add `redis_loaded`, `units_active` or `healthy` behind it");
@@ -253,9 +196,7 @@ fn reboot(written: &Written, out: &mut Findings<'_>) {
     let later = all[at + 1..].iter().flat_map(|(_, _, places)| &places.env_secrets);
     for span in written.places.inventory.env_secrets.iter().chain(later) {
         let message = "a secret from the environment is gone after the reboot";
-        let found = out
-            .error(codes::ENV_SECRET, span, message)
-            .label("systemd resumes the run without it");
+        let found = out.error(codes::ENV_SECRET, span, message).label("systemd resumes the run without it");
         found.help("use `{ file: ... }` or `{ credential: ... }`");
         out.related(&first.action, "the reboot");
     }
@@ -277,9 +218,7 @@ fn snapshots(written: &Written, out: &mut Findings<'_>) {
         };
         if !saved.contains(&needs.as_str()) {
             let message = format!("`{}` of `{needs}` without an earlier `pm2_saved`", step.action.key());
-            let found = out
-                .error(codes::NOT_SAVED, &places.action, message)
-                .label("works from a snapshot");
+            let found = out.error(codes::NOT_SAVED, &places.action, message).label("works from a snapshot");
             found.help(format!("add `- pm2_saved: {{ pm2: {needs} }}` before it"));
         }
     }
@@ -290,8 +229,7 @@ fn way_back(written: &Written, out: &mut Findings<'_>) {
     for (phase, step, places) in steps(written) {
         if takes_service_away(&step.action) && back_out.iter().any(|name| name == phase) {
             let message = format!("`{}` in the phase `{phase}`, which is a way back", step.action.key());
-            out.error(codes::BACK_OUT_ACTION, &places.action, message)
-                .label("takes service away");
+            out.error(codes::BACK_OUT_ACTION, &places.action, message).label("takes service away");
             if let Some(span) = written.places.back_out.get(phase) {
                 out.related(span, "listed here");
             }
@@ -301,13 +239,7 @@ fn way_back(written: &Written, out: &mut Findings<'_>) {
     if back_out.is_empty()
         && let Some((_, _, places)) = steps(written).find(|(_, step, _)| stops(&step.action))
     {
-        let found = out.warning(
-            codes::NO_BACK_OUT,
-            &places.action,
-            "service is taken away and there is no way back",
-        );
-        found
-            .label("from here on users notice")
-            .help("add `back_out: [...]` with the phases that bring service back");
+        let found = out.warning(codes::NO_BACK_OUT, &places.action, "service is taken away and there is no way back");
+        found.label("from here on users notice").help("add `back_out: [...]` with the phases that bring service back");
     }
 }

@@ -71,15 +71,7 @@ impl Day {
     }
 
     /// All days, from Monday.
-    pub const ALL: [Self; 7] = [
-        Self::Mon,
-        Self::Tue,
-        Self::Wed,
-        Self::Thu,
-        Self::Fri,
-        Self::Sat,
-        Self::Sun,
-    ];
+    pub const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
 }
 
 impl Opening {
@@ -111,11 +103,7 @@ impl Window {
     #[must_use]
     pub fn current_or_next(&self, at: Timestamp) -> Option<Opening> {
         let back = i64::try_from(self.length.as_secs() / 86_400 + 2).ok()?;
-        let mut date = at
-            .to_zoned(self.timezone.clone())
-            .date()
-            .checked_sub(back.days())
-            .ok()?;
+        let mut date = at.to_zoned(self.timezone.clone()).date().checked_sub(back.days()).ok()?;
         // A week ahead has every day; one day more for the clock's changes.
         for _ in 0..back + 9 {
             if let Some(opening) = self.opening_on(date).filter(|opening| at < opening.closes) {
@@ -129,31 +117,21 @@ impl Window {
     /// When the window that is open at `at` closes.
     #[must_use]
     pub fn closes(&self, at: Timestamp) -> Option<Timestamp> {
-        self.current_or_next(at)
-            .filter(|opening| opening.contains(at))
-            .map(|opening| opening.closes)
+        self.current_or_next(at).filter(|opening| opening.contains(at)).map(|opening| opening.closes)
     }
 
     /// The nights of the `years` after `from` in which the opening time is missing or comes twice.
     #[must_use]
     pub fn clock_changes(&self, from: Timestamp, years: u32) -> Vec<ClockChange> {
-        let until = from
-            .checked_add(SignedDuration::from_hours(i64::from(years.min(100)) * 8766))
-            .unwrap_or(Timestamp::MAX);
-        let nights = self
-            .timezone
-            .following(from)
-            .map(|change| change.timestamp())
-            .take_while(|at| *at <= until);
+        let until =
+            from.checked_add(SignedDuration::from_hours(i64::from(years.min(100)) * 8766)).unwrap_or(Timestamp::MAX);
+        let nights = self.timezone.following(from).map(|change| change.timestamp()).take_while(|at| *at <= until);
         let mut found = Vec::new();
         for night in nights {
             let date = night.to_zoned(self.timezone.clone()).date();
             // The change is an hour or so wide, so it may begin or end on the day before.
             for date in [date.yesterday().ok(), Some(date)].into_iter().flatten() {
-                let ambiguous = self
-                    .timezone
-                    .to_ambiguous_timestamp(date.to_datetime(self.opens))
-                    .offset();
+                let ambiguous = self.timezone.to_ambiguous_timestamp(date.to_datetime(self.opens)).offset();
                 let missing = matches!(ambiguous, AmbiguousOffset::Gap { .. });
                 let change = ClockChange { date, missing };
                 let hit = missing || matches!(ambiguous, AmbiguousOffset::Fold { .. });
@@ -177,10 +155,7 @@ impl Window {
         }
         let opens = self.timezone.to_zoned(date.to_datetime(self.opens)).ok()?.timestamp();
         let length = SignedDuration::try_from(self.length).ok()?;
-        Some(Opening {
-            opens,
-            closes: opens.checked_add(length).ok()?,
-        })
+        Some(Opening { opens, closes: opens.checked_add(length).ok()? })
     }
 }
 
@@ -217,10 +192,7 @@ mod tests {
         }
         let next = window.current_or_next(at("2026-11-21T12:00:00Z")).unwrap();
         assert_eq!(next.opens, at("2026-11-28T09:00:00Z"));
-        assert_eq!(
-            window.closes(at("2026-11-21T09:30:00Z")),
-            Some(at("2026-11-21T12:00:00Z"))
-        );
+        assert_eq!(window.closes(at("2026-11-21T09:30:00Z")), Some(at("2026-11-21T12:00:00Z")));
         assert_eq!(window.closes(at("2026-11-21T13:30:00Z")), None);
         assert_eq!(next.left(at("2026-11-28T11:30:00Z")), Duration::from_secs(1800));
     }
@@ -229,23 +201,15 @@ mod tests {
     fn a_window_over_midnight_belongs_to_the_day_it_opens() {
         let window = window(&[Day::Sat], "23:00", 4, "UTC");
         assert!(window.contains(at("2026-11-22T02:59:00Z")) && !window.contains(at("2026-11-21T02:59:00Z")));
-        let long = Window {
-            length: Duration::from_secs(7 * 86_400),
-            ..window
-        };
+        let long = Window { length: Duration::from_secs(7 * 86_400), ..window };
         assert!(long.contains(at("2026-11-25T00:00:00Z")));
     }
 
     #[test]
     fn length_is_time_that_passes() {
         // The night of 2026-10-25 has 25 hours in Berlin: 01:30 + 3 h is 03:30 on the wall.
-        let opening = window(&[], "01:30", 3, "Europe/Berlin")
-            .current_or_next(at("2026-10-24T23:30:00Z"))
-            .unwrap();
-        assert_eq!(
-            (opening.opens, opening.closes),
-            (at("2026-10-24T23:30:00Z"), at("2026-10-25T02:30:00Z"))
-        );
+        let opening = window(&[], "01:30", 3, "Europe/Berlin").current_or_next(at("2026-10-24T23:30:00Z")).unwrap();
+        assert_eq!((opening.opens, opening.closes), (at("2026-10-24T23:30:00Z"), at("2026-10-25T02:30:00Z")));
     }
 
     #[test]
@@ -253,30 +217,17 @@ mod tests {
         let daily = window(&[], "02:30", 1, "Europe/Berlin");
         let changes = daily.clock_changes(at("2026-01-01T00:00:00Z"), 1);
         let shown: Vec<_> = changes.iter().map(|one| (one.date.to_string(), one.missing)).collect();
-        assert_eq!(
-            shown,
-            [("2026-03-29".to_owned(), true), ("2026-10-25".to_owned(), false)]
-        );
+        assert_eq!(shown, [("2026-03-29".to_owned(), true), ("2026-10-25".to_owned(), false)]);
         let saturdays = window(&[Day::Sat], "02:30", 1, "Europe/Berlin");
-        assert!(
-            saturdays.clock_changes(at("2026-01-01T00:00:00Z"), 9).is_empty(),
-            "clocks change on Sundays there"
-        );
-        assert!(
-            window(&[], "02:30", 1, "UTC")
-                .clock_changes(at("2026-01-01T00:00:00Z"), 9)
-                .is_empty()
-        );
+        assert!(saturdays.clock_changes(at("2026-01-01T00:00:00Z"), 9).is_empty(), "clocks change on Sundays there");
+        assert!(window(&[], "02:30", 1, "UTC").clock_changes(at("2026-01-01T00:00:00Z"), 9).is_empty());
     }
 
     #[test]
     fn it_travels_as_text() {
         let window = window(&[Day::Sat, Day::Sun], "10:00", 3, "Europe/Berlin");
         let json = serde_json::to_string(&window).unwrap();
-        assert_eq!(
-            json,
-            r#"{"days":["sat","sun"],"opens":"10:00:00","length":"3h","timezone":"Europe/Berlin"}"#
-        );
+        assert_eq!(json, r#"{"days":["sat","sun"],"opens":"10:00:00","length":"3h","timezone":"Europe/Berlin"}"#);
         assert_eq!(serde_json::from_str::<Window>(&json).unwrap(), window);
     }
 }

@@ -1,10 +1,7 @@
 //! A lab host for a test: a real Debian with systemd, Redis and PM2 in a container, built and driven by `tests/lab/host.sh`.
 //! It is taken down when the value is dropped, and by its keeper when the test process dies. Without root, the tools or
 //! `RUNBOOK_LAB=1` there is none, and the reason is printed, so that a plain `cargo test` touches nothing.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests start the lab's scripts and read their own environment"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests start the lab's scripts and read their own environment")]
 #![expect(clippy::expect_used, reason = "a lab that cannot be driven fails the test")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
@@ -25,11 +22,7 @@ pub(crate) struct Dress {
 
 impl Default for Dress {
     fn default() -> Self {
-        Self {
-            apps: 40,
-            large: false,
-            crash: 0,
-        }
+        Self { apps: 40, large: false, crash: 0 }
     }
 }
 
@@ -51,29 +44,13 @@ impl Lab {
             say(&format!("skipped: {name}: {reason}"));
             return None;
         }
-        let own: String = name
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    c.to_ascii_lowercase()
-                } else {
-                    '-'
-                }
-            })
-            .collect();
-        let lab = Self {
-            name: format!("{}-{}", own.chars().take(40).collect::<String>(), std::process::id()),
-        };
-        let (apps, crash, owner) = (
-            dress.apps.to_string(),
-            dress.crash.to_string(),
-            std::process::id().to_string(),
-        );
+        let own: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+        let lab = Self { name: format!("{}-{}", own.chars().take(40).collect::<String>(), std::process::id()) };
+        let (apps, crash, owner) = (dress.apps.to_string(), dress.crash.to_string(), std::process::id().to_string());
         let data = if dress.large { "large" } else { "small" };
         let binary = env!("CARGO_BIN_EXE_runbook");
-        lab.must(&[
-            "up", "--apps", &apps, "--data", data, "--crash", &crash, "--binary", binary, "--owner", &owner,
-        ]);
+        lab.must(&["up", "--apps", &apps, "--data", data, "--crash", &crash, "--binary", binary, "--owner", &owner]);
         Some(lab)
     }
 
@@ -85,10 +62,7 @@ impl Lab {
     /// Runs a command inside as root, for at most so many seconds (then exit 124).
     pub(crate) fn run_within(&self, seconds: u32, command: &[&str]) -> Output {
         let mut all = Command::new("timeout");
-        all.args(["-k", "5", &seconds.to_string()])
-            .arg(host_script())
-            .args(["run", &self.name, "--"])
-            .args(command);
+        all.args(["-k", "5", &seconds.to_string()]).arg(host_script()).args(["run", &self.name, "--"]).args(command);
         all.stdin(Stdio::null()).output().expect("timeout starts")
     }
 
@@ -104,11 +78,7 @@ impl Lab {
     pub(crate) fn spawn(&self, command: &[&str]) -> Child {
         let mut all = Command::new(host_script());
         all.args(["run", &self.name, "--"]).args(command);
-        all.stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("host.sh starts")
+        all.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("host.sh starts")
     }
 
     /// The boot id as programs inside see it.
@@ -151,11 +121,7 @@ impl Lab {
 
     /// Where a path of the host is found from outside, whether it runs or not.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
-        cache()
-            .join("hosts")
-            .join(&self.name)
-            .join("root")
-            .join(inside.trim_start_matches('/'))
+        cache().join("hosts").join(&self.name).join("root").join(inside.trim_start_matches('/'))
     }
 
     /// What the host wrote to its console over all its boots.
@@ -184,10 +150,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let output = Command::new(host_script())
-            .args(["down", &self.name])
-            .stdin(Stdio::null())
-            .output();
+        let output = Command::new(host_script()).args(["down", &self.name]).stdin(Stdio::null()).output();
         if !output.as_ref().is_ok_and(|output| output.status.success()) {
             say(&format!("lab host {} was not taken down: {output:?}", self.name));
         }
@@ -202,10 +165,7 @@ fn say(line: &str) {
 
 /// Both streams of a finished command, for the message of a failed assertion.
 pub(crate) fn told(output: &Output) -> String {
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     format!("{}\n--- stdout\n{out}\n--- stderr\n{err}", output.status)
 }
 

@@ -21,9 +21,7 @@ pub(crate) struct Said {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let place = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let place = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(place.path("state")).unwrap();
         std::fs::set_permissions(place.path("state"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         place
@@ -43,15 +41,8 @@ impl Place {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runbook"));
-        command
-            .args(args)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("RUNBOOK_STATE_DIR", self.path("state"));
-        command
-            .env("RUNBOOK_LOCK", self.path("lock"))
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null());
+        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("RUNBOOK_STATE_DIR", self.path("state"));
+        command.env("RUNBOOK_LOCK", self.path("lock")).current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
 
@@ -62,11 +53,7 @@ impl Place {
 
     /// Starts the program and leaves it running.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
-        self.command(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Paths and contents below the state directory, to see that nothing changes.
@@ -93,11 +80,7 @@ fn collect(dir: &Path, all: &mut Vec<(PathBuf, Vec<u8>)>) {
 impl From<Output> for Said {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 
@@ -116,20 +99,12 @@ impl Said {
 
     #[track_caller]
     pub(crate) fn says(&self, words: &str) -> &Self {
-        assert!(
-            self.all().contains(words),
-            "`{words}` is not in stdout:\n{}\nstderr:\n{}",
-            self.out,
-            self.err
-        );
+        assert!(self.all().contains(words), "`{words}` is not in stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 }
 
 /// This machine's name, which a runbook must name to run here.
 pub(crate) fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .unwrap()
-        .trim()
-        .to_owned()
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
 }

@@ -1,9 +1,5 @@
 //! Runs inside a lab host, seen from outside: started, watched through their journal, and judged by what the host is like.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a lab that cannot be read fails the test"
-)]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a lab that cannot be read fails the test")]
 #![expect(clippy::disallowed_methods, reason = "tests wait and tell the time by themselves")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
@@ -17,15 +13,8 @@ use serde_json::Value;
 use super::lab::{Lab, told};
 
 /// The flags of an unattended run.
-pub(crate) const UNATTENDED: [&str; 7] = [
-    "--yes",
-    "--confirm",
-    "restart-staging",
-    "--ignore-window",
-    "lab",
-    "--progress",
-    "plain",
-];
+pub(crate) const UNATTENDED: [&str; 7] =
+    ["--yes", "--confirm", "restart-staging", "--ignore-window", "lab", "--progress", "plain"];
 
 /// The checkpoints of the host's newest run, each as its kind and its content.
 pub(crate) fn journal(lab: &Lab) -> Vec<(String, Value)> {
@@ -33,16 +22,11 @@ pub(crate) fn journal(lab: &Lab) -> Vec<(String, Value)> {
         return Vec::new();
     };
     let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    let entries = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line.splitn(4, ' ').nth(3)?).ok());
+    let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.splitn(4, ' ').nth(3)?).ok());
     entries
         .filter_map(|entry| {
             let checkpoint = entry.get("checkpoint")?.as_object()?;
-            checkpoint
-                .iter()
-                .next()
-                .map(|(kind, content)| (kind.clone(), content.clone()))
+            checkpoint.iter().next().map(|(kind, content)| (kind.clone(), content.clone()))
         })
         .collect()
 }
@@ -50,9 +34,7 @@ pub(crate) fn journal(lab: &Lab) -> Vec<(String, Value)> {
 /// Where the newest run keeps its journal, as seen from outside.
 pub(crate) fn newest_journal(lab: &Lab) -> Option<PathBuf> {
     let runs = std::fs::read_dir(lab.path("/var/lib/runbook/runs")).ok()?;
-    let mut all: Vec<PathBuf> = runs
-        .filter_map(|entry| Some(entry.ok()?.path().join("journal")))
-        .collect();
+    let mut all: Vec<PathBuf> = runs.filter_map(|entry| Some(entry.ok()?.path().join("journal"))).collect();
     all.retain(|path| path.exists());
     all.sort();
     all.pop()
@@ -79,10 +61,7 @@ pub(crate) fn wait_for(lab: &Lab, secs: u64, what: &str, wanted: impl Fn(&str, &
                 "-u",
                 "runbook-fail-open",
             ]);
-            panic!(
-                "no {what} within {secs} s; the journal ends with {tail:#?}\n{}",
-                told(&unit)
-            );
+            panic!("no {what} within {secs} s; the journal ends with {tail:#?}\n{}", told(&unit));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -132,9 +111,7 @@ pub(crate) fn apps(lab: &Lab) -> BTreeMap<String, String> {
     let app = |app: &Value| {
         let env = &app["pm2_env"];
         let name = app["name"].as_str()?.to_owned();
-        let key = env["NODE_APP_INSTANCE"]
-            .as_u64()
-            .map_or(name.clone(), |n| format!("{name}/{n}"));
+        let key = env["NODE_APP_INSTANCE"].as_u64().map_or(name.clone(), |n| format!("{name}/{n}"));
         Some((key, env["status"].as_str()?.to_owned()))
     };
     list.as_array().expect("a list").iter().filter_map(app).collect()

@@ -44,9 +44,7 @@ impl Reporter for Ear {
     fn on(&mut self, event: &Event<'_>, _: &RunState) {
         let Event::Durable(entry) = event else { return };
         let step = entry.checkpoint.step().map(ToString::to_string).unwrap_or_default();
-        self.told
-            .borrow_mut()
-            .push(format!("{} {step}", entry.checkpoint.kind()).trim_end().to_owned());
+        self.told.borrow_mut().push(format!("{} {step}", entry.checkpoint.kind()).trim_end().to_owned());
         if self.crash_at == Some(self.told.borrow().len()) {
             std::panic::resume_unwind(Box::new(Crash));
         }
@@ -77,32 +75,18 @@ impl Bed {
 
     pub(super) async fn on(facts: Facts, yaml: &str, faults: Faults) -> Self {
         let loaded = load(yaml, "test.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
-        let model = Model::of(facts)
-            .with_ties(loaded.runbook.inventory.ties())
-            .with_faults(faults);
+        let model = Model::of(facts).with_ties(loaded.runbook.inventory.ties()).with_faults(faults);
         let dir = tempfile::tempdir().unwrap();
         let store = Store::prepare(&dir.path().join("state")).unwrap();
         let now = model.now();
         let rehearsed = rehearse(&loaded, &model, &dir.path().join("plan"), &History::default(), now).await;
         let stamp = Arc::new(Mutex::new(stamp(&model).await));
-        Self {
-            _dir: dir,
-            store,
-            loaded,
-            rehearsed,
-            model,
-            stamp,
-            run: None,
-            ear: Ear::default(),
-        }
+        Self { _dir: dir, store, loaded, rehearsed, model, stamp, run: None, ear: Ear::default() }
     }
 
     /// The same bed with a model at another pace.
     pub(super) fn at_pace(self, pace: Pace) -> Self {
-        Self {
-            model: self.model.at_pace(pace),
-            ..self
-        }
+        Self { model: self.model.at_pace(pace), ..self }
     }
 
     fn opened(&self) -> Opened {
@@ -130,21 +114,10 @@ impl Bed {
         if let Some(run) = &self.run {
             let mut journal = self.store.resume(run, MACHINE_ID, clock).unwrap();
             let boot_id = self.stamp.lock().unwrap().boot_id.clone();
-            journal
-                .append(&[Checkpoint::Resumed {
-                    owner: owner(),
-                    boot_id,
-                    unattended: true,
-                }])
-                .unwrap();
+            journal.append(&[Checkpoint::Resumed { owner: owner(), boot_id, unattended: true }]).unwrap();
             return journal;
         }
-        let new = NewRun {
-            runbook: b"version: 1\n",
-            plan: b"{}",
-            opened: self.opened(),
-            reboots: false,
-        };
+        let new = NewRun { runbook: b"version: 1\n", plan: b"{}", opened: self.opened(), reboots: false };
         let (run, journal) = self.store.create(new, clock).unwrap();
         self.run = Some(run);
         journal
@@ -205,22 +178,11 @@ impl Bed {
 }
 
 fn owner() -> Owner {
-    Owner {
-        pid: 42,
-        uid: 0,
-        user: "root".into(),
-        sudo_user: None,
-        tty: None,
-        started: 99,
-    }
+    Owner { pid: 42, uid: 0, user: "root".into(), sudo_user: None, tty: None, started: 99 }
 }
 
 async fn stamp(model: &Model<'_>) -> Stamp {
     let on: &dyn Probe = model;
     let boot_id = on.machine().await.unwrap().boot_id.unwrap();
-    Stamp {
-        boot_id,
-        mono_ms: u64::try_from(model.uptime().as_millis()).unwrap(),
-        wall: model.now(),
-    }
+    Stamp { boot_id, mono_ms: u64::try_from(model.uptime().as_millis()).unwrap(), wall: model.now() }
 }

@@ -34,42 +34,23 @@ async fn check_end(bed: &Bed, at: &str) {
     assert_eq!(state.ended(), Some(End::Done), "{at}");
     assert!(state.rebooted(), "{at}");
     assert_eq!(bed.online().await, 34, "{at}");
-    assert!(
-        state
-            .steps()
-            .values()
-            .all(|step| step.items.values().all(|item| !item.open)),
-        "{at}"
-    );
+    assert!(state.steps().values().all(|step| step.items.values().all(|item| !item.open)), "{at}");
 }
 
 #[tokio::test]
 async fn a_crash_after_every_durable_entry_ends_the_same() {
     let mut whole = Bed::new(&small_yaml(), Faults::default()).await;
     to_the_end(&mut whole, "no crash").await;
-    let entries = {
-        whole
-            .state()
-            .steps()
-            .values()
-            .map(|step| 3 + 2 * step.items.len())
-            .sum::<usize>()
-    };
+    let entries = { whole.state().steps().values().map(|step| 3 + 2 * step.items.len()).sum::<usize>() };
     let mut crashed = 0;
     // Every place of the short steps; the items of the long ones are alike, so some of them are enough.
     for at in (1..26).chain((26..entries).step_by(23)) {
         let mut bed = Bed::new(&small_yaml(), Faults::default()).await;
-        bed.ear = Ear {
-            crash_at: Some(at),
-            ..Ear::default()
-        };
+        bed.ear = Ear { crash_at: Some(at), ..Ear::default() };
         let mut place = String::new();
         for _ in 0..2 {
             let ending = bed.sit(None).await;
-            place = format!(
-                "entry {at}: {}",
-                bed.ear.told.borrow().last().cloned().unwrap_or_default()
-            );
+            place = format!("entry {at}: {}", bed.ear.told.borrow().last().cloned().unwrap_or_default());
             match ending {
                 None => {
                     crashed += 1;
@@ -108,37 +89,21 @@ async fn a_crash_between_any_two_polls_ends_the_same() {
 
 #[tokio::test]
 async fn a_crash_while_backing_out_still_brings_the_apps_back() {
-    let faults = Faults {
-        rewrite_fails: vec![sample::at(6379).url],
-        ..Faults::default()
-    };
+    let faults = Faults { rewrite_fails: vec![sample::at(6379).url], ..Faults::default() };
     let mut at = 15;
     loop {
         let mut bed = Bed::new(&compacts_late(), faults.clone()).await;
-        bed.ear = Ear {
-            crash_at: Some(at),
-            ..Ear::default()
-        };
+        bed.ear = Ear { crash_at: Some(at), ..Ear::default() };
         if bed.sit(None).await.is_some() {
             break;
         }
-        let place = format!(
-            "entry {at}: {}",
-            bed.ear.told.borrow().last().cloned().unwrap_or_default()
-        );
+        let place = format!("entry {at}: {}", bed.ear.told.borrow().last().cloned().unwrap_or_default());
         bed.ear = Ear::default();
         if bed.state().ended().is_none() {
             let ending = bed.sit(None).await.unwrap();
-            assert!(
-                matches!(&ending, Ending::BackedOut { trouble, .. } if trouble.is_empty()),
-                "{place}: {ending:?}"
-            );
+            assert!(matches!(&ending, Ending::BackedOut { trouble, .. } if trouble.is_empty()), "{place}: {ending:?}");
         }
-        assert_eq!(
-            (bed.state().ended(), bed.online().await),
-            (Some(End::BackedOut), 34),
-            "{place}"
-        );
+        assert_eq!((bed.state().ended(), bed.online().await), (Some(End::BackedOut), 34), "{place}");
         at += if at > 70 { 13 } else { 9 };
     }
     assert!(at > 120, "{at}");

@@ -46,16 +46,11 @@ pub(super) struct Bounded {
 
 impl Bounded {
     pub(super) fn new(keep: usize) -> Self {
-        Self {
-            half: keep / 2,
-            ..Self::default()
-        }
+        Self { half: keep / 2, ..Self::default() }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.total = self
-            .total
-            .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        self.total = self.total.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         let room = (self.half - self.head.len()).min(bytes.len());
         let (to_head, rest) = bytes.split_at(room);
         self.head.extend_from_slice(to_head);
@@ -70,19 +65,9 @@ impl Bounded {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         if skipped == 0 {
             let whole = [self.head.as_slice(), &tail].concat();
-            return Captured {
-                head: lines(&whole),
-                skipped,
-                tail: Vec::new(),
-                total: self.total,
-            };
+            return Captured { head: lines(&whole), skipped, tail: Vec::new(), total: self.total };
         }
-        Captured {
-            head: lines(&self.head),
-            skipped,
-            tail: lines(&tail),
-            total: self.total,
-        }
+        Captured { head: lines(&self.head), skipped, tail: lines(&tail), total: self.total }
     }
 }
 
@@ -91,9 +76,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
     }
-    text.split(|&byte| byte == b'\n')
-        .map(|line| tame_bytes(line, LINE_MAX))
-        .collect()
+    text.split(|&byte| byte == b'\n').map(|line| tame_bytes(line, LINE_MAX)).collect()
 }
 
 /// A pipe that is being read in the background.
@@ -126,9 +109,7 @@ impl Reading {
 async fn drain(mut pipe: Receiver, into: &Mutex<Bounded>) {
     let mut chunk = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
-        into.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(&chunk[..count]);
+        into.lock().unwrap_or_else(PoisonError::into_inner).push(&chunk[..count]);
     }
 }
 
@@ -142,10 +123,7 @@ mod tests {
         short.push(b"one\ntw");
         short.push(b"o\nthree\n");
         let seen = short.captured();
-        assert_eq!(
-            (seen.head, seen.skipped, seen.total),
-            (vec!["one".into(), "two".into(), "three".into()], 0, 14)
-        );
+        assert_eq!((seen.head, seen.skipped, seen.total), (vec!["one".into(), "two".into(), "three".into()], 0, 14));
 
         let mut long = Bounded::new(8);
         for n in 0..1000 {
@@ -161,9 +139,6 @@ mod tests {
         let mut none = Bounded::new(0);
         none.push(b"abc");
         let seen = none.captured();
-        assert_eq!(
-            (seen.head.len(), seen.tail.len(), seen.skipped, seen.total),
-            (0, 0, 3, 3)
-        );
+        assert_eq!((seen.head.len(), seen.tail.len(), seen.skipped, seen.total), (0, 0, 3, 3));
     }
 }

@@ -44,12 +44,7 @@ impl Running {
     /// # Errors
     /// Nothing was executed; the text says why.
     pub(super) async fn spawn(asked: CommandAsked) -> Result<Self, String> {
-        let user = asked
-            .user
-            .as_deref()
-            .map(passwd::user)
-            .transpose()
-            .map_err(|why| why.to_string())?;
+        let user = asked.user.as_deref().map(passwd::user).transpose().map_err(|why| why.to_string())?;
         let program = find(asked.argv.first().map_or("", String::as_str))?;
         let stdin = asked.stdin.clone();
         let (told, hear) = oneshot::channel();
@@ -79,13 +74,7 @@ impl Running {
             let _reaped = child.wait();
         });
         match waiter {
-            Ok(_) => Ok(Self {
-                group,
-                stdout,
-                stderr,
-                exit,
-                reap: Some(reap),
-            }),
+            Ok(_) => Ok(Self { group, stdout, stderr, exit, reap: Some(reap) }),
             Err(why) => {
                 group.kill();
                 Err(format!("no thread to wait for it, so it was killed at once: {why}"))
@@ -119,10 +108,7 @@ fn wait_unreaped(pid: Pid) -> Option<Exit> {
     loop {
         match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
             Ok(Some(status)) => {
-                return status
-                    .exit_status()
-                    .map(Exit::Code)
-                    .or(status.terminating_signal().map(Exit::Signal));
+                return status.exit_status().map(Exit::Code).or(status.terminating_signal().map(Exit::Signal));
             }
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return None,
@@ -153,16 +139,8 @@ fn find(program: &str) -> Result<PathBuf, String> {
             (true, true) => Ok(path.to_owned()),
         };
     }
-    let found = SAFE_PATH
-        .split(':')
-        .map(|dir| Path::new(dir).join(program))
-        .find(|path| path.is_file());
-    found.ok_or_else(|| {
-        format!(
-            "{} is in none of {SAFE_PATH}: install it or write its path",
-            tame(program, 200)
-        )
-    })
+    let found = SAFE_PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file());
+    found.ok_or_else(|| format!("{} is in none of {SAFE_PATH}: install it or write its path", tame(program, 200)))
 }
 
 /// Runs on the thread that takes on the user's identity.
@@ -171,9 +149,7 @@ fn spawn_as(asked: &CommandAsked, program: &Path, user: Option<&User>) -> Result
         become_user(user).map_err(|why| format!("cannot become user {}: {why} (run as root)", tame(&user.name, 64)))?;
     }
     let mut command = command(asked, program, user);
-    command
-        .spawn()
-        .map_err(|why| format!("cannot execute {}: {why}", tame(&program.to_string_lossy(), 200)))
+    command.spawn().map_err(|why| format!("cannot execute {}: {why}", tame(&program.to_string_lossy(), 200)))
 }
 
 fn become_user(user: &User) -> Result<(), rustix::io::Errno> {
@@ -193,18 +169,11 @@ fn command(asked: &CommandAsked, program: &Path, user: Option<&User>) -> Command
     command.args(asked.argv.iter().skip(1)).env_clear().process_group(0);
     command.env("PATH", SAFE_PATH).env("LANG", "C.UTF-8");
     if let Some(user) = user {
-        command
-            .env("HOME", &user.home)
-            .env("USER", &user.name)
-            .env("LOGNAME", &user.name);
+        command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);
     }
     command.envs(asked.env.iter().map(|(name, value)| (name, value)));
     command.current_dir(asked.cwd.as_deref().unwrap_or(Path::new("/")));
-    let stdin = if asked.stdin.is_some() {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
+    let stdin = if asked.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -25,11 +25,8 @@ impl Group {
         let Ok(entries) = std::fs::read_dir("/proc") else {
             return vec![wanted];
         };
-        let pids = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        pids.filter(|&pid| process_stat(pid).is_some_and(|stat| stat.alive && stat.group == wanted))
-            .collect()
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|&pid| process_stat(pid).is_some_and(|stat| stat.alive && stat.group == wanted)).collect()
     }
 
     pub(super) fn count(self) -> u32 {
@@ -55,10 +52,7 @@ impl Group {
             return Ok(true);
         }
         let left: Vec<_> = self.members().into_iter().take(8).map(name).collect();
-        Err(format!(
-            "processes survive KILL, probably waiting in the kernel: {}",
-            left.join(", ")
-        ))
+        Err(format!("processes survive KILL, probably waiting in the kernel: {}", left.join(", ")))
     }
 
     async fn empties_within(self, limit: Duration) -> bool {

@@ -149,34 +149,20 @@ pub async fn run(asked: CommandAsked) -> CommandSeen {
     };
     let (stdout, stderr) = tokio::join!(stdout.finish(DRAIN), stderr.finish(DRAIN));
     running.release();
-    CommandSeen {
-        end,
-        stdout,
-        stderr,
-        took: clock::boottime().saturating_sub(begun),
-        left_behind,
-    }
+    CommandSeen { end, stdout, stderr, took: clock::boottime().saturating_sub(begun), left_behind }
 }
 
 fn not_begun(why: String) -> CommandSeen {
     let nothing = Captured::default();
     let end = CommandEnd::NotBegun { why };
-    CommandSeen {
-        end,
-        stdout: nothing.clone(),
-        stderr: nothing,
-        took: Duration::ZERO,
-        left_behind: 0,
-    }
+    CommandSeen { end, stdout: nothing.clone(), stderr: nothing, took: Duration::ZERO, left_behind: 0 }
 }
 
 async fn watch(running: &mut Running, deadline: Duration, grace: Duration) -> CommandEnd {
     match tokio::time::timeout(deadline, running.exit()).await {
         Ok(Some(Exit::Code(code))) => CommandEnd::Exited { code },
         Ok(Some(Exit::Signal(signal))) => CommandEnd::Killed { signal },
-        Ok(None) => CommandEnd::Unknown {
-            why: "its end could not be waited for: look with ps".to_owned(),
-        },
+        Ok(None) => CommandEnd::Unknown { why: "its end could not be waited for: look with ps".to_owned() },
         Err(_) => match running.group.end(grace).await {
             Ok(forced) => CommandEnd::TimedOut { forced },
             Err(why) => CommandEnd::Unknown { why },

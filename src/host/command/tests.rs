@@ -30,26 +30,11 @@ async fn what_cannot_start_was_not_begun() {
     let plain = dir.path().join("plain");
     std::fs::write(&plain, "not a program").unwrap();
     let plain = plain.to_str().unwrap();
-    for argv in [
-        &["/nowhere/at-all"][..],
-        &["no-such-program-here"],
-        &["./sh"],
-        &[""],
-        &[],
-        &["/tmp"],
-        &[plain],
-    ] {
+    for argv in [&["/nowhere/at-all"][..], &["no-such-program-here"], &["./sh"], &[""], &[], &["/tmp"], &[plain]] {
         let seen = run(CommandAsked::new(argv, LONG)).await;
-        assert!(
-            matches!(seen.end, CommandEnd::NotBegun { .. }),
-            "{argv:?}: {:?}",
-            seen.end
-        );
+        assert!(matches!(seen.end, CommandEnd::NotBegun { .. }), "{argv:?}: {:?}", seen.end);
     }
-    let stranger = CommandAsked {
-        user: Some("no-such-user".into()),
-        ..shell("true", LONG)
-    };
+    let stranger = CommandAsked { user: Some("no-such-user".into()), ..shell("true", LONG) };
     assert!(matches!(run(stranger).await.end, CommandEnd::NotBegun { .. }));
 }
 
@@ -62,19 +47,14 @@ async fn a_hanging_command_is_ended_by_term() {
 
 #[tokio::test]
 async fn a_deaf_command_takes_kill() {
-    let deaf = CommandAsked {
-        grace: SOON,
-        ..shell("trap '' TERM; while :; do sleep 1; done", SOON)
-    };
+    let deaf = CommandAsked { grace: SOON, ..shell("trap '' TERM; while :; do sleep 1; done", SOON) };
     assert_eq!(run(deaf).await.end, CommandEnd::TimedOut { forced: true });
 }
 
 #[tokio::test]
 async fn fifty_megabytes_stay_bounded() {
-    let flood = CommandAsked {
-        keep: 8192,
-        ..shell("head -c 52428800 /dev/zero | tr '\\0' x; echo; echo end >&2", LONG)
-    };
+    let flood =
+        CommandAsked { keep: 8192, ..shell("head -c 52428800 /dev/zero | tr '\\0' x; echo; echo end >&2", LONG) };
     let seen = run(flood).await;
     assert!(seen.succeeded());
     assert_eq!(seen.stdout.total, 52_428_801);
@@ -106,27 +86,16 @@ async fn arguments_and_environment_arrive_literally_and_nothing_else() {
     let seen = run(CommandAsked::new(&argv, LONG)).await;
     assert_eq!(seen.stdout.head, [format!("{}|", words.join("|"))]);
 
-    let asked = CommandAsked {
-        env: vec![("A".into(), "1".into())],
-        ..CommandAsked::new(&["env"], LONG)
-    };
-    let mut names: Vec<_> = run(asked)
-        .await
-        .stdout
-        .head
-        .iter()
-        .map(|l| l.split('=').next().unwrap().to_owned())
-        .collect();
+    let asked = CommandAsked { env: vec![("A".into(), "1".into())], ..CommandAsked::new(&["env"], LONG) };
+    let mut names: Vec<_> =
+        run(asked).await.stdout.head.iter().map(|l| l.split('=').next().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(names, ["A", "LANG", "PATH"]);
 }
 
 #[tokio::test]
 async fn standard_input_is_fed_or_empty() {
-    let fed = CommandAsked {
-        stdin: Some(b"hello".to_vec()),
-        ..CommandAsked::new(&["cat"], LONG)
-    };
+    let fed = CommandAsked { stdin: Some(b"hello".to_vec()), ..CommandAsked::new(&["cat"], LONG) };
     assert_eq!(run(fed).await.stdout.head, ["hello"]);
     assert_eq!(run(CommandAsked::new(&["cat"], LONG)).await.stdout.total, 0);
 }
@@ -138,11 +107,7 @@ async fn another_identity_is_complete_and_leaves_ours_alone() {
         return;
     }
     let script = "id -u; id -g; id -G; pwd; echo $HOME; grep CapEff /proc/self/status";
-    let seen = run(CommandAsked {
-        user: Some("nobody".into()),
-        ..shell(script, LONG)
-    })
-    .await;
+    let seen = run(CommandAsked { user: Some("nobody".into()), ..shell(script, LONG) }).await;
     let nobody = passwd_user("nobody").unwrap();
     let groups: Vec<_> = nobody.groups.iter().map(ToString::to_string).collect();
     let wanted = [
@@ -177,10 +142,7 @@ async fn dropping_the_future_kills_the_group() {
 
 #[test]
 fn debug_output_hides_values() {
-    let asked = CommandAsked {
-        env: vec![("TOKEN".into(), "s3cret".into())],
-        ..shell("true", LONG)
-    };
+    let asked = CommandAsked { env: vec![("TOKEN".into(), "s3cret".into())], ..shell("true", LONG) };
     let text = format!("{asked:?}");
     assert!(text.contains("TOKEN") && !text.contains("s3cret"), "{text}");
 }

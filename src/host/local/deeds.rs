@@ -37,12 +37,7 @@ impl LocalHost {
             }
             Deed::TakeSnapshot { pm2, dir, allow_fewer } => take_snapshot(pm2, dir, *allow_fewer).await,
             Deed::StopApp { pm2, id } => self.stop_app(pm2, *id).await,
-            Deed::BringApp {
-                pm2,
-                snapshot,
-                app,
-                start,
-            } => self.bring(pm2, snapshot, app, *start).await,
+            Deed::BringApp { pm2, snapshot, app, start } => self.bring(pm2, snapshot, app, *start).await,
             Deed::SaveList(at) => match pm2::save(at).await {
                 Ok(_) => Ok(Told::Done),
                 Err(error) => Err(self.steer_error(at, format!("pm2 save of {}", at.user), error).await),
@@ -65,10 +60,9 @@ impl LocalHost {
         match self.bus().await?.enable(&[unit]).await {
             Err(error) => Err(self.bus_error(unit, error).await),
             Ok(enabled) => match enabled.still_not.first() {
-                Some((unit, state)) => Err(HostError::refused(
-                    unit.as_str(),
-                    format!("enabled, and systemd still says {state}"),
-                )),
+                Some((unit, state)) => {
+                    Err(HostError::refused(unit.as_str(), format!("enabled, and systemd still says {state}")))
+                }
                 None => Ok(Told::Done),
             },
         }
@@ -85,10 +79,7 @@ impl LocalHost {
             Ok(outcome) if done(&outcome) => Ok(Told::Done),
             Ok(JobOutcome::Ended { result, after }) => {
                 let state = format!("{} ({}, result {})", after.active_state, after.sub_state, after.result);
-                Err(HostError::refused(
-                    unit,
-                    format!("{verb}: job {result}, now {state}; see journalctl -u {unit}"),
-                ))
+                Err(HostError::refused(unit, format!("{verb}: job {result}, now {state}; see journalctl -u {unit}")))
             }
             Ok(JobOutcome::Unknown { why, .. }) => Err(HostError::unknown(format!("{verb} {unit}"), why)),
             Err(error) => Err(self.bus_error(unit, error).await),
@@ -179,28 +170,12 @@ async fn rewrite(at: &RedisAt) -> Result<Told, HostError> {
 async fn take_snapshot(at: &Pm2At, dir: &Path, allow_fewer: bool) -> Result<Told, HostError> {
     let about = format!("snapshot of {}", at.user);
     let refuse = |error: &dyn std::fmt::Display| HostError::refused(&about, error.to_string());
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| refuse(&error))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| refuse(&error))?;
     let seen = machine::look();
-    let known = [
-        ("boot_id", seen.boot_id),
-        ("machine_id", seen.machine_id),
-        ("hostname", seen.hostname),
-    ];
-    let machine: BTreeMap<String, String> = known
-        .into_iter()
-        .filter_map(|(k, v)| Some((k.to_owned(), v?)))
-        .collect();
+    let known = [("boot_id", seen.boot_id), ("machine_id", seen.machine_id), ("hostname", seen.hostname)];
+    let machine: BTreeMap<String, String> = known.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))).collect();
     let at_least = allow_fewer.then_some(1);
-    let terms = Terms {
-        taken_at: clock::now().to_string(),
-        machine,
-        expect_empty: false,
-        at_least,
-    };
+    let terms = Terms { taken_at: clock::now().to_string(), machine, expect_empty: false, at_least };
     match pm2::snapshot::take(at, dir, &terms).await {
         Err(SnapshotError::Exists(path)) => {
             // Written by a sitting that died before it could say so; nothing has been stopped since, so a new one is as good.

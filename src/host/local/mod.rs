@@ -35,12 +35,7 @@ impl LocalHost {
     /// This machine. `resume` is needed only by runs that reboot.
     #[must_use]
     pub fn new(resume: Option<ResumeUnit>) -> Self {
-        Self {
-            resume,
-            bus: Mutex::default(),
-            steers: Mutex::default(),
-            lists: Mutex::default(),
-        }
+        Self { resume, bus: Mutex::default(), steers: Mutex::default(), lists: Mutex::default() }
     }
 
     async fn bus(&self) -> Result<Arc<Bus>, HostError> {
@@ -48,11 +43,7 @@ impl LocalHost {
         if let Some(bus) = kept.as_ref() {
             return Ok(Arc::clone(bus));
         }
-        let bus = Arc::new(
-            Bus::system()
-                .await
-                .map_err(|error| HostError::unreachable("systemd", error))?,
-        );
+        let bus = Arc::new(Bus::system().await.map_err(|error| HostError::unreachable("systemd", error))?);
         *kept = Some(Arc::clone(&bus));
         Ok(bus)
     }
@@ -62,11 +53,7 @@ impl LocalHost {
         if matches!(error, SystemdError::Lost { .. } | SystemdError::Unreachable { .. }) {
             *self.bus.lock().await = None;
         }
-        if error.nothing_happened() {
-            HostError::refused(about, error)
-        } else {
-            HostError::unknown(about, error)
-        }
+        if error.nothing_happened() { HostError::refused(about, error) } else { HostError::unknown(about, error) }
     }
 
     async fn steer(&self, at: &Pm2At) -> Result<Arc<Steer>, HostError> {
@@ -74,9 +61,8 @@ impl LocalHost {
         if let Some(steer) = steers.get(&at.home) {
             return Ok(Arc::clone(steer));
         }
-        let steer = Steer::connect(at)
-            .await
-            .map_err(|error| HostError::unreachable(format!("pm2 of {}", at.user), error))?;
+        let steer =
+            Steer::connect(at).await.map_err(|error| HostError::unreachable(format!("pm2 of {}", at.user), error))?;
         let steer = Arc::new(steer);
         steers.insert(at.home.clone(), Arc::clone(&steer));
         Ok(steer)
@@ -84,10 +70,7 @@ impl LocalHost {
 
     /// What a failed order to PM2 means. A broken connection is not used again.
     async fn steer_error(&self, at: &Pm2At, about: String, error: SteerError) -> HostError {
-        if matches!(
-            error,
-            SteerError::Rpc(_) | SteerError::Unknown { .. } | SteerError::Dying
-        ) {
+        if matches!(error, SteerError::Rpc(_) | SteerError::Unknown { .. } | SteerError::Dying) {
             self.steers.lock().await.remove(&at.home);
         }
         match error {
@@ -97,12 +80,8 @@ impl LocalHost {
     }
 
     fn resume_unit(&self) -> Result<&ResumeUnit, HostError> {
-        let none = || {
-            HostError::refused(
-                "resume unit",
-                "this command was not given a state directory that survives a reboot",
-            )
-        };
+        let none =
+            || HostError::refused("resume unit", "this command was not given a state directory that survives a reboot");
         self.resume.as_ref().ok_or_else(none)
     }
 }

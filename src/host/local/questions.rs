@@ -84,19 +84,14 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
         let value = match value {
             HttpHeader::Text(text) => text.clone(),
             HttpHeader::Secret(place) => {
-                let secret = place
-                    .read()
-                    .map_err(|error| HostError::refused(format!("header {name}"), error))?;
+                let secret = place.read().map_err(|error| HostError::refused(format!("header {name}"), error))?;
                 secret.reveal().to_owned()
             }
         };
         headers.push((name.clone(), value));
     }
     let answer = http::get(&ask.url, &headers, CHECK_DEADLINE).await;
-    answer.map_err(|error| HostError::Unreachable {
-        about: "http".into(),
-        why: error.to_string(),
-    })
+    answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
 }
 
 /// The last lines of a log, read as its owner could: never through a link.

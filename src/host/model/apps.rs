@@ -35,24 +35,14 @@ impl World {
         let dump_copied = matches!(seen.dump, DumpSeen::Read { .. });
         let apps: Vec<App> = seen.apps.iter().filter(|app| !app.module).cloned().collect();
         if apps.is_empty() {
-            return Err(HostError::refused(
-                format!("snapshot of {}", at.user),
-                "the list is empty",
-            ));
+            return Err(HostError::refused(format!("snapshot of {}", at.user), "the list is empty"));
         }
         // Made up, but the same for the same list: a hash of what the file would say.
         let sha256 = hex::encode(Sha256::digest(serde_json::to_vec(&apps).unwrap_or_default()));
         let path = dir.join(snapshot::FILE);
         self.know(at, &apps);
         self.snapshots.push((path.clone(), sha256.clone(), apps.clone()));
-        Ok(Told::Snapshot(SnapshotRef {
-            path,
-            sha256,
-            apps,
-            version,
-            dump_copied,
-            warnings: Vec::new(),
-        }))
+        Ok(Told::Snapshot(SnapshotRef { path, sha256, apps, version, dump_copied, warnings: Vec::new() }))
     }
 
     pub(super) fn stop_app(&mut self, at: &Pm2At, id: u32) -> Result<Told, HostError> {
@@ -64,8 +54,7 @@ impl World {
         app.backoff = None;
         app.exit_code = Some(Exit::Code(0));
         let key = app.key.clone();
-        self.due
-            .retain(|due| !matches!(&due.what, Happening::Crashed { pm2, app, .. } if pm2 == at && *app == key));
+        self.due.retain(|due| !matches!(&due.what, Happening::Crashed { pm2, app, .. } if pm2 == at && *app == key));
         Ok(Told::Done)
     }
 
@@ -85,12 +74,7 @@ impl World {
         let pid = self.new_pid();
         let seen = self.listing(at)?;
         if !seen.apps.iter().any(|app| app.key == *key) {
-            let id = seen
-                .apps
-                .iter()
-                .filter_map(|app| app.pm_id)
-                .max()
-                .map_or(0, |id| id + 1);
+            let id = seen.apps.iter().filter_map(|app| app.pm_id).max().map_or(0, |id| id + 1);
             let fresh = App {
                 pm_id: Some(id),
                 status: Status::Stopped,
@@ -100,10 +84,7 @@ impl World {
                 exit_code: None,
                 ..saved
             };
-            seen.apps.push(App {
-                created_at: Some(wall),
-                ..fresh
-            });
+            seen.apps.push(App { created_at: Some(wall), ..fresh });
         }
         let Some(app) = seen.apps.iter_mut().find(|app| app.key == *key).filter(|_| start) else {
             return Ok(Told::Done);
@@ -112,11 +93,7 @@ impl World {
         app.pid = Some(pid);
         app.uptime_started = Some(wall);
         if Faults::names(&self.faults.lost_apps, &key.name) {
-            let crash = Happening::Crashed {
-                pm2: at.clone(),
-                app: key.clone(),
-                more: GIVES_UP_AFTER,
-            };
+            let crash = Happening::Crashed { pm2: at.clone(), app: key.clone(), more: GIVES_UP_AFTER };
             self.plan(now, CRASHES_EVERY, crash);
         }
         Ok(Told::Done)
@@ -137,15 +114,7 @@ impl World {
         app.restarts += 1;
         app.unstable += 1;
         app.pid = Some(pid);
-        self.plan(
-            now,
-            CRASHES_EVERY,
-            Happening::Crashed {
-                pm2: at.clone(),
-                app: key.clone(),
-                more: more - 1,
-            },
-        );
+        self.plan(now, CRASHES_EVERY, Happening::Crashed { pm2: at.clone(), app: key.clone(), more: more - 1 });
     }
 
     pub(super) fn save_list(&mut self, at: &Pm2At) -> Result<Told, HostError> {
@@ -156,9 +125,7 @@ impl World {
             name: app.key.name.clone(),
             status: app.status.clone(),
         };
-        seen.dump = DumpSeen::Read {
-            entries: apps.iter().map(entry).collect(),
-        };
+        seen.dump = DumpSeen::Read { entries: apps.iter().map(entry).collect() };
         self.know(at, &apps);
         Ok(Told::Done)
     }
@@ -180,25 +147,16 @@ impl World {
 
     /// The daemon and its apps are gone.
     pub(super) fn end_daemon(&mut self, at: &Pm2At) {
-        self.due
-            .retain(|due| !matches!(&due.what, Happening::Crashed { pm2, .. } if pm2 == at));
+        self.due.retain(|due| !matches!(&due.what, Happening::Crashed { pm2, .. } if pm2 == at));
         let Some(seen) = self.pm2_mut(at) else { return };
         let apps: Vec<App> = std::mem::take(&mut seen.apps);
         seen.twins.clear();
         seen.orphans.clear();
-        let was = std::mem::replace(
-            &mut seen.daemon,
-            DaemonSeen::Absent {
-                why: AbsentWhy::NoSocket,
-            },
-        );
+        let was = std::mem::replace(&mut seen.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket });
         if let DaemonSeen::Up(up) = was {
             self.daemons.retain(|(known, _)| known != at);
             self.daemons.push((at.clone(), *up));
-            let known = self
-                .recipes
-                .iter()
-                .any(|(place, known)| place == at && known.len() >= apps.len());
+            let known = self.recipes.iter().any(|(place, known)| place == at && known.len() >= apps.len());
             if !known {
                 self.know(at, &apps);
             }
@@ -213,29 +171,19 @@ impl World {
         let Some(entries) = self.pm2_mut(at).map(|seen| seen.dump.entries().to_vec()) else {
             return;
         };
-        let mut known = self
-            .recipes
-            .iter()
-            .find(|(place, _)| place == at)
-            .map(|(_, apps)| apps.clone())
-            .unwrap_or_default();
+        let mut known =
+            self.recipes.iter().find(|(place, _)| place == at).map(|(_, apps)| apps.clone()).unwrap_or_default();
         let wall = self.wall(now).as_millisecond();
         let mut apps: Vec<App> = known.extract_if(.., |app| app.module).collect();
         for entry in entries {
-            let Some(index) = known
-                .iter()
-                .position(|app| app.key.name == entry.name && app.key.namespace == entry.namespace)
+            let Some(index) =
+                known.iter().position(|app| app.key.name == entry.name && app.key.namespace == entry.namespace)
             else {
                 continue;
             };
-            let runs = matches!(
-                entry.status,
-                Status::Online | Status::Launching | Status::OneLaunch | Status::WaitingRestart
-            );
-            apps.push(App {
-                status: if runs { Status::Online } else { Status::Stopped },
-                ..known.remove(index)
-            });
+            let runs =
+                matches!(entry.status, Status::Online | Status::Launching | Status::OneLaunch | Status::WaitingRestart);
+            apps.push(App { status: if runs { Status::Online } else { Status::Stopped }, ..known.remove(index) });
         }
         for (id, app) in (0..).zip(&mut apps) {
             app.pm_id = Some(id);
@@ -243,21 +191,14 @@ impl World {
             app.pid = (app.status == Status::Online).then(|| self.new_pid());
             (app.created_at, app.uptime_started) = (Some(wall), app.pid.map(|_| wall));
         }
-        let daemon = DaemonUp {
-            pid: Some(self.new_pid()),
-            ..self.daemon_of(at)
-        };
+        let daemon = DaemonUp { pid: Some(self.new_pid()), ..self.daemon_of(at) };
         if let Some(seen) = self.pm2_mut(at) {
             (seen.daemon, seen.apps) = (DaemonSeen::Up(Box::new(daemon)), apps);
         }
     }
 
     fn daemon_of(&self, at: &Pm2At) -> DaemonUp {
-        let known = self
-            .daemons
-            .iter()
-            .find(|(place, _)| place == at)
-            .map(|(_, up)| up.clone());
+        let known = self.daemons.iter().find(|(place, _)| place == at).map(|(_, up)| up.clone());
         known.unwrap_or_else(|| DaemonUp {
             version: "6.0.8".into(),
             pid: None,

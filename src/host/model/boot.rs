@@ -17,11 +17,7 @@ impl World {
     /// The machine was asked to go down, or a person was.
     pub(super) fn go_down(&mut self, how: Down, now: Duration) -> Told {
         if !self.faults.never_reboots && !self.due.iter().any(|due| due.what == Happening::Booted) {
-            let takes = if how == Down::Reboot {
-                REBOOT_TAKES
-            } else {
-                BY_HAND_TAKES
-            };
+            let takes = if how == Down::Reboot { REBOOT_TAKES } else { BY_HAND_TAKES };
             self.plan(now, takes, Happening::Booted);
         }
         match how {
@@ -32,10 +28,7 @@ impl World {
 
     /// When the machine will be up again; `None` when it is not going down.
     pub(super) fn boots_at(&self) -> Option<Duration> {
-        self.due
-            .iter()
-            .find(|due| due.what == Happening::Booted)
-            .map(|due| due.at)
+        self.due.iter().find(|due| due.what == Happening::Booted).map(|due| due.at)
     }
 
     /// Moves the boot of a machine that is going down to another time; `false` when it is not going down.
@@ -57,21 +50,12 @@ impl World {
         }
         self.booted_at = Some(now);
         self.new_kernel();
-        for unit in units
-            .iter()
-            .filter(|unit| self.starts_at_boot(unit))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        for unit in units.iter().filter(|unit| self.starts_at_boot(unit)).cloned().collect::<Vec<_>>() {
             // What a boot cannot start stays down, and is found so.
             drop(self.start_unit(&unit, now));
         }
         // Whatever no known unit runs is started by somebody else, as it was before.
-        let alone = |at: &&RedisAt| {
-            self.ties
-                .unit_of(at)
-                .is_none_or(|unit| !units.iter().any(|known| known == unit))
-        };
+        let alone = |at: &&RedisAt| self.ties.unit_of(at).is_none_or(|unit| !units.iter().any(|known| known == unit));
         for at in instances.iter().filter(alone).cloned().collect::<Vec<_>>() {
             self.start_instance(&at, now);
         }
@@ -90,9 +74,8 @@ impl World {
             let old = seen.boot_id.clone().unwrap_or_default();
             seen.boot_id = Some(as_uuid(&made_up_id(&old, "boot", 32)));
             if let (Some(after), Some(total)) = (after, seen.mem_total) {
-                seen.mem_available = seen
-                    .mem_available
-                    .map(|free| free.saturating_add(after.saturating_sub(total)).min(after));
+                seen.mem_available =
+                    seen.mem_available.map(|free| free.saturating_add(after.saturating_sub(total)).min(after));
                 seen.mem_total = Some(after);
             }
         }
@@ -108,12 +91,5 @@ pub(super) fn made_up_id(old: &str, salt: &str, len: usize) -> String {
 
 fn as_uuid(hex: &str) -> String {
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    format!(
-        "{}-{}-{}-{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32)
-    )
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }

@@ -17,10 +17,7 @@ impl Ties {
     /// The unit behind an instance.
     #[must_use]
     pub fn unit_of(&self, at: &RedisAt) -> Option<&str> {
-        self.redis
-            .iter()
-            .find(|(known, _)| known == at)
-            .map(|(_, unit)| unit.as_str())
+        self.redis.iter().find(|(known, _)| known == at).map(|(_, unit)| unit.as_str())
     }
 
     /// The instance behind a unit.
@@ -60,14 +57,8 @@ impl Faults {
 
     /// How many times slower an instance loads.
     pub(super) fn slowness(&self, at: &RedisAt) -> f64 {
-        let factor = self
-            .slow_load
-            .iter()
-            .find(|(url, _)| *url == at.url)
-            .map(|(_, factor)| *factor);
-        factor
-            .filter(|factor| factor.is_finite() && *factor > 0.0)
-            .unwrap_or(1.0)
+        let factor = self.slow_load.iter().find(|(url, _)| *url == at.url).map(|(_, factor)| *factor);
+        factor.filter(|factor| factor.is_finite() && *factor > 0.0).unwrap_or(1.0)
     }
 
     /// An answer from below as the faulty machine would have given it.

@@ -42,13 +42,7 @@ impl Model<'_> {
                 for (at, unit) in ties.redis {
                     drop(self.learn(vec![Ask::Redis(at), Ask::Unit(unit)]).await);
                 }
-                let units: Vec<String> = self
-                    .world
-                    .borrow()
-                    .places()
-                    .into_iter()
-                    .filter_map(|at| at.unit)
-                    .collect();
+                let units: Vec<String> = self.world.borrow().places().into_iter().filter_map(|at| at.unit).collect();
                 for unit in units {
                     drop(self.learn(vec![Ask::Unit(unit)]).await);
                 }
@@ -71,12 +65,7 @@ impl Model<'_> {
             Deed::StopUnit(unit) => world.stop_unit(unit).map(|()| Told::Done)?,
             Deed::TakeSnapshot { pm2, dir, .. } => world.take_snapshot(pm2, dir)?,
             Deed::StopApp { pm2, id } => world.stop_app(pm2, *id)?,
-            Deed::BringApp {
-                pm2,
-                snapshot,
-                app,
-                start,
-            } => world.bring_app(pm2, snapshot, app, *start, now)?,
+            Deed::BringApp { pm2, snapshot, app, start } => world.bring_app(pm2, snapshot, app, *start, now)?,
             Deed::SaveList(pm2) => world.save_list(pm2)?,
             Deed::StartDaemon(pm2) => world.start_daemon(pm2, now)?,
             Deed::Run(asked) => Told::Ran(ran(asked, &world.faults)),
@@ -119,10 +108,7 @@ fn resume_faults(world: &mut World, faults: Vec<String>) -> Told {
 }
 
 fn ran(asked: &CommandAsked, faults: &Faults) -> CommandSeen {
-    let fails = asked
-        .argv
-        .first()
-        .is_some_and(|program| faults.commands_fail.contains(program));
+    let fails = asked.argv.first().is_some_and(|program| faults.commands_fail.contains(program));
     CommandSeen {
         end: CommandEnd::Exited { code: i32::from(fails) },
         stdout: Captured::default(),

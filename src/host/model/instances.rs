@@ -41,15 +41,9 @@ impl World {
         if let Some(files) = facts.files.as_mut().filter(|files| files.layout == Layout::Manifest) {
             // What is written from now on goes into a fresh increment.
             let last = files.incrs.last().cloned();
-            files
-                .incrs
-                .push(next_file(last.as_ref(), "appendonly.aof.1.incr.aof", 0));
+            files.incrs.push(next_file(last.as_ref(), "appendonly.aof.1.incr.aof", 0));
         }
-        self.plan(
-            now,
-            Duration::from_secs_f64(takes.max(0.01)),
-            Happening::Rewritten(at.clone()),
-        );
+        self.plan(now, Duration::from_secs_f64(takes.max(0.01)), Happening::Rewritten(at.clone()));
         Ok(Told::Rewrite(RewriteReply::Started))
     }
 
@@ -99,12 +93,7 @@ impl World {
 
     /// The instance starts and reads its files; says how long that takes.
     pub(super) fn start_instance(&mut self, at: &RedisAt, now: Duration) -> Duration {
-        let Some(whole) = self
-            .whole
-            .iter()
-            .find(|(known, _)| known == at)
-            .map(|(_, facts)| facts.clone())
-        else {
+        let Some(whole) = self.whole.iter().find(|(known, _)| known == at).map(|(_, facts)| facts.clone()) else {
             return Duration::ZERO;
         };
         let (bytes, takes) = self.load_of(at, &whole);
@@ -115,11 +104,7 @@ impl World {
         facts.server.process_id = Some(pid);
         facts.server.uptime_secs = 0;
         match &mut facts.role {
-            Some(Role::Replica {
-                link_up,
-                sync_in_progress,
-                ..
-            }) => (*link_up, *sync_in_progress) = (false, false),
+            Some(Role::Replica { link_up, sync_in_progress, .. }) => (*link_up, *sync_in_progress) = (false, false),
             Some(Role::Master { replicas }) => replicas.clear(),
             None => {}
         }
@@ -129,12 +114,8 @@ impl World {
         }
         if loading {
             let started = u64::try_from(wall.as_second()).unwrap_or(0);
-            facts.loading = Some(Loading {
-                started,
-                total_bytes: bytes,
-                loaded_bytes: 0,
-                eta_seconds: takes.as_secs().max(1),
-            });
+            facts.loading =
+                Some(Loading { started, total_bytes: bytes, loaded_bytes: 0, eta_seconds: takes.as_secs().max(1) });
         }
         if let Some(seen) = self.redis_mut(at) {
             seen.door = if loading { Door::Loading } else { Door::Open };
@@ -145,10 +126,7 @@ impl World {
     }
 
     fn load_of(&self, at: &RedisAt, facts: &RedisFacts) -> (u64, Duration) {
-        let (base, incr) = facts
-            .files
-            .as_ref()
-            .map_or((0, 0), |files| (files.base_bytes(), files.incr_bytes()));
+        let (base, incr) = facts.files.as_ref().map_or((0, 0), |files| (files.base_bytes(), files.incr_bytes()));
         let secs = load_secs(base, incr, &LoadRates::default()).typical * self.faults.slowness(at);
         (base + incr, Duration::from_secs_f64(secs + STARTS_IN))
     }
@@ -172,11 +150,7 @@ impl World {
         }
         if let Some(port) = master {
             let ready = self.ready_at(port).unwrap_or(now).max(now);
-            self.plan(
-                now,
-                ready.saturating_sub(now) + LINKS_AFTER,
-                Happening::Linked(at.clone()),
-            );
+            self.plan(now, ready.saturating_sub(now) + LINKS_AFTER, Happening::Linked(at.clone()));
         }
     }
 
@@ -217,10 +191,7 @@ impl World {
                         loading.eta_seconds = ((whole - passed) as u64).max(1);
                     }
                     facts.server.uptime_secs = passed as u64;
-                    facts
-                        .keys
-                        .values_mut()
-                        .for_each(|keys| *keys = (*keys as f64 * part) as u64);
+                    facts.keys.values_mut().for_each(|keys| *keys = (*keys as f64 * part) as u64);
                     if let Some(aof) = &mut facts.aof {
                         (aof.enabled, aof.current_size) = (false, 0);
                     }
@@ -237,10 +208,7 @@ impl World {
             let (crate::host::Ask::Redis(at), crate::host::Answer::Redis(seen)) = (ask, answer) else {
                 return None;
             };
-            let facts = seen
-                .facts
-                .as_ref()
-                .filter(|facts| facts.server.process_id == Some(pid))?;
+            let facts = seen.facts.as_ref().filter(|facts| facts.server.process_id == Some(pid))?;
             let moved = self.moving(at, seen, now).facts?;
             let files = facts.files.as_ref()?;
             let read = moved.loading.as_ref().map(|loading| loading.loaded_bytes);
@@ -277,16 +245,8 @@ fn file_at(files: &AofFiles, read: u64) -> Option<(&AofFile, Part)> {
 /// The successor of a file in the manifest: the next number, also in its name (Redis: `NAME.SEQ.base.rdb`).
 fn next_file(last: Option<&AofFile>, first: &str, bytes: u64) -> AofFile {
     let Some(last) = last else {
-        return AofFile {
-            name: first.to_owned(),
-            seq: 1,
-            bytes,
-        };
+        return AofFile { name: first.to_owned(), seq: 1, bytes };
     };
     let (old, new) = (format!(".{}.", last.seq), format!(".{}.", last.seq + 1));
-    AofFile {
-        name: last.name.replace(&old, &new),
-        seq: if last.seq == 0 { 0 } else { last.seq + 1 },
-        bytes,
-    }
+    AofFile { name: last.name.replace(&old, &new), seq: if last.seq == 0 { 0 } else { last.seq + 1 }, bytes }
 }

@@ -47,10 +47,7 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn over(under: &'a dyn Probe) -> Self {
         let facts = Facts::new(under.now(), under.uptime().as_secs_f64());
-        Self {
-            under: Some(under),
-            ..Self::of(facts)
-        }
+        Self { under: Some(under), ..Self::of(facts) }
     }
 
     /// A model that starts from what was just asked of the machine below.
@@ -96,10 +93,7 @@ impl<'a> Model<'a> {
     /// The same model at another pace. To be said first: its time begins anew.
     #[must_use]
     pub fn at_pace(self, pace: Pace) -> Self {
-        Self {
-            clock: ModelClock::new(pace),
-            ..self
-        }
+        Self { clock: ModelClock::new(pace), ..self }
     }
 
     /// Lets time pass without waiting.
@@ -166,8 +160,7 @@ impl<'a> Model<'a> {
             self.asked.borrow_mut().put(ask.clone(), answer.clone());
             self.world.borrow_mut().learn(ask.clone(), answer);
         }
-        self.known(ask)
-            .ok_or_else(|| HostError::unreachable(ask.about(), "the model forgot it"))
+        self.known(ask).ok_or_else(|| HostError::unreachable(ask.about(), "the model forgot it"))
     }
 
     /// Makes sure that what a deed is about is known before it is done.

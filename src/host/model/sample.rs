@@ -27,10 +27,7 @@ pub(crate) fn host(mem: u64) -> Facts {
     let mut facts = Facts::new(SATURDAY.parse().unwrap(), 7_000_000.0);
     facts.put(Ask::Machine, Answer::Machine(Box::new(machine(mem))));
     facts.put(Ask::Inhibitors, Answer::Inhibitors(Vec::new()));
-    facts.put(
-        Ask::ResumeUnit,
-        Answer::ResumeUnit(vec!["runbook-resume.service is not installed".into()]),
-    );
+    facts.put(Ask::ResumeUnit, Answer::ResumeUnit(vec!["runbook-resume.service is not installed".into()]));
     facts
 }
 
@@ -72,13 +69,7 @@ pub(crate) fn disk(free: u64) -> DiskSeen {
 
 pub(crate) fn http_ok(body: &str) -> HttpSeen {
     let headers = vec![("content-type".into(), "application/json".into())];
-    HttpSeen {
-        status: 200,
-        headers,
-        body: body.into(),
-        cut: false,
-        took: Duration::from_millis(12),
-    }
+    HttpSeen { status: 200, headers, body: body.into(), cut: false, took: Duration::from_millis(12) }
 }
 
 /// The size of an instance: base and increments on the disk, memory, keys.
@@ -120,27 +111,15 @@ pub(crate) fn redis(name: &str, kind: RedisKind, of: Option<u16>, data: Data) ->
             last_save_time: 1_795_000_000,
         }),
         module_fork: false,
-        memory: (!tile38).then_some(Memory {
-            used_memory: data.used,
-            rss: data.used / 10 * 11,
-            maxmemory: 0,
-        }),
-        keys: if tile38 {
-            BTreeMap::new()
-        } else {
-            BTreeMap::from([(0, data.keys)])
-        },
+        memory: (!tile38).then_some(Memory { used_memory: data.used, rss: data.used / 10 * 11, maxmemory: 0 }),
+        keys: if tile38 { BTreeMap::new() } else { BTreeMap::from([(0, data.keys)]) },
         latest_fork_usec: Some(41_000),
         config: None,
         written: None,
         rewrite_known: Some(!tile38),
         files: (!tile38).then(|| files(name, data)),
     };
-    RedisSeen {
-        door: Door::Open,
-        facts: Some(facts),
-        unseen: Vec::new(),
-    }
+    RedisSeen { door: Door::Open, facts: Some(facts), unseen: Vec::new() }
 }
 
 fn aof(data: Data) -> Aof {
@@ -166,16 +145,8 @@ fn files(name: &str, data: Data) -> AofFiles {
     AofFiles {
         dir: format!("/var/lib/redis/{name}/appendonlydir"),
         layout: Layout::Manifest,
-        base: Some(AofFile {
-            name: "appendonly.aof.3.base.rdb".into(),
-            seq: 3,
-            bytes: data.base,
-        }),
-        incrs: vec![AofFile {
-            name: "appendonly.aof.3.incr.aof".into(),
-            seq: 3,
-            bytes: data.incr,
-        }],
+        base: Some(AofFile { name: "appendonly.aof.3.base.rdb".into(), seq: 3, bytes: data.base }),
+        incrs: vec![AofFile { name: "appendonly.aof.3.incr.aof".into(), seq: 3, bytes: data.incr }],
         missing: Vec::new(),
     }
 }
@@ -202,11 +173,7 @@ pub(crate) fn unit(name: &str, enabled: bool, notifies: bool) -> UnitSeen {
         drop_in_paths: Vec::new(),
         need_daemon_reload: false,
         triggered_by: Vec::new(),
-        wanted_by: if enabled {
-            vec!["multi-user.target".into()]
-        } else {
-            Vec::new()
-        },
+        wanted_by: if enabled { vec!["multi-user.target".into()] } else { Vec::new() },
         invocation_id: super::boot::made_up_id(name, "invocation", 32),
         active_enter: None,
         main_started: None,
@@ -216,10 +183,7 @@ pub(crate) fn unit(name: &str, enabled: bool, notifies: bool) -> UnitSeen {
 
 /// A daemon with these apps, in this order, and a dump that says the same.
 pub(crate) fn pm2(at: &Pm2At, apps: &[(String, bool)]) -> Pm2Seen {
-    let apps: Vec<App> = (0..)
-        .zip(apps)
-        .map(|(id, (name, online))| app(id, name, *online))
-        .collect();
+    let apps: Vec<App> = (0..).zip(apps).map(|(id, (name, online))| app(id, name, *online)).collect();
     let entry = |app: &App| DumpEntry {
         namespace: app.key.namespace.clone(),
         name: app.key.name.clone(),
@@ -237,9 +201,7 @@ pub(crate) fn pm2(at: &Pm2At, apps: &[(String, bool)]) -> Pm2Seen {
     };
     Pm2Seen {
         daemon: DaemonSeen::Up(Box::new(daemon)),
-        dump: DumpSeen::Read {
-            entries: apps.iter().map(entry).collect(),
-        },
+        dump: DumpSeen::Read { entries: apps.iter().map(entry).collect() },
         apps,
         twins: Vec::new(),
         orphans: Vec::new(),
@@ -284,12 +246,7 @@ pub(crate) fn app(id: u32, name: &str, online: bool) -> App {
 
 /// `redis://127.0.0.1:PORT` of plain Redis.
 pub(crate) fn at(port: u16) -> RedisAt {
-    RedisAt {
-        url: format!("redis://127.0.0.1:{port}"),
-        user: None,
-        password: None,
-        kind: RedisKind::Redis,
-    }
+    RedisAt { url: format!("redis://127.0.0.1:{port}"), user: None, password: None, kind: RedisKind::Redis }
 }
 
 /// The PM2 place of the sample.
@@ -322,22 +279,13 @@ pub(crate) fn small() -> Facts {
         ("bds-r", 6381, Some(6379), data(90 * MB, 40 * MB, 240 * MB, 50_000)),
         ("bull00", 6377, None, data(30 * MB, 400 * MB, 100 * MB, 9_000)),
     ] {
-        facts.put(
-            Ask::Redis(at(port)),
-            Answer::Redis(Box::new(redis(name, RedisKind::Redis, of, data))),
-        );
+        facts.put(Ask::Redis(at(port)), Answer::Redis(Box::new(redis(name, RedisKind::Redis, of, data))));
         let unit_name = format!("redis-server@{name}.service");
-        facts.put(
-            Ask::Unit(unit_name.clone()),
-            Answer::Unit(Box::new(unit(&unit_name, name != "bull00", true))),
-        );
+        facts.put(Ask::Unit(unit_name.clone()), Answer::Unit(Box::new(unit(&unit_name, name != "bull00", true))));
         facts.put(Ask::Disk(files(name, data).dir.into()), Answer::Disk(disk(300 * GB)));
     }
     for (name, enabled) in [("redis-router.service", false), ("pm2-deploy.service", true)] {
-        facts.put(
-            Ask::Unit(name.into()),
-            Answer::Unit(Box::new(unit(name, enabled, false))),
-        );
+        facts.put(Ask::Unit(name.into()), Answer::Unit(Box::new(unit(name, enabled, false))));
     }
     facts.put(Ask::Pm2(place()), Answer::Pm2(Box::new(pm2(&place(), &forty_apps()))));
     facts
@@ -346,7 +294,5 @@ pub(crate) fn small() -> Facts {
 /// Which unit runs which instance of [`small`].
 pub(crate) fn small_ties() -> super::Ties {
     let tie = |(name, port)| (at(port), format!("redis-server@{name}.service"));
-    super::Ties {
-        redis: [("bds", 6379), ("bds-r", 6381), ("bull00", 6377)].map(tie).into(),
-    }
+    super::Ties { redis: [("bds", 6379), ("bds-r", 6381), ("bull00", 6377)].map(tie).into() }
 }

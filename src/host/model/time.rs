@@ -70,12 +70,7 @@ impl ModelClock {
     pub(super) fn pass(&self, length: Duration) {
         self.ahead.set(self.ahead.get() + length);
         let now = self.elapsed();
-        for ((_, _), waker) in self
-            .sleepers
-            .borrow()
-            .iter()
-            .take_while(|((until, _), _)| *until <= now)
-        {
+        for ((_, _), waker) in self.sleepers.borrow().iter().take_while(|((until, _), _)| *until <= now) {
             waker.wake_by_ref();
         }
     }
@@ -88,13 +83,9 @@ impl ModelClock {
     /// Lets time pass.
     pub(super) fn sleep(&self, length: Duration) -> Pending<'_, ()> {
         match self.pace {
-            Pace::Instant => Box::pin(Nap {
-                clock: self,
-                until: self.elapsed() + length,
-                ticket: None,
-                seen: 0,
-                quiet: 0,
-            }),
+            Pace::Instant => {
+                Box::pin(Nap { clock: self, until: self.elapsed() + length, ticket: None, seen: 0, quiet: 0 })
+            }
             Pace::Times(speed) => Box::pin(clock::sleep(length.div_f64(speed.max(1e-3)))),
         }
     }
@@ -155,20 +146,12 @@ impl Future for Nap<'_> {
             (nap.until, clock.tickets.get())
         });
         clock.sleepers.borrow_mut().insert(ticket, cx.waker().clone());
-        let first = clock
-            .sleepers
-            .borrow()
-            .first_key_value()
-            .is_some_and(|(earliest, _)| *earliest == ticket);
+        let first = clock.sleepers.borrow().first_key_value().is_some_and(|(earliest, _)| *earliest == ticket);
         if !first || clock.below.get() > 0 {
             nap.quiet = 0;
             return Poll::Pending;
         }
-        nap.quiet = if clock.stirs.get() == nap.seen {
-            nap.quiet + 1
-        } else {
-            0
-        };
+        nap.quiet = if clock.stirs.get() == nap.seen { nap.quiet + 1 } else { 0 };
         nap.seen = clock.stirs.get();
         if nap.quiet < QUIET {
             cx.waker().wake_by_ref();

@@ -53,11 +53,8 @@ impl World {
         let mut takes = USUAL;
         if let Some(at) = &instance {
             let load = self.start_instance(at, now);
-            let pid = self
-                .facts
-                .redis(at)
-                .and_then(|seen| seen.facts.as_ref())
-                .and_then(|facts| facts.server.process_id);
+            let pid =
+                self.facts.redis(at).and_then(|seen| seen.facts.as_ref()).and_then(|facts| facts.server.process_id);
             if let (Some(pid), Some(unit)) = (pid, self.unit_mut(name)) {
                 unit.main_pid = pid;
             }

@@ -79,12 +79,8 @@ impl World {
 
     /// Lets everything happen whose time has come, in its order.
     pub(super) fn catch_up(&mut self, now: Duration) {
-        while let Some(next) = self
-            .due
-            .iter()
-            .enumerate()
-            .filter(|(_, due)| due.at <= now)
-            .min_by_key(|(_, due)| due.at)
+        while let Some(next) =
+            self.due.iter().enumerate().filter(|(_, due)| due.at <= now).min_by_key(|(_, due)| due.at)
         {
             let index = next.0;
             let due = self.due.remove(index);
@@ -103,11 +99,7 @@ impl World {
     }
 
     pub(super) fn plan(&mut self, began: Duration, takes: Duration, what: Happening) {
-        self.due.push(Due {
-            at: began + takes,
-            began,
-            what,
-        });
+        self.due.push(Due { at: began + takes, began, what });
     }
 
     /// The wall clock at a time of the model's clock.
@@ -121,54 +113,37 @@ impl World {
     }
 
     pub(super) fn redis_mut(&mut self, at: &RedisAt) -> Option<&mut RedisSeen> {
-        self.facts
-            .answers
-            .iter_mut()
-            .find_map(|(ask, answer)| match (ask, answer) {
-                (Ask::Redis(known), Answer::Redis(seen)) if known == at => Some(&mut **seen),
-                _ => None,
-            })
+        self.facts.answers.iter_mut().find_map(|(ask, answer)| match (ask, answer) {
+            (Ask::Redis(known), Answer::Redis(seen)) if known == at => Some(&mut **seen),
+            _ => None,
+        })
     }
 
     pub(super) fn unit_mut(&mut self, name: &str) -> Option<&mut UnitSeen> {
-        self.facts
-            .answers
-            .iter_mut()
-            .find_map(|(ask, answer)| match (ask, answer) {
-                (Ask::Unit(known), Answer::Unit(seen)) if known == name => Some(&mut **seen),
-                _ => None,
-            })
+        self.facts.answers.iter_mut().find_map(|(ask, answer)| match (ask, answer) {
+            (Ask::Unit(known), Answer::Unit(seen)) if known == name => Some(&mut **seen),
+            _ => None,
+        })
     }
 
     pub(super) fn pm2_mut(&mut self, at: &Pm2At) -> Option<&mut Pm2Seen> {
-        self.facts
-            .answers
-            .iter_mut()
-            .find_map(|(ask, answer)| match (ask, answer) {
-                (Ask::Pm2(known), Answer::Pm2(seen)) if known == at => Some(&mut **seen),
-                _ => None,
-            })
+        self.facts.answers.iter_mut().find_map(|(ask, answer)| match (ask, answer) {
+            (Ask::Pm2(known), Answer::Pm2(seen)) if known == at => Some(&mut **seen),
+            _ => None,
+        })
     }
 
     /// Every instance, unit and PM2 place that is known.
     pub(super) fn instances(&self) -> Vec<RedisAt> {
         let at = |(ask, _): &(Ask, Answer)| {
-            if let Ask::Redis(at) = ask {
-                Some(at.clone())
-            } else {
-                None
-            }
+            if let Ask::Redis(at) = ask { Some(at.clone()) } else { None }
         };
         self.facts.answers.iter().filter_map(at).collect()
     }
 
     pub(super) fn units(&self) -> Vec<String> {
         let name = |(ask, _): &(Ask, Answer)| {
-            if let Ask::Unit(name) = ask {
-                Some(name.clone())
-            } else {
-                None
-            }
+            if let Ask::Unit(name) = ask { Some(name.clone()) } else { None }
         };
         self.facts.answers.iter().filter_map(name).collect()
     }
@@ -185,28 +160,20 @@ impl World {
                 let seen = self.facts.redis(at)?;
                 Some(Answer::Redis(Box::new(self.moving(at, seen, now))))
             }
-            Ask::LoadProgress { pid, .. } => self
-                .load_progress(*pid, now)
-                .map(|seen| Answer::LoadProgress(Some(seen))),
+            Ask::LoadProgress { pid, .. } => self.load_progress(*pid, now).map(|seen| Answer::LoadProgress(Some(seen))),
             Ask::Pm2List(at) => match self.facts.pm2(at) {
-                Some(seen) => Some(Answer::Pm2List(ListSeen {
-                    apps: seen.apps.clone(),
-                    dead: Vec::new(),
-                })),
+                Some(seen) => Some(Answer::Pm2List(ListSeen { apps: seen.apps.clone(), dead: Vec::new() })),
                 None => self.facts.get(ask).cloned(),
             },
             Ask::Snapshot { sha256, .. } => {
                 let known = self.snapshots.iter().find(|(_, hash, _)| hash == sha256);
-                known
-                    .map(|(_, _, apps)| Answer::Snapshot(apps.clone()))
-                    .or_else(|| self.facts.get(ask).cloned())
+                known.map(|(_, _, apps)| Answer::Snapshot(apps.clone())).or_else(|| self.facts.get(ask).cloned())
             }
             Ask::Machine => {
                 let mut seen = self.facts.machine()?.clone();
                 let since = now.saturating_sub(self.booted_at.unwrap_or_default()).as_secs_f64();
-                seen.uptime_seconds = seen
-                    .uptime_seconds
-                    .map(|found| if self.booted_at.is_some() { since } else { found + since });
+                seen.uptime_seconds =
+                    seen.uptime_seconds.map(|found| if self.booted_at.is_some() { since } else { found + since });
                 Some(Answer::Machine(Box::new(seen)))
             }
             other => self.facts.get(other).cloned(),

@@ -39,9 +39,7 @@ pub fn encode(args: &[&[u8]]) -> Result<Vec<u8>, AmpError> {
     if args.len() > MAX_ARGS {
         return Err(AmpError::TooManyArgs(args.len()));
     }
-    let total = args.iter().fold(1usize, |sum, arg| {
-        sum.saturating_add(LENGTH_BYTES).saturating_add(arg.len())
-    });
+    let total = args.iter().fold(1usize, |sum, arg| sum.saturating_add(LENGTH_BYTES).saturating_add(arg.len()));
     if total > MAX_FRAME {
         return Err(AmpError::TooLarge(total));
     }
@@ -100,11 +98,7 @@ impl Decoder {
         if bytes.len() < at {
             return Ok(None);
         }
-        let args = spans
-            .into_iter()
-            .filter_map(|span| bytes.get(span))
-            .map(<[u8]>::to_vec)
-            .collect();
+        let args = spans.into_iter().filter_map(|span| bytes.get(span)).map(<[u8]>::to_vec).collect();
         self.start += at;
         Ok(Some(args))
     }
@@ -221,10 +215,7 @@ mod tests {
 
     #[test]
     fn values_are_told_apart_by_their_prefix() {
-        assert_eq!(
-            as_json(&json_arg(&serde_json::json!({"a": 1}))),
-            Some(serde_json::json!({"a": 1}))
-        );
+        assert_eq!(as_json(&json_arg(&serde_json::json!({"a": 1}))), Some(serde_json::json!({"a": 1})));
         assert_eq!(as_text(&text_arg("x")), Some("x"));
         assert_eq!(as_json(b"s:1"), None);
         assert_eq!(as_json(b"j:{"), None);

@@ -183,10 +183,7 @@ impl App {
     /// How long a start may go unanswered: `listen_timeout` and 5 s, at least 10 s.
     #[must_use]
     pub fn start_deadline(&self) -> Duration {
-        patience(
-            self.listen_timeout
-                .filter(|_| self.wait_ready || self.exec_mode == "cluster_mode"),
-        )
+        patience(self.listen_timeout.filter(|_| self.wait_ready || self.exec_mode == "cluster_mode"))
     }
 
     /// How long a stop may go unanswered: `kill_timeout` and 5 s, at least 10 s.
@@ -223,12 +220,7 @@ mod tests {
             let app = App::from_pm2_env(&json!({ "name": "a", "status": word }));
             assert_eq!(wanted(&app), expected, "{word}");
         }
-        assert_eq!(
-            wanted(&App::from_pm2_env(
-                &json!({ "name": "m", "status": "online", "pmx_module": true })
-            )),
-            None
-        );
+        assert_eq!(wanted(&App::from_pm2_env(&json!({ "name": "m", "status": "online", "pmx_module": true }))), None);
     }
 
     #[test]

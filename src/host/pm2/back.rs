@@ -136,10 +136,7 @@ pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> 
 
 /// A loop with a delay is caught running as often as waiting.
 fn looping(app: &App) -> Cause {
-    app.backoff
-        .map_or(Cause::CrashLoop { restarts: app.restarts }, |next| Cause::BackingOff {
-            next,
-        })
+    app.backoff.map_or(Cause::CrashLoop { restarts: app.restarts }, |next| Cause::BackingOff { next })
 }
 
 fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more: u64) -> Verdict {
@@ -168,11 +165,7 @@ fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more:
     if steady >= needed {
         return Verdict::Back;
     }
-    Verdict::NotYet(format!(
-        "steady for {:.1} of {:.1} s",
-        steady.as_secs_f32(),
-        needed.as_secs_f32()
-    ))
+    Verdict::NotYet(format!("steady for {:.1} of {:.1} s", steady.as_secs_f32(), needed.as_secs_f32()))
 }
 
 /// Stopped although wanted: not started yet, or over. An exit counts only if it came after the first look.
@@ -192,16 +185,9 @@ fn stopped(app: &App, earlier: Option<&App>) -> Verdict {
 #[must_use]
 pub fn log_tail(path: &Path, uid: u32) -> Vec<String> {
     let bytes = read_end_owned(path, uid, TAIL_BYTES).unwrap_or_default();
-    let lines: Vec<&[u8]> = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .collect();
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
     let first = lines.len().saturating_sub(TAIL_LINES);
-    lines
-        .iter()
-        .skip(first)
-        .map(|line| tame_bytes(line, LINE_MAX))
-        .collect()
+    lines.iter().skip(first).map(|line| tame_bytes(line, LINE_MAX)).collect()
 }
 
 #[cfg(test)]
@@ -215,11 +201,7 @@ mod tests {
     }
 
     fn gone(verdict: &Verdict) -> Option<&Cause> {
-        if let Verdict::Gone(cause) = verdict {
-            Some(cause)
-        } else {
-            None
-        }
+        if let Verdict::Gone(cause) = verdict { Some(cause) } else { None }
     }
 
     #[test]
@@ -228,19 +210,10 @@ mod tests {
         assert_eq!(back(&now, Some(&now), true, second), Verdict::Back);
         assert!(matches!(back(&now, None, true, second), Verdict::NotYet(_)));
         assert!(matches!(back(&now, Some(&now), true, second / 2), Verdict::NotYet(_)));
-        assert!(matches!(
-            back(&now, Some(&app("online", 8, 0)), true, second),
-            Verdict::NotYet(_)
-        ));
-        assert!(matches!(
-            back(&app("online", 9, 1), Some(&now), true, second),
-            Verdict::NotYet(_)
-        ));
+        assert!(matches!(back(&now, Some(&app("online", 8, 0)), true, second), Verdict::NotYet(_)));
+        assert!(matches!(back(&app("online", 9, 1), Some(&now), true, second), Verdict::NotYet(_)));
         assert_eq!(back(&now, Some(&now), false, second), Verdict::Gone(Cause::Killed));
-        let slow = App {
-            min_uptime: Some(5000),
-            ..now.clone()
-        };
+        let slow = App { min_uptime: Some(5000), ..now.clone() };
         assert!(matches!(back(&slow, Some(&slow), true, second * 4), Verdict::NotYet(_)));
         assert_eq!(back(&slow, Some(&slow), true, second * 5), Verdict::Back);
     }
@@ -251,14 +224,8 @@ mod tests {
         let first = app("online", 5, 2);
         let mut backing = app("waiting restart", 0, 9);
         backing.backoff = Some(150);
-        let ended = |code: i64| App {
-            exit_code: Some(Exit::Code(code)),
-            ..app("stopped", 0, 2)
-        };
-        let held = App {
-            autostart: false,
-            ..app("stopped", 0, 0)
-        };
+        let ended = |code: i64| App { exit_code: Some(Exit::Code(code)), ..app("stopped", 0, 2) };
+        let held = App { autostart: false, ..app("stopped", 0, 0) };
         let cases = [
             (app("online", 9, 12), Cause::CrashLoop { restarts: 12 }),
             (app("errored", 0, 15), Cause::CrashLoop { restarts: 15 }),
@@ -273,20 +240,14 @@ mod tests {
             assert_eq!(gone(&back(&now, Some(&first), false, second)), Some(&cause), "{now:?}");
         }
         assert_eq!(gone(&back(&held, None, false, second)), Some(&Cause::Autostart));
-        assert!(
-            matches!(back(&ended(1), None, false, second), Verdict::NotYet(_)),
-            "that exit was before the start"
-        );
+        assert!(matches!(back(&ended(1), None, false, second), Verdict::NotYet(_)), "that exit was before the start");
     }
 
     #[test]
     fn logs_refine_causes() {
         let log = ["Error: listen EADDRINUSE: address already in use :::3000".to_owned()];
         assert_eq!(Cause::CrashLoop { restarts: 3 }.refine(&log), Cause::PortInUse);
-        assert_eq!(
-            Cause::Errored.refine(&["Error: Cannot find module '/x.js'".to_owned()]),
-            Cause::Missing
-        );
+        assert_eq!(Cause::Errored.refine(&["Error: Cannot find module '/x.js'".to_owned()]), Cause::Missing);
         assert_eq!(Cause::Ghost.refine(&log), Cause::Ghost);
     }
 

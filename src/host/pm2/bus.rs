@@ -122,10 +122,7 @@ fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
     let body = as_json(args.get(1).filter(|_| kept)?)?;
     let text = |value: Option<&Value>, max| tame(value.and_then(Value::as_str).unwrap_or_default(), max);
     let process = body.get("process").unwrap_or(&Value::Null);
-    let pm_id = process
-        .get("pm_id")
-        .and_then(Value::as_u64)
-        .and_then(|id| PmId::try_from(id).ok());
+    let pm_id = process.get("pm_id").and_then(Value::as_u64).and_then(|id| PmId::try_from(id).ok());
     let name = text(process.get("name"), 200);
     Some(match topic {
         "process:event" => BusEvent::Process {
@@ -143,9 +140,7 @@ fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
             BusEvent::Message {
                 pm_id,
                 name,
-                raw: raw
-                    .as_str()
-                    .map_or_else(|| tame(&raw.to_string(), 400), |raw| tame(raw, 400)),
+                raw: raw.as_str().map_or_else(|| tame(&raw.to_string(), 400), |raw| tame(raw, 400)),
             }
         }
     })
@@ -165,10 +160,8 @@ mod tests {
     #[test]
     fn three_topics_are_kept() {
         let process = json!({ "pm_id": 3, "name": "a", "status": "launching", "restart_time": 2 });
-        let online = event(
-            "process:event",
-            &json!({ "event": "online", "manually": false, "at": 1, "process": process }),
-        );
+        let online =
+            event("process:event", &json!({ "event": "online", "manually": false, "at": 1, "process": process }));
         assert!(
             matches!(&online, Some(BusEvent::Process { event, app, .. }) if event == "online" && app.restarts == 2)
         );
@@ -176,21 +169,11 @@ mod tests {
             "process:exception",
             &json!({ "process": process, "data": { "message": "listen EADDRINUSE\u{1b}" } }),
         );
-        let expected = BusEvent::Exception {
-            pm_id: Some(3),
-            name: "a".into(),
-            message: "listen EADDRINUSE\\u{1b}".into(),
-        };
+        let expected =
+            BusEvent::Exception { pm_id: Some(3), name: "a".into(), message: "listen EADDRINUSE\\u{1b}".into() };
         assert_eq!(thrown, Some(expected));
         let ready = event("process:msg", &json!({ "process": process, "raw": "ready" }));
-        assert_eq!(
-            ready,
-            Some(BusEvent::Message {
-                pm_id: Some(3),
-                name: "a".into(),
-                raw: "ready".into()
-            })
-        );
+        assert_eq!(ready, Some(BusEvent::Message { pm_id: Some(3), name: "a".into(), raw: "ready".into() }));
         assert_eq!(event("log:out", &json!({ "data": "x" })), None);
         assert_eq!(read(&[text_arg("process:event"), b"j:{broken".to_vec()]), None);
         assert_eq!(read(&[]), None);

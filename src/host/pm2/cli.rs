@@ -44,12 +44,7 @@ impl Cli {
             .find(|node| node.is_file())
             .or_else(|| on_path("node"))
             .ok_or(SteerError::NoCli("node"))?;
-        Ok(Self {
-            node,
-            script,
-            account,
-            home: at.home.clone(),
-        })
+        Ok(Self { node, script, account, home: at.home.clone() })
     }
 
     /// Runs one command to its end, or kills it at the deadline. Gives what it said on stderr, for an error text only.
@@ -63,9 +58,7 @@ impl Cli {
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(_) => {
                 // Its own group, so that nothing it started keeps running; a daemon has left the group already.
-                let group = child
-                    .id()
-                    .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
+                let group = child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
                 let _gone =
                     group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
                 drop(child.kill().await);
@@ -81,25 +74,16 @@ impl Cli {
         Ok(tame_bytes(&said, 400))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "host/ starts processes; this is where pm2's are started"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "host/ starts processes; this is where pm2's are started")]
     fn command(&self, word: &str) -> Result<Command, SteerError> {
         let mut command = Command::new(&self.node);
         command.arg(&self.script).arg(word).env_clear().envs(self.environment());
-        command
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let me = rustix::process::geteuid();
         if me.as_raw() != self.account.uid {
             if !me.is_root() {
-                return Err(SteerError::Denied {
-                    user: self.account.name.clone(),
-                });
+                return Err(SteerError::Denied { user: self.account.name.clone() });
             }
             // Setting a user as root drops root's supplementary groups, too (std does it before setuid).
             command.uid(self.account.uid).gid(self.account.gid);
@@ -108,12 +92,7 @@ impl Cli {
     }
 
     fn environment(&self) -> [(&'static str, std::ffi::OsString); 5] {
-        let beside = self
-            .node
-            .parent()
-            .unwrap_or(Path::new("/usr/bin"))
-            .as_os_str()
-            .to_owned();
+        let beside = self.node.parent().unwrap_or(Path::new("/usr/bin")).as_os_str().to_owned();
         let mut path = beside;
         path.push(":");
         path.push(SYSTEM_PATH);
@@ -127,14 +106,8 @@ impl Cli {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "host/ reads the environment; only the search path is of interest"
-)]
+#[expect(clippy::disallowed_methods, reason = "host/ reads the environment; only the search path is of interest")]
 pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| SYSTEM_PATH.into());
-    std::env::split_paths(&path)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

@@ -73,9 +73,9 @@ pub enum Support {
 pub fn support(version: &str) -> Support {
     match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
         Some(4..=7) => Support::Full,
-        Some(0..=3) => Support::ReadOnly(format!(
-            "PM2 {version} starts apps that were saved as stopped; use 4.0 or later"
-        )),
+        Some(0..=3) => {
+            Support::ReadOnly(format!("PM2 {version} starts apps that were saved as stopped; use 4.0 or later"))
+        }
         _ => Support::ReadOnly(format!("PM2 {version} is not a version this program knows (4 to 7)")),
     }
 }
@@ -121,11 +121,7 @@ impl Pm2Seen {
     /// The daemon, if it answered.
     #[must_use]
     pub fn up(&self) -> Option<&DaemonUp> {
-        if let DaemonSeen::Up(up) = &self.daemon {
-            Some(up)
-        } else {
-            None
-        }
+        if let DaemonSeen::Up(up) = &self.daemon { Some(up) } else { None }
     }
 }
 
@@ -140,29 +136,13 @@ pub async fn look(at: &Pm2At) -> Pm2Seen {
     let files = tokio::task::spawn_blocking(move || match owner {
         Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
         Err(_) if !home.exists() => (Scan::default(), DumpSeen::Missing),
-        Err(error) => (
-            Scan::default(),
-            DumpSeen::Unreadable {
-                why: tame(&error.to_string(), 300),
-            },
-        ),
+        Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 300) }),
     });
-    let (scan, dump) = files.await.unwrap_or_else(|_| {
-        (
-            Scan::default(),
-            DumpSeen::Unreadable {
-                why: "the look was cut short".to_owned(),
-            },
-        )
-    });
+    let (scan, dump) = files
+        .await
+        .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".to_owned() }));
     let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
-    Pm2Seen {
-        daemon,
-        apps,
-        dump,
-        twins,
-        orphans: scan.orphans,
-    }
+    Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans }
 }
 
 async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
@@ -171,13 +151,9 @@ async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
     match asked.await {
         Ok((up, apps)) => (DaemonSeen::Up(Box::new(up)), apps, pid),
         // That a question "may have happened" would only puzzle the reader.
-        Err(RpcError::Unknown { method, why }) => (
-            DaemonSeen::Dying {
-                why: format!("{method}: {why}"),
-            },
-            Vec::new(),
-            pid,
-        ),
+        Err(RpcError::Unknown { method, why }) => {
+            (DaemonSeen::Dying { why: format!("{method}: {why}") }, Vec::new(), pid)
+        }
         Err(error) => (DaemonSeen::Dying { why: error.to_string() }, Vec::new(), pid),
     }
 }
@@ -206,10 +182,7 @@ pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
     let request = Request::List;
     match rpc.call(&request).await? {
         Value::Array(entries) => Ok(entries),
-        _ => Err(RpcError::Refused {
-            method: request.method(),
-            message: "the answer is not a list".to_owned(),
-        }),
+        _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".to_owned() }),
     }
 }
 
@@ -222,9 +195,7 @@ fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {
         pid: peer.pid,
         uid: peer.uid,
         node: text(report.get("node_version")),
-        node_path: peer
-            .pid
-            .and_then(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok()),
+        node_path: peer.pid.and_then(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok()),
         cli: cli_beside(&argv1),
         cgroup: peer.pid.and_then(cgroup),
         argv1,
@@ -242,12 +213,8 @@ fn cli_beside(argv1: &str) -> Option<PathBuf> {
 
 fn absent(error: RpcError) -> DaemonSeen {
     match error {
-        RpcError::NoSocket(_) => DaemonSeen::Absent {
-            why: AbsentWhy::NoSocket,
-        },
-        RpcError::Stale(_) => DaemonSeen::Absent {
-            why: AbsentWhy::StaleSocket,
-        },
+        RpcError::NoSocket(_) => DaemonSeen::Absent { why: AbsentWhy::NoSocket },
+        RpcError::Stale(_) => DaemonSeen::Absent { why: AbsentWhy::StaleSocket },
         RpcError::Denied(_) => DaemonSeen::Denied { why: error.to_string() },
         other => DaemonSeen::Dying { why: other.to_string() },
     }
@@ -270,31 +237,12 @@ mod tests {
     #[tokio::test]
     async fn an_absent_daemon_stays_absent() {
         let dir = tempfile::tempdir().unwrap();
-        let at = Pm2At {
-            user: "no-such-user".into(),
-            home: dir.path().into(),
-            unit: None,
-            cli: None,
-        };
+        let at = Pm2At { user: "no-such-user".into(), home: dir.path().into(), unit: None, cli: None };
         let seen = look(&at).await;
-        assert_eq!(
-            seen.daemon,
-            DaemonSeen::Absent {
-                why: AbsentWhy::NoSocket
-            }
-        );
+        assert_eq!(seen.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket });
         assert_eq!((seen.apps.len(), seen.dump), (0, DumpSeen::Missing));
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            0,
-            "a look must create nothing"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a look must create nothing");
         drop(std::os::unix::net::UnixListener::bind(at.rpc_socket()).unwrap());
-        assert_eq!(
-            look(&at).await.daemon,
-            DaemonSeen::Absent {
-                why: AbsentWhy::StaleSocket
-            }
-        );
+        assert_eq!(look(&at).await.daemon, DaemonSeen::Absent { why: AbsentWhy::StaleSocket });
     }
 }

@@ -52,11 +52,7 @@ impl DumpSeen {
     /// The entries, none when there is no readable list.
     #[must_use]
     pub fn entries(&self) -> &[DumpEntry] {
-        if let Self::Read { entries } = self {
-            entries
-        } else {
-            &[]
-        }
+        if let Self::Read { entries } = self { entries } else { &[] }
     }
 
     /// How many entries have which status, by PM2's words.
@@ -76,9 +72,7 @@ pub fn read_dump(path: &Path, uid: u32) -> DumpSeen {
     match read_owned(path, uid, DUMP_MAX) {
         Ok(bytes) => parse_dump(&bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => DumpSeen::Missing,
-        Err(error) => DumpSeen::Unreadable {
-            why: tame(&error.to_string(), 200),
-        },
+        Err(error) => DumpSeen::Unreadable { why: tame(&error.to_string(), 200) },
     }
 }
 
@@ -88,9 +82,7 @@ pub fn parse_dump(bytes: &[u8]) -> DumpSeen {
     let text =
         |entry: &Value, key: &str, unset: &str| tame(entry.get(key).and_then(Value::as_str).unwrap_or(unset), 200);
     match serde_json::from_slice::<Vec<Value>>(bytes) {
-        Err(error) => DumpSeen::Unparsable {
-            why: format!("line {}, column {}", error.line(), error.column()),
-        },
+        Err(error) => DumpSeen::Unparsable { why: format!("line {}, column {}", error.line(), error.column()) },
         Ok(all) => DumpSeen::Read {
             entries: all
                 .iter()
@@ -111,10 +103,7 @@ mod tests {
     #[test]
     fn dumps_are_counted_and_broken_ones_named() {
         let dump = parse_dump(br#"[{"name":"a","status":"online","env":{}},{"name":"b","status":"stopped"},{"name":"c","status":"stopped"}]"#);
-        assert_eq!(
-            dump.counts(),
-            BTreeMap::from([("online".into(), 1), ("stopped".into(), 2)])
-        );
+        assert_eq!(dump.counts(), BTreeMap::from([("online".into(), 1), ("stopped".into(), 2)]));
         assert_eq!(dump.entries()[1].name, "b");
         assert!(matches!(parse_dump(b"[{\"name\":"), DumpSeen::Unparsable { .. }));
         assert!(matches!(parse_dump(b"{}"), DumpSeen::Unparsable { .. }));

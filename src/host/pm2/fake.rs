@@ -53,21 +53,11 @@ impl Fake {
     }
 
     fn at(&self) -> Pm2At {
-        Pm2At {
-            user: "no-such-user".into(),
-            home: self.dir.path().into(),
-            unit: None,
-            cli: None,
-        }
+        Pm2At { user: "no-such-user".into(), home: self.dir.path().into(), unit: None, cli: None }
     }
 
     fn called(&self, method: &str) -> usize {
-        self.calls
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|(name, _)| name == method)
-            .count()
+        self.calls.lock().unwrap().iter().filter(|(name, _)| name == method).count()
     }
 }
 
@@ -167,39 +157,21 @@ async fn a_missing_answer_is_unknown_and_the_connection_lives_on() {
     let short = Duration::from_millis(50);
     for id in [1, 2] {
         let outcome = rpc.call_within(&Request::StopId(id), short).await;
-        assert!(
-            matches!(
-                outcome,
-                Err(RpcError::Unknown {
-                    method: "stopProcessId",
-                    ..
-                })
-            ),
-            "{outcome:?}"
-        );
+        assert!(matches!(outcome, Err(RpcError::Unknown { method: "stopProcessId", .. })), "{outcome:?}");
     }
     pause(Duration::from_millis(200)).await;
-    assert_eq!(
-        rpc.call(&Request::Version).await,
-        Ok(json!("7.0.4")),
-        "a late answer must not be taken for another's"
-    );
+    assert_eq!(rpc.call(&Request::Version).await, Ok(json!("7.0.4")), "a late answer must not be taken for another's");
 }
 
 #[tokio::test]
 async fn a_daemon_that_goes_away_leaves_the_outcome_unknown() {
-    for (fault, word) in [
-        (Play::HangUp, "closed"),
-        (Play::HalfAnswer, "inside an answer"),
-        (Play::Garbage, "could not be read"),
-    ] {
+    for (fault, word) in
+        [(Play::HangUp, "closed"), (Play::HalfAnswer, "inside an answer"), (Play::Garbage, "could not be read")]
+    {
         let fake = Fake::start(move |_, _| fault.clone());
         let rpc = Rpc::connect(&fake.socket()).await.unwrap();
         let outcome = rpc.call(&Request::DeleteId(1)).await;
-        assert!(
-            matches!(&outcome, Err(RpcError::Unknown { why, .. }) if why.contains(word)),
-            "{outcome:?}"
-        );
+        assert!(matches!(&outcome, Err(RpcError::Unknown { why, .. }) if why.contains(word)), "{outcome:?}");
         if word != "could not be read" {
             let after = rpc.call(&Request::Ping).await;
             assert!(matches!(after, Err(RpcError::NotSent { .. })), "{after:?}");
@@ -238,10 +210,7 @@ async fn a_large_list_arrives_whole() {
     let fake = Fake::start(move |method, _| civil(method, &apps));
     let seen = look(&fake.at()).await;
     assert_eq!(seen.apps.len(), 150);
-    assert_eq!(
-        seen.up().map(|up| (up.version.as_str(), up.pid)),
-        Some(("7.0.4", Some(std::process::id())))
-    );
+    assert_eq!(seen.up().map(|up| (up.version.as_str(), up.pid)), Some(("7.0.4", Some(std::process::id()))));
     assert!(!serde_json::to_string(&seen).unwrap().contains("s3cret"));
 }
 
@@ -255,9 +224,7 @@ async fn ghosts_and_passing_states_prevent_a_snapshot() {
         let apps = json!([app]);
         let fake = Fake::start(move |method, _| civil(method, &apps));
         let dir = tempfile::tempdir().unwrap();
-        let error = snapshot::take(&fake.at(), dir.path(), &Terms::default())
-            .await
-            .unwrap_err();
+        let error = snapshot::take(&fake.at(), dir.path(), &Terms::default()).await.unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -270,12 +237,7 @@ async fn a_lost_stop_is_settled_by_the_list_and_never_repeated() {
     let fake = Fake::start(move |method, _| {
         use std::sync::atomic::Ordering::SeqCst;
         let down = state.load(SeqCst);
-        let apps = json!([entry(
-            "a",
-            4,
-            (!down).then_some(77),
-            if down { "stopped" } else { "online" }
-        )]);
+        let apps = json!([entry("a", 4, (!down).then_some(77), if down { "stopped" } else { "online" })]);
         if method == "stopProcessId" {
             state.store(true, SeqCst);
             return Play::Garbage;
@@ -312,9 +274,9 @@ async fn what_the_list_does_not_settle_stays_unknown() {
 async fn a_dying_daemon_says_so() {
     let apps = json!([entry("a", 4, None, "stopped")]);
     let fake = Fake::start(move |method, _| match method {
-        "restartProcessId" => Play::Fail(json!(
-            "[RestartProcessId] PM2 is being killed, stopping restart procedure..."
-        )),
+        "restartProcessId" => {
+            Play::Fail(json!("[RestartProcessId] PM2 is being killed, stopping restart procedure..."))
+        }
         _ => civil(method, &apps),
     });
     let steer = Steer::connect(&fake.at()).await.unwrap();

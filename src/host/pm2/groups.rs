@@ -32,14 +32,10 @@ impl Grouped {
 /// Sorts `names` into `groups`.
 #[must_use]
 pub fn assign<'a>(groups: &[Group], names: impl IntoIterator<Item = &'a str>) -> Grouped {
-    let mut sorted = Grouped {
-        groups: groups.iter().map(|group| (group.name.clone(), Vec::new())).collect(),
-        rest: Vec::new(),
-    };
+    let mut sorted =
+        Grouped { groups: groups.iter().map(|group| (group.name.clone(), Vec::new())).collect(), rest: Vec::new() };
     for (index, name) in names.into_iter().enumerate() {
-        let place = groups
-            .iter()
-            .position(|group| group.apps.iter().any(|pattern| matches(pattern, name)));
+        let place = groups.iter().position(|group| group.apps.iter().any(|pattern| matches(pattern, name)));
         match place.and_then(|place| sorted.groups.get_mut(place)) {
             Some((_, members)) => members.push(index),
             None => sorted.rest.push(index),
@@ -106,15 +102,9 @@ mod tests {
 
     #[test]
     fn first_match_wins_and_stopping_is_the_reverse() {
-        let group = |name: &str, apps: &[&str]| Group {
-            name: name.into(),
-            apps: apps.iter().map(|a| (*a).into()).collect(),
-        };
-        let groups = [
-            group("ids", &["id-*"]),
-            group("workers", &["*-worker", "id-worker"]),
-            group("none", &["zzz"]),
-        ];
+        let group =
+            |name: &str, apps: &[&str]| Group { name: name.into(), apps: apps.iter().map(|a| (*a).into()).collect() };
+        let groups = [group("ids", &["id-*"]), group("workers", &["*-worker", "id-worker"]), group("none", &["zzz"])];
         let sorted = assign(&groups, ["mail-worker", "id-worker", "web", "id-1"]);
         assert_eq!(sorted.groups[0], ("ids".to_owned(), vec![1, 3]));
         assert_eq!(sorted.groups[1], ("workers".to_owned(), vec![0]));

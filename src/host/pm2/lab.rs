@@ -29,9 +29,7 @@ async fn judge(steer: &Steer, key: &AppKey) -> Verdict {
 }
 
 fn shape(apps: &[App]) -> Vec<(AppKey, Option<Wanted>, Option<PmId>)> {
-    apps.iter()
-        .map(|app| (app.key.clone(), wanted(app), app.pm_id))
-        .collect()
+    apps.iter().map(|app| (app.key.clone(), wanted(app), app.pm_id)).collect()
 }
 
 /// Five apps that run, two of them equal and one in cluster mode, and one that does not.
@@ -55,52 +53,24 @@ async fn a_reboot_keeps_what_ran_and_what_did_not() {
     let store = tempfile::tempdir().unwrap();
     let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
     assert_eq!(taken.apps.len(), 6);
-    assert!(matches!(
-        snapshot::take(&bed.at, store.path(), &Terms::default()).await,
-        Err(SnapshotError::Exists(_))
-    ));
+    assert!(matches!(snapshot::take(&bed.at, store.path(), &Terms::default()).await, Err(SnapshotError::Exists(_))));
 
     let names: Vec<&str> = taken.apps.iter().map(|app| app.key.name.as_str()).collect();
-    let groups = [
-        Group {
-            name: "ids".into(),
-            apps: vec!["ids".into()],
-        },
-        Group {
-            name: "rest".into(),
-            apps: vec!["*".into()],
-        },
-    ];
+    let groups =
+        [Group { name: "ids".into(), apps: vec!["ids".into()] }, Group { name: "rest".into(), apps: vec!["*".into()] }];
     for index in groups::assign(&groups, names).stopping() {
         steer.stop_app(&taken.apps[index]).await.unwrap();
     }
-    assert_eq!(
-        save(&bed.at).await.unwrap().counts(),
-        [("stopped".to_owned(), 6)].into()
-    );
+    assert_eq!(save(&bed.at).await.unwrap().counts(), [("stopped".to_owned(), 6)].into());
     drop(steer);
     kill_daemon(&bed.at).await.unwrap();
-    assert!(matches!(
-        look(&bed.at).await.daemon,
-        DaemonSeen::Absent {
-            why: AbsentWhy::NoSocket
-        }
-    ));
+    assert!(matches!(look(&bed.at).await.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket }));
 
     bed.pm2("resurrect").await;
     let seen = look(&bed.at).await;
     assert_eq!(seen.apps.len(), 6);
-    assert!(
-        seen.apps
-            .iter()
-            .all(|app| app.status == Status::Stopped && app.pid.is_none()),
-        "{:?}",
-        shape(&seen.apps)
-    );
-    assert_eq!(
-        (seen.twins.as_slice(), seen.orphans.as_slice()),
-        ([].as_slice(), [].as_slice())
-    );
+    assert!(seen.apps.iter().all(|app| app.status == Status::Stopped && app.pid.is_none()), "{:?}", shape(&seen.apps));
+    assert_eq!((seen.twins.as_slice(), seen.orphans.as_slice()), ([].as_slice(), [].as_slice()));
 
     let recorded = snapshot::open(&taken.path, &taken.sha256).unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
@@ -126,16 +96,9 @@ async fn a_lost_app_is_registered_again_from_the_snapshot() {
     let store = tempfile::tempdir().unwrap();
     let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
     steer.delete_app(&app).await.unwrap();
-    let recipe = snapshot::open(&taken.path, &taken.sha256)
-        .unwrap()
-        .recipe(0)
-        .unwrap()
-        .unwrap();
+    let recipe = snapshot::open(&taken.path, &taken.sha256).unwrap().recipe(0).unwrap().unwrap();
     let registered = steer.register(&recipe).await.unwrap();
-    assert_eq!(
-        (&registered.status, registered.restarts, registered.pid),
-        (&Status::Stopped, 0, None)
-    );
+    assert_eq!((&registered.status, registered.restarts, registered.pid), (&Status::Stopped, 0, None));
     steer.start_registered(&registered).await.unwrap();
     assert_eq!(judge(&steer, &registered.key).await, Verdict::Back);
     let mut left = steer.list().await.unwrap().to_vec();
@@ -155,19 +118,9 @@ async fn apps_that_do_not_come_back_are_told_apart() {
     let looping = json!({ "created_at": 5 });
     let cases = [
         ("crash", &crash, looping, "crash loop"),
-        (
-            "backoff",
-            &crash,
-            json!({ "exp_backoff_restart_delay": 150 }),
-            "backing off",
-        ),
+        ("backoff", &crash, json!({ "exp_backoff_restart_delay": 150 }), "backing off"),
         ("once", &once, json!({ "autorestart": false }), "ended with 0"),
-        (
-            "ghost",
-            &server,
-            json!({ "exec_interpreter": "/no/such/node" }),
-            "without a process",
-        ),
+        ("ghost", &server, json!({ "exec_interpreter": "/no/such/node" }), "without a process"),
     ];
     let mut started = Vec::new();
     for (name, script, more, words) in &cases {
@@ -181,19 +134,13 @@ async fn apps_that_do_not_come_back_are_told_apart() {
     let verdicts = futures_util::future::join_all(started.iter().map(|(key, _)| judge(&steer, key))).await;
     let old = steer.daemon().version.starts_with("4.");
     for ((key, words), verdict) in started.iter().zip(verdicts) {
-        let Verdict::Gone(cause) = verdict else {
-            panic!("{}: {verdict:?}", key.name)
-        };
+        let Verdict::Gone(cause) = verdict else { panic!("{}: {verdict:?}", key.name) };
         let expected = if old && key.name == "ghost" { "errored" } else { words };
         assert!(cause.to_string().contains(expected), "{}: {cause}", key.name);
     }
     let me = rustix::process::geteuid().as_raw();
     let tail = log_tail(&bed.path().join("logs/crash-error.log"), me);
-    assert_eq!(
-        Cause::CrashLoop { restarts: 3 }.refine(&tail),
-        Cause::PortInUse,
-        "{tail:?}"
-    );
+    assert_eq!(Cause::CrashLoop { restarts: 3 }.refine(&tail), Cause::PortInUse, "{tail:?}");
 }
 
 #[tokio::test]
@@ -206,10 +153,7 @@ async fn a_killed_daemon_leaves_orphans_that_are_found() {
     // While it boots it still needs its daemon, and would die with it.
     assert_eq!(judge(&steer, &app.key).await, Verdict::Back);
     drop(steer);
-    assert!(
-        look(&bed.at).await.orphans.is_empty(),
-        "a child of a living daemon is no orphan"
-    );
+    assert!(look(&bed.at).await.orphans.is_empty(), "a child of a living daemon is no orphan");
     kill_and_wait(&[up.pid.unwrap()]);
     let mut seen = look(&bed.at).await;
     // The threads of a killed process end one by one; the last of them takes the socket along.
@@ -217,17 +161,8 @@ async fn a_killed_daemon_leaves_orphans_that_are_found() {
         pause(Duration::from_millis(50)).await;
         seen = look(&bed.at).await;
     }
-    assert_eq!(
-        seen.daemon,
-        DaemonSeen::Absent {
-            why: AbsentWhy::StaleSocket
-        }
-    );
-    let found: Vec<_> = seen
-        .orphans
-        .iter()
-        .map(|orphan| (orphan.pid, orphan.name.as_str(), orphan.pm_id))
-        .collect();
+    assert_eq!(seen.daemon, DaemonSeen::Absent { why: AbsentWhy::StaleSocket });
+    let found: Vec<_> = seen.orphans.iter().map(|orphan| (orphan.pid, orphan.name.as_str(), orphan.pm_id)).collect();
     assert_eq!(found, [(app.pid.unwrap(), "left", app.pm_id)]);
 }
 
@@ -237,10 +172,7 @@ async fn readiness_is_heard_and_autostart_lifted() {
     ensure_daemon(&bed.at).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let mut bus = Bus::connect(&bed.at.pub_socket()).await.unwrap();
-    let ready = bed.script(
-        "ready.js",
-        &format!("setTimeout(() => process.send('ready'), 400); {SERVER}"),
-    );
+    let ready = bed.script("ready.js", &format!("setTimeout(() => process.send('ready'), 400); {SERVER}"));
     let settings = json!({ "wait_ready": true, "listen_timeout": 4000, "autostart": false });
     let app = steer.register(&bed.recipe("ready", &ready, &settings)).await.unwrap();
     let started = steer.start_registered(&app).await.unwrap();
@@ -273,22 +205,14 @@ async fn a_watched_app_stays_stopped_and_is_watched_again() {
     std::fs::write(folder.join("touched.js"), "1").unwrap();
     pause(Duration::from_millis(1500)).await;
     let now = steer.list().await.unwrap();
-    assert_eq!(
-        (&now[0].status, now[0].watch),
-        (&Status::Stopped, false),
-        "the watch must not start it again"
-    );
+    assert_eq!((&now[0].status, now[0].watch), (&Status::Stopped, false), "the watch must not start it again");
     let again = steer.start_watched(&stopped, &recipe).await.unwrap();
     assert!(again.watch);
     pause(Duration::from_millis(700)).await;
     std::fs::write(folder.join("touched.js"), "2").unwrap();
     pause(Duration::from_millis(2000)).await;
     let now = steer.list().await.unwrap();
-    assert!(
-        now[0].restarts > 0 && now.len() == 1,
-        "the watcher is back: {:?}",
-        now[0]
-    );
+    assert!(now[0].restarts > 0 && now.len() == 1, "the watcher is back: {:?}", now[0]);
 }
 
 #[tokio::test]
@@ -299,25 +223,16 @@ async fn another_users_daemon_is_served_as_that_user() {
     let up = ensure_daemon(&bed.at).await.unwrap();
     assert_eq!(up.uid, NOBODY);
     let status = std::fs::read_to_string(format!("/proc/{}/status", up.pid.unwrap())).unwrap();
-    let ids: Vec<&str> = status
-        .lines()
-        .filter(|line| line.starts_with("Gid:") || line.starts_with("Groups:"))
-        .collect();
-    assert!(
-        ids.iter()
-            .all(|line| line.split_whitespace().skip(1).all(|id| id == "65534")),
-        "{ids:?}"
-    );
+    let ids: Vec<&str> =
+        status.lines().filter(|line| line.starts_with("Gid:") || line.starts_with("Groups:")).collect();
+    assert!(ids.iter().all(|line| line.split_whitespace().skip(1).all(|id| id == "65534")), "{ids:?}");
     let steer = Steer::connect(&bed.at).await.unwrap();
     steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
     assert_eq!(save(&bed.at).await.unwrap().entries().len(), 1);
     let store = tempfile::tempdir().unwrap();
     let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
     assert!(taken.dump_copied);
-    assert_eq!(
-        std::fs::read(store.path().join(snapshot::DUMP_COPY)).unwrap(),
-        std::fs::read(bed.at.dump()).unwrap()
-    );
+    assert_eq!(std::fs::read(store.path().join(snapshot::DUMP_COPY)).unwrap(), std::fs::read(bed.at.dump()).unwrap());
     drop(steer);
     kill_daemon(&bed.at).await.unwrap();
     for file in std::fs::read_dir(&bed.at.home).unwrap().flatten() {
@@ -330,11 +245,7 @@ async fn another_users_daemon_is_served_as_that_user() {
 async fn a_command_that_hangs_is_ended_at_its_deadline() {
     let Some(mut bed) = Testbed::new() else { return };
     bed.at.cli = Some(bed.script("pm2", SERVER));
-    let error = cli::Cli::locate(&bed.at, None)
-        .unwrap()
-        .run("ping", Duration::from_millis(300))
-        .await
-        .unwrap_err();
+    let error = cli::Cli::locate(&bed.at, None).unwrap().run("ping", Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, SteerError::Cli { word: "ping", .. }), "{error}");
     bed.at.unit = Some("pm2-test.service".into());
     assert!(matches!(ensure_daemon(&bed.at).await, Err(SteerError::UseUnit(_))));
@@ -349,9 +260,7 @@ async fn waves_stop_and_start_together() {
     let server = bed.script("server.js", SERVER);
     ensure_daemon(&bed.at).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
-    let recipes: Vec<Recipe> = (0..COUNT)
-        .map(|n| bed.recipe(&format!("a{n}"), &server, &json!({})))
-        .collect();
+    let recipes: Vec<Recipe> = (0..COUNT).map(|n| bed.recipe(&format!("a{n}"), &server, &json!({}))).collect();
     let registered = futures_util::future::join_all(recipes.iter().map(|recipe| steer.register(recipe))).await;
     let registered: Vec<App> = registered.into_iter().map(Result::unwrap).collect();
     let numbers: std::collections::BTreeSet<_> = registered.iter().map(|app| app.pm_id).collect();
@@ -361,16 +270,8 @@ async fn waves_stop_and_start_together() {
     assert_eq!(pids.len(), COUNT);
     // Starting what runs must not restart it.
     let again = futures_util::future::join_all(registered.iter().map(|app| steer.start_registered(app))).await;
-    assert!(
-        again
-            .into_iter()
-            .all(|app| app.is_ok_and(|app| pids.contains(&app.pid.unwrap()) && app.restarts == 0))
-    );
+    assert!(again.into_iter().all(|app| app.is_ok_and(|app| pids.contains(&app.pid.unwrap()) && app.restarts == 0)));
     let stopped = futures_util::future::join_all(registered.iter().map(|app| steer.stop_app(app))).await;
-    assert!(
-        stopped
-            .into_iter()
-            .all(|app| app.is_ok_and(|app| app.status == Status::Stopped))
-    );
+    assert!(stopped.into_iter().all(|app| app.is_ok_and(|app| app.status == Status::Stopped)));
     assert!(!pids.iter().any(|pid| procs::alive(*pid)));
 }

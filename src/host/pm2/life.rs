@@ -37,10 +37,7 @@ pub async fn ensure_daemon(at: &Pm2At) -> Result<DaemonUp, SteerError> {
     }
     // A second daemon on the same home would split the list between the two.
     if !seen.twins.is_empty() {
-        return Err(not_done(
-            "start the daemon",
-            &format!("processes {:?} are daemons without a socket", seen.twins),
-        ));
+        return Err(not_done("start the daemon", &format!("processes {:?} are daemons without a socket", seen.twins)));
     }
     let said = Cli::locate(at, None)?.run("ping", START).await?;
     for _ in 0..LOOKS {
@@ -75,18 +72,10 @@ pub async fn save(at: &Pm2At) -> Result<DumpSeen, SteerError> {
     if have == want {
         return Ok(saved);
     }
-    let wrong = want
-        .iter()
-        .chain(&have)
-        .find(|(entry, _)| have.get(*entry) != want.get(*entry));
-    let which = wrong.map_or_else(String::new, |((_, name, _), _)| {
-        format!(", first difference at app {name:?}")
-    });
+    let wrong = want.iter().chain(&have).find(|(entry, _)| have.get(*entry) != want.get(*entry));
+    let which = wrong.map_or_else(String::new, |((_, name, _), _)| format!(", first difference at app {name:?}"));
     let (saved, listed) = (have.values().sum::<usize>(), want.values().sum::<usize>());
-    Err(not_done(
-        "save",
-        &format!("{saved} saved, {listed} listed{which}; {said}"),
-    ))
+    Err(not_done("save", &format!("{saved} saved, {listed} listed{which}; {said}")))
 }
 
 /// `pm2 kill`: stops what runs, then the daemon. Absent is done.
@@ -115,42 +104,24 @@ pub async fn kill_daemon(at: &Pm2At) -> Result<(), SteerError> {
     let what = "kill the daemon".to_owned();
     match said {
         Ok(said) => Err(not_done(&what, &format!("it still runs; {said}"))),
-        Err(error) => Err(SteerError::Unknown {
-            what,
-            why: error.to_string(),
-        }),
+        Err(error) => Err(SteerError::Unknown { what, why: error.to_string() }),
     }
 }
 
 fn not_done(what: &str, saw: &str) -> SteerError {
-    SteerError::NotDone {
-        what: what.to_owned(),
-        saw: saw.to_owned(),
-    }
+    SteerError::NotDone { what: what.to_owned(), saw: saw.to_owned() }
 }
 
 /// Entries by namespace, name and whether they are down; finer states change between a save and a list.
 type Tally = BTreeMap<(String, String, bool), usize>;
 
 fn tally_dump(entries: &[DumpEntry]) -> Tally {
-    tally(entries.iter().map(|entry| {
-        (
-            entry.namespace.clone(),
-            entry.name.clone(),
-            entry.status == Status::Stopped,
-        )
-    }))
+    tally(entries.iter().map(|entry| (entry.namespace.clone(), entry.name.clone(), entry.status == Status::Stopped)))
 }
 
 fn tally_apps(apps: &[App]) -> Tally {
     let own = apps.iter().filter(|app| !app.module);
-    tally(own.map(|app| {
-        (
-            app.key.namespace.clone(),
-            app.key.name.clone(),
-            app.status == Status::Stopped,
-        )
-    }))
+    tally(own.map(|app| (app.key.namespace.clone(), app.key.name.clone(), app.status == Status::Stopped)))
 }
 
 fn tally(keys: impl Iterator<Item = (String, String, bool)>) -> Tally {

@@ -18,14 +18,9 @@ impl App {
     #[must_use]
     pub fn from_entry(entry: &Value) -> Self {
         let mut app = Self::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null));
-        app.pid = entry
-            .get("pid")
-            .and_then(Value::as_u64)
-            .and_then(|pid| u32::try_from(pid).ok())
-            .filter(|pid| *pid > 0);
-        app.pm_id = app
-            .pm_id
-            .or_else(|| number(entry.get("pm_id")).and_then(|id| PmId::try_from(id).ok()));
+        app.pid =
+            entry.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+        app.pm_id = app.pm_id.or_else(|| number(entry.get("pm_id")).and_then(|id| PmId::try_from(id).ok()));
         if app.key.name.is_empty() {
             app.key.name = text(entry.get("name"), NAME_MAX);
         }
@@ -52,17 +47,11 @@ impl App {
             listen_timeout: millis("listen_timeout"),
             min_uptime: millis("min_uptime"),
             kill_timeout: millis("kill_timeout"),
-            backoff: millis("prev_restart_delay")
-                .filter(|delay| *delay > 0)
-                .or_else(|| millis("restart_delay")),
+            backoff: millis("prev_restart_delay").filter(|delay| *delay > 0).or_else(|| millis("restart_delay")),
             autorestart: flag("autorestart", true),
             autostart: flag("autostart", true),
             watch: watched(env.get("watch")),
-            cron: env
-                .get("cron_restart")
-                .and_then(Value::as_str)
-                .filter(|c| !c.is_empty())
-                .map(|c| tame(c, NAME_MAX)),
+            cron: env.get("cron_restart").and_then(Value::as_str).filter(|c| !c.is_empty()).map(|c| tame(c, NAME_MAX)),
             cwd: text(env.get("pm_cwd"), PATH_MAX),
             args: args(env.get("args")),
             interpreter: text(env.get("exec_interpreter"), PATH_MAX),
@@ -94,20 +83,11 @@ pub fn number_equals(apps: &mut [App]) {
 }
 
 fn key(env: &Value) -> AppKey {
-    let variable = env
-        .get("instance_var")
-        .and_then(Value::as_str)
-        .unwrap_or("NODE_APP_INSTANCE");
-    let instance = env
-        .get(variable)
-        .or_else(|| env.get("env").and_then(|inner| inner.get(variable)));
+    let variable = env.get("instance_var").and_then(Value::as_str).unwrap_or("NODE_APP_INSTANCE");
+    let instance = env.get(variable).or_else(|| env.get("env").and_then(|inner| inner.get(variable)));
     let namespace = text(env.get("namespace"), NAME_MAX);
     AppKey {
-        namespace: if namespace.is_empty() {
-            "default".to_owned()
-        } else {
-            namespace
-        },
+        namespace: if namespace.is_empty() { "default".to_owned() } else { namespace },
         name: text(env.get("name"), NAME_MAX),
         instance: number(instance).and_then(|n| u32::try_from(n).ok()),
         script: text(env.get("pm_exec_path"), PATH_MAX),
@@ -124,10 +104,7 @@ fn text(value: Option<&Value>, max: usize) -> String {
 }
 
 /// A whole number, also where PM2 or an ecosystem file wrote it as text.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "JavaScript numbers; a fraction of a millisecond is no loss"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "JavaScript numbers; a fraction of a millisecond is no loss")]
 fn number(value: Option<&Value>) -> Option<i64> {
     match value? {
         Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)),
@@ -170,10 +147,7 @@ mod tests {
     #[test]
     fn an_entry_becomes_facts_without_environment() {
         let app = App::from_entry(&json!({ "pid": 4711, "name": "a", "pm_id": 7, "pm2_env": pm2_env("a") }));
-        assert_eq!(
-            (app.pm_id, app.pid, &app.status, app.restarts),
-            (Some(7), Some(4711), &Status::Online, 9)
-        );
+        assert_eq!((app.pm_id, app.pid, &app.status, app.restarts), (Some(7), Some(4711), &Status::Online, 9));
         assert_eq!(app.key.instance, Some(0));
         assert_eq!(app.key.script, "/srv/a/index.js");
         let written = serde_json::to_string(&app).unwrap();
@@ -196,14 +170,8 @@ mod tests {
         let odd = json!({ "name": 7, "status": 3, "NODE_APP_INSTANCE": "2", "args": "x y", "exit_code": "SIGKILL",
                           "watch": ["src"], "restart_time": -4, "cron_restart": 0, "min_uptime": "2000" });
         let app = App::from_pm2_env(&odd);
-        assert_eq!(
-            (app.key.name.as_str(), app.key.instance, app.restarts),
-            ("7", Some(2), 0)
-        );
-        assert_eq!(
-            (app.exit_code, app.watch, app.min_uptime),
-            (Some(Exit::Word("SIGKILL".into())), true, Some(2000))
-        );
+        assert_eq!((app.key.name.as_str(), app.key.instance, app.restarts), ("7", Some(2), 0));
+        assert_eq!((app.exit_code, app.watch, app.min_uptime), (Some(Exit::Word("SIGKILL".into())), true, Some(2000)));
         assert_eq!(App::from_entry(&json!(5)).key.namespace, "default");
         let long = App::from_pm2_env(&json!({ "name": "\u{1b}[2J".repeat(400) }));
         assert!(long.key.name.len() < 3000 && !long.key.name.contains('\u{1b}'));

@@ -89,10 +89,7 @@ pub enum AccountError {
 /// # Errors
 /// [`AccountError`].
 pub fn account(at: &Pm2At) -> Result<Account, AccountError> {
-    let unreadable = |why: io::Error| AccountError::Home {
-        home: at.home.clone(),
-        why: tame(&why.to_string(), 200),
-    };
+    let unreadable = |why: io::Error| AccountError::Home { home: at.home.clone(), why: tame(&why.to_string(), 200) };
     let owner = std::fs::metadata(&at.home).map_err(unreadable)?;
     let listed = passwd(&at.user);
     let found = listed.unwrap_or_else(|| Account {
@@ -103,12 +100,7 @@ pub fn account(at: &Pm2At) -> Result<Account, AccountError> {
     });
     if found.uid != owner.uid() {
         let (user, uid) = (at.user.clone(), found.uid);
-        return Err(AccountError::Owner {
-            home: at.home.clone(),
-            owner: owner.uid(),
-            user,
-            uid,
-        });
+        return Err(AccountError::Owner { home: at.home.clone(), owner: owner.uid(), user, uid });
     }
     Ok(found)
 }
@@ -116,23 +108,14 @@ pub fn account(at: &Pm2At) -> Result<Account, AccountError> {
 fn passwd(user: &str) -> Option<Account> {
     const PASSWD_MAX: u64 = 4 << 20;
     let mut text = String::new();
-    File::open("/etc/passwd")
-        .ok()?
-        .take(PASSWD_MAX)
-        .read_to_string(&mut text)
-        .ok()?;
+    File::open("/etc/passwd").ok()?.take(PASSWD_MAX).read_to_string(&mut text).ok()?;
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, ..] = fields.as_slice() else {
             return None;
         };
         let (uid, gid) = (uid.parse().ok()?, gid.parse().ok()?);
-        (*name == user).then(|| Account {
-            name: user.to_owned(),
-            uid,
-            gid,
-            home: PathBuf::from(home),
-        })
+        (*name == user).then(|| Account { name: user.to_owned(), uid, gid, home: PathBuf::from(home) })
     })
 }
 
@@ -160,14 +143,9 @@ pub fn open_owned(path: &Path, uid: u32) -> io::Result<File> {
 /// As [`open_owned`], and `FileTooLarge` beyond `max`.
 pub fn read_owned(path: &Path, uid: u32, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_owned(path, uid)?
-        .take(max.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    open_owned(path, uid)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("larger than {max} bytes"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {max} bytes")));
     }
     Ok(bytes)
 }
@@ -201,14 +179,8 @@ mod tests {
         std::os::unix::fs::symlink(&file, dir.path().join("link")).unwrap();
         assert_eq!(read_owned(&file, me(), 10).unwrap(), b"0123456789");
         assert_eq!(read_end_owned(&file, me(), 3).unwrap(), b"789");
-        assert_eq!(
-            read_owned(&file, me(), 9).unwrap_err().kind(),
-            io::ErrorKind::FileTooLarge
-        );
-        assert_eq!(
-            read_owned(&file, me() + 1, 10).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
+        assert_eq!(read_owned(&file, me(), 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_owned(&file, me() + 1, 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(read_owned(&dir.path().join("link"), me(), 10).is_err());
         assert!(read_owned(dir.path(), me(), 10).is_err());
     }
@@ -216,12 +188,7 @@ mod tests {
     #[test]
     fn the_user_must_own_the_home() {
         let dir = tempfile::tempdir().unwrap();
-        let mut at = Pm2At {
-            user: "no-such-user".into(),
-            home: dir.path().into(),
-            unit: None,
-            cli: None,
-        };
+        let mut at = Pm2At { user: "no-such-user".into(), home: dir.path().into(), unit: None, cli: None };
         assert_eq!(account(&at).unwrap().uid, me());
         at.user = "nobody".into();
         assert!(matches!(account(&at), Err(AccountError::Owner { .. })));

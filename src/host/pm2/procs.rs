@@ -79,11 +79,8 @@ pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
     }
     let mut living: HashSet<u32> = daemons.iter().copied().collect();
     living.extend(serving);
-    let mut orphans: Vec<Orphan> = found
-        .values()
-        .filter(|orphan| !has_kept_ancestor(orphan.pid, &processes, &living, &found))
-        .cloned()
-        .collect();
+    let mut orphans: Vec<Orphan> =
+        found.values().filter(|orphan| !has_kept_ancestor(orphan.pid, &processes, &living, &found)).cloned().collect();
     daemons.sort_unstable();
     orphans.sort_by_key(|orphan| orphan.pid);
     Scan { daemons, orphans }
@@ -97,25 +94,14 @@ fn has_kept_ancestor(
     found: &HashMap<u32, Orphan>,
 ) -> bool {
     const DEPTH_MAX: usize = 64;
-    let parent_of = |pid: &u32| {
-        processes
-            .get(pid)
-            .map(|process| process.parent)
-            .filter(|parent| *parent > 0)
-    };
+    let parent_of = |pid: &u32| processes.get(pid).map(|process| process.parent).filter(|parent| *parent > 0);
     let above = std::iter::successors(parent_of(&pid), parent_of).take(DEPTH_MAX);
-    above
-        .into_iter()
-        .any(|pid| living.contains(&pid) || found.contains_key(&pid))
+    above.into_iter().any(|pid| living.contains(&pid) || found.contains_key(&pid))
 }
 
 fn processes() -> HashMap<u32, Process> {
     let own_namespace = std::fs::read_link("/proc/self/ns/pid").ok();
-    let names = std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(PROCESSES_MAX);
+    let names = std::fs::read_dir("/proc").into_iter().flatten().flatten().take(PROCESSES_MAX);
     names
         .filter_map(|entry| {
             let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -126,15 +112,7 @@ fn processes() -> HashMap<u32, Process> {
             }
             let uid = entry.metadata().ok()?.uid();
             let stat = stat(pid)?;
-            Some((
-                pid,
-                Process {
-                    pid,
-                    parent: stat.parent,
-                    uid,
-                    started: stat.started,
-                },
-            ))
+            Some((pid, Process { pid, parent: stat.parent, uid, started: stat.started }))
         })
         .collect()
 }
@@ -151,11 +129,7 @@ fn stat(pid: u32) -> Option<Stat> {
     let text = String::from_utf8_lossy(&bytes);
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let state = fields.first()?.chars().next()?;
-    Some(Stat {
-        state,
-        parent: fields.get(1)?.parse().ok()?,
-        started: fields.get(19)?.parse().ok()?,
-    })
+    Some(Stat { state, parent: fields.get(1)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
 }
 
 /// The home in a daemon's title, `PM2 vX.Y.Z: God Daemon (HOME)`.
@@ -173,9 +147,7 @@ fn god_home(cmdline: &[u8]) -> Option<&[u8]> {
 fn launched_from(process: &Process, is_home: &impl Fn(&[u8]) -> bool) -> Option<Orphan> {
     let environ = read(process.pid, "environ", ENVIRON_MAX);
     let value = |key: &[u8]| {
-        environ
-            .split(|byte| *byte == 0)
-            .find_map(|pair| pair.strip_prefix(key)?.strip_prefix(b"=".as_slice()))
+        environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(key)?.strip_prefix(b"=".as_slice()))
     };
     if !is_home(value(b"PM2_HOME")?) {
         return None;
@@ -183,18 +155,9 @@ fn launched_from(process: &Process, is_home: &impl Fn(&[u8]) -> bool) -> Option<
     let whole: Option<serde_json::Value> = value(b"pm2_env").and_then(|json| serde_json::from_slice(json).ok());
     let number = value(b"pm_id").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
     let pm_id = number.or_else(|| PmId::try_from(whole.as_ref()?.get("pm_id")?.as_u64()?).ok())?;
-    let named = whole
-        .as_ref()
-        .and_then(|all| all.get("name")?.as_str())
-        .map(str::as_bytes);
+    let named = whole.as_ref().and_then(|all| all.get("name")?.as_str()).map(str::as_bytes);
     let name = tame_bytes(value(b"name").or(named).unwrap_or_default(), 200);
-    Some(Orphan {
-        pid: process.pid,
-        uid: process.uid,
-        started: process.started,
-        name,
-        pm_id: Some(pm_id),
-    })
+    Some(Orphan { pid: process.pid, uid: process.uid, started: process.started, name, pm_id: Some(pm_id) })
 }
 
 fn read(pid: u32, what: &str, max: u64) -> Vec<u8> {
@@ -212,16 +175,8 @@ pub fn cgroup(pid: u32) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     let unified = lines.iter().find_map(|line| line.strip_prefix("0::"));
-    let named = || {
-        lines
-            .iter()
-            .find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path))
-    };
-    unified
-        .filter(|path| *path != "/")
-        .or_else(named)
-        .or(unified)
-        .map(|path| crate::host::foreign::tame(path, 300))
+    let named = || lines.iter().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
+    unified.filter(|path| *path != "/").or_else(named).or(unified).map(|path| crate::host::foreign::tame(path, 300))
 }
 
 #[cfg(test)]
@@ -231,10 +186,7 @@ mod tests {
     #[test]
     fn daemon_titles_name_their_home() {
         let cases: [(&[u8], Option<&[u8]>); 4] = [
-            (
-                b"PM2 v7.0.4: God Daemon (/home/a b/(x)/.pm2)\0\0",
-                Some(b"/home/a b/(x)/.pm2"),
-            ),
+            (b"PM2 v7.0.4: God Daemon (/home/a b/(x)/.pm2)\0\0", Some(b"/home/a b/(x)/.pm2")),
             (b"PM2 v4.5.6: God Daemon (/root/.pm2)   ", Some(b"/root/.pm2")),
             (b"node\0/srv/app.js\0", None),
             (b"PM2 v7.0.4: God Daemon (", None),

@@ -57,12 +57,7 @@ pub struct Recipe {
 
 impl fmt::Debug for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Recipe({:?}, {} settings not shown)",
-            tame(self.text("name"), 80),
-            self.settings.len()
-        )
+        write!(f, "Recipe({:?}, {} settings not shown)", tame(self.text("name"), 80), self.settings.len())
     }
 }
 
@@ -76,46 +71,26 @@ impl Recipe {
             return Err(RecipeError::NotAnObject);
         };
         let name = all.get("name").and_then(Value::as_str).unwrap_or_default();
-        let wrong = |field, expected| RecipeError::Field {
-            app: tame(name, 80),
-            field,
-            expected,
-        };
+        let wrong = |field, expected| RecipeError::Field { app: tame(name, 80), field, expected };
         if !all.get("env").is_some_and(Value::is_object) {
             return Err(wrong("env", "an object"));
         }
-        for field in [
-            "name",
-            "pm_exec_path",
-            "pm_cwd",
-            "pm_out_log_path",
-            "pm_err_log_path",
-            "pm_pid_path",
-            "exec_mode",
-        ] {
-            if !all
-                .get(field)
-                .and_then(Value::as_str)
-                .is_some_and(|text| !text.is_empty() && !text.contains('\0'))
-            {
+        for field in
+            ["name", "pm_exec_path", "pm_cwd", "pm_out_log_path", "pm_err_log_path", "pm_pid_path", "exec_mode"]
+        {
+            if !all.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty() && !text.contains('\0')) {
                 return Err(wrong(field, "a non-empty text"));
             }
         }
         for field in ["args", "node_args"] {
             let listed = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
-            if all
-                .get(field)
-                .is_some_and(|value| !value.is_null() && !value.is_string() && !listed(value))
-            {
+            if all.get(field).is_some_and(|value| !value.is_null() && !value.is_string() && !listed(value)) {
                 return Err(wrong(field, "a list of texts"));
             }
         }
         let stays = |key: &String| !RUNTIME.contains(&key.as_str()) && !key.starts_with("axm_");
-        let settings = all
-            .iter()
-            .filter(|(key, _)| stays(key))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+        let settings =
+            all.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
         Ok(Self { settings })
     }
 
@@ -176,21 +151,11 @@ pub(super) mod tests {
     #[test]
     fn payload_forgets_the_former_life_and_keeps_the_settings() {
         let payload = Recipe::from_pm2_env(&pm2_env("a")).unwrap().payload("stopped");
-        for gone in [
-            "pm_id",
-            "instances",
-            "created_at",
-            "unique_id",
-            "axm_monitor",
-            "axm_options",
-        ] {
+        for gone in ["pm_id", "instances", "created_at", "unique_id", "axm_monitor", "axm_options"] {
             assert!(payload.get(gone).is_none(), "{gone}");
         }
         assert_eq!(payload["status"], "stopped");
-        assert_eq!(
-            (&payload["restart_time"], &payload["unstable_restarts"]),
-            (&json!(0), &json!(0))
-        );
+        assert_eq!((&payload["restart_time"], &payload["unstable_restarts"]), (&json!(0), &json!(0)));
         assert_eq!(payload["env"]["TOKEN"], "s3cret");
         assert_eq!(payload["NODE_APP_INSTANCE"], 0);
     }
@@ -211,10 +176,7 @@ pub(super) mod tests {
             let mut raw = pm2_env("a");
             raw[field] = value;
             let error = Recipe::from_pm2_env(&raw).unwrap_err();
-            assert!(
-                matches!(error, RecipeError::Field { field: named, .. } if named == field),
-                "{field}: {error}"
-            );
+            assert!(matches!(error, RecipeError::Field { field: named, .. } if named == field), "{field}: {error}");
         }
         assert_eq!(Recipe::from_pm2_env(&json!([])), Err(RecipeError::NotAnObject));
     }
@@ -228,9 +190,6 @@ pub(super) mod tests {
     #[test]
     fn log_directories_are_named_once() {
         let recipe = Recipe::from_pm2_env(&pm2_env("a")).unwrap();
-        assert_eq!(
-            recipe.log_dirs(),
-            [PathBuf::from("/srv/logs"), PathBuf::from("/srv/pids")]
-        );
+        assert_eq!(recipe.log_dirs(), [PathBuf::from("/srv/logs"), PathBuf::from("/srv/pids")]);
     }
 }

@@ -78,10 +78,7 @@ impl Snapshot {
     /// What a daemon needs to run the app at this index of [`Snapshot::apps`]; `None` beyond the end.
     #[must_use]
     pub fn recipe(&self, index: usize) -> Option<Result<Recipe, RecipeError>> {
-        self.document
-            .entries
-            .get(index)
-            .map(|entry| Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)))
+        self.document.entries.get(index).map(|entry| Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)))
     }
 }
 
@@ -94,16 +91,9 @@ pub fn open(path: &Path, sha256: &str) -> Result<Snapshot, SnapshotError> {
     let bytes = read_owned(path, me, SNAPSHOT_MAX).map_err(|error| file_error(path, error))?;
     let found = hex::encode(Sha256::digest(&bytes));
     if found != sha256 {
-        return Err(SnapshotError::Altered {
-            path: path.to_owned(),
-            found,
-            expected: tame(sha256, 64),
-        });
+        return Err(SnapshotError::Altered { path: path.to_owned(), found, expected: tame(sha256, 64) });
     }
-    let not_ours = |why: String| SnapshotError::Format {
-        path: path.to_owned(),
-        why,
-    };
+    let not_ours = |why: String| SnapshotError::Format { path: path.to_owned(), why };
     // The place of a parse error is enough; its text could quote a secret.
     let document: Document = serde_json::from_slice(&bytes)
         .map_err(|error| not_ours(format!("line {}, column {}", error.line(), error.column())))?;
@@ -135,10 +125,7 @@ pub(super) fn write_once(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()>
 }
 
 pub(super) fn file_error(path: &Path, source: io::Error) -> SnapshotError {
-    SnapshotError::File {
-        path: path.to_owned(),
-        source,
-    }
+    SnapshotError::File { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -151,20 +138,10 @@ mod tests {
     fn files_are_written_once_and_private() {
         let dir = tempfile::tempdir().unwrap();
         write_once(dir.path(), "a", b"one").unwrap();
-        assert_eq!(
-            write_once(dir.path(), "a", b"two").unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(write_once(dir.path(), "a", b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
-        assert_eq!(
-            dir.path().join("a").metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file stays"
-        );
+        assert_eq!(dir.path().join("a").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     }
 
     #[test]
@@ -175,9 +152,6 @@ mod tests {
         let hash = hex::encode(Sha256::digest(b"{\"format\":9}"));
         assert!(matches!(open(&path, "00"), Err(SnapshotError::Altered { .. })));
         assert!(matches!(open(&path, &hash), Err(SnapshotError::Format { .. })));
-        assert!(matches!(
-            open(&dir.path().join("none"), &hash),
-            Err(SnapshotError::File { .. })
-        ));
+        assert!(matches!(open(&dir.path().join("none"), &hash), Err(SnapshotError::File { .. })));
     }
 }

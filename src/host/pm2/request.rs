@@ -95,10 +95,7 @@ impl Request {
             Self::StartNew(recipe) => json!([recipe.payload("launching")]),
             Self::StartId(id) | Self::StopId(id) | Self::DeleteId(id) => json!([id]),
             Self::RestartId { id, autostart: None } => json!([{ "id": id }]),
-            Self::RestartId {
-                id,
-                autostart: Some(on),
-            } => {
+            Self::RestartId { id, autostart: Some(on) } => {
                 json!([{ "id": id, "env": { "current_conf": { "autostart": on } } }])
             }
             Self::StopWatch(id) => json!(["stopProcessId", id]),
@@ -114,23 +111,14 @@ mod tests {
     fn frames_are_what_the_daemon_expects() {
         let cases = [
             (Request::Ping, r#"{"args":[{}],"method":"ping","type":"call"}"#),
-            (
-                Request::StopId(3),
-                r#"{"args":[3],"method":"stopProcessId","type":"call"}"#,
-            ),
-            (
-                Request::StopWatch(3),
-                r#"{"args":["stopProcessId",3],"method":"stopWatch","type":"call"}"#,
-            ),
+            (Request::StopId(3), r#"{"args":[3],"method":"stopProcessId","type":"call"}"#),
+            (Request::StopWatch(3), r#"{"args":["stopProcessId",3],"method":"stopWatch","type":"call"}"#),
             (
                 Request::RestartId { id: 4, autostart: None },
                 r#"{"args":[{"id":4}],"method":"restartProcessId","type":"call"}"#,
             ),
             (
-                Request::RestartId {
-                    id: 4,
-                    autostart: Some(true),
-                },
+                Request::RestartId { id: 4, autostart: Some(true) },
                 r#"{"args":[{"env":{"current_conf":{"autostart":true}},"id":4}],"method":"restartProcessId","type":"call"}"#,
             ),
         ];

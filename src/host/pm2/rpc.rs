@@ -125,11 +125,7 @@ impl Rpc {
         let stream = connect_stream(socket).await?;
         let cred = stream.peer_cred().map_err(|error| connect_error(socket, &error))?;
         let pid = cred.pid().and_then(|pid| u32::try_from(pid).ok());
-        let peer = Peer {
-            pid,
-            uid: cred.uid(),
-            gid: cred.gid(),
-        };
+        let peer = Peer { pid, uid: cred.uid(), gid: cred.gid() };
         let (read, write) = stream.into_split();
         let waiting = Waiting::default();
         let (outgoing, queue) = mpsc::channel(QUEUE);
@@ -137,13 +133,7 @@ impl Rpc {
             tokio::spawn(read_answers(read, Arc::clone(&waiting))),
             tokio::spawn(write_calls(write, queue, Arc::clone(&waiting))),
         ];
-        Ok(Self {
-            outgoing,
-            waiting,
-            next: AtomicU64::new(0),
-            peer,
-            tasks,
-        })
+        Ok(Self { outgoing, waiting, next: AtomicU64::new(0), peer, tasks })
     }
 
     /// The daemon's process and user.
@@ -168,35 +158,17 @@ impl Rpc {
         let method = request.method();
         let not_sent = |why: String| RpcError::NotSent { method, why };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let frame = request
-            .encode(&format!("{}:{id}", std::process::id()))
-            .map_err(|e| not_sent(e.to_string()))?;
+        let frame = request.encode(&format!("{}:{id}", std::process::id())).map_err(|e| not_sent(e.to_string()))?;
         let left = Arc::new(AtomicBool::new(false));
         let (answer, mut told) = oneshot::channel();
-        let seat = Seat {
-            waiting: &self.waiting,
-            id,
-        };
+        let seat = Seat { waiting: &self.waiting, id };
         seat.take(answer).map_err(not_sent)?;
         let lost = |why: &str| match left.load(Ordering::SeqCst) {
-            true => RpcError::Unknown {
-                method,
-                why: why.to_owned(),
-            },
-            false => RpcError::NotSent {
-                method,
-                why: why.to_owned(),
-            },
+            true => RpcError::Unknown { method, why: why.to_owned() },
+            false => RpcError::NotSent { method, why: why.to_owned() },
         };
         let exchange = async {
-            let sending = self
-                .outgoing
-                .send(Outgoing {
-                    id,
-                    frame,
-                    left: Arc::clone(&left),
-                })
-                .await;
+            let sending = self.outgoing.send(Outgoing { id, frame, left: Arc::clone(&left) }).await;
             if sending.is_err() {
                 return Err(lost(&closed_because(&self.waiting)));
             }
@@ -242,20 +214,13 @@ impl Seat<'_> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .by_id
-            .remove(&self.id);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).by_id.remove(&self.id);
     }
 }
 
 fn closed_because(waiting: &Waiting) -> String {
     let waiters = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    waiters
-        .closed
-        .clone()
-        .unwrap_or_else(|| "the answer could not be read".to_owned())
+    waiters.closed.clone().unwrap_or_else(|| "the answer could not be read".to_owned())
 }
 
 fn close(waiting: &Waiting, why: &str) {
@@ -327,11 +292,7 @@ fn read_envelope(mut body: Value) -> Answer {
         Some(Value::Null) | None => {}
         Some(other) => return Err(tame(&other.to_string(), 400)),
     }
-    Ok(body
-        .get_mut("args")
-        .and_then(|args| args.get_mut(0))
-        .map(Value::take)
-        .unwrap_or_default())
+    Ok(body.get_mut("args").and_then(|args| args.get_mut(0)).map(Value::take).unwrap_or_default())
 }
 
 /// A connection to one of the daemon's sockets.
@@ -347,9 +308,6 @@ fn connect_error(socket: &Path, error: &io::Error) -> RpcError {
         io::ErrorKind::NotFound => RpcError::NoSocket(path),
         io::ErrorKind::ConnectionRefused => RpcError::Stale(path),
         io::ErrorKind::PermissionDenied => RpcError::Denied(path),
-        _ => RpcError::Connect {
-            path,
-            why: tame(&error.to_string(), 200),
-        },
+        _ => RpcError::Connect { path, why: tame(&error.to_string(), 200) },
     }
 }

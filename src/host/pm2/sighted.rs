@@ -18,11 +18,7 @@ impl ListSeen {
     /// Looks at the processes behind a list.
     #[must_use]
     pub fn of(apps: Vec<App>) -> Self {
-        let dead = apps
-            .iter()
-            .filter_map(|app| app.pid)
-            .filter(|pid| !alive(*pid))
-            .collect();
+        let dead = apps.iter().filter_map(|app| app.pid).filter(|pid| !alive(*pid)).collect();
         Self { apps, dead }
     }
 }

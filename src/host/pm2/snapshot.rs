@@ -176,21 +176,11 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
         io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.clone()),
         _ => file_error(&path, error),
     })?;
-    Ok(SnapshotRef {
-        sha256: hex::encode(Sha256::digest(&bytes)),
-        path,
-        apps,
-        version,
-        dump_copied,
-        warnings,
-    })
+    Ok(SnapshotRef { sha256: hex::encode(Sha256::digest(&bytes)), path, apps, version, dump_copied, warnings })
 }
 
 fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
-    let not_up = |why: String| SnapshotError::NotUp {
-        home: at.home.clone(),
-        why,
-    };
+    let not_up = |why: String| SnapshotError::NotUp { home: at.home.clone(), why };
     match &seen.daemon {
         DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
         DaemonSeen::Up(up) => Ok(up.version.clone()),
@@ -212,11 +202,7 @@ async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
         entries.sort_by_key(|entry| App::from_entry(entry).pm_id);
         let listed = apps(&entries);
         let name_of = |wanted: fn(&App) -> bool| -> Vec<String> {
-            listed
-                .iter()
-                .filter(|app| wanted(app))
-                .map(|app| app.key.name.clone())
-                .collect()
+            listed.iter().filter(|app| wanted(app)).map(|app| app.key.name.clone()).collect()
         };
         let ghosts = name_of(App::is_ghost);
         passing = name_of(|app| app.in_transition() || matches!(app.status, Status::Other(_)));
@@ -233,27 +219,13 @@ async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
 
 fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), SnapshotError> {
     let saved = dump.entries();
-    let expected = terms
-        .at_least
-        .unwrap_or(if terms.expect_empty { 0 } else { saved.len() });
+    let expected = terms.at_least.unwrap_or(if terms.expect_empty { 0 } else { saved.len() });
     if apps.len() < expected {
         let listed = |name: &str| apps.iter().any(|app| app.key.name == name);
-        let missing = saved
-            .iter()
-            .filter(|entry| !listed(&entry.name))
-            .map(|entry| entry.name.clone())
-            .take(20);
-        return Err(SnapshotError::Shrunken {
-            have: apps.len(),
-            expected,
-            missing: missing.collect(),
-        });
+        let missing = saved.iter().filter(|entry| !listed(&entry.name)).map(|entry| entry.name.clone()).take(20);
+        return Err(SnapshotError::Shrunken { have: apps.len(), expected, missing: missing.collect() });
     }
-    if apps.is_empty() && !terms.expect_empty {
-        Err(SnapshotError::Empty)
-    } else {
-        Ok(())
-    }
+    if apps.is_empty() && !terms.expect_empty { Err(SnapshotError::Empty) } else { Ok(()) }
 }
 
 fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {
@@ -270,16 +242,10 @@ fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {
             all.push(format!("cannot be registered again if it gets lost: {error}"));
         }
         if app.status == Status::Errored {
-            all.push(format!(
-                "app {:?} was errored already; it will be left stopped",
-                app.key.name
-            ));
+            all.push(format!("app {:?} was errored already; it will be left stopped", app.key.name));
         }
         if app.cron.is_some() && app.status == Status::Stopped {
-            all.push(format!(
-                "app {:?} is stopped, but its cron_restart will start it",
-                app.key.name
-            ));
+            all.push(format!("app {:?} is stopped, but its cron_restart will start it", app.key.name));
         }
     }
     all
@@ -292,10 +258,7 @@ fn copy_dump(at: &Pm2At, uid: u32, dir: &Path) -> Result<bool, SnapshotError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => {
-            return Err(SnapshotError::Dump {
-                path,
-                why: tame(&error.to_string(), 200),
-            });
+            return Err(SnapshotError::Dump { path, why: tame(&error.to_string(), 200) });
         }
     };
     let copy = dir.join(DUMP_COPY);
@@ -314,30 +277,12 @@ mod tests {
     #[test]
     fn a_shrunken_list_is_refused() {
         let dump = super::super::dump::parse_dump(br#"[{"name":"a"},{"name":"b"}]"#);
-        let one = [App::from_pm2_env(
-            &serde_json::json!({ "name": "a", "status": "online" }),
-        )];
+        let one = [App::from_pm2_env(&serde_json::json!({ "name": "a", "status": "online" }))];
         let error = check_count(&one, &dump, &Terms::default()).unwrap_err();
         assert!(error.to_string().contains("1 apps, 2 expected (missing: b)"), "{error}");
-        let told = Terms {
-            at_least: Some(1),
-            ..Terms::default()
-        };
+        let told = Terms { at_least: Some(1), ..Terms::default() };
         assert!(check_count(&one, &dump, &told).is_ok());
-        assert!(matches!(
-            check_count(&[], &DumpSeen::Missing, &Terms::default()),
-            Err(SnapshotError::Empty)
-        ));
-        assert!(
-            check_count(
-                &[],
-                &dump,
-                &Terms {
-                    expect_empty: true,
-                    ..Terms::default()
-                }
-            )
-            .is_ok()
-        );
+        assert!(matches!(check_count(&[], &DumpSeen::Missing, &Terms::default()), Err(SnapshotError::Empty)));
+        assert!(check_count(&[], &dump, &Terms { expect_empty: true, ..Terms::default() }).is_ok());
     }
 }

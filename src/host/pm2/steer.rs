@@ -102,10 +102,7 @@ impl From<RpcError> for SteerError {
     fn from(error: RpcError) -> Self {
         match error {
             RpcError::Refused { message, .. } if message.contains("PM2 is being killed") => Self::Dying,
-            RpcError::Unknown { method, why } => Self::Unknown {
-                what: method.to_owned(),
-                why,
-            },
+            RpcError::Unknown { method, why } => Self::Unknown { what: method.to_owned(), why },
             other => Self::Rpc(other),
         }
     }
@@ -131,10 +128,7 @@ impl Steer {
         let owner = account(at)?.uid;
         let rpc = Rpc::connect(&at.rpc_socket()).await?;
         if rpc.peer().uid != owner {
-            return Err(SteerError::Impostor {
-                home: at.home.clone(),
-                uid: rpc.peer().uid,
-            });
+            return Err(SteerError::Impostor { home: at.home.clone(), uid: rpc.peer().uid });
         }
         let up = up_of(&rpc).await?;
         if up.is_runtime() {
@@ -143,12 +137,7 @@ impl Steer {
         if let Support::ReadOnly(why) = up.support() {
             return Err(SteerError::Unsupported(why));
         }
-        Ok(Self {
-            rpc,
-            up,
-            ticks: AtomicU64::new(0),
-            kept: Mutex::new(None),
-        })
+        Ok(Self { rpc, up, ticks: AtomicU64::new(0), kept: Mutex::new(None) })
     }
 
     /// The daemon.
@@ -207,18 +196,12 @@ impl Steer {
         if before.pid.is_some() && matches!(before.status, Status::Online | Status::Launching) {
             return Ok(before);
         }
-        let restart = Request::RestartId {
-            id,
-            autostart: (!before.autostart).then_some(true),
-        };
+        let restart = Request::RestartId { id, autostart: (!before.autostart).then_some(true) };
         let asked = self.rpc.call_within(&restart, before.start_deadline()).await;
         // A one-shot may be over by the time of the list: then its start time tells.
         let started = |now: &App| now.pid.is_some() || now.uptime_started != before.uptime_started;
         let what = format!("start {:?}", app.key.name);
-        self.settle(&what, asked, |listed| {
-            at_number(listed, id, &app.key).filter(|now| started(now))
-        })
-        .await
+        self.settle(&what, asked, |listed| at_number(listed, id, &app.key).filter(|now| started(now))).await
     }
 
     /// Adds an app as stopped. Nothing is started.
@@ -226,8 +209,7 @@ impl Steer {
     /// # Errors
     /// [`SteerError`]. After [`SteerError::Unknown`] compare the list before registering again: PM2 never merges equals.
     pub async fn register(&self, recipe: &Recipe) -> Result<App, SteerError> {
-        self.prepare(recipe, Request::Register(Box::new(recipe.clone())), "register")
-            .await
+        self.prepare(recipe, Request::Register(Box::new(recipe.clone())), "register").await
     }
 
     /// Adds and starts an app.
@@ -236,13 +218,9 @@ impl Steer {
     /// As [`Steer::register`], and [`SteerError::Missing`] for a log directory, without which the app would be lost.
     pub async fn start_new(&self, recipe: &Recipe) -> Result<App, SteerError> {
         if let Some(missing) = recipe.log_dirs().into_iter().find(|dir| !dir.is_dir()) {
-            return Err(SteerError::Missing {
-                app: recipe.app().key.name,
-                missing,
-            });
+            return Err(SteerError::Missing { app: recipe.app().key.name, missing });
         }
-        self.prepare(recipe, Request::StartNew(Box::new(recipe.clone())), "start")
-            .await
+        self.prepare(recipe, Request::StartNew(Box::new(recipe.clone())), "start").await
     }
 
     /// Starts a watched app so that it is watched as before: only an app that is added running gets its watcher back, so
@@ -267,10 +245,7 @@ impl Steer {
         }
         let asked = self.rpc.call_within(&Request::DeleteId(id), now.stop_deadline()).await;
         let what = format!("delete {:?}", app.key.name);
-        self.settle(&what, asked, |listed| {
-            at_number(listed, id, &app.key).is_none().then(|| now.clone())
-        })
-        .await
+        self.settle(&what, asked, |listed| at_number(listed, id, &app.key).is_none().then(|| now.clone())).await
     }
 
     async fn prepare(&self, recipe: &Recipe, request: Request, word: &str) -> Result<App, SteerError> {
@@ -280,10 +255,7 @@ impl Steer {
         let told = asked.as_ref().ok().and_then(number_in);
         let what = format!("{word} {:?}", key.name);
         self.settle(&what, asked, |listed| {
-            let new = |app: &&App| {
-                app.pm_id
-                    .is_some_and(|id| told.map_or(!known.contains(&id), |told| told == id))
-            };
+            let new = |app: &&App| app.pm_id.is_some_and(|id| told.map_or(!known.contains(&id), |told| told == id));
             listed.iter().find(|app| new(app) && same(&app.key, &key)).cloned()
         })
         .await
@@ -309,10 +281,7 @@ impl Steer {
             Err(RpcError::Unknown { why, .. }) => Some(why),
             Err(other) => return Err(other.into()),
         };
-        let unknown = |why: String| SteerError::Unknown {
-            what: what.to_owned(),
-            why,
-        };
+        let unknown = |why: String| SteerError::Unknown { what: what.to_owned(), why };
         for look in 0..SETTLING_LOOKS {
             if look > 0 {
                 super::pause(BETWEEN_LOOKS).await;
@@ -333,10 +302,7 @@ impl Steer {
 }
 
 fn at_number(listed: &[App], id: PmId, key: &AppKey) -> Option<App> {
-    listed
-        .iter()
-        .find(|app| app.pm_id == Some(id) && same(&app.key, key))
-        .cloned()
+    listed.iter().find(|app| app.pm_id == Some(id) && same(&app.key, key)).cloned()
 }
 
 /// The same app but for its place among equals, which changes when one of them goes.

@@ -45,12 +45,7 @@ impl Testbed {
             std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
         }
         // A user that is not in the password file: then the owner of the home counts.
-        let at = Pm2At {
-            user: "no-such-user".into(),
-            home,
-            unit: None,
-            cli: Some(cli),
-        };
+        let at = Pm2At { user: "no-such-user".into(), home, unit: None, cli: Some(cli) };
         Some(Self { dir, at })
     }
 
@@ -84,11 +79,7 @@ impl Testbed {
 
     /// Runs one `pm2` command against this home.
     pub(super) async fn pm2(&self, word: &'static str) -> String {
-        Cli::locate(&self.at, None)
-            .unwrap()
-            .run(word, Duration::from_secs(60))
-            .await
-            .unwrap()
+        Cli::locate(&self.at, None).unwrap().run(word, Duration::from_secs(60)).await.unwrap()
     }
 }
 
@@ -97,11 +88,7 @@ impl Drop for Testbed {
         let owner = account(&self.at).map_or(0, |account| account.uid);
         let daemons = scan(&self.at.home, owner, None).daemons;
         kill_and_wait(&daemons);
-        let orphans: Vec<u32> = scan(&self.at.home, owner, None)
-            .orphans
-            .iter()
-            .map(|orphan| orphan.pid)
-            .collect();
+        let orphans: Vec<u32> = scan(&self.at.home, owner, None).orphans.iter().map(|orphan| orphan.pid).collect();
         kill_and_wait(&orphans);
     }
 }

@@ -133,8 +133,7 @@ fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<RedisAddr
         }
         (host, tail.strip_prefix(':'))
     } else {
-        rest.split_once(':')
-            .map_or((rest, None), |(host, port)| (host, Some(port)))
+        rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)))
     };
     let usual = match kind {
         RedisKind::Redis => 6379,
@@ -143,9 +142,7 @@ fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<RedisAddr
     let port = port.map_or(Some(usual), |text| text.parse::<u16>().ok().filter(|port| *port != 0));
     let plain = !host.is_empty()
         && host.len() <= 253
-        && host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
     match port {
         Some(port) if plain => Ok(RedisAddr::Tcp(host.to_owned(), port)),
         _ => Err(RedisAtError::HostPort(shown)),
@@ -157,28 +154,17 @@ mod tests {
     use super::*;
 
     fn at(url: &str) -> RedisAt {
-        RedisAt {
-            url: url.into(),
-            user: None,
-            password: None,
-            kind: RedisKind::Redis,
-        }
+        RedisAt { url: url.into(), user: None, password: None, kind: RedisKind::Redis }
     }
 
     #[test]
     fn good_addresses() {
         for (url, wanted) in [
             ("redis://127.0.0.1:6379", RedisAddr::Tcp("127.0.0.1".into(), 6379)),
-            (
-                "redis://db-1.internal:6377/",
-                RedisAddr::Tcp("db-1.internal".into(), 6377),
-            ),
+            ("redis://db-1.internal:6377/", RedisAddr::Tcp("db-1.internal".into(), 6377)),
             ("redis://localhost", RedisAddr::Tcp("localhost".into(), 6379)),
             ("redis://[::1]:7000", RedisAddr::Tcp("::1".into(), 7000)),
-            (
-                "unix:///run/redis/a@b.sock",
-                RedisAddr::Unix("/run/redis/a@b.sock".into()),
-            ),
+            ("unix:///run/redis/a@b.sock", RedisAddr::Unix("/run/redis/a@b.sock".into())),
         ] {
             assert_eq!(at(url).check(), Ok(wanted), "{url}");
         }
@@ -204,10 +190,7 @@ mod tests {
             let error = at(url).check().unwrap_err().to_string();
             assert!(error.contains(wanted) && !error.contains("hunter2"), "{url}: {error}");
         }
-        let alone = RedisAt {
-            user: Some("ops".into()),
-            ..at("redis://h:1")
-        };
+        let alone = RedisAt { user: Some("ops".into()), ..at("redis://h:1") };
         assert!(alone.check().unwrap_err().to_string().contains("has no password"));
     }
 

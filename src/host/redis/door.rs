@@ -101,13 +101,9 @@ impl Door {
             "MASTERDOWN" => Self::MasterDown,
             "NOAUTH" => Self::NoAuth,
             "WRONGPASS" => Self::WrongPass,
-            "NOPERM" => Self::NoPerm {
-                command: command.to_owned(),
-            },
+            "NOPERM" => Self::NoPerm { command: command.to_owned() },
             "BUSY" => Self::Busy,
-            "MISCONF" => Self::Misconf {
-                text: tame(detail, 200),
-            },
+            "MISCONF" => Self::Misconf { text: tame(detail, 200) },
             // Tile38 and Redis before 6 have no codes for these two.
             "ERR" if detail.contains("invalid password") => Self::WrongPass,
             "ERR" if detail.contains("authentication required") => Self::NoAuth,
@@ -123,13 +119,9 @@ impl Door {
             Value::BulkString(bytes) if bytes == b"PONG" || says_pong(bytes) => Self::Open,
             Value::SimpleString(text) if says_pong(text.as_bytes()) => Self::Open,
             Value::SimpleString(text) => Self::Odd { text: tame(text, 200) },
-            Value::BulkString(bytes) => Self::Odd {
-                text: tame_bytes(bytes, 200),
-            },
+            Value::BulkString(bytes) => Self::Odd { text: tame_bytes(bytes, 200) },
             Value::ServerError(error) => Self::of_reply(error.code(), error.details().unwrap_or_default(), "PING"),
-            other => Self::Odd {
-                text: tame(&format!("{other:?}"), 200),
-            },
+            other => Self::Odd { text: tame(&format!("{other:?}"), 200) },
         }
     }
 
@@ -139,18 +131,14 @@ impl Door {
             return Self::TimedOut { connected: true };
         }
         if error.kind() == redis::ErrorKind::Parse || !(heard.is_empty() || b"+-:$*".contains(&heard[0])) {
-            return Self::NotRedis {
-                text: tame_bytes(heard, 60),
-            };
+            return Self::NotRedis { text: tame_bytes(heard, 60) };
         }
         if error.is_connection_dropped() || error.is_io_error() {
             return Self::Reset;
         }
         match error.code() {
             Some(code) => Self::of_reply(code, error.detail().unwrap_or_default(), ""),
-            None => Self::Odd {
-                text: tame(error.category(), 200),
-            },
+            None => Self::Odd { text: tame(error.category(), 200) },
         }
     }
 }
@@ -187,28 +175,12 @@ mod tests {
             ("MASTERDOWN", "Link with MASTER is down", Door::MasterDown),
             ("NOAUTH", "Authentication required.", Door::NoAuth),
             ("WRONGPASS", "invalid username-password pair", Door::WrongPass),
-            (
-                "NOPERM",
-                "this user has no permissions",
-                Door::NoPerm { command: "PING".into() },
-            ),
+            ("NOPERM", "this user has no permissions", Door::NoPerm { command: "PING".into() }),
             ("BUSY", "Redis is busy running a script", Door::Busy),
-            (
-                "MISCONF",
-                "disk\u{1b}",
-                Door::Misconf {
-                    text: "disk\\u{1b}".into(),
-                },
-            ),
+            ("MISCONF", "disk\u{1b}", Door::Misconf { text: "disk\\u{1b}".into() }),
             ("ERR", "invalid password", Door::WrongPass),
             ("ERR", "authentication required", Door::NoAuth),
-            (
-                "ERR",
-                "what",
-                Door::Odd {
-                    text: "ERR what".into(),
-                },
-            ),
+            ("ERR", "what", Door::Odd { text: "ERR what".into() }),
         ] {
             assert_eq!(Door::of_reply(code, detail, "PING"), wanted);
         }

@@ -32,11 +32,7 @@ impl Default for LoadRates {
     /// Without history: 10 ns of processor time per byte of base (measured 6 to 18) and 28 per byte of increments (measured
     /// 4 to 150, by kind of command), on a host that is busy with booting.
     fn default() -> Self {
-        Self {
-            base_ns_per_byte: 10.0 * WALL_PER_CPU,
-            incr_ns_per_byte: 28.0 * WALL_PER_CPU,
-            spread: 2.5,
-        }
+        Self { base_ns_per_byte: 10.0 * WALL_PER_CPU, incr_ns_per_byte: 28.0 * WALL_PER_CPU, spread: 2.5 }
     }
 }
 
@@ -46,11 +42,7 @@ impl LoadRates {
     #[must_use]
     pub fn observed(bytes_per_minute: f64) -> Option<Self> {
         let ns = 60e9 / bytes_per_minute;
-        (ns.is_finite() && ns > 0.0).then_some(Self {
-            base_ns_per_byte: ns,
-            incr_ns_per_byte: ns,
-            spread: 1.5,
-        })
+        (ns.is_finite() && ns > 0.0).then_some(Self { base_ns_per_byte: ns, incr_ns_per_byte: ns, spread: 1.5 })
     }
 }
 
@@ -58,10 +50,7 @@ impl LoadRates {
 #[must_use]
 pub fn load_secs(base_bytes: u64, incr_bytes: u64, rates: &LoadRates) -> Range {
     let typical = (base_bytes as f64 * rates.base_ns_per_byte + incr_bytes as f64 * rates.incr_ns_per_byte) / 1e9;
-    Range {
-        typical,
-        slow: typical * rates.spread.max(1.0),
-    }
+    Range { typical, slow: typical * rates.spread.max(1.0) }
 }
 
 /// Seconds to rewrite an instance that uses this much memory. `last_secs` is how long its last rewrite took, the better guide;
@@ -72,15 +61,9 @@ pub fn rewrite_secs(used_memory: u64, last_secs: Option<u64>) -> Range {
         // Whole seconds: a zero is anything below one.
         Some(secs) => {
             let typical = (secs as f64).max(0.5);
-            Range {
-                typical,
-                slow: typical * 2.0 + 1.0,
-            }
+            Range { typical, slow: typical * 2.0 + 1.0 }
         }
-        None => Range {
-            typical: used_memory as f64 * 24e-9,
-            slow: used_memory as f64 * 60e-9 + 1.0,
-        },
+        None => Range { typical: used_memory as f64 * 24e-9, slow: used_memory as f64 * 60e-9 + 1.0 },
     }
 }
 
@@ -100,10 +83,7 @@ mod tests {
         // 90 MB per minute: 3 GB in 33 minutes, 10 GB in 111.
         let rates = LoadRates::observed(90e6).unwrap();
         assert_eq!((load_secs(3_000_000_000, 0, &rates).typical / 60.0).round(), 33.0);
-        assert_eq!(
-            (load_secs(2_000_000_000, 8_000_000_000, &rates).typical / 60.0).round(),
-            111.0
-        );
+        assert_eq!((load_secs(2_000_000_000, 8_000_000_000, &rates).typical / 60.0).round(), 111.0);
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(LoadRates::observed(bad).is_none());
         }
@@ -117,22 +97,13 @@ mod tests {
         assert!((10.0..20.0).contains(&base.typical), "{base:?}");
         let odd = LoadRates { spread: 0.1, ..rates };
         assert_eq!(load_secs(5, 5, &odd).slow, load_secs(5, 5, &odd).typical);
-        assert_eq!(
-            load_secs(0, 0, &rates),
-            Range {
-                typical: 0.0,
-                slow: 0.0
-            }
-        );
+        assert_eq!(load_secs(0, 0, &rates), Range { typical: 0.0, slow: 0.0 });
     }
 
     #[test]
     fn rewrites() {
         let measured = rewrite_secs(1_680_000_000, None);
-        assert!(
-            (28.0..52.0).contains(&measured.typical) && measured.slow > 79.0,
-            "{measured:?}"
-        );
+        assert!((28.0..52.0).contains(&measured.typical) && measured.slow > 79.0, "{measured:?}");
         assert_eq!(rewrite_secs(0, Some(50)).typical, 50.0);
         assert!(rewrite_secs(0, Some(0)).slow > 1.0);
     }

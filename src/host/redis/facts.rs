@@ -137,9 +137,7 @@ pub(super) fn role(answer: &Value, info: &Fields) -> Result<Role, String> {
     let odd = || tame(&format!("{answer:?}"), 120);
     let Value::Array(items) = answer else { return Err(odd()) };
     match (items.first().and_then(text).as_deref(), items.get(1..)) {
-        (Some("master"), Some(rest)) => Ok(Role::Master {
-            replicas: replicas(rest.get(1)),
-        }),
+        (Some("master"), Some(rest)) => Ok(Role::Master { replicas: replicas(rest.get(1)) }),
         (Some("slave" | "replica"), Some([host, port, state, ..])) => Ok(Role::Replica {
             master_host: text(host).ok_or_else(odd)?,
             master_port: number(port).and_then(|port| u16::try_from(port).ok()).ok_or_else(odd)?,
@@ -234,23 +232,11 @@ mod tests {
             Value::Array(vec![Value::Array(vec![bulk("10.0.0.2"), bulk("6381"), bulk("42")])]),
         ]);
         let replica = |state: &str| {
-            Value::Array(vec![
-                bulk("slave"),
-                bulk("127.0.0.1"),
-                Value::Int(6379),
-                bulk(state),
-                Value::Int(-1),
-            ])
+            Value::Array(vec![bulk("slave"), bulk("127.0.0.1"), Value::Int(6379), bulk(state), Value::Int(-1)])
         };
         assert_eq!(
             role(&master, &up),
-            Ok(Role::Master {
-                replicas: vec![ReplicaOf {
-                    host: "10.0.0.2".into(),
-                    port: 6381,
-                    offset: 42
-                }]
-            })
+            Ok(Role::Master { replicas: vec![ReplicaOf { host: "10.0.0.2".into(), port: 6381, offset: 42 }] })
         );
         for (info, state, link_up, sync_in_progress, perc) in [
             (&up, "connected", true, false, None),
@@ -273,10 +259,7 @@ mod tests {
 
     #[test]
     fn without_the_loading_field_there_are_no_facts() {
-        assert_eq!(
-            facts(&Fields::parse("redis_version:7.0.15\nrun_id:a\nasync_loading:0\n")),
-            None
-        );
+        assert_eq!(facts(&Fields::parse("redis_version:7.0.15\nrun_id:a\nasync_loading:0\n")), None);
     }
 
     #[test]
@@ -288,17 +271,8 @@ mod tests {
 
     #[test]
     fn only_the_settings_asked_for_are_kept() {
-        let answer = Value::Array(vec![
-            bulk("dir"),
-            bulk("/data"),
-            bulk("requirepass"),
-            bulk("hunter2"),
-            bulk("save"),
-        ]);
-        assert_eq!(
-            settings(&answer),
-            Some(BTreeMap::from([("dir".into(), "/data".into())]))
-        );
+        let answer = Value::Array(vec![bulk("dir"), bulk("/data"), bulk("requirepass"), bulk("hunter2"), bulk("save")]);
+        assert_eq!(settings(&answer), Some(BTreeMap::from([("dir".into(), "/data".into())])));
         assert_eq!(settings(&Value::Nil), None);
     }
 }

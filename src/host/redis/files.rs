@@ -116,11 +116,7 @@ fn one_file(dir: &Path, name: &str, layout: impl Fn(u64) -> Layout) -> Result<Ao
     match std::fs::metadata(dir.join(name)) {
         Ok(meta) => {
             files.layout = layout(meta.ino());
-            files.base = Some(AofFile {
-                name: name.to_owned(),
-                seq: 0,
-                bytes: meta.len(),
-            });
+            files.base = Some(AofFile { name: name.to_owned(), seq: 0, bytes: meta.len() });
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => files.missing.push(name.to_owned()),
         Err(e) => return Err(format!("{}: {e}", dir.join(name).display())),
@@ -132,20 +128,14 @@ fn manifest(dir: &Path, appendfilename: &str) -> Result<AofFiles, String> {
     let path = dir.join(format!("{appendfilename}.manifest"));
     let file = std::fs::File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut text = String::new();
-    file.take(MAX_MANIFEST + 1)
-        .read_to_string(&mut text)
-        .map_err(|e| format!("{}: {e}", path.display()))?;
+    file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(|e| format!("{}: {e}", path.display()))?;
     if text.len() as u64 > MAX_MANIFEST {
         return Err(format!("{}: larger than {MAX_MANIFEST} bytes", path.display()));
     }
     let (base, incrs) = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut missing = Vec::new();
     let mut weigh = |listed: Listed| match std::fs::metadata(dir.join(&listed.name)) {
-        Ok(meta) => Ok(Some(AofFile {
-            name: listed.name,
-            seq: listed.seq,
-            bytes: meta.len(),
-        })),
+        Ok(meta) => Ok(Some(AofFile { name: listed.name, seq: listed.seq, bytes: meta.len() })),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             missing.push(listed.name);
             Ok(None)
@@ -153,17 +143,8 @@ fn manifest(dir: &Path, appendfilename: &str) -> Result<AofFiles, String> {
         Err(e) => Err(format!("{}: {e}", dir.join(&listed.name).display())),
     };
     let base = base.map(&mut weigh).transpose()?.flatten();
-    let incrs = incrs
-        .into_iter()
-        .filter_map(|listed| weigh(listed).transpose())
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(AofFiles {
-        dir: dir.display().to_string(),
-        layout: Layout::Manifest,
-        base,
-        incrs,
-        missing,
-    })
+    let incrs = incrs.into_iter().filter_map(|listed| weigh(listed).transpose()).collect::<Result<Vec<_>, _>>()?;
+    Ok(AofFiles { dir: dir.display().to_string(), layout: Layout::Manifest, base, incrs, missing })
 }
 
 #[derive(Debug, PartialEq)]
@@ -240,13 +221,7 @@ mod tests {
     use super::*;
 
     fn names<'a>(dir: &'a str, aof: bool, sub: Option<&'a str>) -> Names<'a> {
-        Names {
-            aof,
-            dir,
-            appenddirname: sub,
-            appendfilename: "a.aof",
-            dbfilename: "dump.rdb",
-        }
+        Names { aof, dir, appenddirname: sub, appendfilename: "a.aof", dbfilename: "dump.rdb" }
     }
 
     #[test]
@@ -255,10 +230,7 @@ mod tests {
         let good = "# comment\nfile a.1.base.rdb seq 3 type b\nfile a.2.incr seq 2 type h\nfile \"a b.3.incr\" seq 3 type i startoffset 9\nfile a.4.incr seq 4 type i\n";
         assert_eq!(
             parse(good).unwrap(),
-            (
-                Some(listed("a.1.base.rdb", 3)),
-                vec![listed("a b.3.incr", 3), listed("a.4.incr", 4)]
-            )
+            (Some(listed("a.1.base.rdb", 3)), vec![listed("a b.3.incr", 3), listed("a.4.incr", 4)])
         );
         for (bad, why) in [
             ("file ../../etc/passwd seq 1 type b\n", "with a path"),
@@ -278,16 +250,9 @@ mod tests {
         let at = dir.path().to_str().unwrap();
         let sub = dir.path().join("sub");
         std::fs::create_dir(&sub).unwrap();
-        assert!(
-            read(&names(at, true, Some("sub")))
-                .unwrap_err()
-                .contains("No such file")
-        );
-        std::fs::write(
-            sub.join("a.aof.manifest"),
-            "file b seq 2 type b\nfile i1 seq 1 type i\nfile i2 seq 2 type i\n",
-        )
-        .unwrap();
+        assert!(read(&names(at, true, Some("sub"))).unwrap_err().contains("No such file"));
+        std::fs::write(sub.join("a.aof.manifest"), "file b seq 2 type b\nfile i1 seq 1 type i\nfile i2 seq 2 type i\n")
+            .unwrap();
         std::fs::write(sub.join("b"), [0; 10]).unwrap();
         std::fs::write(sub.join("i2"), [0; 5]).unwrap();
         let files = read(&names(at, true, Some("sub"))).unwrap();

@@ -27,9 +27,7 @@ impl Fields {
                 continue;
             }
             if let Some((key, value)) = line.split_once(':') {
-                fields
-                    .entry(key.to_owned())
-                    .or_insert_with(|| value.trim_end().to_owned());
+                fields.entry(key.to_owned()).or_insert_with(|| value.trim_end().to_owned());
             }
         }
         Self(fields)
@@ -76,11 +74,7 @@ impl Fields {
             .iter()
             .filter_map(|(key, value)| {
                 let db = key.strip_prefix("db")?.parse().ok()?;
-                let count = value
-                    .split(',')
-                    .find_map(|part| part.strip_prefix("keys="))?
-                    .parse()
-                    .ok()?;
+                let count = value.split(',').find_map(|part| part.strip_prefix("keys="))?.parse().ok()?;
                 Some((db, count))
             })
             .collect()
@@ -98,19 +92,13 @@ mod tests {
         );
         assert_eq!(info.flag("loading"), Some(true), "the first of two");
         assert_eq!(info.flag("async_loading"), Some(false));
-        assert_eq!(
-            (info.number("neg"), info.flag("odd"), info.flag("x")),
-            (None, None, None)
-        );
+        assert_eq!((info.number("neg"), info.flag("odd"), info.flag("x")), (None, None, None));
         assert_eq!(info.flag("oading"), None);
     }
 
     #[test]
     fn values_may_hold_colons() {
-        assert_eq!(
-            Fields::parse("master_host:::1\nexecutable:/a:b\n").text("master_host"),
-            Some("::1")
-        );
+        assert_eq!(Fields::parse("master_host:::1\nexecutable:/a:b\n").text("master_host"), Some("::1"));
     }
 
     #[test]

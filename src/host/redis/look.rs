@@ -29,18 +29,12 @@ pub async fn look(at: &RedisAt) -> RedisSeen {
 pub async fn look_with(at: &RedisAt, patience: Patience) -> RedisSeen {
     match gather(at, patience).await {
         Ok(seen) => seen,
-        Err(door) => RedisSeen {
-            door,
-            facts: None,
-            unseen: Vec::new(),
-        },
+        Err(door) => RedisSeen { door, facts: None, unseen: Vec::new() },
     }
 }
 
 async fn gather(at: &RedisAt, patience: Patience) -> Result<RedisSeen, Door> {
-    let addr = at.check().map_err(|error| Door::BadAddress {
-        text: error.to_string(),
-    })?;
+    let addr = at.check().map_err(|error| Door::BadAddress { text: error.to_string() })?;
     let password = wire::password(at, patience.connect).await?;
     let mut wire = wire::open(&addr, patience).await?;
     let talk = async {
@@ -51,9 +45,8 @@ async fn gather(at: &RedisAt, patience: Patience) -> Result<RedisSeen, Door> {
             RedisKind::Tile38 => Ok((tile38(&mut wire).await?, false)),
         }
     };
-    let (mut seen, is_redis) = timeout(patience.answer, talk)
-        .await
-        .unwrap_or(Err(Door::TimedOut { connected: true }))?;
+    let (mut seen, is_redis) =
+        timeout(patience.answer, talk).await.unwrap_or(Err(Door::TimedOut { connected: true }))?;
     drop(wire);
     if is_redis && seen.facts.is_some() {
         seen = on_this_host(seen, addr).await;
@@ -73,15 +66,9 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
     }));
     let answers = wire.ask(commands).await?;
     let [_, ping, info, role, command, settings @ ..] = answers.as_slice() else {
-        return Err(Door::Odd {
-            text: "fewer answers than questions".to_owned(),
-        });
+        return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
     };
-    let mut seen = RedisSeen {
-        door: Door::of_ping(ping),
-        facts: None,
-        unseen: Vec::new(),
-    };
+    let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };
     let info = match info {
         Value::ServerError(error) => {
             seen.unseen.push(unseen("INFO", &words(error)));
@@ -90,8 +77,7 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
         other => Fields::parse(&plain(other)),
     };
     let Some(mut facts) = facts::facts(&info) else {
-        seen.unseen
-            .push(unseen("INFO", "it lacks the fields of a redis server"));
+        seen.unseen.push(unseen("INFO", "it lacks the fields of a redis server"));
         return Ok(seen);
     };
     match role {
@@ -102,11 +88,9 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
         },
     }
     facts.rewrite_known = match command {
-        Value::Array(items) => Some(
-            items
-                .first()
-                .is_some_and(|item| matches!(item, Value::Array(parts) if !parts.is_empty())),
-        ),
+        Value::Array(items) => {
+            Some(items.first().is_some_and(|item| matches!(item, Value::Array(parts) if !parts.is_empty())))
+        }
         _ => None,
     };
     match merge(settings) {
@@ -120,15 +104,9 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
 async fn tile38(wire: &mut Wire) -> Result<RedisSeen, Door> {
     let answers = wire.ask(vec![cmd("PING"), cmd("ROLE")]).await?;
     let [ping, role] = answers.as_slice() else {
-        return Err(Door::Odd {
-            text: "fewer answers than questions".to_owned(),
-        });
+        return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
     };
-    let mut seen = RedisSeen {
-        door: Door::of_ping(ping),
-        facts: None,
-        unseen: Vec::new(),
-    };
+    let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };
     let role = match role {
         Value::ServerError(error) => Err(words(error)),
         answer => facts::role(answer, &Fields::default()),
@@ -150,17 +128,11 @@ fn merge(answers: &[Value]) -> Result<BTreeMap<String, String>, String> {
 }
 
 fn words(error: &redis::ServerError) -> String {
-    tame(
-        &format!("{} {}", error.code(), error.details().unwrap_or_default()),
-        200,
-    )
+    tame(&format!("{} {}", error.code(), error.details().unwrap_or_default()), 200)
 }
 
 fn unseen(what: &str, why: &str) -> Unseen {
-    Unseen {
-        what: what.to_owned(),
-        why: why.to_owned(),
-    }
+    Unseen { what: what.to_owned(), why: why.to_owned() }
 }
 
 fn plain(value: &Value) -> String {
@@ -200,10 +172,7 @@ fn with_disk(mut seen: RedisSeen, addr: &RedisAddr) -> RedisSeen {
 /// The paths a server names are only ours to read if the server is ours: a remote one, or one in a container, names places
 /// where this host may keep something else entirely.
 fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, String> {
-    let config = facts
-        .config
-        .as_ref()
-        .ok_or("their names come from CONFIG GET, which is not permitted")?;
+    let config = facts.config.as_ref().ok_or("their names come from CONFIG GET, which is not permitted")?;
     let get = |key: &str| config.get(key).map(String::as_str);
     let dir = get("dir").ok_or("CONFIG GET dir is empty")?;
     if !addr.is_local() {
@@ -212,18 +181,14 @@ fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, Str
     let pid = facts.server.process_id.ok_or("INFO names no process")?;
     let process = Path::new("/proc").join(pid.to_string());
     if !process.exists() {
-        return Err(format!(
-            "process {pid} is not on this host; does the server run in a container?"
-        ));
+        return Err(format!("process {pid} is not on this host; does the server run in a container?"));
     }
     // CONFIG GET dir is the working directory. Readable for root and the owner; others have to trust the address.
     if let Ok(works_in) = std::fs::read_link(process.join("cwd"))
         && works_in != Path::new(dir)
     {
         let works_in = tame(&works_in.to_string_lossy(), 200);
-        return Err(format!(
-            "process {pid} works in {works_in}, not in {dir}; does the server run in a container?"
-        ));
+        return Err(format!("process {pid} works in {works_in}, not in {dir}; does the server run in a container?"));
     }
     files::read(&Names {
         aof: get("appendonly") == Some("yes"),

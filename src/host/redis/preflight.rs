@@ -47,26 +47,13 @@ impl Overcommit {
     /// Reads it from `/proc`; `None` where that is not possible.
     #[must_use]
     pub fn read() -> Option<Self> {
-        let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory")
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+        let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").ok()?.trim().parse().ok()?;
         let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
         let field = |name: &str| {
-            let line = meminfo
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()?
-                .checked_mul(1024)
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
         };
-        let headroom = field("CommitLimit")
-            .zip(field("Committed_AS"))
-            .map(|(limit, used)| limit.saturating_sub(used));
+        let headroom = field("CommitLimit").zip(field("Committed_AS")).map(|(limit, used)| limit.saturating_sub(used));
         Some(Self { mode, headroom })
     }
 }
@@ -77,10 +64,7 @@ impl Overcommit {
 pub fn preflight(seen: &RedisSeen, disk_free: Option<u64>, mem_available: Option<u64>) -> Vec<Obstacle> {
     let mut found = Found(Vec::new());
     match &seen.facts {
-        None => found.stop(
-            format!("redis {}", seen.door),
-            "make it answer INFO to this user first".to_owned(),
-        ),
+        None => found.stop(format!("redis {}", seen.door), "make it answer INFO to this user first".to_owned()),
         Some(facts) if facts.aof.is_none() => {
             found.stop(
                 "this server has no append-only fields in INFO".to_owned(),
@@ -108,11 +92,7 @@ pub fn overcommit(seen: &RedisSeen, kernel: &Overcommit) -> Option<Obstacle> {
     let mut found = Found(Vec::new());
     match (kernel.mode, kernel.headroom) {
         (2, Some(headroom)) if headroom < rss => found.stop(
-            format!(
-                "vm.overcommit_memory=2 leaves {}, a fork of redis counts {}",
-                bytes(headroom),
-                bytes(rss)
-            ),
+            format!("vm.overcommit_memory=2 leaves {}, a fork of redis counts {}", bytes(headroom), bytes(rss)),
             "sysctl vm.overcommit_memory=1, and keep it in /etc/sysctl.d".to_owned(),
         ),
         (0, _) => found.warn(
@@ -128,19 +108,11 @@ struct Found(Vec<Obstacle>);
 
 impl Found {
     fn stop(&mut self, seen: String, cure: String) {
-        self.0.push(Obstacle {
-            severity: Severity::Stop,
-            seen,
-            cure,
-        });
+        self.0.push(Obstacle { severity: Severity::Stop, seen, cure });
     }
 
     fn warn(&mut self, seen: String, cure: String) {
-        self.0.push(Obstacle {
-            severity: Severity::Warn,
-            seen,
-            cure,
-        });
+        self.0.push(Obstacle { severity: Severity::Warn, seen, cure });
     }
 }
 
@@ -210,46 +182,26 @@ fn busy(found: &mut Found, facts: &RedisFacts) {
     if facts.loading.is_some() || facts.async_loading {
         found.stop("redis is loading its data set".to_owned(), wait());
     }
-    if facts
-        .aof
-        .as_ref()
-        .is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled)
-    {
-        found.warn(
-            "a rewrite is running or scheduled; what is written since it began is not in it".to_owned(),
-            wait(),
-        );
+    if facts.aof.as_ref().is_some_and(|aof| aof.rewrite_in_progress || aof.rewrite_scheduled) {
+        found.warn("a rewrite is running or scheduled; what is written since it began is not in it".to_owned(), wait());
     }
     if facts.rdb.as_ref().is_some_and(|rdb| rdb.bgsave_in_progress) {
-        found.warn(
-            "a BGSAVE is running, so a rewrite would only be scheduled".to_owned(),
-            wait(),
-        );
+        found.warn("a BGSAVE is running, so a rewrite would only be scheduled".to_owned(), wait());
     }
     if facts.module_fork {
-        found.warn(
-            "a module has forked a child, so a rewrite would only be scheduled".to_owned(),
-            wait(),
-        );
+        found.warn("a module has forked a child, so a rewrite would only be scheduled".to_owned(), wait());
     }
 }
 
 /// The old files stay until the new ones are complete.
 fn disk(found: &mut Found, facts: &RedisFacts, free: Option<u64>) {
     let used = facts.memory.as_ref().map_or(0, |memory| memory.used_memory);
-    let base = facts
-        .files
-        .as_ref()
-        .filter(|files| files.layout == Layout::Manifest)
-        .map_or(0, |files| files.base_bytes());
+    let base =
+        facts.files.as_ref().filter(|files| files.layout == Layout::Manifest).map_or(0, |files| files.base_bytes());
     let need = share(base.max(share(used, 0.6)), 1.2).saturating_add(AIR);
     match free {
         Some(free) if free < need => found.stop(
-            format!(
-                "{} free on the disk of the append-only files, a rewrite may need {}",
-                bytes(free),
-                bytes(need)
-            ),
+            format!("{} free on the disk of the append-only files, a rewrite may need {}", bytes(free), bytes(need)),
             "free space there, or move other files away".to_owned(),
         ),
         Some(_) => {}
@@ -271,20 +223,13 @@ fn memory(found: &mut Found, facts: &RedisFacts, available: Option<u64>) {
             "free memory first; the oom killer would end the child or the server".to_owned(),
         ),
         Some(available) if available < share(rss, 0.7) => found.warn(
-            format!(
-                "{} of memory available, heavy writing may copy {}",
-                bytes(available),
-                bytes(share(rss, 0.7))
-            ),
+            format!("{} of memory available, heavy writing may copy {}", bytes(available), bytes(share(rss, 0.7))),
             "stop the writers before the rewrite".to_owned(),
         ),
         Some(_) => {}
         None => found.warn(
             "the available memory is not known".to_owned(),
-            format!(
-                "make sure that {} are available, or stop the writers first",
-                bytes(share(rss, 0.7))
-            ),
+            format!("make sure that {} are available, or stop the writers first", bytes(share(rss, 0.7))),
         ),
     }
 }
@@ -298,9 +243,7 @@ fn history(found: &mut Found, facts: &RedisFacts) {
             );
         }
         if !aof.last_bgrewrite_ok || aof.consecutive_failures.is_some_and(|n| n > 0) {
-            let row = aof
-                .consecutive_failures
-                .map_or(String::new(), |n| format!(" ({n} in a row)"));
+            let row = aof.consecutive_failures.map_or(String::new(), |n| format!(" ({n} in a row)"));
             found.warn(
                 format!("the last rewrite failed{row}"),
                 "find the reason in its log; the next may fail too".to_owned(),
@@ -308,21 +251,12 @@ fn history(found: &mut Found, facts: &RedisFacts) {
         }
     }
     if facts.rdb.as_ref().is_some_and(|rdb| !rdb.last_bgsave_ok) {
-        found.warn(
-            "the last BGSAVE failed".to_owned(),
-            "find the reason in its log: disk or memory".to_owned(),
-        );
+        found.warn("the last BGSAVE failed".to_owned(), "find the reason in its log: disk or memory".to_owned());
     }
     let Some(files) = &facts.files else { return };
     if files.incrs.len() > USUAL_INCRS {
-        let seen = format!(
-            "the manifest lists {} increments, the rests of failed rewrites",
-            files.incrs.len()
-        );
-        found.warn(
-            seen,
-            "find the reason in its log; a rewrite that succeeds cleans up".to_owned(),
-        );
+        let seen = format!("the manifest lists {} increments, the rests of failed rewrites", files.incrs.len());
+        found.warn(seen, "find the reason in its log; a rewrite that succeeds cleans up".to_owned());
     }
     if facts.aof.as_ref().is_some_and(|aof| aof.enabled) && !files.missing.is_empty() {
         // The data are in memory, so a rewrite is the cure; a restart would be the end.

@@ -58,9 +58,7 @@ pub fn load_progress(pid: u32, files: &AofFiles) -> Option<LoadProgress> {
         pid,
         file: open.as_ref().map(|open| open.file.name.clone()),
         part: open.as_ref().map(|open| open.part),
-        bytes_read_total: open
-            .as_ref()
-            .map(|open| open.before + open.position.min(open.file.bytes)),
+        bytes_read_total: open.as_ref().map(|open| open.before + open.position.min(open.file.bytes)),
         cpu_secs: times.map(|(cpu, _)| cpu),
         runqueue_secs: times.map(|(_, wait)| wait),
         state,
@@ -91,12 +89,7 @@ fn open_file<'a>(process: &Path, files: &'a AofFiles) -> Option<Open<'a>> {
         };
         // The increment that is written to later is open for appending: its position is not a load's.
         if let Some(position) = read_position(&text) {
-            return Some(Open {
-                file,
-                part,
-                before,
-                position,
-            });
+            return Some(Open { file, part, before, position });
         }
     }
     None
@@ -126,11 +119,7 @@ fn listed<'a>(files: &'a AofFiles, name: &str) -> Option<(&'a AofFile, Part, u64
 fn read_position(fdinfo: &str) -> Option<u64> {
     let field = |name: &str| fdinfo.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let flags = u64::from_str_radix(field("flags:")?, 8).ok()?;
-    if flags & 3 == 0 {
-        field("pos:")?.parse().ok()
-    } else {
-        None
-    }
+    if flags & 3 == 0 { field("pos:")?.parse().ok() } else { None }
 }
 
 /// Nanoseconds on the processor and in the queue, as seconds.
@@ -156,11 +145,7 @@ mod tests {
     use super::*;
 
     fn files() -> AofFiles {
-        let file = |name: &str, bytes| AofFile {
-            name: name.into(),
-            seq: 1,
-            bytes,
-        };
+        let file = |name: &str, bytes| AofFile { name: name.into(), seq: 1, bytes };
         AofFiles {
             dir: "/d".into(),
             layout: Layout::Manifest,
@@ -181,21 +166,14 @@ mod tests {
         ] {
             assert_eq!(listed(&files, name).map(|(_, part, before)| (part, before)), wanted);
         }
-        let single = AofFiles {
-            layout: Layout::Single { inode: 1 },
-            ..files
-        };
+        let single = AofFiles { layout: Layout::Single { inode: 1 }, ..files };
         assert_eq!(listed(&single, "b").map(|(_, part, _)| part), Some(Part::Single));
     }
 
     #[test]
     fn kernel_texts() {
         assert_eq!(read_position("pos:\t4096\nflags:\t0100000\nmnt_id:\t1\n"), Some(4096));
-        assert_eq!(
-            read_position("pos:\t4096\nflags:\t0102001\n"),
-            None,
-            "open for appending"
-        );
+        assert_eq!(read_position("pos:\t4096\nflags:\t0102001\n"), None, "open for appending");
         assert_eq!(read_position("pos:\t4096\n"), None);
         assert_eq!(schedstat("1500000000 250000000 7\n"), Some((1.5, 0.25)));
         assert_eq!(schedstat("x\n"), None);

@@ -103,16 +103,10 @@ impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Door(door) => write!(f, "redis {door}"),
-            Self::Loading {
-                loaded_bytes,
-                total_bytes: 0,
-            } => {
+            Self::Loading { loaded_bytes, total_bytes: 0 } => {
                 write!(f, "loading ({} so far)", super::size::bytes(*loaded_bytes))
             }
-            Self::Loading {
-                loaded_bytes,
-                total_bytes,
-            } => {
+            Self::Loading { loaded_bytes, total_bytes } => {
                 // Never shown as complete while it still loads.
                 let percent = (*loaded_bytes as f64 / *total_bytes as f64 * 100.0).min(99.0);
                 write!(f, "loading {percent:.0} % ({})", part_of(*loaded_bytes, *total_bytes))
@@ -141,10 +135,9 @@ pub fn ready(seen: &RedisSeen, wanted: &Wanted<'_>) -> Result<(), Vec<NotReady>>
     let mut against = Vec::new();
     let loading = seen.facts.as_ref().and_then(|facts| facts.loading.as_ref());
     match (&seen.door, loading) {
-        (_, Some(loading)) => against.push(NotReady::Loading {
-            loaded_bytes: loading.loaded_bytes,
-            total_bytes: loading.total_bytes,
-        }),
+        (_, Some(loading)) => {
+            against.push(NotReady::Loading { loaded_bytes: loading.loaded_bytes, total_bytes: loading.total_bytes })
+        }
         (Door::Open, None) => {}
         (door, None) => against.push(NotReady::Door(door.clone())),
     }
@@ -188,32 +181,15 @@ fn role(seen: &RedisSeen, facts: &RedisFacts, wanted: Option<RoleWanted>, agains
         (None, None) if facts.server.name == ServerName::Tile38 => {}
         (None, _) => against.push(unseen(seen, "ROLE")),
         (Some(Role::Master { .. }), Some(RoleWanted::Replica)) => {
-            against.push(NotReady::Role {
-                is: "master".to_owned(),
-                wanted: RoleWanted::Replica,
-            });
+            against.push(NotReady::Role { is: "master".to_owned(), wanted: RoleWanted::Replica });
         }
         (Some(Role::Master { .. }), _) => {}
-        (
-            Some(Role::Replica {
-                master_host,
-                master_port,
-                link_up,
-                sync_in_progress,
-                master_sync_perc,
-            }),
-            wanted,
-        ) => {
+        (Some(Role::Replica { master_host, master_port, link_up, sync_in_progress, master_sync_perc }), wanted) => {
             let master = format!("{master_host}:{master_port}");
             if wanted == Some(RoleWanted::Master) {
-                against.push(NotReady::Role {
-                    is: format!("replica of {master}"),
-                    wanted: RoleWanted::Master,
-                });
+                against.push(NotReady::Role { is: format!("replica of {master}"), wanted: RoleWanted::Master });
             } else if *sync_in_progress {
-                against.push(NotReady::Syncing {
-                    percent: *master_sync_perc,
-                });
+                against.push(NotReady::Syncing { percent: *master_sync_perc });
             } else if !link_up {
                 against.push(NotReady::LinkDown { master });
             }
@@ -232,12 +208,6 @@ fn keys(facts: &RedisFacts, wanted: &Wanted<'_>, against: &mut Vec<NotReady>) {
 }
 
 fn unseen(seen: &RedisSeen, what: &str) -> NotReady {
-    let why = seen
-        .unseen
-        .iter()
-        .find(|unseen| what.starts_with(&unseen.what))
-        .map(|unseen| unseen.why.as_str());
-    NotReady::Unseen {
-        what: why.map_or_else(|| what.to_owned(), |why| format!("{what}, {why}")),
-    }
+    let why = seen.unseen.iter().find(|unseen| what.starts_with(&unseen.what)).map(|unseen| unseen.why.as_str());
+    NotReady::Unseen { what: why.map_or_else(|| what.to_owned(), |why| format!("{what}, {why}")) }
 }

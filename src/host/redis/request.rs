@@ -99,9 +99,7 @@ pub async fn request_rewrite_with(at: &RedisAt, patience: Patience) -> Result<Re
     }
     let mut wire = timeout(patience.connect + patience.answer, prepare(at, patience))
         .await
-        .unwrap_or(Err(RedisFault::Unreachable {
-            door: Door::TimedOut { connected: true },
-        }))?;
+        .unwrap_or(Err(RedisFault::Unreachable { door: Door::TimedOut { connected: true } }))?;
     match before(&mut wire, patience).await? {
         Some(reply) => Ok(reply),
         None => send(&mut wire, patience).await,
@@ -109,11 +107,8 @@ pub async fn request_rewrite_with(at: &RedisAt, patience: Patience) -> Result<Re
 }
 
 async fn prepare(at: &RedisAt, patience: Patience) -> Result<Wire, RedisFault> {
-    let addr = at.check().map_err(|error| RedisFault::Unreachable {
-        door: Door::BadAddress {
-            text: error.to_string(),
-        },
-    })?;
+    let addr =
+        at.check().map_err(|error| RedisFault::Unreachable { door: Door::BadAddress { text: error.to_string() } })?;
     let password = wire::password(at, patience.connect).await.map_err(before_sending)?;
     let mut wire = wire::open(&addr, patience).await.map_err(before_sending)?;
     wire.login(at, password.as_ref()).await.map_err(before_sending)?;
@@ -131,16 +126,10 @@ async fn before(wire: &mut Wire, patience: Patience) -> Result<Option<RewriteRep
     let info = match answers.first() {
         Some(Value::BulkString(bytes)) => Fields::parse(&String::from_utf8_lossy(bytes)),
         Some(Value::ServerError(error)) => {
-            return Err(before_sending(Door::of_reply(
-                error.code(),
-                error.details().unwrap_or_default(),
-                "INFO",
-            )));
+            return Err(before_sending(Door::of_reply(error.code(), error.details().unwrap_or_default(), "INFO")));
         }
         other => {
-            return Err(RedisFault::NotRedis {
-                text: tame(&format!("{other:?}"), 120),
-            });
+            return Err(RedisFault::NotRedis { text: tame(&format!("{other:?}"), 120) });
         }
     };
     if info.flag("loading") == Some(true) {
@@ -150,9 +139,7 @@ async fn before(wire: &mut Wire, patience: Patience) -> Result<Option<RewriteRep
         (Some(false), _) => Err(RedisFault::AofOff),
         (Some(true), Some(true)) => Ok(Some(RewriteReply::AlreadyRunning)),
         (Some(true), Some(false)) => Ok(None),
-        _ => Err(RedisFault::NotRedis {
-            text: "INFO without the append-only fields".to_owned(),
-        }),
+        _ => Err(RedisFault::NotRedis { text: "INFO without the append-only fields".to_owned() }),
     }
 }
 
@@ -165,11 +152,7 @@ async fn send(wire: &mut Wire, patience: Patience) -> Result<RewriteReply, Redis
         Some(Value::ServerError(error)) => refusal(error.code(), error.details().unwrap_or_default()),
         Some(Value::SimpleString(text)) => agreement(text),
         Some(Value::BulkString(bytes)) => agreement(&tame_bytes(bytes, 200)),
-        other => Err(RedisFault::AnswerLost {
-            door: Door::Odd {
-                text: tame(&format!("{other:?}"), 120),
-            },
-        }),
+        other => Err(RedisFault::AnswerLost { door: Door::Odd { text: tame(&format!("{other:?}"), 120) } }),
     }
 }
 
@@ -180,9 +163,7 @@ fn agreement(text: &str) -> Result<RewriteReply, RedisFault> {
     } else if text.contains("scheduled") {
         Ok(RewriteReply::Scheduled)
     } else {
-        Err(RedisFault::AnswerLost {
-            door: Door::Odd { text: tame(text, 200) },
-        })
+        Err(RedisFault::AnswerLost { door: Door::Odd { text: tame(text, 200) } })
     }
 }
 
@@ -191,9 +172,7 @@ fn refusal(code: &str, detail: &str) -> Result<RewriteReply, RedisFault> {
         return Ok(RewriteReply::AlreadyRunning);
     }
     if code == "ERR" && detail.contains("Can't execute an AOF background rewriting") {
-        return Err(RedisFault::ForkFailed {
-            text: tame(detail, 200),
-        });
+        return Err(RedisFault::ForkFailed { text: tame(detail, 200) });
     }
     if code == "ERR" && detail.to_ascii_lowercase().starts_with("unknown command") {
         return Err(RedisFault::UnknownCommand);
@@ -224,39 +203,21 @@ mod tests {
 
     #[test]
     fn replies() {
-        assert_eq!(
-            agreement("Background append only file rewriting started"),
-            Ok(RewriteReply::Started)
-        );
-        assert_eq!(
-            agreement("Background append only file rewriting scheduled"),
-            Ok(RewriteReply::Scheduled)
-        );
+        assert_eq!(agreement("Background append only file rewriting started"), Ok(RewriteReply::Started));
+        assert_eq!(agreement("Background append only file rewriting scheduled"), Ok(RewriteReply::Scheduled));
         assert!(matches!(agreement("OK"), Err(RedisFault::AnswerLost { .. })));
         type Fits = fn(&Result<RewriteReply, RedisFault>) -> bool;
         let cases: [(&str, &str, Fits); 6] = [
-            (
-                "ERR",
-                "Background append only file rewriting already in progress",
-                |r| r == &Ok(RewriteReply::AlreadyRunning),
-            ),
-            (
-                "ERR",
-                "Can't execute an AOF background rewriting. Please check the server logs",
-                |r| matches!(r, Err(RedisFault::ForkFailed { .. })),
-            ),
-            ("ERR", "unknown command 'BGREWRITEAOF', with args", |r| {
-                r == &Err(RedisFault::UnknownCommand)
+            ("ERR", "Background append only file rewriting already in progress", |r| {
+                r == &Ok(RewriteReply::AlreadyRunning)
             }),
-            (
-                "NOPERM",
-                "no",
-                |r| matches!(r, Err(RedisFault::NoPerm { command }) if command == "BGREWRITEAOF"),
-            ),
+            ("ERR", "Can't execute an AOF background rewriting. Please check the server logs", |r| {
+                matches!(r, Err(RedisFault::ForkFailed { .. }))
+            }),
+            ("ERR", "unknown command 'BGREWRITEAOF', with args", |r| r == &Err(RedisFault::UnknownCommand)),
+            ("NOPERM", "no", |r| matches!(r, Err(RedisFault::NoPerm { command }) if command == "BGREWRITEAOF")),
             ("NOAUTH", "no", |r| r == &Err(RedisFault::NoAuth { door: Door::NoAuth })),
-            ("LOADING", "no", |r| {
-                r == &Err(RedisFault::Refused { door: Door::Loading })
-            }),
+            ("LOADING", "no", |r| r == &Err(RedisFault::Refused { door: Door::Loading })),
         ];
         for (code, detail, fits) in cases {
             let result = refusal(code, detail);

@@ -116,9 +116,7 @@ pub fn judge(before: &RedisSeen, now: &RedisSeen) -> Rewrite {
     if was.server.run_id != is.server.run_id {
         let short = |id: &str| id.chars().take(8).collect();
         let (before, now) = (short(&was.server.run_id), short(&is.server.run_id));
-        return Rewrite::Failed {
-            why: RewriteFailure::Restarted { before, now },
-        };
+        return Rewrite::Failed { why: RewriteFailure::Restarted { before, now } };
     }
     if was.loading.is_some() || is.loading.is_some() {
         return unproven("redis is loading, and reports its append-only state as off meanwhile".to_owned());
@@ -127,9 +125,7 @@ pub fn judge(before: &RedisSeen, now: &RedisSeen) -> Rewrite {
         return unproven("this server has no append-only fields in INFO".to_owned());
     };
     if !aof_before.enabled || !aof.enabled {
-        return Rewrite::Failed {
-            why: RewriteFailure::AofOff,
-        };
+        return Rewrite::Failed { why: RewriteFailure::AofOff };
     }
     if let Some(under_way) = under_way(is, aof) {
         return under_way;
@@ -138,14 +134,8 @@ pub fn judge(before: &RedisSeen, now: &RedisSeen) -> Rewrite {
         return Rewrite::Failed { why };
     }
     let (Some(files_before), Some(files)) = (&was.files, &is.files) else {
-        let why = [before, now]
-            .iter()
-            .flat_map(|seen| &seen.unseen)
-            .find(|unseen| unseen.what == "files");
-        return unproven(format!(
-            "its files cannot be read: {}",
-            why.map_or("unknown", |unseen| unseen.why.as_str())
-        ));
+        let why = [before, now].iter().flat_map(|seen| &seen.unseen).find(|unseen| unseen.what == "files");
+        return unproven(format!("its files cannot be read: {}", why.map_or("unknown", |unseen| unseen.why.as_str())));
     };
     judge_files((aof_before, files_before), (aof, files))
 }
@@ -156,10 +146,7 @@ fn under_way(is: &RedisFacts, aof: &Aof) -> Option<Rewrite> {
             (Some(processed), Some(total)) if total > 0 => Some((processed as f64 / total as f64).clamp(0.0, 1.0)),
             _ => None,
         };
-        return Some(Rewrite::Running {
-            done,
-            elapsed_secs: aof.current_rewrite_secs.unwrap_or(0),
-        });
+        return Some(Rewrite::Running { done, elapsed_secs: aof.current_rewrite_secs.unwrap_or(0) });
     }
     aof.rewrite_scheduled.then(|| {
         let bgsave = is.rdb.as_ref().is_some_and(|rdb| rdb.bgsave_in_progress);
@@ -171,18 +158,12 @@ fn under_way(is: &RedisFacts, aof: &Aof) -> Option<Rewrite> {
 fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
     let failures = now.consecutive_failures.unwrap_or(0);
     if failures > before.consecutive_failures.unwrap_or(0) {
-        return Some(RewriteFailure::ChildFailed {
-            failures: now.consecutive_failures,
-        });
+        return Some(RewriteFailure::ChildFailed { failures: now.consecutive_failures });
     }
     if before.rewrites.is_some() && before.rewrites == now.rewrites {
         // A fork that failed is counted by some versions and not by others; the status tells.
         let fork_failed = before.last_bgrewrite_ok && !now.last_bgrewrite_ok;
-        return Some(if fork_failed {
-            RewriteFailure::ForkFailed
-        } else {
-            RewriteFailure::NeverBegan
-        });
+        return Some(if fork_failed { RewriteFailure::ForkFailed } else { RewriteFailure::NeverBegan });
     }
     if !now.last_bgrewrite_ok {
         // Redis counts a failed child, and does not count a failed fork.
@@ -190,14 +171,10 @@ fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
         return Some(if same {
             RewriteFailure::ForkFailed
         } else {
-            RewriteFailure::ChildFailed {
-                failures: now.consecutive_failures,
-            }
+            RewriteFailure::ChildFailed { failures: now.consecutive_failures }
         });
     }
-    (failures > 0).then_some(RewriteFailure::ChildFailed {
-        failures: now.consecutive_failures,
-    })
+    (failures > 0).then_some(RewriteFailure::ChildFailed { failures: now.consecutive_failures })
 }
 
 fn judge_files((aof_before, before): (&Aof, &AofFiles), (aof, now): (&Aof, &AofFiles)) -> Rewrite {
@@ -210,32 +187,18 @@ fn judge_files((aof_before, before): (&Aof, &AofFiles), (aof, now): (&Aof, &AofF
             old != new || aof_before.base_size != aof.base_size
         }
         _ => {
-            return Rewrite::Unproven {
-                why: "the files are kept in another way than before".to_owned(),
-            };
+            return Rewrite::Unproven { why: "the files are kept in another way than before".to_owned() };
         }
     };
     if !now.missing.is_empty() {
-        return Rewrite::Failed {
-            why: RewriteFailure::FilesMissing {
-                names: now.missing.clone(),
-            },
-        };
+        return Rewrite::Failed { why: RewriteFailure::FilesMissing { names: now.missing.clone() } };
     }
     if !new_base {
-        return Rewrite::Failed {
-            why: RewriteFailure::EndedQuietly { seq },
-        };
+        return Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq } };
     }
     if now.layout == Layout::Manifest && now.incrs.len() != 1 {
         // A rewrite that Redis began by itself just now, or an older attempt's rest.
-        return Rewrite::Unproven {
-            why: format!("the manifest lists {} increments instead of one", now.incrs.len()),
-        };
+        return Rewrite::Unproven { why: format!("the manifest lists {} increments instead of one", now.incrs.len()) };
     }
-    Rewrite::Proven {
-        bytes_before: before.bytes(),
-        bytes_after: now.bytes(),
-        seq,
-    }
+    Rewrite::Proven { bytes_before: before.bytes(), bytes_after: now.bytes(), seq }
 }

@@ -3,22 +3,14 @@
 /// Bytes with two digits or more: `812 B`, `64.0 MB`, `1.9 GB` (decimal units, as disks and Redis's documentation use).
 pub(super) fn bytes(n: u64) -> String {
     let (value, unit) = scaled(n, n);
-    if unit == "B" {
-        format!("{n} B")
-    } else {
-        format!("{value:.1} {unit}")
-    }
+    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
 }
 
 /// A part of a whole in the whole's unit: `1.2 of 1.9 GB`.
 pub(super) fn part_of(part: u64, whole: u64) -> String {
     let (part, unit) = scaled(part, whole);
     let (whole, _) = scaled(whole, whole);
-    if unit == "B" {
-        format!("{part:.0} of {whole:.0} B")
-    } else {
-        format!("{part:.1} of {whole:.1} {unit}")
-    }
+    if unit == "B" { format!("{part:.0} of {whole:.0} B") } else { format!("{part:.1} of {whole:.1} {unit}") }
 }
 
 /// A count with separators: `81,234`.
@@ -51,10 +43,7 @@ mod tests {
 
     #[test]
     fn shown() {
-        assert_eq!(
-            (bytes(812).as_str(), bytes(1_940_000_000).as_str()),
-            ("812 B", "1.9 GB")
-        );
+        assert_eq!((bytes(812).as_str(), bytes(1_940_000_000).as_str()), ("812 B", "1.9 GB"));
         assert_eq!(part_of(1_200_000_000, 1_900_000_000), "1.2 of 1.9 GB");
         assert_eq!(part_of(0, 1_500_000), "0.0 of 1.5 MB");
         assert_eq!(

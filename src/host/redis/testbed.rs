@@ -36,11 +36,7 @@ impl Testbed {
             return None;
         };
         let dir = tempfile::Builder::new().prefix("runbook-redis-").tempdir().unwrap();
-        let mut bed = Self {
-            dir,
-            child: None,
-            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        };
+        let mut bed = Self { dir, child: None, args: args.iter().map(|arg| (*arg).to_owned()).collect() };
         bed.boot(&[]).await;
         Some(bed)
     }
@@ -57,14 +53,7 @@ impl Testbed {
         command
             .current_dir(self.dir.path())
             .args(["--port", "0", "--unixsocket", self.path("s").to_str().unwrap()])
-            .args([
-                "--dir",
-                self.dir.path().to_str().unwrap(),
-                "--appendonly",
-                "yes",
-                "--save",
-                "",
-            ])
+            .args(["--dir", self.dir.path().to_str().unwrap(), "--appendonly", "yes", "--save", ""])
             .args(&self.args)
             .args(more)
             .stdin(Stdio::null())
@@ -72,10 +61,7 @@ impl Testbed {
             .stderr(Stdio::null());
         let _ = std::fs::remove_file(self.path("s"));
         self.child = Some(command.spawn().unwrap());
-        until("the server listens", async || {
-            tokio::net::UnixStream::connect(self.path("s")).await.ok()
-        })
-        .await;
+        until("the server listens", async || tokio::net::UnixStream::connect(self.path("s")).await.ok()).await;
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -88,12 +74,7 @@ impl Testbed {
 
     pub(crate) fn at(&self) -> RedisAt {
         let url = format!("unix://{}", self.path("s").display());
-        RedisAt {
-            url,
-            user: None,
-            password: None,
-            kind: RedisKind::Redis,
-        }
+        RedisAt { url, user: None, password: None, kind: RedisKind::Redis }
     }
 
     /// Looks, and insists on facts.
@@ -121,12 +102,7 @@ impl Testbed {
     pub(crate) async fn forked(&self) -> u32 {
         let path = format!("/proc/{0}/task/{0}/children", self.pid());
         until("a child was forked", async || {
-            std::fs::read_to_string(&path)
-                .ok()?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
+            std::fs::read_to_string(&path).ok()?.split_whitespace().next()?.parse().ok()
         })
         .await
     }
@@ -142,10 +118,7 @@ impl Testbed {
         let forked = std::fs::read_to_string(path).unwrap_or_default();
         let _ = child.kill();
         let _ = child.wait();
-        for pid in forked
-            .split_whitespace()
-            .filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
-        {
+        for pid in forked.split_whitespace().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
@@ -187,19 +160,10 @@ pub(crate) fn write_increment(dir: &Path, sets: usize, keys: usize, value: usize
     let filler = "v".repeat(value);
     for n in 0..sets {
         let key = format!("key:{}", n % keys);
-        write!(
-            text,
-            "*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${value}\r\n{filler}\r\n",
-            key.len()
-        )
-        .unwrap();
+        write!(text, "*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${value}\r\n{filler}\r\n", key.len()).unwrap();
     }
     std::fs::write(dir.join("appendonly.aof.1.incr.aof"), &text).unwrap();
-    std::fs::write(
-        dir.join("appendonly.aof.manifest"),
-        "file appendonly.aof.1.incr.aof seq 1 type i\n",
-    )
-    .unwrap();
+    std::fs::write(dir.join("appendonly.aof.manifest"), "file appendonly.aof.1.incr.aof seq 1 type i\n").unwrap();
     text.len() as u64
 }
 

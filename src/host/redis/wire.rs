@@ -36,10 +36,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            answer: Duration::from_secs(30),
-        }
+        Self { connect: Duration::from_secs(2), answer: Duration::from_secs(30) }
     }
 }
 
@@ -62,10 +59,7 @@ pub(super) async fn open(addr: &RedisAddr, patience: Patience) -> Result<Wire, D
     let stream = match timeout(patience.connect, connect(addr)).await {
         Err(_) => return Err(Door::TimedOut { connected: false }),
         Ok(Err(error)) => return Err(not_connected(&error)),
-        Ok(Ok(stream)) => Tap {
-            stream,
-            heard: Arc::clone(&heard),
-        },
+        Ok(Ok(stream)) => Tap { stream, heard: Arc::clone(&heard) },
     };
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(patience.connect))
@@ -76,11 +70,7 @@ pub(super) async fn open(addr: &RedisAddr, patience: Patience) -> Result<Wire, D
         .await
         .map_err(|error| Door::of_break(&error, &heard.first()))?;
     let driver = tokio::spawn(driver).abort_handle();
-    Ok(Wire {
-        connection,
-        driver,
-        heard,
-    })
+    Ok(Wire { connection, driver, heard })
 }
 
 impl Wire {
@@ -93,26 +83,19 @@ impl Wire {
         let answers: RedisResult<Vec<RedisResult<Value>>> =
             pipe.ignore_errors().query_async(&mut self.connection).await;
         let answers = answers.map_err(|error| self.broken(&error))?;
-        answers
-            .into_iter()
-            .map(|answer| answer.or_else(|error| self.sent(error)))
-            .collect()
+        answers.into_iter().map(|answer| answer.or_else(|error| self.sent(error))).collect()
     }
 
     /// An error of the server goes back to being a value.
     fn sent(&self, error: redis::RedisError) -> Result<Value, Door> {
         let door = self.broken(&error);
         let servers = error.into_server_errors().filter(|errors| errors.len() == 1);
-        servers
-            .and_then(|errors| errors.first().map(|(_, error)| Value::ServerError(error.clone())))
-            .ok_or(door)
+        servers.and_then(|errors| errors.first().map(|(_, error)| Value::ServerError(error.clone()))).ok_or(door)
     }
 
     fn broken(&self, error: &redis::RedisError) -> Door {
         if self.heard.total.load(Ordering::Relaxed) > MAX_HEARD {
-            return Door::Odd {
-                text: format!("an answer of more than {} MiB", MAX_HEARD >> 20),
-            };
+            return Door::Odd { text: format!("an answer of more than {} MiB", MAX_HEARD >> 20) };
         }
         Door::of_break(error, &self.heard.first())
     }
@@ -133,11 +116,9 @@ impl Wire {
             {
                 Ok(())
             }
-            Some(Value::ServerError(error)) => Err(Door::of_reply(
-                error.code(),
-                error.details().unwrap_or_default(),
-                "AUTH",
-            )),
+            Some(Value::ServerError(error)) => {
+                Err(Door::of_reply(error.code(), error.details().unwrap_or_default(), "AUTH"))
+            }
             _ => Ok(()),
         }
     }
@@ -151,12 +132,8 @@ pub(super) async fn password(at: &RedisAt, within: Duration) -> Result<Option<Se
     let read = timeout(within, tokio::task::spawn_blocking(move || place.read())).await;
     match read {
         Ok(Ok(Ok(secret))) => Ok(Some(secret)),
-        Ok(Ok(Err(error))) => Err(Door::Secret {
-            text: error.to_string(),
-        }),
-        Ok(Err(_)) | Err(_) => Err(Door::Secret {
-            text: "the secret could not be read in time".to_owned(),
-        }),
+        Ok(Ok(Err(error))) => Err(Door::Secret { text: error.to_string() }),
+        Ok(Err(_)) | Err(_) => Err(Door::Secret { text: "the secret could not be read in time".to_owned() }),
     }
 }
 
@@ -181,9 +158,7 @@ fn not_connected(error: &io::Error) -> Door {
         // A Unix socket whose backlog is full says WouldBlock.
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Door::TimedOut { connected: false },
         io::ErrorKind::ConnectionReset => Door::Reset,
-        _ => Door::Unreachable {
-            text: crate::host::foreign::tame(&error.to_string(), 160),
-        },
+        _ => Door::Unreachable { text: crate::host::foreign::tame(&error.to_string(), 160) },
     }
 }
 

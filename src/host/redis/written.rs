@@ -27,10 +27,8 @@ const DEFAULTS: [(&str, &str); 6] = [
 
 /// The settings as the file (and what it includes) gives them. `Err` says what could not be read. Blocks on the file system.
 pub(super) fn read(config_file: &str) -> Result<BTreeMap<String, String>, String> {
-    let mut found: BTreeMap<String, String> = DEFAULTS
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+    let mut found: BTreeMap<String, String> =
+        DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let mut files = 0;
     include(Path::new(config_file), &mut found, 0, &mut files)?;
     if let Some(dir) = found.get_mut("dir") {
@@ -105,16 +103,9 @@ mod tests {
     fn later_lines_and_includes_win_and_defaults_fill_in() {
         let dir = tempfile::tempdir().unwrap();
         let (main, common) = (dir.path().join("main.conf"), dir.path().join("common.conf"));
-        std::fs::write(
-            &common,
-            "appendonly yes\nsave 900 1\nsave 60 10000\nrequirepass hunter2\n",
-        )
-        .unwrap();
-        let text = format!(
-            "# x\ninclude {}\nAppendFilename \"a b.aof\"\ndir {}/\n",
-            common.display(),
-            dir.path().display()
-        );
+        std::fs::write(&common, "appendonly yes\nsave 900 1\nsave 60 10000\nrequirepass hunter2\n").unwrap();
+        let text =
+            format!("# x\ninclude {}\nAppendFilename \"a b.aof\"\ndir {}/\n", common.display(), dir.path().display());
         std::fs::write(&main, text).unwrap();
         let found = read(main.to_str().unwrap()).unwrap();
         assert_eq!(found["appendonly"], "yes");

@@ -87,14 +87,10 @@ pub fn boot_verdict(unit: &UnitSeen) -> AtBoot {
         "template" => return AtBoot::Template,
         "not-found" => return AtBoot::Missing,
         "masked" => {
-            return AtBoot::Masked {
-                runtime: unit.unit_file_state == "masked-runtime",
-            };
+            return AtBoot::Masked { runtime: unit.unit_file_state == "masked-runtime" };
         }
         "bad-setting" | "error" => {
-            return AtBoot::Bad {
-                why: unit.load_error.clone(),
-            };
+            return AtBoot::Bad { why: unit.load_error.clone() };
         }
         _ => {}
     }
@@ -105,26 +101,17 @@ pub fn boot_verdict(unit: &UnitSeen) -> AtBoot {
         } else {
             by_file(unit)
         };
-        return AtBoot::Alias {
-            of: unit.id.clone(),
-            then: Box::new(then),
-        };
+        return AtBoot::Alias { of: unit.id.clone(), then: Box::new(then) };
     }
     by_file(unit)
 }
 
 fn ask(id: &str) -> AtBoot {
-    AtBoot::Disabled {
-        can_enable: false,
-        note: format!("ask about {id} itself"),
-    }
+    AtBoot::Disabled { can_enable: false, note: format!("ask about {id} itself") }
 }
 
 fn by_file(unit: &UnitSeen) -> AtBoot {
-    let disabled = |note: &str| AtBoot::Disabled {
-        can_enable: true,
-        note: note.to_owned(),
-    };
+    let disabled = |note: &str| AtBoot::Disabled { can_enable: true, note: note.to_owned() };
     match unit.unit_file_state.as_str() {
         "enabled" => AtBoot::Starts,
         "enabled-runtime" => disabled("enabled only until the next boot"),
@@ -134,36 +121,20 @@ fn by_file(unit: &UnitSeen) -> AtBoot {
         "masked-runtime" => AtBoot::Masked { runtime: true },
         "generated" => AtBoot::Generated,
         "transient" | "linked-runtime" => AtBoot::Transient,
-        "bad" => AtBoot::Bad {
-            why: unit.load_error.clone(),
-        },
+        "bad" => AtBoot::Bad { why: unit.load_error.clone() },
         _ => pulled_in(unit).unwrap_or_else(|| AtBoot::Static { note: starters(unit) }),
     }
 }
 
 /// Boot targets want it, or a socket, timer or path stands by to start it.
 fn pulled_in(unit: &UnitSeen) -> Option<AtBoot> {
-    let by: Vec<_> = unit
-        .wanted_by
-        .iter()
-        .filter(|name| BOOT_TARGETS.contains(&name.as_str()))
-        .cloned()
-        .collect();
+    let by: Vec<_> = unit.wanted_by.iter().filter(|name| BOOT_TARGETS.contains(&name.as_str())).cloned().collect();
     (!by.is_empty()).then_some(AtBoot::PulledIn { by })
 }
 
 fn starters(unit: &UnitSeen) -> String {
-    let names: Vec<_> = unit
-        .triggered_by
-        .iter()
-        .chain(&unit.wanted_by)
-        .map(String::as_str)
-        .collect();
-    if names.is_empty() {
-        "nothing starts it by itself".to_owned()
-    } else {
-        format!("started by {}", names.join(", "))
-    }
+    let names: Vec<_> = unit.triggered_by.iter().chain(&unit.wanted_by).map(String::as_str).collect();
+    if names.is_empty() { "nothing starts it by itself".to_owned() } else { format!("started by {}", names.join(", ")) }
 }
 
 /// A start time-out that would kill a loading database over and over.
@@ -190,29 +161,16 @@ mod tests {
     use super::*;
 
     fn unit(load: &str, file: &str) -> UnitSeen {
-        UnitSeen {
-            load_state: load.into(),
-            unit_file_state: file.into(),
-            ..UnitSeen::sample("a.service")
-        }
+        UnitSeen { load_state: load.into(), unit_file_state: file.into(), ..UnitSeen::sample("a.service") }
     }
 
     #[test]
     fn verdicts() {
-        let disabled = |note: &str| AtBoot::Disabled {
-            can_enable: true,
-            note: note.into(),
-        };
-        let alone = || AtBoot::Static {
-            note: "nothing starts it by itself".into(),
-        };
+        let disabled = |note: &str| AtBoot::Disabled { can_enable: true, note: note.into() };
+        let alone = || AtBoot::Static { note: "nothing starts it by itself".into() };
         for (load, file, wanted) in [
             ("loaded", "enabled", AtBoot::Starts),
-            (
-                "loaded",
-                "enabled-runtime",
-                disabled("enabled only until the next boot"),
-            ),
+            ("loaded", "enabled-runtime", disabled("enabled only until the next boot")),
             ("loaded", "disabled", disabled("")),
             ("loaded", "linked", disabled("linked from outside the unit directories")),
             ("loaded", "static", alone()),
@@ -229,40 +187,17 @@ mod tests {
             assert_eq!(verdict, wanted, "{load} {file}");
             assert_eq!(verdict.starts(), file == "enabled", "{load} {file}");
         }
-        let bad = UnitSeen {
-            load_error: "unknown section".into(),
-            ..unit("bad-setting", "enabled")
-        };
-        assert_eq!(
-            boot_verdict(&bad),
-            AtBoot::Bad {
-                why: "unknown section".into()
-            }
-        );
+        let bad = UnitSeen { load_error: "unknown section".into(), ..unit("bad-setting", "enabled") };
+        assert_eq!(boot_verdict(&bad), AtBoot::Bad { why: "unknown section".into() });
     }
 
     #[test]
     fn wanted_by_a_target_of_the_boot_comes_back_and_a_trigger_is_named() {
-        let wanted = UnitSeen {
-            wanted_by: vec!["x.service".into(), "multi-user.target".into()],
-            ..unit("loaded", "static")
-        };
-        assert_eq!(
-            boot_verdict(&wanted),
-            AtBoot::PulledIn {
-                by: vec!["multi-user.target".into()]
-            }
-        );
-        let triggered = UnitSeen {
-            triggered_by: vec!["a.socket".into()],
-            ..unit("loaded", "static")
-        };
-        assert_eq!(
-            boot_verdict(&triggered),
-            AtBoot::Static {
-                note: "started by a.socket".into()
-            }
-        );
+        let wanted =
+            UnitSeen { wanted_by: vec!["x.service".into(), "multi-user.target".into()], ..unit("loaded", "static") };
+        assert_eq!(boot_verdict(&wanted), AtBoot::PulledIn { by: vec!["multi-user.target".into()] });
+        let triggered = UnitSeen { triggered_by: vec!["a.socket".into()], ..unit("loaded", "static") };
+        assert_eq!(boot_verdict(&triggered), AtBoot::Static { note: "started by a.socket".into() });
     }
 
     #[test]

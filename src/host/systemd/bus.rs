@@ -138,10 +138,7 @@ impl SystemdError {
     /// Whether this proves that the asked effect did not begin. Otherwise its outcome is unknown.
     #[must_use]
     pub fn nothing_happened(&self) -> bool {
-        !matches!(
-            self,
-            Self::TimedOut { .. } | Self::Lost { .. } | Self::NotVerified { .. }
-        )
+        !matches!(self, Self::TimedOut { .. } | Self::Lost { .. } | Self::NotVerified { .. })
     }
 
     /// Sorts a D-Bus error by what it means.
@@ -158,26 +155,15 @@ impl SystemdError {
     fn of_standard(what: String, failed: fdo::Error, shown: String) -> Self {
         use fdo::Error as E;
         match failed {
-            E::AccessDenied(why) | E::InteractiveAuthorizationRequired(why) | E::AuthFailed(why) => Self::Denied {
-                what,
-                why: tame(&why, 300),
-            },
-            E::ServiceUnknown(why) | E::NameHasNoOwner(why) => Self::Absent {
-                what,
-                why: tame(&why, 300),
-            },
-            E::FileNotFound(why) | E::UnknownObject(why) => Self::NoSuchUnit {
-                what,
-                why: tame(&why, 300),
-            },
+            E::AccessDenied(why) | E::InteractiveAuthorizationRequired(why) | E::AuthFailed(why) => {
+                Self::Denied { what, why: tame(&why, 300) }
+            }
+            E::ServiceUnknown(why) | E::NameHasNoOwner(why) => Self::Absent { what, why: tame(&why, 300) },
+            E::FileNotFound(why) | E::UnknownObject(why) => Self::NoSuchUnit { what, why: tame(&why, 300) },
             E::NoReply(_) | E::Timeout(_) | E::TimedOut(_) | E::Disconnected(_) | E::ZBus(_) | E::IOError(_) => {
                 Self::Lost { what, why: shown }
             }
-            _ => Self::Refused {
-                what,
-                name: "a standard error".to_owned(),
-                why: shown,
-            },
+            _ => Self::Refused { what, name: "a standard error".to_owned(), why: shown },
         }
     }
 
@@ -189,11 +175,7 @@ impl SystemdError {
             "BlockedByInhibitorLock" => Self::Inhibited { what, who: why },
             "OperationInProgress" => Self::UnderWay { what },
             "InteractiveAuthorizationRequired" => Self::Denied { what, why },
-            _ => Self::Refused {
-                what,
-                name: tame(name, 100),
-                why,
-            },
+            _ => Self::Refused { what, name: tame(name, 100), why },
         }
     }
 }
@@ -213,9 +195,7 @@ impl Bus {
     pub async fn system() -> Result<Self, SystemdError> {
         let seen = machine::look();
         if !seen.runs_systemd() {
-            return Err(SystemdError::NotBooted {
-                init: seen.init.unwrap_or_else(|| "unknown".to_owned()),
-            });
+            return Err(SystemdError::NotBooted { init: seen.init.unwrap_or_else(|| "unknown".to_owned()) });
         }
         Self::at(SYSTEM_BUS, CALL_DEADLINE).await
     }
@@ -225,10 +205,7 @@ impl Bus {
     /// # Errors
     /// [`SystemdError::Unreachable`].
     pub async fn at(address: &str, deadline: Duration) -> Result<Self, SystemdError> {
-        let unreachable = |why: String| SystemdError::Unreachable {
-            address: address.to_owned(),
-            why: tame(&why, 300),
-        };
+        let unreachable = |why: String| SystemdError::Unreachable { address: address.to_owned(), why: tame(&why, 300) };
         let queue = NonZeroUsize::new(QUEUE).unwrap_or(NonZeroUsize::MIN);
         let dial = Builder::address(address).max_queued(queue).build();
         match tokio::time::timeout(deadline, dial).await {
@@ -256,10 +233,7 @@ impl Bus {
     ) -> Result<T, SystemdError> {
         match tokio::time::timeout(deadline, reply).await {
             Ok(answer) => answer.map_err(|failed| SystemdError::of(what, failed)),
-            Err(_) => Err(SystemdError::TimedOut {
-                what: what.to_owned(),
-                after: deadline,
-            }),
+            Err(_) => Err(SystemdError::TimedOut { what: what.to_owned(), after: deadline }),
         }
     }
 
@@ -290,31 +264,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mute");
         let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let said = Bus::at(&format!("unix:path={}", path.display()), Duration::from_millis(200))
-            .await
-            .unwrap_err();
+        let said = Bus::at(&format!("unix:path={}", path.display()), Duration::from_millis(200)).await.unwrap_err();
         assert!(said.to_string().contains("no greeting within 200ms"), "{said}");
     }
 
     #[test]
     fn names_of_errors_are_sorted_by_meaning() {
         let of = |name: &str| SystemdError::of_named("start a.service".into(), name, "why\x1b");
-        assert!(matches!(
-            of("org.freedesktop.systemd1.NoSuchUnit"),
-            SystemdError::NoSuchUnit { .. }
-        ));
-        assert!(matches!(
-            of("org.freedesktop.systemd1.UnitMasked"),
-            SystemdError::Masked { .. }
-        ));
-        assert!(matches!(
-            of("org.freedesktop.login1.BlockedByInhibitorLock"),
-            SystemdError::Inhibited { .. }
-        ));
+        assert!(matches!(of("org.freedesktop.systemd1.NoSuchUnit"), SystemdError::NoSuchUnit { .. }));
+        assert!(matches!(of("org.freedesktop.systemd1.UnitMasked"), SystemdError::Masked { .. }));
+        assert!(matches!(of("org.freedesktop.login1.BlockedByInhibitorLock"), SystemdError::Inhibited { .. }));
         let other = of("org.freedesktop.systemd1.JobTypeNotApplicable").to_string();
-        assert!(
-            other.starts_with("start a.service: refused with ") && other.ends_with("why\\u{1b}"),
-            "{other}"
-        );
+        assert!(other.starts_with("start a.service: refused with ") && other.ends_with("why\\u{1b}"), "{other}");
     }
 }

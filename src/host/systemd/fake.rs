@@ -55,19 +55,12 @@ impl Fake {
     /// A bus with systemd and logind; `None` (and a word) where dbus-daemon is not installed.
     pub(super) async fn start() -> Option<Self> {
         let mut fake = Self::empty().await?;
-        let connection = zbus::connection::Builder::address(fake.address.as_str())
-            .build()
-            .await
-            .unwrap();
+        let connection = zbus::connection::Builder::address(fake.address.as_str()).build().await.unwrap();
         let stream = MessageStream::from(&connection);
         for name in ["org.freedesktop.systemd1", "org.freedesktop.login1"] {
             connection.request_name(name).await.unwrap();
         }
-        let desk = Desk {
-            connection,
-            memory: Arc::clone(&fake.memory),
-            unit_dir: fake.dir.path().to_owned(),
-        };
+        let desk = Desk { connection, memory: Arc::clone(&fake.memory), unit_dir: fake.dir.path().to_owned() };
         fake.task = Some(tokio::spawn(desk.answer(stream)));
         Some(fake)
     }
@@ -93,13 +86,7 @@ impl Fake {
             }
             clock::sleep(Duration::from_millis(10)).await;
         }
-        Some(Self {
-            memory: Arc::default(),
-            dir,
-            address,
-            daemon,
-            task: None,
-        })
+        Some(Self { memory: Arc::default(), dir, address, daemon, task: None })
     }
 
     /// A client with a short deadline.
@@ -116,9 +103,7 @@ impl Fake {
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 fn daemon(config: &Path) -> Option<Child> {
     let mut command = Command::new("dbus-daemon");
-    command
-        .arg("--nofork")
-        .arg(format!("--config-file={}", config.display()));
+    command.arg("--nofork").arg(format!("--config-file={}", config.display()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     match command.spawn() {
         Ok(child) => Some(child),
@@ -147,21 +132,9 @@ impl Desk {
     async fn reply(&self, message: &Message) {
         let header = message.header();
         let member = header.member().map(ToString::to_string).unwrap_or_default();
-        let subject = message
-            .body()
-            .deserialize_ignore_signature::<&str>()
-            .unwrap_or("")
-            .to_owned();
-        let quiet = if header.primary().flags().contains(Flags::NO_AUTO_START) {
-            "~"
-        } else {
-            ""
-        };
-        self.memory
-            .lock()
-            .unwrap()
-            .calls
-            .push(format!("{quiet}{member} {subject}").trim().to_owned());
+        let subject = message.body().deserialize_ignore_signature::<&str>().unwrap_or("").to_owned();
+        let quiet = if header.primary().flags().contains(Flags::NO_AUTO_START) { "~" } else { "" };
+        self.memory.lock().unwrap().calls.push(format!("{quiet}{member} {subject}").trim().to_owned());
         match member.as_str() {
             "LoadUnit" => self.send(&header, &path_of(&subject)).await,
             "GetUnit" if subject.contains("gone") => self.fail(&header, "org.freedesktop.systemd1.NoSuchUnit").await,
@@ -197,19 +170,13 @@ impl Desk {
     }
 
     async fn fail(&self, to: &Header<'_>, name: &str) {
-        self.connection
-            .reply_error(to, name.to_owned(), &"the fake says no")
-            .await
-            .unwrap();
+        self.connection.reply_error(to, name.to_owned(), &"the fake says no").await.unwrap();
     }
 
     async fn removed(&self, job: &str, unit: &str, result: &str) {
         let body = (7_u32, ObjectPath::try_from(job).unwrap(), unit, result);
         let interface = "org.freedesktop.systemd1.Manager";
-        self.connection
-            .emit_signal(None::<&str>, MANAGER, interface, "JobRemoved", &body)
-            .await
-            .unwrap();
+        self.connection.emit_signal(None::<&str>, MANAGER, interface, "JobRemoved", &body).await.unwrap();
     }
 
     async fn file_state(&self, header: &Header<'_>, unit: &str) {
@@ -228,20 +195,11 @@ impl Desk {
         let job = "/org/freedesktop/systemd1/job/7";
         let reply = ObjectPath::try_from(job).unwrap();
         let state = if member == "StartUnit" { "active" } else { "inactive" };
-        let set = |state: &str| {
-            self.memory
-                .lock()
-                .unwrap()
-                .active
-                .insert(unit.to_owned(), state.to_owned())
-        };
+        let set = |state: &str| self.memory.lock().unwrap().active.insert(unit.to_owned(), state.to_owned());
         match unit.split('.').next().unwrap_or("") {
             "masked" => self.fail(header, "org.freedesktop.systemd1.UnitMasked").await,
             "denied" => self.fail(header, "org.freedesktop.DBus.Error.AccessDenied").await,
-            "password" => {
-                self.fail(header, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
-                    .await
-            }
+            "password" => self.fail(header, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired").await,
             "mute" => {}
             "hang" => {
                 set("activating");
@@ -260,8 +218,7 @@ impl Desk {
             "fails" => {
                 set("failed");
                 self.send(header, &reply).await;
-                self.removed("/org/freedesktop/systemd1/job/6", "other.service", "done")
-                    .await;
+                self.removed("/org/freedesktop/systemd1/job/6", "other.service", "done").await;
                 self.removed(job, unit, "failed").await;
             }
             _ => {
@@ -275,13 +232,9 @@ impl Desk {
     async fn transient(&self, message: &Message) {
         type Settings<'a> = Vec<(String, Variant<'a>)>;
         let body = message.body();
-        let (unit, _mode, settings, _) = body
-            .deserialize::<(String, String, Settings<'_>, Vec<(String, Settings<'_>)>)>()
-            .unwrap();
-        let printed = settings
-            .into_iter()
-            .map(|(name, value)| (name, value.to_string()))
-            .collect();
+        let (unit, _mode, settings, _) =
+            body.deserialize::<(String, String, Settings<'_>, Vec<(String, Settings<'_>)>)>().unwrap();
+        let printed = settings.into_iter().map(|(name, value)| (name, value.to_string())).collect();
         self.memory.lock().unwrap().settings = printed;
         let job = "/org/freedesktop/systemd1/job/8";
         self.send(&message.header(), &ObjectPath::try_from(job).unwrap()).await;
@@ -291,10 +244,7 @@ impl Desk {
     async fn enable(&self, message: &Message) {
         let body = message.body();
         let (files, _runtime, _force) = body.deserialize::<(Vec<String>, bool, bool)>().unwrap();
-        let changes: Vec<_> = files
-            .iter()
-            .map(|f| ("symlink".to_owned(), f.clone(), f.clone()))
-            .collect();
+        let changes: Vec<_> = files.iter().map(|f| ("symlink".to_owned(), f.clone(), f.clone())).collect();
         let files = files.into_iter().filter(|file| !file.starts_with("static"));
         self.memory.lock().unwrap().enabled.extend(files);
         self.send(&message.header(), &(true, changes)).await;
@@ -302,30 +252,18 @@ impl Desk {
 
     async fn properties(&self, header: &Header<'_>, interface: &str) {
         let unit = name_of(header.path().map_or("", |path| path.as_str()));
-        let all = if interface.ends_with(".Unit") {
-            self.of_unit(&unit)
-        } else {
-            self.of_service(&unit)
-        };
+        let all = if interface.ends_with(".Unit") { self.of_unit(&unit) } else { self.of_service(&unit) };
         self.send(header, &all).await;
     }
 
     fn of_unit(&self, unit: &str) -> HashMap<&'static str, OwnedVariant> {
         let file = self.unit_dir.join(unit);
         let there = file.exists() || !(unit.starts_with("runbook-resume") || unit.starts_with("runbook-fail-open"));
-        let load_state = if unit == "missing.service" || !there {
-            "not-found"
-        } else {
-            "loaded"
-        };
+        let load_state = if unit == "missing.service" || !there { "not-found" } else { "loaded" };
         let id = if unit == "alias.service" { "real.service" } else { unit };
         let memory = self.memory.lock().unwrap();
         let active = memory.active.get(unit).map_or("active", String::as_str);
-        let file_state = if memory.enabled.iter().any(|name| name == unit) {
-            "enabled"
-        } else {
-            "disabled"
-        };
+        let file_state = if memory.enabled.iter().any(|name| name == unit) { "enabled" } else { "disabled" };
         bag([
             ("Id", Variant::from(id.to_owned())),
             ("Description", Variant::from("text\x1b[2J")),
@@ -347,11 +285,7 @@ impl Desk {
     fn of_service(&self, unit: &str) -> HashMap<&'static str, OwnedVariant> {
         let lifted = self.memory.lock().unwrap().reloads > 0 && !unit.starts_with("stubborn");
         let timeout = if lifted { u64::MAX } else { 90_000_000 };
-        let exec = vec![(
-            "/usr/bin/redis-server",
-            vec!["redis-server", "--requirepass", "s3cret"],
-            false,
-        )];
+        let exec = vec![("/usr/bin/redis-server", vec!["redis-server", "--requirepass", "s3cret"], false)];
         bag([
             ("Type", Variant::from("notify")),
             ("Result", Variant::from("success")),
@@ -361,19 +295,14 @@ impl Desk {
             ("TimeoutStartUSec", Variant::U64(timeout)),
             ("TimeoutStopUSec", Variant::U64(u64::MAX)),
             ("ExecMainCode", Variant::I32(1)),
-            (
-                "ExecMainStatus",
-                Variant::I32(if unit.contains("seven") { 7 } else { 0 }),
-            ),
+            ("ExecMainStatus", Variant::I32(if unit.contains("seven") { 7 } else { 0 })),
             ("ExecStart", Variant::from(exec)),
         ])
     }
 }
 
 fn bag<const N: usize>(all: [(&'static str, Variant<'_>); N]) -> HashMap<&'static str, OwnedVariant> {
-    all.into_iter()
-        .map(|(name, value)| (name, OwnedVariant::try_from(value).unwrap()))
-        .collect()
+    all.into_iter().map(|(name, value)| (name, OwnedVariant::try_from(value).unwrap())).collect()
 }
 
 fn path_of(unit: &str) -> ObjectPath<'static> {

@@ -87,8 +87,7 @@ impl Bus {
     pub async fn reset_failed(&self, unit: &str) -> Result<(), SystemdError> {
         unit_name::kind(unit)?;
         let systemd = self.systemd().await?;
-        self.call(&format!("reset {unit}"), systemd.reset_failed_unit(unit))
-            .await
+        self.call(&format!("reset {unit}"), systemd.reset_failed_unit(unit)).await
     }
 
     async fn job(&self, wish: Wish, unit: &str, deadline: Duration) -> Result<JobOutcome, SystemdError> {
@@ -97,14 +96,8 @@ impl Bus {
         let mut ends = self.watch_jobs().await?;
         // `replace` is what systemctl uses: a conflicting job that waits gives way.
         let asked = match wish {
-            Wish::Start => {
-                self.call(&format!("start {unit}"), systemd.start_unit(unit, "replace"))
-                    .await
-            }
-            Wish::Stop => {
-                self.call(&format!("stop {unit}"), systemd.stop_unit(unit, "replace"))
-                    .await
-            }
+            Wish::Start => self.call(&format!("start {unit}"), systemd.start_unit(unit, "replace")).await,
+            Wish::Stop => self.call(&format!("stop {unit}"), systemd.stop_unit(unit, "replace")).await,
         };
         let end = match asked {
             Ok(job) => wait_for(&mut ends, &job, deadline).await,
@@ -113,18 +106,11 @@ impl Bus {
         };
         let seen = self.unit(unit).await;
         Ok(match (end, seen) {
-            (JobEnd::Result(result), Ok(after)) => JobOutcome::Ended {
-                result,
-                after: Box::new(after),
-            },
-            (JobEnd::Result(result), Err(blind)) => JobOutcome::Unknown {
-                why: format!("its job ended with {result}, but then: {blind}"),
-                seen: None,
-            },
-            (JobEnd::NotHeard(why), seen) => JobOutcome::Unknown {
-                why,
-                seen: seen.ok().map(Box::new),
-            },
+            (JobEnd::Result(result), Ok(after)) => JobOutcome::Ended { result, after: Box::new(after) },
+            (JobEnd::Result(result), Err(blind)) => {
+                JobOutcome::Unknown { why: format!("its job ended with {result}, but then: {blind}"), seen: None }
+            }
+            (JobEnd::NotHeard(why), seen) => JobOutcome::Unknown { why, seen: seen.ok().map(Box::new) },
         })
     }
 

@@ -42,17 +42,13 @@ pub enum Down {
 /// Those that forbid a shutdown. Before systemd 257 root is let through all the same, so we must look ourselves.
 #[must_use]
 pub fn blocking(all: &[Inhibitor]) -> Vec<&Inhibitor> {
-    all.iter()
-        .filter(|one| one.mode == "block" && one.stands_before_shutdown())
-        .collect()
+    all.iter().filter(|one| one.mode == "block" && one.stands_before_shutdown()).collect()
 }
 
 /// Those that hold a shutdown back for some seconds (InhibitDelayMaxSec): the reboot is queued, not refused.
 #[must_use]
 pub fn delaying(all: &[Inhibitor]) -> Vec<&Inhibitor> {
-    all.iter()
-        .filter(|one| one.mode != "block" && one.stands_before_shutdown())
-        .collect()
+    all.iter().filter(|one| one.mode != "block" && one.stands_before_shutdown()).collect()
 }
 
 impl Bus {
@@ -74,10 +70,7 @@ impl Bus {
         let login = self.login().await?;
         let answer = match how {
             Down::Reboot => self.call("ask whether a reboot is allowed", login.can_reboot()).await?,
-            Down::PowerOff => {
-                self.call("ask whether a power-off is allowed", login.can_power_off())
-                    .await?
-            }
+            Down::PowerOff => self.call("ask whether a power-off is allowed", login.can_power_off()).await?,
         };
         Ok(tame(&answer, 64))
     }
@@ -94,16 +87,9 @@ impl Bus {
             Down::PowerOff => "power off",
         };
         let all = self.inhibitors().await?;
-        let who: Vec<_> = blocking(&all)
-            .into_iter()
-            .filter(|one| !ignoring.contains(&one.who))
-            .map(shown)
-            .collect();
+        let who: Vec<_> = blocking(&all).into_iter().filter(|one| !ignoring.contains(&one.who)).map(shown).collect();
         if !who.is_empty() {
-            return Err(SystemdError::Inhibited {
-                what: what.to_owned(),
-                who: who.join("; "),
-            });
+            return Err(SystemdError::Inhibited { what: what.to_owned(), who: who.join("; ") });
         }
         let login = self.login().await?;
         match how {
@@ -119,14 +105,7 @@ fn shown(one: &Inhibitor) -> String {
 
 fn inhibitor((what, who, why, mode, uid, pid): InhibitorRow) -> Inhibitor {
     let tamed = |text: &str| tame(text, 200);
-    Inhibitor {
-        what: tamed(&what),
-        who: tamed(&who),
-        why: tamed(&why),
-        mode: tamed(&mode),
-        uid,
-        pid,
-    }
+    Inhibitor { what: tamed(&what), who: tamed(&who), why: tamed(&why), mode: tamed(&mode), uid, pid }
 }
 
 #[cfg(test)]

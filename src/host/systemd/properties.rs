@@ -57,9 +57,7 @@ impl Bag {
 
     /// Microseconds; `None` for infinity (all bits set) and when absent.
     pub(super) fn span(&self, key: &str) -> Option<Duration> {
-        self.number(key)
-            .filter(|&usec| usec != u64::MAX)
-            .map(Duration::from_micros)
+        self.number(key).filter(|&usec| usec != u64::MAX).map(Duration::from_micros)
     }
 
     /// Microseconds since 1970; 0 means never.
@@ -73,13 +71,7 @@ impl Bag {
         let Some(Variant::Array(items)) = self.get(key) else {
             return String::new();
         };
-        let bytes = items.iter().filter_map(|item| {
-            if let Variant::U8(byte) = item {
-                Some(*byte)
-            } else {
-                None
-            }
-        });
+        let bytes = items.iter().filter_map(|item| if let Variant::U8(byte) = item { Some(*byte) } else { None });
         hex::encode(bytes.take(64).collect::<Vec<_>>())
     }
 

@@ -53,10 +53,7 @@ pub struct TransientAsked {
 impl std::fmt::Debug for TransientAsked {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let program = self.argv.first();
-        out.debug_struct("TransientAsked")
-            .field("name", &self.name)
-            .field("program", &program)
-            .finish_non_exhaustive()
+        out.debug_struct("TransientAsked").field("name", &self.name).field("program", &program).finish_non_exhaustive()
     }
 }
 
@@ -102,21 +99,16 @@ impl Bus {
         let systemd = self.systemd().await?;
         let mut ends = self.watch_jobs().await?;
         let what = format!("run {}", asked.name);
-        let job = self
-            .call(
-                &what,
-                systemd.start_transient_unit(&asked.name, "fail", &settings(asked), &[]),
-            )
-            .await;
+        let job = self.call(&what, systemd.start_transient_unit(&asked.name, "fail", &settings(asked), &[])).await;
         let end = match job {
             Ok(job) => wait_for(&mut ends, &job, asked.deadline.saturating_add(GRACE + SLACK)).await,
             Err(refused) if refused.nothing_happened() => return Err(refused),
             Err(uncertain) => JobEnd::NotHeard(uncertain.to_string()),
         };
         match (self.outcome_of(&asked.name).await, end) {
-            (Ok(TransientOutcome::Running), JobEnd::NotHeard(why)) => Ok(TransientOutcome::Unknown {
-                why: format!("still running: {why}"),
-            }),
+            (Ok(TransientOutcome::Running), JobEnd::NotHeard(why)) => {
+                Ok(TransientOutcome::Unknown { why: format!("still running: {why}") })
+            }
             (Ok(outcome), _) => Ok(outcome),
             (Err(blind), _) => Ok(TransientOutcome::Unknown { why: blind.to_string() }),
         }
@@ -132,21 +124,13 @@ impl Bus {
         let systemd = self.systemd().await?;
         let path = match self.call(&what, systemd.get_unit(name)).await {
             Err(SystemdError::NoSuchUnit { .. }) => {
-                return Ok(TransientOutcome::Unknown {
-                    why: format!("systemd does not know {name} any more"),
-                });
+                return Ok(TransientOutcome::Unknown { why: format!("systemd does not know {name} any more") });
             }
             other => other?,
         };
-        let properties = self
-            .call(&what, PropertiesProxy::builder(&self.connection).path(path).build())
-            .await?;
-        let unit = Bag(self
-            .call(&what, properties.get_all("org.freedesktop.systemd1.Unit"))
-            .await?);
-        let service = Bag(self
-            .call(&what, properties.get_all("org.freedesktop.systemd1.Service"))
-            .await?);
+        let properties = self.call(&what, PropertiesProxy::builder(&self.connection).path(path).build()).await?;
+        let unit = Bag(self.call(&what, properties.get_all("org.freedesktop.systemd1.Unit")).await?);
+        let service = Bag(self.call(&what, properties.get_all("org.freedesktop.systemd1.Service")).await?);
         Ok(judge(
             &unit.text("ActiveState"),
             &service.text("Result"),
@@ -173,18 +157,11 @@ impl Bus {
 
 fn check_name(name: &str) -> Result<(), SystemdError> {
     let ours = name.starts_with(PREFIX) && name.ends_with(".service") && unit_name::kind(name)? == NameKind::Plain;
-    if ours {
-        Ok(())
-    } else {
-        Err(SystemdError::BadName { name: tame(name, 80) })
-    }
+    if ours { Ok(()) } else { Err(SystemdError::BadName { name: tame(name, 80) }) }
 }
 
 fn exit_status(service: &Bag) -> i32 {
-    service
-        .small("ExecMainStatus")
-        .and_then(|status| i32::try_from(status).ok())
-        .unwrap_or(-1)
+    service.small("ExecMainStatus").and_then(|status| i32::try_from(status).ok()).unwrap_or(-1)
 }
 
 /// `ExecMainCode` is the `si_code` of waitid(2): 1 exited, 2 killed, 3 dumped; 0 when nothing was ever executed.
@@ -192,17 +169,10 @@ fn judge(active: &str, result: &str, code: Option<u64>, status: i32) -> Transien
     match (active, result, code) {
         ("activating" | "deactivating" | "reloading", ..) => TransientOutcome::Running,
         (_, "timeout", _) => TransientOutcome::TimedOut,
-        (_, _, Some(1)) => TransientOutcome::Exited {
-            code: status,
-            hint: setup_hint(status).to_owned(),
-        },
+        (_, _, Some(1)) => TransientOutcome::Exited { code: status, hint: setup_hint(status).to_owned() },
         (_, _, Some(2 | 3)) => TransientOutcome::Killed { signal: status },
-        ("failed", ..) => TransientOutcome::NotBegun {
-            result: result.to_owned(),
-        },
-        _ => TransientOutcome::Unknown {
-            why: format!("the unit is {active} with result {result:?}"),
-        },
+        ("failed", ..) => TransientOutcome::NotBegun { result: result.to_owned() },
+        _ => TransientOutcome::Unknown { why: format!("the unit is {active} with result {result:?}") },
     }
 }
 
@@ -225,18 +195,11 @@ fn settings(asked: &TransientAsked) -> Vec<Setting<'_>> {
     // The "Ex" form, because only it can say that $VARIABLES in arguments are none: they are data.
     let program = asked.argv.first().cloned().unwrap_or_default();
     let exec = vec![(program, asked.argv.clone(), vec!["no-env-expand"])];
-    let env: Vec<String> = asked
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let env: Vec<String> = asked.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let micros = |span: Duration| Variant::U64(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
     let text = |path: &Path| Variant::from(path.to_string_lossy().into_owned());
     let mut settings = vec![
-        (
-            "Description",
-            Variant::from(format!("runbook: {}", asked.argv.first().map_or("", String::as_str))),
-        ),
+        ("Description", Variant::from(format!("runbook: {}", asked.argv.first().map_or("", String::as_str)))),
         ("Type", Variant::from("oneshot")),
         ("RemainAfterExit", Variant::Bool(true)),
         ("ExecStartEx", Variant::from(exec)),
@@ -261,46 +224,20 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_from_four_properties() {
-        let exited = |code, hint: &str| TransientOutcome::Exited {
-            code,
-            hint: hint.into(),
-        };
+        let exited = |code, hint: &str| TransientOutcome::Exited { code, hint: hint.into() };
         for (active, result, code, status, wanted) in [
             ("active", "success", Some(1), 0, exited(0, "")),
             ("failed", "exit-code", Some(1), 7, exited(7, "")),
-            (
-                "failed",
-                "exit-code",
-                Some(1),
-                203,
-                exited(203, "203/EXEC: the program could not be executed"),
-            ),
+            ("failed", "exit-code", Some(1), 203, exited(203, "203/EXEC: the program could not be executed")),
             ("failed", "signal", Some(2), 9, TransientOutcome::Killed { signal: 9 }),
-            (
-                "failed",
-                "core-dump",
-                Some(3),
-                11,
-                TransientOutcome::Killed { signal: 11 },
-            ),
+            ("failed", "core-dump", Some(3), 11, TransientOutcome::Killed { signal: 11 }),
             ("failed", "timeout", Some(2), 15, TransientOutcome::TimedOut),
-            (
-                "failed",
-                "resources",
-                Some(0),
-                0,
-                TransientOutcome::NotBegun {
-                    result: "resources".into(),
-                },
-            ),
+            ("failed", "resources", Some(0), 0, TransientOutcome::NotBegun { result: "resources".into() }),
             ("activating", "success", Some(0), 0, TransientOutcome::Running),
         ] {
             assert_eq!(judge(active, result, code, status), wanted, "{active} {result}");
         }
-        assert!(matches!(
-            judge("inactive", "success", Some(0), 0),
-            TransientOutcome::Unknown { .. }
-        ));
+        assert!(matches!(judge("inactive", "success", Some(0), 0), TransientOutcome::Unknown { .. }));
     }
 
     #[test]

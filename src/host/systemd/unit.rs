@@ -80,13 +80,7 @@ impl Bus {
         let file_state = self.unit_file_state(asked).await?;
         if name_kind == NameKind::Template {
             let load_state = if file_state.is_empty() { "not-found" } else { "template" };
-            return Ok(seen(
-                asked,
-                load_state.to_owned(),
-                file_state,
-                &Bag::default(),
-                &Bag::default(),
-            ));
+            return Ok(seen(asked, load_state.to_owned(), file_state, &Bag::default(), &Bag::default()));
         }
         let systemd = self.systemd().await?;
         let path = self.call(&what, systemd.load_unit(asked)).await?;
@@ -98,11 +92,7 @@ impl Bus {
         } else {
             Bag::default()
         };
-        let file_state = if file_state.is_empty() {
-            unit.text("UnitFileState")
-        } else {
-            file_state
-        };
+        let file_state = if file_state.is_empty() { unit.text("UnitFileState") } else { file_state };
         Ok(seen(asked, unit.text("LoadState"), file_state, &unit, &service))
     }
 
@@ -110,10 +100,7 @@ impl Bus {
     /// the loaded unit speaks of the canonical name.
     pub(super) async fn unit_file_state(&self, name: &str) -> Result<String, SystemdError> {
         let systemd = self.systemd().await?;
-        match self
-            .call(&format!("look at {name}"), systemd.get_unit_file_state(name))
-            .await
-        {
+        match self.call(&format!("look at {name}"), systemd.get_unit_file_state(name)).await {
             Ok(state) => Ok(crate::host::foreign::tame(&state, 64)),
             // Scopes, devices and generated oddities have no file; old versions say so in several ways.
             Err(SystemdError::NoSuchUnit { .. } | SystemdError::Refused { .. }) => Ok(String::new()),
@@ -124,10 +111,7 @@ impl Bus {
 
 fn seen(asked: &str, load_state: String, unit_file_state: String, unit: &Bag, service: &Bag) -> UnitSeen {
     let id = unit.text("Id");
-    let wanted_by = ["WantedBy", "RequiredBy", "UpheldBy"]
-        .iter()
-        .flat_map(|key| unit.list(key))
-        .collect();
+    let wanted_by = ["WantedBy", "RequiredBy", "UpheldBy"].iter().flat_map(|key| unit.list(key)).collect();
     UnitSeen {
         asked: asked.to_owned(),
         id: if id.is_empty() { asked.to_owned() } else { id },
@@ -160,13 +144,7 @@ fn seen(asked: &str, load_state: String, unit_file_state: String, unit: &Bag, se
 impl UnitSeen {
     /// A loaded, enabled, running service, for tables of tests.
     pub(super) fn sample(asked: &str) -> Self {
-        let mut unit = seen(
-            asked,
-            "loaded".into(),
-            "enabled".into(),
-            &Bag::default(),
-            &Bag::default(),
-        );
+        let mut unit = seen(asked, "loaded".into(), "enabled".into(), &Bag::default(), &Bag::default());
         unit.active_state = "active".into();
         unit
     }

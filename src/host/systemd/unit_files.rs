@@ -46,10 +46,7 @@ impl Bus {
             }
         }
         let tamed = |text: String| tame(&text, 512);
-        let changes = changes
-            .into_iter()
-            .map(|(kind, link, to)| (tamed(kind), tamed(link), tamed(to)))
-            .collect();
+        let changes = changes.into_iter().map(|(kind, link, to)| (tamed(kind), tamed(link), tamed(to))).collect();
         Ok(Enabled { changes, still_not })
     }
 
@@ -59,8 +56,7 @@ impl Bus {
     /// [`SystemdError`].
     pub async fn reload(&self) -> Result<(), SystemdError> {
         let systemd = self.systemd().await?;
-        self.call_within(RELOAD_DEADLINE, "reload systemd", systemd.reload())
-            .await
+        self.call_within(RELOAD_DEADLINE, "reload systemd", systemd.reload()).await
     }
 
     /// Lifts the start time-out of one unit by a drop-in under `unit_dir` (normally [`UNIT_DIR`]), reloads, and looks
@@ -76,20 +72,14 @@ impl Bus {
             std::fs::create_dir_all(&dir)?;
             write_whole(&path, START_TIMEOUT_TEXT.as_bytes(), 0o644)
         };
-        write().map_err(|source| SystemdError::File {
-            path: path.clone(),
-            source,
-        })?;
+        write().map_err(|source| SystemdError::File { path: path.clone(), source })?;
         self.reload().await?;
         let after = self.unit(unit).await?;
         match after.start_timeout {
             None => Ok(path),
             Some(timeout) => Err(SystemdError::NotVerified {
                 what: format!("lift the start time-out of {unit}"),
-                why: format!(
-                    "it is still {timeout:?} with {}: see systemctl cat {unit}",
-                    path.display()
-                ),
+                why: format!("it is still {timeout:?} with {}: see systemctl cat {unit}", path.display()),
             }),
         }
     }

@@ -5,19 +5,8 @@ use crate::host::foreign::tame;
 
 /// UNIT_NAME_MAX of systemd.
 const MAX: usize = 255;
-const SUFFIXES: [&str; 11] = [
-    "service",
-    "socket",
-    "target",
-    "timer",
-    "path",
-    "mount",
-    "automount",
-    "swap",
-    "slice",
-    "scope",
-    "device",
-];
+const SUFFIXES: [&str; 11] =
+    ["service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice", "scope", "device"];
 
 /// What a name can stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

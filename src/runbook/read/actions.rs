@@ -30,23 +30,18 @@ pub(super) fn action(
     let f = &mut fields;
     let action = match key {
         "redis_compacted" => redis_compacted(f, names, out).map(Action::RedisCompacted),
-        "redis_loaded" => Some(Action::RedisLoaded(RedisLoaded {
-            instances: instances(f, Selector::All, names, out)?,
-        })),
+        "redis_loaded" => {
+            Some(Action::RedisLoaded(RedisLoaded { instances: instances(f, Selector::All, names, out)? }))
+        }
         "pm2_saved" => pm2_saved(f, names, out).map(Action::Pm2Saved),
         "pm2_stopped" => pm2(f, names, out).map(|pm2| Action::Pm2Stopped(Pm2Stopped { pm2 })),
         "pm2_restored" => pm2_restored(f, names, out).map(Action::Pm2Restored),
         "pm2_as_saved" => pm2_as_saved(f, names, out).map(Action::Pm2AsSaved),
         "units_enabled" => {
             let units = units(f, names, out);
-            Some(Action::UnitsEnabled(UnitsEnabled {
-                units,
-                fix: f.flag_or("fix", false, out),
-            }))
+            Some(Action::UnitsEnabled(UnitsEnabled { units, fix: f.flag_or("fix", false, out) }))
         }
-        "units_active" => Some(Action::UnitsActive(UnitsActive {
-            units: units(f, names, out),
-        })),
+        "units_active" => Some(Action::UnitsActive(UnitsActive { units: units(f, names, out) })),
         "units_stopped" => {
             let units = f.need("units", out).map(|item| names.units_list(&item, out));
             units.map(|units| Action::UnitsStopped(UnitsStopped { units }))
@@ -75,11 +70,7 @@ fn redis_compacted(fields: &mut Fields<'_>, names: &Names, out: &mut Findings<'_
     let instances = instances(fields, Selector::Masters, names, out)?;
     let at_once = fields.get("at_once").map_or(Some(1), |item| item.whole(1..=1000, out));
     let min_saving = fields.get("min_saving").and_then(|item| item.duration(out));
-    Some(RedisCompacted {
-        instances,
-        at_once: at_once?,
-        min_saving,
-    })
+    Some(RedisCompacted { instances, at_once: at_once?, min_saving })
 }
 
 /// The PM2 place of a step; a runbook with one place need not name it.
@@ -99,46 +90,25 @@ fn pm2_saved(fields: &mut Fields<'_>, names: &Names, out: &mut Findings<'_>) -> 
 
 fn pm2_restored(fields: &mut Fields<'_>, names: &Names, out: &mut Findings<'_>) -> Option<Pm2Restored> {
     let pm2 = pm2(fields, names, out);
-    let at_once = fields
-        .get("at_once")
-        .map_or(Some(AtOnce::Auto), |item| match item.node.scalar() {
-            Some("auto") => Some(AtOnce::Auto),
-            _ => item.whole(1..=1000, out).map(AtOnce::Fixed),
-        });
-    Some(Pm2Restored {
-        pm2: pm2?,
-        at_once: at_once?,
-    })
+    let at_once = fields.get("at_once").map_or(Some(AtOnce::Auto), |item| match item.node.scalar() {
+        Some("auto") => Some(AtOnce::Auto),
+        _ => item.whole(1..=1000, out).map(AtOnce::Fixed),
+    });
+    Some(Pm2Restored { pm2: pm2?, at_once: at_once? })
 }
 
 fn pm2_as_saved(fields: &mut Fields<'_>, names: &Names, out: &mut Findings<'_>) -> Option<Pm2AsSaved> {
     let pm2 = pm2(fields, names, out);
-    let steady_for = fields
-        .get("steady_for")
-        .and_then(|item| item.duration(out))
-        .unwrap_or_default();
-    let tolerate = fields
-        .get("tolerate")
-        .and_then(|item| item.whole(0..=1_000_000, out))
-        .unwrap_or_default();
-    Some(Pm2AsSaved {
-        pm2: pm2?,
-        steady_for,
-        tolerate,
-    })
+    let steady_for = fields.get("steady_for").and_then(|item| item.duration(out)).unwrap_or_default();
+    let tolerate = fields.get("tolerate").and_then(|item| item.whole(0..=1_000_000, out)).unwrap_or_default();
+    Some(Pm2AsSaved { pm2: pm2?, steady_for, tolerate })
 }
 
 fn units(fields: &mut Fields<'_>, names: &Names, out: &mut Findings<'_>) -> Option<Vec<String>> {
     let item = fields.get("units");
     if item.is_none() && names.units.is_empty() && names.with_unit.is_empty() {
-        let found = out.error(
-            codes::SELECTS_NOTHING,
-            fields.caret(),
-            "there are no units in this runbook",
-        );
-        found
-            .label("selects nothing")
-            .help("declare them in the `units:` section, or remove the step");
+        let found = out.error(codes::SELECTS_NOTHING, fields.caret(), "there are no units in this runbook");
+        found.label("selects nothing").help("declare them in the `units:` section, or remove the step");
     }
     item.map(|item| names.units_list(&item, out))
 }
@@ -148,13 +118,7 @@ fn command(fields: &mut Fields<'_>, out: &mut Findings<'_>) -> Option<Command> {
     let repeatable = fields.flag_or("repeatable", false, out);
     let done_if = fields.get("done_if").map(|item| words(&item, out));
     let (user, cwd) = user_and_cwd(fields, out);
-    Some(Command {
-        argv: argv?,
-        repeatable,
-        done_if: done_if.filter(|words| !words.is_empty()),
-        user,
-        cwd,
-    })
+    Some(Command { argv: argv?, repeatable, done_if: done_if.filter(|words| !words.is_empty()), user, cwd })
 }
 
 /// The command line that must be there.
@@ -167,9 +131,7 @@ fn words(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
     // Not `one_or_more`: `argv: systemctl restart x` must not become one program with blanks in its name.
     let found = item.list(out);
     if let Some(empty) = found.first().filter(|word| word.node.scalar() == Some("")) {
-        empty
-            .error(codes::EMPTY, format!("the program of {} is empty", item.what), out)
-            .label("a program is needed");
+        empty.error(codes::EMPTY, format!("the program of {} is empty", item.what), out).label("a program is needed");
     }
     found.iter().filter_map(|word| word.word(out)).collect()
 }
@@ -187,14 +149,8 @@ pub(super) fn user_and_cwd(
 }
 
 fn rebooted(fields: &mut Fields<'_>, out: &mut Findings<'_>) -> Option<Rebooted> {
-    let ways = [
-        ("reboot", Down::Reboot),
-        ("poweroff", Down::Poweroff),
-        ("by_hand", Down::ByHand),
-    ];
-    let how = fields
-        .get("how")
-        .map_or(Some(Down::Reboot), |item| item.choice(&ways, out));
+    let ways = [("reboot", Down::Reboot), ("poweroff", Down::Poweroff), ("by_hand", Down::ByHand)];
+    let how = fields.get("how").map_or(Some(Down::Reboot), |item| item.choice(&ways, out));
     how.map(|how| Rebooted { how })
 }
 
@@ -205,15 +161,9 @@ fn healthy(
     env: &mut Vec<Span>,
     out: &mut Findings<'_>,
 ) -> Option<Healthy> {
-    let steady_for = fields
-        .get("steady_for")
-        .and_then(|item| item.duration(out))
-        .unwrap_or_default();
+    let steady_for = fields.get("steady_for").and_then(|item| item.duration(out)).unwrap_or_default();
     let items = fields.need("checks", out).map(|item| item.list(out))?;
-    let checks = items
-        .iter()
-        .filter_map(|item| checks::check(item, names, inventory, env, out))
-        .collect();
+    let checks = items.iter().filter_map(|item| checks::check(item, names, inventory, env, out)).collect();
     Some(Healthy { checks, steady_for })
 }
 

@@ -4,50 +4,23 @@ use crate::runbook::diagnostic::Findings;
 use crate::runbook::{brace, codes};
 
 /// The suffixes of systemd.unit(5) that make sense in a maintenance runbook.
-const SUFFIXES: [&str; 9] = [
-    ".service",
-    ".socket",
-    ".target",
-    ".timer",
-    ".mount",
-    ".automount",
-    ".path",
-    ".slice",
-    ".scope",
-];
+const SUFFIXES: [&str; 9] =
+    [".service", ".socket", ".target", ".timer", ".mount", ".automount", ".path", ".slice", ".scope"];
 
 /// The address of a server that speaks the Redis protocol.
 pub(super) fn redis(item: &Item<'_>, out: &mut Findings<'_>) -> Option<String> {
     let url = item.text(out)?;
     let schemes = ["redis://", "rediss://", "redis+unix://", "unix://"];
     let good = |rest: &str, scheme: &&str| {
-        if scheme.ends_with("unix://") {
-            rest.starts_with('/')
-        } else {
-            host_of(rest)
-        }
+        if scheme.ends_with("unix://") { rest.starts_with('/') } else { host_of(rest) }
     };
-    checked(
-        url,
-        item,
-        &schemes,
-        good,
-        "`redis://127.0.0.1:6379` or `redis+unix:///run/redis.sock`",
-        out,
-    )
+    checked(url, item, &schemes, good, "`redis://127.0.0.1:6379` or `redis+unix:///run/redis.sock`", out)
 }
 
 /// The address of an HTTP endpoint.
 pub(super) fn http(item: &Item<'_>, out: &mut Findings<'_>) -> Option<String> {
     let url = item.text(out)?;
-    checked(
-        url,
-        item,
-        &["http://", "https://"],
-        |rest, _| host_of(rest),
-        "`http://127.0.0.1:3005/health`",
-        out,
-    )
+    checked(url, item, &["http://", "https://"], |rest, _| host_of(rest), "`http://127.0.0.1:3005/health`", out)
 }
 
 /// `host:port`.
@@ -61,14 +34,8 @@ pub(super) fn tcp(item: &Item<'_>, out: &mut Findings<'_>) -> Option<String> {
             && !addr.contains(char::is_whitespace)
     });
     if !good {
-        let found = item.error(
-            codes::ADDRESS,
-            format!("{} cannot be `{}`", item.what, shown(&addr)),
-            out,
-        );
-        found
-            .label("not `host:port`")
-            .help("write it like `\"127.0.0.1:5432\"` or `\"[::1]:5432\"`");
+        let found = item.error(codes::ADDRESS, format!("{} cannot be `{}`", item.what, shown(&addr)), out);
+        found.label("not `host:port`").help("write it like `\"127.0.0.1:5432\"` or `\"[::1]:5432\"`");
     }
     good.then_some(addr)
 }
@@ -88,11 +55,7 @@ fn checked(
     let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
     // `pass=` is how redis+unix addresses carry one.
     if authority.contains('@') || url.contains("pass=") || url.contains("password=") {
-        let found = item.error(
-            codes::PLAIN_SECRET,
-            format!("{} carries a user or a secret", item.what),
-            out,
-        );
+        let found = item.error(codes::PLAIN_SECRET, format!("{} carries a user or a secret", item.what), out);
         found
             .label("shown in plans, logs and reports")
             .help("write `user: ...` and `password: { file: ... }` beside it");
@@ -101,11 +64,7 @@ fn checked(
     if scheme.is_some_and(|scheme| good(rest, scheme)) && !url.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Some(url);
     }
-    let found = item.error(
-        codes::ADDRESS,
-        format!("{} cannot be `{}`", item.what, shown(&url)),
-        out,
-    );
+    let found = item.error(codes::ADDRESS, format!("{} cannot be `{}`", item.what, shown(&url)), out);
     found.label("cannot be read").help(format!("write it like {example}"));
     None
 }
@@ -124,8 +83,7 @@ fn host_of(rest: &str) -> bool {
 pub(super) fn unit(item: &Item<'_>, out: &mut Findings<'_>) -> Option<String> {
     let mut found = units(item, out);
     if found.len() > 1 {
-        item.error(codes::UNIT_NAME, format!("{} must be one unit", item.what), out)
-            .label("expands to several");
+        item.error(codes::UNIT_NAME, format!("{} must be one unit", item.what), out).label("expands to several");
     }
     if found.len() == 1 { found.pop() } else { None }
 }
@@ -136,8 +94,7 @@ pub(super) fn units(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
     let names = match brace::expand(&text) {
         Ok(names) => names,
         Err(why) => {
-            item.error(codes::UNIT_NAME, format!("`{}` has {why}", shown(&text)), out)
-                .label("cannot be expanded");
+            item.error(codes::UNIT_NAME, format!("`{}` has {why}", shown(&text)), out).label("cannot be expanded");
             return Vec::new();
         }
     };
@@ -145,19 +102,11 @@ pub(super) fn units(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
         let suffixed = SUFFIXES.iter().any(|suffix| bad.ends_with(suffix));
         let span = item.span();
         let written = out.source.slice(&span).to_owned();
-        let found = item.error(
-            codes::UNIT_NAME,
-            format!("`{}` is not the full name of a unit", shown(bad)),
-            out,
-        );
+        let found = item.error(codes::UNIT_NAME, format!("`{}` is not the full name of a unit", shown(bad)), out);
         if !suffixed && is_unit(&format!("{bad}.service")) && written == text {
-            found
-                .label("the suffix is missing")
-                .patch("add it", span.end..span.end, ".service");
+            found.label("the suffix is missing").patch("add it", span.end..span.end, ".service");
         } else {
-            found
-                .label("not a unit name")
-                .help("write it like `redis-server@bull01.service`");
+            found.label("not a unit name").help("write it like `redis-server@bull01.service`");
         }
         return Vec::new();
     }

@@ -28,23 +28,14 @@ pub(super) fn check(
     let entries = outer.others(&[]);
     let [(key, value)] = entries.as_slice() else {
         let message = format!("a check is a map with one key, found {}", entries.len());
-        let found = out
-            .error(codes::ONE_ACTION, outer.caret(), message)
-            .label("exactly one kind of check");
+        let found = out.error(codes::ONE_ACTION, outer.caret(), message).label("exactly one kind of check");
         found.help(format!("one of: {}", KEYS.join(", ")));
         return None;
     };
     let kind = key.scalar()?;
     if !KEYS.contains(&kind) {
-        let found = out.error(
-            codes::UNKNOWN_ACTION,
-            &key.span,
-            format!("there is no check `{}`", shown(kind)),
-        );
-        found
-            .label("unknown check")
-            .help(format!("one of: {}", KEYS.join(", ")))
-            .did_you_mean(nearest(kind, KEYS));
+        let found = out.error(codes::UNKNOWN_ACTION, &key.span, format!("there is no check `{}`", shown(kind)));
+        found.label("unknown check").help(format!("one of: {}", KEYS.join(", "))).did_you_mean(nearest(kind, KEYS));
         return None;
     }
     let mut fields = Item::under(key, value, format!("`{kind}`")).fields(format!("the check `{kind}`"), out)?;
@@ -62,14 +53,7 @@ pub(super) fn check(
         "command" => {
             let argv = actions::argv(f, out);
             let (user, cwd) = actions::user_and_cwd(f, out);
-            argv.map(|argv| {
-                Check::Command(CommandCheck {
-                    argv,
-                    user,
-                    cwd,
-                    required,
-                })
-            })
+            argv.map(|argv| Check::Command(CommandCheck { argv, user, cwd, required }))
         }
         _ => pm2(f, required, names, out).map(Check::Pm2),
     };
@@ -102,38 +86,22 @@ fn redis(
         }
         _ => {
             let message = "the check `redis` needs either `instances` or `url`";
-            out.error(codes::CHOICE, fields.caret(), message)
-                .label("exactly one of the two");
+            out.error(codes::CHOICE, fields.caret(), message).label("exactly one of the two");
             None
         }
     };
     let role = fields.get("role").and_then(|item| item.choice(&ROLES, out));
-    let link = fields
-        .get("link")
-        .and_then(|item| item.choice(&[("up", Link::Up), ("down", Link::Down)], out));
+    let link = fields.get("link").and_then(|item| item.choice(&[("up", Link::Up), ("down", Link::Down)], out));
     let keys_at_least = fields.get("keys_at_least").and_then(|item| {
         let quota = item.measure::<Quota>(out)?;
         if url.is_some() && matches!(quota, Quota::Percent(_)) {
-            let found = item.error(
-                codes::NO_BASELINE,
-                "there is no baseline for a bare `url`".to_owned(),
-                out,
-            );
-            found
-                .label("a share of what?")
-                .help("write a number of keys, or check declared `instances`");
+            let found = item.error(codes::NO_BASELINE, "there is no baseline for a bare `url`".to_owned(), out);
+            found.label("a share of what?").help("write a number of keys, or check declared `instances`");
         }
         Some(quota)
     });
     let loading = fields.flag_or("loading", false, out);
-    Some(RedisCheck {
-        target: target?,
-        role,
-        link,
-        keys_at_least,
-        loading,
-        required,
-    })
+    Some(RedisCheck { target: target?, role, link, keys_at_least, loading, required })
 }
 
 fn unit(
@@ -148,8 +116,7 @@ fn unit(
         (None, Some(item)) => item.one_or_more(out),
         _ => {
             let message = "the check `unit` needs either `name` or `names`";
-            out.error(codes::CHOICE, fields.caret(), message)
-                .label("exactly one of the two");
+            out.error(codes::CHOICE, fields.caret(), message).label("exactly one of the two");
             return None;
         }
     };
@@ -170,38 +137,21 @@ fn unit(
             units.extend(address::units(item, out));
         }
     }
-    Some(UnitCheck {
-        units,
-        active: fields.flag_or("active", true, out),
-        required,
-    })
+    Some(UnitCheck { units, active: fields.flag_or("active", true, out), required })
 }
 
 fn host(fields: &mut Fields<'_>, required: bool, out: &mut Findings<'_>) -> Option<HostCheck> {
     let asked = ["memory_free", "memory_at_least", "cpus_at_least", "disk_free"];
-    if !fields
-        .others(&[])
-        .iter()
-        .any(|(key, _)| key.scalar().is_some_and(|key| asked.contains(&key)))
-    {
+    if !fields.others(&[]).iter().any(|(key, _)| key.scalar().is_some_and(|key| asked.contains(&key))) {
         let found = out.error(codes::CHOICE, fields.caret(), "the check `host` asks nothing");
         found.label(format!("at least one of: {}", asked.join(", ")));
     }
     let memory_free = fields.get("memory_free").and_then(|item| item.measure(out));
     let memory_at_least = fields.get("memory_at_least").and_then(|item| item.measure(out));
     let cpus_at_least = fields.get("cpus_at_least").and_then(|item| item.whole(1..=65_536, out));
-    let disks = fields
-        .get("disk_free")
-        .map(|item| item.one_or_more(out))
-        .unwrap_or_default();
+    let disks = fields.get("disk_free").map(|item| item.one_or_more(out)).unwrap_or_default();
     let disk_free = disks.iter().filter_map(|item| disk(item, out)).collect();
-    Some(HostCheck {
-        memory_free,
-        memory_at_least,
-        cpus_at_least,
-        disk_free,
-        required,
-    })
+    Some(HostCheck { memory_free, memory_at_least, cpus_at_least, disk_free, required })
 }
 
 fn disk(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DiskFree> {
@@ -209,28 +159,17 @@ fn disk(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DiskFree> {
     let path = fields.need("path", out).and_then(|item| item.path(out));
     let at_least = fields.need("at_least", out).and_then(|item| item.measure(out));
     fields.close(out);
-    Some(DiskFree {
-        path: path?,
-        at_least: at_least?,
-    })
+    Some(DiskFree { path: path?, at_least: at_least? })
 }
 
 fn pm2(fields: &mut Fields<'_>, required: bool, names: &Names, out: &mut Findings<'_>) -> Option<Pm2Check> {
     let pm2 = actions::pm2(fields, names, out);
     let apps = actions::apps(fields, out);
     let online_at_least = fields.get("online_at_least").and_then(|item| item.measure(out));
-    let restarts_at_most = fields
-        .get("restarts_at_most")
-        .and_then(|item| item.whole(0..=1_000_000, out));
+    let restarts_at_most = fields.get("restarts_at_most").and_then(|item| item.whole(0..=1_000_000, out));
     if online_at_least.is_none() && restarts_at_most.is_none() {
         let found = out.error(codes::CHOICE, fields.caret(), "the check `pm2` asks nothing");
         found.label("at least one of: online_at_least, restarts_at_most");
     }
-    Some(Pm2Check {
-        pm2: pm2?,
-        apps,
-        online_at_least,
-        restarts_at_most,
-        required,
-    })
+    Some(Pm2Check { pm2: pm2?, apps, online_at_least, restarts_at_most, required })
 }

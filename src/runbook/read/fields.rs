@@ -18,11 +18,7 @@ impl<'n> Fields<'n> {
     pub(super) fn get(&mut self, key: &'static str) -> Option<Item<'n>> {
         self.asked.push(key);
         let (key, node) = self.entries.iter().find(|(k, _)| k.scalar() == Some(key))?;
-        Some(Item::under(
-            key,
-            node,
-            format!("`{}`", shown(key.scalar().unwrap_or_default())),
-        ))
+        Some(Item::under(key, node, format!("`{}`", shown(key.scalar().unwrap_or_default()))))
     }
 
     /// Asks for an entry that must be there.
@@ -30,8 +26,7 @@ impl<'n> Fields<'n> {
         let found = self.get(key);
         if found.is_none() {
             let message = format!("{} has no `{key}`", self.place);
-            out.error(codes::MISSING_KEY, &self.caret, message)
-                .label(format!("`{key}` is missing here"));
+            out.error(codes::MISSING_KEY, &self.caret, message).label(format!("`{key}` is missing here"));
         }
         found
     }
@@ -44,11 +39,7 @@ impl<'n> Fields<'n> {
     /// The entries whose keys are not among `reserved`.
     pub(super) fn others(&self, reserved: &[&str]) -> Vec<(&'n Node, &'n Node)> {
         let other = |(key, _): &&(Node, Node)| key.scalar().is_none_or(|key| !reserved.contains(&key));
-        self.entries
-            .iter()
-            .filter(other)
-            .map(|(key, value)| (key, value))
-            .collect()
+        self.entries.iter().filter(other).map(|(key, value)| (key, value)).collect()
     }
 
     /// Where the map stands.
@@ -75,22 +66,12 @@ impl<'n> Fields<'n> {
 /// Notes a key that does not belong there.
 pub(super) fn unknown_key(key: &Node, name: &str, place: &str, known: &[&'static str], out: &mut Findings<'_>) {
     if name == "<<" {
-        let found = out.error(
-            codes::MERGE_KEY,
-            &key.span,
-            "merge keys `<<` are not part of the language",
-        );
+        let found = out.error(codes::MERGE_KEY, &key.span, "merge keys `<<` are not part of the language");
         found.label("write the entries out");
         return;
     }
-    let found = out.error(
-        codes::UNKNOWN_KEY,
-        &key.span,
-        format!("unknown key `{}` in {place}", shown(name)),
-    );
-    found
-        .label("not known here")
-        .did_you_mean(nearest(name, known.iter().copied()));
+    let found = out.error(codes::UNKNOWN_KEY, &key.span, format!("unknown key `{}` in {place}", shown(name)));
+    found.label("not known here").did_you_mean(nearest(name, known.iter().copied()));
     if found.patch.is_none() {
         found.help(format!("known here: {}", known.join(", ")));
     }
@@ -115,30 +96,18 @@ impl<'n> Item<'n> {
             };
             if let Some((first, _)) = entries[..at].iter().find(|(earlier, _)| earlier.scalar() == Some(name)) {
                 let message = format!("the key `{}` stands twice in {place}", shown(name));
-                out.error(codes::DUPLICATE_KEY, &key.span, message)
-                    .label("again")
-                    .help("remove one of the two");
+                out.error(codes::DUPLICATE_KEY, &key.span, message).label("again").help("remove one of the two");
                 out.related(&first.span, "first");
             }
         }
         let caret = if entries.is_empty() { self.key() } else { self.span() };
-        Some(Fields {
-            entries,
-            place,
-            caret,
-            asked: Vec::new(),
-        })
+        Some(Fields { entries, place, caret, asked: Vec::new() })
     }
 
     /// A map that may also be left empty: `units_active:`.
     pub(super) fn fields_or_nothing(&self, place: &str, out: &mut Findings<'_>) -> Option<Fields<'n>> {
         if matches!(self.node.value, Value::Null) {
-            return Some(Fields {
-                entries: &[],
-                place: place.to_owned(),
-                caret: self.span(),
-                asked: Vec::new(),
-            });
+            return Some(Fields { entries: &[], place: place.to_owned(), caret: self.span(), asked: Vec::new() });
         }
         self.fields(place, out)
     }

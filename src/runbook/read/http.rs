@@ -18,19 +18,11 @@ pub(super) fn http(
     out: &mut Findings<'_>,
 ) -> Option<HttpCheck> {
     let url = fields.need("url", out).and_then(|item| address::http(&item, out));
-    let status = fields
-        .get("status")
-        .map_or(Some(200), |item| item.whole(100..=599, out));
+    let status = fields.get("status").map_or(Some(200), |item| item.whole(100..=599, out));
     let headers = headers(fields, env, out);
     let json = json(fields, out);
     let status = status.and_then(|status| u16::try_from(status).ok());
-    Some(HttpCheck {
-        url: url?,
-        status: status?,
-        headers,
-        json,
-        required,
-    })
+    Some(HttpCheck { url: url?, status: status?, headers, json, required })
 }
 
 fn headers(fields: &mut Fields<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>) -> IndexMap<String, HeaderValue> {
@@ -39,17 +31,11 @@ fn headers(fields: &mut Fields<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>)
         for (key, node) in map.others(&[]) {
             let Some(name) = key.scalar() else { continue };
             let item = Item::under(key, node, format!("`{}`", shown(name)));
-            let token = !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
+            let token =
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c));
             if !token {
-                out.error(
-                    codes::NAME,
-                    &key.span,
-                    format!("`{}` is not the name of a header", shown(name)),
-                )
-                .label("not a header");
+                out.error(codes::NAME, &key.span, format!("`{}` is not the name of a header", shown(name)))
+                    .label("not a header");
                 continue;
             }
             headers.extend(header(name, &item, env, out).map(|value| (name.to_owned(), value)));
@@ -64,14 +50,8 @@ fn json(fields: &mut Fields<'_>, out: &mut Findings<'_>) -> IndexMap<String, Com
         for (key, node) in map.others(&[]) {
             let Some(path) = key.scalar() else { continue };
             if !is_json_path(path) {
-                let found = out.error(
-                    codes::JSON_PATH,
-                    &key.span,
-                    format!("`{}` is not a JSON path", shown(path)),
-                );
-                found
-                    .label("cannot be read")
-                    .help("write it like `\"$.shards[0].state\"`");
+                let found = out.error(codes::JSON_PATH, &key.span, format!("`{}` is not a JSON path", shown(path)));
+                found.label("cannot be read").help("write it like `\"$.shards[0].state\"`");
             }
             let item = Item::under(key, node, format!("`{}`", shown(path)));
             json.extend(comparison(&item, out).map(|comparison| (path.to_owned(), comparison)));
@@ -82,21 +62,14 @@ fn json(fields: &mut Fields<'_>, out: &mut Findings<'_>) -> IndexMap<String, Com
 
 /// A header is plain text, or a reference to a secret; those that carry secrets by their nature must be the latter.
 fn header(name: &str, item: &Item<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>) -> Option<HeaderValue> {
-    let secret = [
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "x-api-key",
-        "x-auth-token",
-    ];
+    let secret = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"];
     if matches!(item.node.value, Value::Map(_)) || secret.contains(&name.to_ascii_lowercase().as_str()) {
         return secret::reference(item, env, out).map(HeaderValue::Secret);
     }
     let text = item.word(out)?;
     let good = text.chars().all(|c| !c.is_control());
     if !good {
-        item.error(codes::WRONG_TYPE, format!("{} has a control character", item.what), out)
-            .label("one line of text");
+        item.error(codes::WRONG_TYPE, format!("{} has a control character", item.what), out).label("one line of text");
     }
     good.then_some(HeaderValue::Text(text))
 }
@@ -131,11 +104,8 @@ fn comparison(item: &Item<'_>, out: &mut Findings<'_>) -> Option<Comparison> {
     let fields = item.fields(format!("the comparison of {}", item.what), out)?;
     let entries = fields.others(&[]);
     let [(key, value)] = entries.as_slice() else {
-        let found = out.error(
-            codes::CHOICE,
-            fields.caret(),
-            format!("{} needs exactly one comparison", fields.place()),
-        );
+        let found =
+            out.error(codes::CHOICE, fields.caret(), format!("{} needs exactly one comparison", fields.place()));
         found.label(format!("one of: {}", WORDS.join(", ")));
         return None;
     };
@@ -150,14 +120,8 @@ fn comparison(item: &Item<'_>, out: &mut Findings<'_>) -> Option<Comparison> {
         "gt" => operand.number(out).map(Comparison::Gt),
         "ge" => operand.number(out).map(Comparison::Ge),
         _ => {
-            let found = out.error(
-                codes::NOT_ONE_OF,
-                &key.span,
-                format!("there is no comparison `{}`", shown(word)),
-            );
-            found
-                .label(format!("one of: {}", WORDS.join(", ")))
-                .did_you_mean(nearest(word, WORDS));
+            let found = out.error(codes::NOT_ONE_OF, &key.span, format!("there is no comparison `{}`", shown(word)));
+            found.label(format!("one of: {}", WORDS.join(", "))).did_you_mean(nearest(word, WORDS));
             None
         }
     }

@@ -31,13 +31,9 @@ pub(crate) struct InventoryPlaces {
 pub(super) fn inventory(root: &mut Fields<'_>, names: &Names, out: &mut Findings<'_>) -> (Inventory, InventoryPlaces) {
     let mut places = InventoryPlaces::default();
     same_names(names, out);
-    let redis = section(root, "redis", out, |name, item, out| {
-        redis(name, item, names, &mut places, out)
-    });
+    let redis = section(root, "redis", out, |name, item, out| redis(name, item, names, &mut places, out));
     let units = section(root, "units", out, |_, item, out| declared_units(item, out));
-    let pm2 = section(root, "pm2", out, |name, item, out| {
-        pm2_place(name, item, names, &mut places, out)
-    });
+    let pm2 = section(root, "pm2", out, |name, item, out| pm2_place(name, item, names, &mut places, out));
     (Inventory { redis, units, pm2 }, places)
 }
 
@@ -49,10 +45,7 @@ fn section<'n, T>(
     mut read: impl FnMut(&str, &Item<'n>, &mut Findings<'_>) -> Option<T>,
 ) -> IndexMap<String, T> {
     let mut found = IndexMap::new();
-    let Some(fields) = root
-        .get(key)
-        .and_then(|item| item.fields(format!("the section `{key}`"), out))
-    else {
+    let Some(fields) = root.get(key).and_then(|item| item.fields(format!("the section `{key}`"), out)) else {
         return found;
     };
     for (key, node) in fields.others(&[]) {
@@ -76,9 +69,7 @@ fn same_names(names: &Names, out: &mut Findings<'_>) {
         let other = |(earlier, one): &(usize, &&Declared)| one.0 == *name && section(*earlier) != section(at);
         if let Some((_, (_, first))) = all.iter().enumerate().take(at).find(other) {
             let message = format!("`{}` is declared in two sections", shown(name));
-            out.error(codes::SAME_NAME, span, message)
-                .label("again")
-                .help("rename one of them");
+            out.error(codes::SAME_NAME, span, message).label("again").help("rename one of them");
             out.related(first, "first");
         }
     }
@@ -94,9 +85,7 @@ fn redis(
     let mut fields = item.fields(format!("Redis instance `{name}`"), out)?;
     let url = fields.need("url", out).and_then(|item| address::redis(&item, out));
     let user = fields.get("user").and_then(|item| item.text(out));
-    let password = fields
-        .get("password")
-        .and_then(|item| secret::reference(&item, &mut places.env_secrets, out));
+    let password = fields.get("password").and_then(|item| secret::reference(&item, &mut places.env_secrets, out));
     let unit = fields.get("unit").and_then(|item| address::unit(&item, out));
     let role = fields.get("role");
     let role_span = role.as_ref().map(Item::span);
@@ -104,14 +93,9 @@ fn redis(
     let of = fields.get("of").and_then(|item| {
         places.of.insert(name.to_owned(), item.span());
         if role == Role::Master {
-            let found = item.error(
-                codes::REPLICA_OF,
-                format!("`{name}` is a master and cannot be a replica of another"),
-                out,
-            );
-            found
-                .label("`of` belongs to replicas")
-                .help("add `role: replica`, or remove `of`");
+            let found =
+                item.error(codes::REPLICA_OF, format!("`{name}` is a master and cannot be a replica of another"), out);
+            found.label("`of` belongs to replicas").help("add `role: replica`, or remove `of`");
             if let Some(span) = role_span {
                 out.related(&span, "a master here");
             }
@@ -120,23 +104,10 @@ fn redis(
         refer(&item, &names.redis, codes::UNKNOWN_REDIS, "Redis instance", out)
     });
     let kinds = [("redis", RedisKind::Redis), ("tile38", RedisKind::Tile38)];
-    let kind = fields
-        .get("kind")
-        .and_then(|item| item.choice(&kinds, out))
-        .unwrap_or_default();
+    let kind = fields.get("kind").and_then(|item| item.choice(&kinds, out)).unwrap_or_default();
     let required = fields.flag_or("required", true, out);
     fields.close(out);
-    Some(RedisInstance {
-        name: name.to_owned(),
-        url: url?,
-        user,
-        password,
-        unit,
-        role,
-        of,
-        kind,
-        required,
-    })
+    Some(RedisInstance { name: name.to_owned(), url: url?, user, password, unit, role, of, kind, required })
 }
 
 fn declared_units(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DeclaredUnits> {
@@ -144,18 +115,9 @@ fn declared_units(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DeclaredUni
     let (one, more) = (fields.get("unit"), fields.get("units"));
     let names = match (one, more) {
         (Some(one), None) => address::unit(&one, out).map(|unit| vec![unit]),
-        (None, Some(more)) => Some(
-            more.one_or_more(out)
-                .iter()
-                .flat_map(|item| address::units(item, out))
-                .collect(),
-        ),
+        (None, Some(more)) => Some(more.one_or_more(out).iter().flat_map(|item| address::units(item, out)).collect()),
         (one, _) => {
-            let what = if one.is_some() {
-                "has both `unit` and `units`"
-            } else {
-                "has neither `unit` nor `units`"
-            };
+            let what = if one.is_some() { "has both `unit` and `units`" } else { "has neither `unit` nor `units`" };
             let found = out.error(codes::CHOICE, fields.caret(), format!("{} {what}", fields.place()));
             found.label("exactly one of the two");
             None
@@ -163,10 +125,7 @@ fn declared_units(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DeclaredUni
     };
     let required = fields.flag_or("required", true, out);
     fields.close(out);
-    Some(DeclaredUnits {
-        names: names?,
-        required,
-    })
+    Some(DeclaredUnits { names: names?, required })
 }
 
 fn pm2_place(
@@ -183,11 +142,7 @@ fn pm2_place(
     let cli = fields.get("cli").and_then(|item| item.path(out));
     places.pm2.insert(name.to_owned(), fields.caret().clone());
     let groups = fields.get("groups").map(|item| item.list(out)).unwrap_or_default();
-    let known: Vec<Declared> = groups
-        .iter()
-        .filter_map(|group| group.node.get("name"))
-        .filter_map(declared)
-        .collect();
+    let known: Vec<Declared> = groups.iter().filter_map(|group| group.node.get("name")).filter_map(declared).collect();
     let mut read = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         let Some(group_fields) = group.fields(format!("a group of `{name}`"), out) else {
@@ -199,13 +154,7 @@ fn pm2_place(
         twice(&known, at, "group", out);
     }
     fields.close(out);
-    Some(Pm2Place {
-        user: user?,
-        home: home?,
-        unit,
-        cli,
-        groups: read,
-    })
+    Some(Pm2Place { user: user?, home: home?, unit, cli, groups: read })
 }
 
 /// Notes a name that an earlier one of `known` already has.
@@ -213,9 +162,7 @@ pub(super) fn twice(known: &[Declared], at: usize, what: &str, out: &mut Finding
     let Some((name, span)) = known.get(at) else { return };
     if let Some((_, first)) = known[..at].iter().find(|(earlier, _)| earlier == name) {
         let message = format!("there are two {what}s named `{}`", shown(name));
-        out.error(codes::SAME_NAME, span, message)
-            .label("again")
-            .help("rename one of them");
+        out.error(codes::SAME_NAME, span, message).label("again").help("rename one of them");
         out.related(first, "first");
     }
 }
@@ -234,21 +181,10 @@ fn app_group(
         Some(name)
     });
     let apps = fields.need("apps", out).map(|item| patterns(&item, out));
-    let needs = fields
-        .get("needs")
-        .map(|item| needs(&item, names, groups, out))
-        .unwrap_or_default();
-    let optional = fields
-        .get("optional")
-        .map(|item| patterns(&item, out))
-        .unwrap_or_default();
+    let needs = fields.get("needs").map(|item| needs(&item, names, groups, out)).unwrap_or_default();
+    let optional = fields.get("optional").map(|item| patterns(&item, out)).unwrap_or_default();
     fields.close(out);
-    Some(AppGroup {
-        name: name?,
-        apps: apps?,
-        needs,
-        optional,
-    })
+    Some(AppGroup { name: name?, apps: apps?, needs, optional })
 }
 
 /// Patterns of app names.
@@ -260,33 +196,15 @@ fn needs(item: &Item<'_>, names: &Names, groups: &[Declared], out: &mut Findings
     let Some(mut fields) = item.fields("`needs`", out) else {
         return Needs::default();
     };
-    let redis = fields
-        .get("redis")
-        .map(|item| names.redis_list(&item, out))
-        .unwrap_or_default();
-    let units = fields
-        .get("units")
-        .map(|item| names.units_list(&item, out))
-        .unwrap_or_default();
+    let redis = fields.get("redis").map(|item| names.redis_list(&item, out)).unwrap_or_default();
+    let units = fields.get("units").map(|item| names.units_list(&item, out)).unwrap_or_default();
     let many = |item: Item<'_>, known: &[Declared], code, what, out: &mut Findings<'_>| -> Vec<String> {
-        item.one_or_more(out)
-            .iter()
-            .filter_map(|one| refer(one, known, code, what, out))
-            .collect()
+        item.one_or_more(out).iter().filter_map(|one| refer(one, known, code, what, out)).collect()
     };
-    let groups = fields
-        .get("groups")
-        .map(|item| many(item, groups, codes::UNKNOWN_GROUP, "group", out))
-        .unwrap_or_default();
-    let pm2 = fields
-        .get("pm2")
-        .map(|item| many(item, &names.pm2, codes::UNKNOWN_PM2, "PM2 place", out))
-        .unwrap_or_default();
+    let groups =
+        fields.get("groups").map(|item| many(item, groups, codes::UNKNOWN_GROUP, "group", out)).unwrap_or_default();
+    let pm2 =
+        fields.get("pm2").map(|item| many(item, &names.pm2, codes::UNKNOWN_PM2, "PM2 place", out)).unwrap_or_default();
     fields.close(out);
-    Needs {
-        redis,
-        units,
-        groups,
-        pm2,
-    }
+    Needs { redis, units, groups, pm2 }
 }

@@ -29,30 +29,18 @@ pub(super) fn shown(text: &str) -> String {
 impl<'n> Item<'n> {
     /// A value with a name of its own.
     pub(super) fn new(node: &'n Node, what: impl Into<String>) -> Self {
-        Self {
-            node,
-            what: what.into(),
-            caret: node.caret().clone(),
-        }
+        Self { node, what: what.into(), caret: node.caret().clone() }
     }
 
     /// A value with a name and the place of its key.
     pub(super) fn under(key: &Node, node: &'n Node, what: impl Into<String>) -> Self {
-        Self {
-            node,
-            what: what.into(),
-            caret: key.span.clone(),
-        }
+        Self { node, what: what.into(), caret: key.span.clone() }
     }
 
     /// Where to put the caret: on the value if one can see it, else on its key.
     pub(super) fn span(&self) -> Span {
         let invisible = matches!(self.node.value, Value::Null) || self.node.caret().is_empty();
-        if invisible {
-            self.caret.clone()
-        } else {
-            self.node.caret().clone()
-        }
+        if invisible { self.caret.clone() } else { self.node.caret().clone() }
     }
 
     /// Where its key stands.
@@ -68,11 +56,7 @@ impl<'n> Item<'n> {
     /// Notes that the value is of another type.
     pub(super) fn wrong<'o>(&self, expected: &str, out: &'o mut Findings<'_>) -> &'o mut Diagnostic {
         let found = self.node.kind();
-        let found = self.error(
-            codes::WRONG_TYPE,
-            format!("{} must be {expected}, found {found}", self.what),
-            out,
-        );
+        let found = self.error(codes::WRONG_TYPE, format!("{} must be {expected}, found {found}", self.what), out);
         found.label(format!("expected {expected}"))
     }
 
@@ -86,41 +70,27 @@ impl<'n> Item<'n> {
             return Vec::new();
         };
         if elements.is_empty() {
-            self.error(codes::EMPTY, format!("{} is empty", self.what), out)
-                .label("at least one is needed");
+            self.error(codes::EMPTY, format!("{} is empty", self.what), out).label("at least one is needed");
         }
         let what = format!("an element of {}", self.what);
-        elements
-            .iter()
-            .map(|node| Item {
-                node,
-                what: what.clone(),
-                caret: self.caret.clone(),
-            })
-            .collect()
+        elements.iter().map(|node| Item { node, what: what.clone(), caret: self.caret.clone() }).collect()
     }
 
     /// One value, or a list of them.
     pub(super) fn one_or_more(&self, out: &mut Findings<'_>) -> Vec<Item<'n>> {
-        if matches!(self.node.value, Value::List(_) | Value::Null) {
-            self.list(out)
-        } else {
-            vec![self.clone()]
-        }
+        if matches!(self.node.value, Value::List(_) | Value::Null) { self.list(out) } else { vec![self.clone()] }
     }
 
     /// Text that is not empty.
     pub(super) fn text(&self, out: &mut Findings<'_>) -> Option<String> {
         match &self.node.value {
             Value::Text(text) if text.trim().is_empty() => {
-                self.error(codes::EMPTY, format!("{} is empty", self.what), out)
-                    .label("text is needed");
+                self.error(codes::EMPTY, format!("{} is empty", self.what), out).label("text is needed");
                 None
             }
             Value::Text(text) if text.contains(|c: char| c.is_control() && c != '\n') => {
                 let message = format!("{} has a control character: `{}`", self.what, shown(text));
-                self.error(codes::WRONG_TYPE, message, out)
-                    .label("only what one can see");
+                self.error(codes::WRONG_TYPE, message, out).label("only what one can see");
                 None
             }
             Value::Text(text) => Some(text.clone()),
@@ -139,11 +109,7 @@ impl<'n> Item<'n> {
 
     /// A word of a command line: any scalar, as written.
     pub(super) fn word(&self, out: &mut Findings<'_>) -> Option<String> {
-        let word = self
-            .node
-            .scalar()
-            .filter(|word| !word.contains('\0'))
-            .map(str::to_owned);
+        let word = self.node.scalar().filter(|word| !word.contains('\0')).map(str::to_owned);
         if word.is_none() {
             self.wrong("text without NUL", out);
         }
@@ -165,11 +131,8 @@ impl<'n> Item<'n> {
         };
         let written = shown(self.node.scalar().unwrap_or_default());
         let span = self.span();
-        let found = self.error(
-            codes::YES_NO,
-            format!("{} must be `true` or `false`, and `{written}` is text", self.what),
-            out,
-        );
+        let found =
+            self.error(codes::YES_NO, format!("{} must be `true` or `false`, and `{written}` is text", self.what), out);
         found.label("text in YAML 1.2").patch("write", span, meant);
         None
     }
@@ -182,12 +145,7 @@ impl<'n> Item<'n> {
         };
         let number = text.parse::<u32>().ok().filter(|number| range.contains(number));
         if number.is_none() {
-            let message = format!(
-                "{} must be a whole number from {} to {}",
-                self.what,
-                range.start(),
-                range.end()
-            );
+            let message = format!("{} must be a whole number from {} to {}", self.what, range.start(), range.end());
             self.error(codes::COUNT, message, out).label("out of range");
         }
         number
@@ -224,9 +182,7 @@ impl<'n> Item<'n> {
             Ok(value) => Some(value),
             Err(error) => {
                 let message = format!("{}: `{}` is {}", self.what, shown(text), measure_text(&error));
-                self.error(codes::MEASURE, message, out)
-                    .label("cannot be read")
-                    .help(cure(&error));
+                self.error(codes::MEASURE, message, out).label("cannot be read").help(cure(&error));
                 None
             }
         }
@@ -242,9 +198,7 @@ impl<'n> Item<'n> {
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let message = format!("{} cannot be `{}`", self.what, shown(text));
-            let found = self
-                .error(codes::NOT_ONE_OF, message, out)
-                .label(format!("one of: {}", known.join(", ")));
+            let found = self.error(codes::NOT_ONE_OF, message, out).label(format!("one of: {}", known.join(", ")));
             found.did_you_mean(nearest(text, known));
         }
         found

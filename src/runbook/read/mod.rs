@@ -52,8 +52,7 @@ pub(super) struct Places {
 /// Reads a whole runbook; `None` only when there is no map to read.
 pub(super) fn runbook(root: &Node, out: &mut Findings<'_>) -> Option<Written> {
     if matches!(root.value, super::tree::Value::Null) {
-        out.error(codes::EMPTY_FILE, &(0..0), "the file is empty")
-            .help("a runbook begins with `version: 1`");
+        out.error(codes::EMPTY_FILE, &(0..0), "the file is empty").help("a runbook begins with `version: 1`");
         return None;
     }
     let item = Item::new(root, "a runbook");
@@ -62,54 +61,24 @@ pub(super) fn runbook(root: &Node, out: &mut Findings<'_>) -> Option<Written> {
     let mut places = Places::default();
     let version = fields.need("version", out);
     let version = version.map(|item| version_of(&item, out)).unwrap_or_default();
-    let name = fields
-        .need("name", out)
-        .and_then(|item| item.name(out))
-        .unwrap_or_default();
+    let name = fields.need("name", out).and_then(|item| item.name(out)).unwrap_or_default();
     let doc = fields.get("doc").and_then(|item| item.text(out)).unwrap_or_default();
-    let hosts = fields
-        .need("hosts", out)
-        .map(|item| hosts(&item, out))
-        .unwrap_or_default();
-    let window = fields
-        .get("window")
-        .and_then(|item| window::window(&item, &mut places, out));
-    let back_out = fields
-        .get("back_out")
-        .map(|item| back_out(&item, &names, &mut places, out))
-        .unwrap_or_default();
+    let hosts = fields.need("hosts", out).map(|item| hosts(&item, out)).unwrap_or_default();
+    let window = fields.get("window").and_then(|item| window::window(&item, &mut places, out));
+    let back_out = fields.get("back_out").map(|item| back_out(&item, &names, &mut places, out)).unwrap_or_default();
     let (inventory, inventory_places) = inventory::inventory(&mut fields, &names, out);
     places.inventory = inventory_places;
-    let phases = fields
-        .need("phases", out)
-        .map(|item| phases::phases(&item, &names, &inventory, &mut places, out));
+    let phases = fields.need("phases", out).map(|item| phases::phases(&item, &names, &inventory, &mut places, out));
     fields.close(out);
     let phases = phases.unwrap_or_default();
-    let runbook = Runbook {
-        version,
-        name,
-        doc,
-        hosts,
-        window,
-        back_out,
-        inventory,
-        phases,
-    };
-    Some(Written {
-        runbook,
-        places,
-        complete: !out.any_error(),
-    })
+    let runbook = Runbook { version, name, doc, hosts, window, back_out, inventory, phases };
+    Some(Written { runbook, places, complete: !out.any_error() })
 }
 
 fn version_of(item: &Item<'_>, out: &mut Findings<'_>) -> u32 {
     if item.node.scalar() != Some("1") {
         let written = shown(item.node.scalar().unwrap_or(item.node.kind()));
-        let found = item.error(
-            codes::VERSION,
-            format!("version `{written}` is not known to this program"),
-            out,
-        );
+        let found = item.error(codes::VERSION, format!("version `{written}` is not known to this program"), out);
         found.label("only `1` is").help("a newer program may read it");
     }
     1

@@ -30,12 +30,8 @@ impl Names {
     /// Collects what `root` declares.
     pub(super) fn of(root: &Node) -> Self {
         let section = |key: &str| root.get(key).map(Node::entries).unwrap_or_default();
-        let keys = |key| {
-            section(key)
-                .iter()
-                .filter_map(|(k, _)| Some((k.scalar()?.to_owned(), k.span.clone())))
-                .collect()
-        };
+        let keys =
+            |key| section(key).iter().filter_map(|(k, _)| Some((k.scalar()?.to_owned(), k.span.clone()))).collect();
         let with_unit = |key| {
             let owners = section(key).iter().filter(|(_, value)| value.get("unit").is_some());
             owners.filter_map(|(k, _)| Some((k.scalar()?.to_owned(), k.span.clone())))
@@ -45,9 +41,7 @@ impl Names {
         let phases = root.get("phases").map(Node::elements).unwrap_or_default().iter();
         Self {
             redis: keys("redis"),
-            replicas: replicas
-                .filter_map(|(key, _)| key.scalar().map(str::to_owned))
-                .collect(),
+            replicas: replicas.filter_map(|(key, _)| key.scalar().map(str::to_owned)).collect(),
             units: keys("units"),
             pm2: keys("pm2"),
             with_unit: with_unit("redis").chain(with_unit("pm2")).collect(),
@@ -71,9 +65,8 @@ impl Names {
             Some("all") => Selector::All,
             Some(word) if nearest(word, ["masters", "replicas", "all"]).is_some() && !has(&self.redis, word) => {
                 let message = format!("{} cannot be `{}`", item.what, shown(word));
-                let found = item
-                    .error(codes::UNKNOWN_REDIS, message, out)
-                    .label("no such instance or group of instances");
+                let found =
+                    item.error(codes::UNKNOWN_REDIS, message, out).label("no such instance or group of instances");
                 found.did_you_mean(nearest(word, ["masters", "replicas", "all"]));
                 return None;
             }
@@ -92,14 +85,8 @@ impl Names {
             Selector::Names(_) => return,
         };
         if empty {
-            let found = out.error(
-                codes::SELECTS_NOTHING,
-                span,
-                format!("there are no Redis {what} in this runbook"),
-            );
-            found
-                .label("selects nothing")
-                .help("declare them in the `redis:` section, or remove the step");
+            let found = out.error(codes::SELECTS_NOTHING, span, format!("there are no Redis {what} in this runbook"));
+            found.label("selects nothing").help("declare them in the `redis:` section, or remove the step");
         }
     }
 

@@ -8,11 +8,7 @@ use crate::runbook::source::Span;
 /// `{ file: … }`, `{ credential: … }` or `{ env: … }`; places of the last kind are collected in `env`.
 pub(super) fn reference(item: &Item<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>) -> Option<SecretRef> {
     if item.node.scalar().is_some() {
-        let found = item.error(
-            codes::PLAIN_SECRET,
-            format!("{} is a secret written into the runbook", item.what),
-            out,
-        );
+        let found = item.error(codes::PLAIN_SECRET, format!("{} is a secret written into the runbook", item.what), out);
         found
             .label("everybody who reads the runbook reads it")
             .help("put it into a file and write `{ file: /etc/runbook/... }`");
@@ -25,14 +21,11 @@ pub(super) fn reference(item: &Item<'_>, env: &mut Vec<Span>, out: &mut Findings
         (None, Some(item), None) => item.name(out).map(SecretRef::Credential),
         (None, None, Some(item)) => {
             env.push(item.span());
-            item.text(out)
-                .and_then(|name| variable_name(name, &item, out))
-                .map(SecretRef::Env)
+            item.text(out).and_then(|name| variable_name(name, &item, out)).map(SecretRef::Env)
         }
         _ => {
             let message = format!("{} needs exactly one of `file`, `credential` and `env`", fields.place());
-            out.error(codes::CHOICE, fields.caret(), message)
-                .label("exactly one of the three");
+            out.error(codes::CHOICE, fields.caret(), message).label("exactly one of the three");
             None
         }
     };

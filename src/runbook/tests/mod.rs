@@ -38,10 +38,7 @@ fn every_mistake_is_found_at_its_place() {
 
 #[test]
 fn a_byte_order_mark_and_foreign_line_ends_move_nothing() {
-    for case in CASES
-        .iter()
-        .filter(|case| !["hidden escape", "lost quote"].contains(&case.0))
-    {
+    for case in CASES.iter().filter(|case| !["hidden escape", "lost quote"].contains(&case.0)) {
         let text = format!("\u{feff}{}", text_of(case).replace('\n', "\r\n"));
         let places: Vec<_> = found(&text).iter().map(|one| (one.code.0, one.line, one.col)).collect();
         assert_eq!(places, case.3, "{}", case.0);
@@ -81,29 +78,16 @@ fn mistakes_look_like_this() {
 
 #[test]
 fn many_mistakes_are_found_at_once() {
-    let text = SMALL
-        .replace("15m", "15")
-        .replace("at_once: auto", "atonce: 2")
-        .replace("name: small", "nam: small");
-    let text = text.replace(
-        "pm2_saved: { pm2: apps }",
-        "pm2_saved: { pm2: apps, allow_fewer: yes, fast: 1 }",
-    );
+    let text = SMALL.replace("15m", "15").replace("at_once: auto", "atonce: 2").replace("name: small", "nam: small");
+    let text = text.replace("pm2_saved: { pm2: apps }", "pm2_saved: { pm2: apps, allow_fewer: yes, fast: 1 }");
     let codes: Vec<_> = found(&text).iter().map(|one| one.code.0).collect();
     assert_eq!(codes, ["RB102", "RB101", "RB106", "RB101", "RB108", "RB101"]);
 }
 
 #[test]
 fn patches_cure() {
-    let curable = [
-        "bare star",
-        "bare star with text",
-        "unknown key",
-        "number for text",
-        "no",
-        "bare word",
-        "not one of",
-    ];
+    let curable =
+        ["bare star", "bare star with text", "unknown key", "number for text", "no", "bare word", "not one of"];
     for case in CASES.iter().filter(|case| curable.contains(&case.0)) {
         let mut text = text_of(case);
         let patch = found(&text)[0].patch.clone().unwrap();
@@ -128,10 +112,7 @@ fn the_shipped_runbook_loads() {
         load(GOOD, "runbooks/restart-staging.yaml").unwrap_or_else(|e| panic!("{}", render(&e, GOOD, false, 100)));
     assert_eq!(loaded.warnings, []);
     let runbook = loaded.runbook;
-    let ids: Vec<_> = runbook
-        .steps()
-        .map(|(id, _, step)| format!("{id} {}", step.action.key()))
-        .collect();
+    let ids: Vec<_> = runbook.steps().map(|(id, _, step)| format!("{id} {}", step.action.key())).collect();
     let expected = [
         "preflight/1 units_enabled",
         "preflight/2 healthy",
@@ -149,22 +130,13 @@ fn the_shipped_runbook_loads() {
     ];
     assert_eq!(ids, expected);
     let inventory = &runbook.inventory;
-    assert_eq!(
-        inventory.units["bull"].names,
-        ["redis-server@bull01.service", "redis-server@bull02.service"]
-    );
+    assert_eq!(inventory.units["bull"].names, ["redis-server@bull01.service", "redis-server@bull02.service"]);
     assert_eq!(inventory.redis["bds-r"].of.as_deref(), Some("bds"));
     assert_eq!(inventory.units_of(None).len(), 8);
     let reboot = runbook.step(&StepId::new("reboot/1")).unwrap();
+    assert_eq!(reboot.confirm.as_ref().map(|confirm| confirm.kind), Some(ConfirmKind::Name));
     assert_eq!(
-        reboot.confirm.as_ref().map(|confirm| confirm.kind),
-        Some(ConfirmKind::Name)
-    );
-    assert_eq!(
-        GOOD.lines()
-            .nth(reboot.line as usize - 1)
-            .map(str::trim_start)
-            .map(|line| &line[..10]),
+        GOOD.lines().nth(reboot.line as usize - 1).map(str::trim_start).map(|line| &line[..10]),
         Some("- rebooted")
     );
     let json = serde_json::to_string(&runbook).unwrap();
@@ -173,14 +145,9 @@ fn the_shipped_runbook_loads() {
 
 #[test]
 fn plain_aliases_are_allowed() {
-    let text = SMALL
-        .replace("within: 15m", "within: &long 15m")
-        .replace("within: 1h", "within: *long");
+    let text = SMALL.replace("within: 15m", "within: &long 15m").replace("within: 1h", "within: *long");
     let loaded = load(&text, "t.yaml").unwrap();
-    let within = loaded
-        .runbook
-        .step(&StepId::new("restore/1"))
-        .and_then(|step| step.within);
+    let within = loaded.runbook.step(&StepId::new("restore/1")).and_then(|step| step.within);
     assert_eq!(within, Some(Duration::from_secs(900)));
     assert_eq!(loaded.sha256.len(), 64);
 }
@@ -204,23 +171,16 @@ fn hostile_characters_are_shown_and_not_obeyed() {
     assert!(!shown.contains(['\u{202e}', '\u{1b}', '\u{9b}']), "{shown:?}");
     // The parser stops in front of a wide character, and a caret of one byte would split it.
     let wide = found("version: 1\n ü\u{202e}: x\n");
-    assert_eq!(
-        wide.iter().map(|one| (one.code.0, one.line)).collect::<Vec<_>>(),
-        [("RB003", 2)]
-    );
+    assert_eq!(wide.iter().map(|one| (one.code.0, one.line)).collect::<Vec<_>>(), [("RB003", 2)]);
 }
 
 #[test]
 fn nights_with_a_changed_clock_are_warned_about() {
-    let text = SMALL
-        .replace("days: [sat], opens: \"10:00\"", "days: [sun], opens: \"02:30\"")
-        .replace("UTC", "Europe/Berlin");
+    let text =
+        SMALL.replace("days: [sat], opens: \"10:00\"", "days: [sun], opens: \"02:30\"").replace("UTC", "Europe/Berlin");
     let loaded = load(&text, "t.yaml").unwrap();
     let warnings = loaded.clock_warnings(&text, "2026-11-22T00:00:00Z".parse().unwrap());
-    let shown: Vec<_> = warnings
-        .iter()
-        .map(|one| (one.code.0, one.line, one.message.as_str()))
-        .collect();
+    let shown: Vec<_> = warnings.iter().map(|one| (one.code.0, one.line, one.message.as_str())).collect();
     assert_eq!(
         shown,
         [
@@ -233,16 +193,8 @@ fn nights_with_a_changed_clock_are_warned_about() {
 #[test]
 fn waits_grow_up_to_their_limit() {
     let seconds = Duration::from_secs;
-    let retry = Retry {
-        times: 9,
-        wait: seconds(5),
-        factor: 2.0,
-        max: seconds(30),
-    };
-    assert_eq!(
-        [1, 2, 3, 4, 4_000_000_000].map(|n| retry.wait_before(n)),
-        [5, 10, 20, 30, 30].map(seconds)
-    );
+    let retry = Retry { times: 9, wait: seconds(5), factor: 2.0, max: seconds(30) };
+    assert_eq!([1, 2, 3, 4, 4_000_000_000].map(|n| retry.wait_before(n)), [5, 10, 20, 30, 30].map(seconds));
 }
 
 /// What people and editors leave behind.

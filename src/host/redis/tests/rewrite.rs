@@ -4,11 +4,7 @@ use crate::host::redis::testbed::recorded;
 use crate::host::redis::*;
 
 fn file(name: &str, seq: u64, bytes: u64) -> AofFile {
-    AofFile {
-        name: name.into(),
-        seq,
-        bytes,
-    }
+    AofFile { name: name.into(), seq, bytes }
 }
 
 fn seen(change: impl FnOnce(&mut RedisFacts)) -> RedisSeen {
@@ -22,11 +18,7 @@ fn seen(change: impl FnOnce(&mut RedisFacts)) -> RedisSeen {
     });
     facts.aof.as_mut().unwrap().rewrites = Some(4);
     change(&mut facts);
-    RedisSeen {
-        door: Door::Open,
-        facts: Some(facts),
-        unseen: vec![],
-    }
+    RedisSeen { door: Door::Open, facts: Some(facts), unseen: vec![] }
 }
 
 fn aof(facts: &mut RedisFacts) -> &mut Aof {
@@ -42,11 +34,7 @@ fn rewritten(facts: &mut RedisFacts) {
 
 #[test]
 fn all_conditions_hold() {
-    let proven = Rewrite::Proven {
-        bytes_before: 1000,
-        bytes_after: 120,
-        seq: 2,
-    };
+    let proven = Rewrite::Proven { bytes_before: 1000, bytes_after: 120, seq: 2 };
     assert_eq!(judge(&seen(|_| ()), &seen(rewritten)), proven);
 }
 
@@ -64,10 +52,7 @@ fn each_condition_alone_refuses_the_proof() {
     };
     let failed = |why| Rewrite::Failed { why };
     assert_eq!(with(|f| aof(f).enabled = false), failed(RewriteFailure::AofOff));
-    assert_eq!(
-        with(|f| aof(f).last_bgrewrite_ok = false),
-        failed(RewriteFailure::ForkFailed)
-    );
+    assert_eq!(with(|f| aof(f).last_bgrewrite_ok = false), failed(RewriteFailure::ForkFailed));
     assert_eq!(
         with(|f| {
             aof(f).last_bgrewrite_ok = false;
@@ -81,18 +66,13 @@ fn each_condition_alone_refuses_the_proof() {
     );
     assert_eq!(
         with(|f| f.files.as_mut().unwrap().missing = vec!["i2".into()]),
-        failed(RewriteFailure::FilesMissing {
-            names: vec!["i2".into()]
-        })
+        failed(RewriteFailure::FilesMissing { names: vec!["i2".into()] })
     );
     assert!(matches!(
         with(|f| f.server.run_id = "0123456789".into()),
         Rewrite::Failed { why: RewriteFailure::Restarted { now, .. } } if now == "01234567"
     ));
-    assert!(matches!(
-        with(|f| f.files.as_mut().unwrap().incrs.push(file("x", 3, 0))),
-        Rewrite::Unproven { .. }
-    ));
+    assert!(matches!(with(|f| f.files.as_mut().unwrap().incrs.push(file("x", 3, 0))), Rewrite::Unproven { .. }));
     assert!(matches!(with(|f| f.files = None), Rewrite::Unproven { .. }));
     assert_eq!(judge(&before, &before), failed(RewriteFailure::NeverBegan));
 }
@@ -105,20 +85,11 @@ fn under_way() {
         (aof.rewrite_in_progress, aof.current_rewrite_secs) = (true, Some(9));
         (aof.save_keys_processed, aof.save_keys_total) = (Some(1), Some(4));
     });
-    assert_eq!(
-        judge(&before, &running),
-        Rewrite::Running {
-            done: Some(0.25),
-            elapsed_secs: 9
-        }
-    );
+    assert_eq!(judge(&before, &running), Rewrite::Running { done: Some(0.25), elapsed_secs: 9 });
     let scheduled = |bgsave| {
         seen(|f| {
             aof(f).rewrite_scheduled = true;
-            f.rdb = f.rdb.take().map(|rdb| Rdb {
-                bgsave_in_progress: bgsave,
-                ..rdb
-            });
+            f.rdb = f.rdb.take().map(|rdb| Rdb { bgsave_in_progress: bgsave, ..rdb });
         })
     };
     assert_eq!(judge(&before, &scheduled(true)), Rewrite::Waiting(Waiting::Bgsave));
@@ -131,12 +102,7 @@ fn an_old_error_without_a_new_attempt_is_not_ours() {
         aof(f).last_bgrewrite_ok = false;
         aof(f).consecutive_failures = Some(3);
     });
-    assert_eq!(
-        judge(&old, &old),
-        Rewrite::Failed {
-            why: RewriteFailure::NeverBegan
-        }
-    );
+    assert_eq!(judge(&old, &old), Rewrite::Failed { why: RewriteFailure::NeverBegan });
     let healed = judge(&old, &seen(rewritten));
     assert!(matches!(healed, Rewrite::Proven { seq: 2, .. }), "{healed:?}");
 }
@@ -144,25 +110,13 @@ fn an_old_error_without_a_new_attempt_is_not_ours() {
 #[test]
 fn silence_and_unreadable_files_are_unproven_with_the_reason() {
     let before = seen(|_| ());
-    let silent = RedisSeen {
-        door: Door::Refused,
-        facts: None,
-        unseen: vec![],
-    };
-    assert_eq!(
-        judge(&before, &silent),
-        Rewrite::Unproven {
-            why: "redis nothing listens there".into()
-        }
-    );
+    let silent = RedisSeen { door: Door::Refused, facts: None, unseen: vec![] };
+    assert_eq!(judge(&before, &silent), Rewrite::Unproven { why: "redis nothing listens there".into() });
     let mut blind = seen(|f| {
         rewritten(f);
         f.files = None;
     });
-    blind.unseen.push(Unseen {
-        what: "files".into(),
-        why: "Permission denied".into(),
-    });
+    blind.unseen.push(Unseen { what: "files".into(), why: "Permission denied".into() });
     assert!(matches!(judge(&before, &blind), Rewrite::Unproven { why } if why.contains("Permission denied")));
 }
 
@@ -183,36 +137,10 @@ fn before_redis_7_the_inode_or_the_size_at_the_rewrite_tells() {
     };
     let before = single(7, 50, 1000);
     for (now, wanted) in [
-        (
-            single(8, 60, 60),
-            Rewrite::Proven {
-                bytes_before: 1000,
-                bytes_after: 60,
-                seq: 0,
-            },
-        ),
-        (
-            single(7, 60, 60),
-            Rewrite::Proven {
-                bytes_before: 1000,
-                bytes_after: 60,
-                seq: 0,
-            },
-        ),
-        (
-            single(8, 50, 50),
-            Rewrite::Proven {
-                bytes_before: 1000,
-                bytes_after: 50,
-                seq: 0,
-            },
-        ),
-        (
-            single(7, 50, 1010),
-            Rewrite::Failed {
-                why: RewriteFailure::EndedQuietly { seq: 0 },
-            },
-        ),
+        (single(8, 60, 60), Rewrite::Proven { bytes_before: 1000, bytes_after: 60, seq: 0 }),
+        (single(7, 60, 60), Rewrite::Proven { bytes_before: 1000, bytes_after: 60, seq: 0 }),
+        (single(8, 50, 50), Rewrite::Proven { bytes_before: 1000, bytes_after: 50, seq: 0 }),
+        (single(7, 50, 1010), Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq: 0 } }),
     ] {
         assert_eq!(judge(&before, &now), wanted);
     }

@@ -10,11 +10,9 @@ fn aof(seen: &RedisSeen) -> &Aof {
 }
 
 async fn verdict(bed: &Testbed, before: &RedisSeen) -> Rewrite {
-    until("the rewrite has ended", async || {
-        match judge(before, &bed.seen().await) {
-            Rewrite::Running { .. } | Rewrite::Waiting(_) | Rewrite::Unproven { .. } => None,
-            ended => Some(ended),
-        }
+    until("the rewrite has ended", async || match judge(before, &bed.seen().await) {
+        Rewrite::Running { .. } | Rewrite::Waiting(_) | Rewrite::Unproven { .. } => None,
+        ended => Some(ended),
     })
     .await
 }
@@ -32,9 +30,7 @@ fn number(seen: &RedisSeen, numbered: u64) -> u64 {
 async fn slow_bed() -> Option<Testbed> {
     let bed = Testbed::start(&[]).await?;
     bed.fill(2000).await;
-    bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "1000"])
-        .await
-        .unwrap();
+    bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "1000"]).await.unwrap();
     Some(bed)
 }
 
@@ -51,31 +47,17 @@ async fn a_rewrite_is_proven() {
     assert_eq!(facts.rewrite_known, Some(true));
     assert_eq!(facts.config.as_ref().unwrap()["appendonly"], "yes");
     assert!(matches!(&facts.role, Some(Role::Master { replicas }) if replicas.is_empty()));
-    let idle = if is_numbered(&before) {
-        RewriteFailure::NeverBegan
-    } else {
-        RewriteFailure::EndedQuietly { seq: 0 }
-    };
+    let idle = if is_numbered(&before) { RewriteFailure::NeverBegan } else { RewriteFailure::EndedQuietly { seq: 0 } };
     assert_eq!(judge(&before, &before), Rewrite::Failed { why: idle });
 
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::Started));
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::AlreadyRunning));
-    assert!(matches!(
-        judge(&before, &bed.seen().await),
-        Rewrite::Running { done: Some(_), .. }
-    ));
+    assert!(matches!(judge(&before, &bed.seen().await), Rewrite::Running { done: Some(_), .. }));
     bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "0"]).await.unwrap();
     match verdict(&bed, &before).await {
-        Rewrite::Proven {
-            bytes_before,
-            bytes_after,
-            seq,
-        } => {
+        Rewrite::Proven { bytes_before, bytes_after, seq } => {
             assert_eq!(seq, number(&before, 2));
-            assert!(
-                bytes_before > 200_000 && bytes_after > 0,
-                "{bytes_before} -> {bytes_after}"
-            );
+            assert!(bytes_before > 200_000 && bytes_after > 0, "{bytes_before} -> {bytes_after}");
         }
         other => panic!("{other:?}"),
     }
@@ -87,15 +69,10 @@ async fn a_killed_child_is_a_failure() {
     let before = bed.seen().await;
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::Started));
     signal(bed.forked().await, Signal::KILL);
-    let why = RewriteFailure::ChildFailed {
-        failures: is_numbered(&before).then_some(1),
-    };
+    let why = RewriteFailure::ChildFailed { failures: is_numbered(&before).then_some(1) };
     assert_eq!(verdict(&bed, &before).await, Rewrite::Failed { why }, "{}", bed.log());
     let warned = preflight(&bed.seen().await, Some(u64::MAX), Some(u64::MAX));
-    assert!(
-        warned.iter().any(|o| o.seen.contains("the last rewrite failed")),
-        "{warned:?}"
-    );
+    assert!(warned.iter().any(|o| o.seen.contains("the last rewrite failed")), "{warned:?}");
 }
 
 #[tokio::test]
@@ -107,11 +84,7 @@ async fn a_child_ended_politely_is_a_failure_although_the_status_is_ok() {
     let ended = verdict(&bed, &before).await;
     assert_eq!(
         ended,
-        Rewrite::Failed {
-            why: RewriteFailure::EndedQuietly {
-                seq: number(&before, 1)
-            }
-        },
+        Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq: number(&before, 1) } },
         "{}",
         bed.log()
     );
@@ -125,16 +98,8 @@ async fn a_restart_meanwhile_is_a_failure() {
     let Some(mut bed) = slow_bed().await else { return };
     let before = bed.seen().await;
     bed.boot(&[]).await;
-    let now = until("loaded", async || {
-        Some(bed.seen().await).filter(|seen| seen.door == Door::Open)
-    })
-    .await;
-    assert!(matches!(
-        judge(&before, &now),
-        Rewrite::Failed {
-            why: RewriteFailure::Restarted { .. }
-        }
-    ));
+    let now = until("loaded", async || Some(bed.seen().await).filter(|seen| seen.door == Door::Open)).await;
+    assert!(matches!(judge(&before, &now), Rewrite::Failed { why: RewriteFailure::Restarted { .. } }));
 }
 
 #[tokio::test]
@@ -144,16 +109,8 @@ async fn append_only_off_is_refused_before_redis_says_started() {
     bed.tell(&["CONFIG", "SET", "appendonly", "no"]).await.unwrap();
     assert_eq!(request_rewrite(&bed.at()).await, Err(RedisFault::AofOff));
     let now = bed.seen().await;
-    assert_eq!(
-        judge(&before, &now),
-        Rewrite::Failed {
-            why: RewriteFailure::AofOff
-        }
-    );
-    assert_eq!(
-        preflight(&now, Some(u64::MAX), Some(u64::MAX))[0].severity,
-        Severity::Stop
-    );
+    assert_eq!(judge(&before, &now), Rewrite::Failed { why: RewriteFailure::AofOff });
+    assert_eq!(preflight(&now, Some(u64::MAX), Some(u64::MAX))[0].severity, Severity::Stop);
     assert_eq!(now.facts.unwrap().files.unwrap().layout, Layout::Snapshot);
 }
 
@@ -162,17 +119,10 @@ async fn behind_a_bgsave_it_is_scheduled_then_proven() {
     let Some(bed) = slow_bed().await else { return };
     bed.tell(&["BGSAVE"]).await.unwrap();
     let before = bed.seen().await;
-    assert!(
-        preflight(&before, Some(u64::MAX), Some(u64::MAX))
-            .iter()
-            .any(|o| o.seen.contains("BGSAVE"))
-    );
+    assert!(preflight(&before, Some(u64::MAX), Some(u64::MAX)).iter().any(|o| o.seen.contains("BGSAVE")));
     assert_eq!(request_rewrite(&bed.at()).await, Ok(RewriteReply::Scheduled));
     assert_eq!(judge(&before, &bed.seen().await), Rewrite::Waiting(Waiting::Bgsave));
     bed.tell(&["CONFIG", "SET", "rdb-key-save-delay", "0"]).await.unwrap();
     let proven = verdict(&bed, &before).await;
-    assert!(
-        matches!(proven, Rewrite::Proven { seq, .. } if seq == number(&before, 2)),
-        "{proven:?}"
-    );
+    assert!(matches!(proven, Rewrite::Proven { seq, .. } if seq == number(&before, 2)), "{proven:?}");
 }

@@ -16,10 +16,7 @@ mod units;
 
 const LONG: Duration = Duration::from_secs(60);
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the lab tells its container by the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the lab tells its container by the environment")]
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 async fn container() -> Option<(Bus, PathBuf)> {
     let Ok(pid) = std::env::var("RUNBOOK_TEST_CONTAINER") else {
@@ -75,36 +72,19 @@ async fn transient_units() {
         bus.forget_transient(&asked.name, LONG).await.unwrap();
         end
     };
-    let exited = |code| TransientOutcome::Exited {
-        code,
-        hint: String::new(),
-    };
+    let exited = |code| TransientOutcome::Exited { code, hint: String::new() };
     let literal = ["/usr/bin/printf", "%s|", "$HOME", "${A}", "%n", "a b", "'\"\\", ";"];
     assert_eq!(run(transient(name, &literal)).await, exited(0));
     assert_eq!(out(), "$HOME|${A}|%n|a b|'\"\\|;|");
-    let env = TransientAsked {
-        user: Some("nobody".into()),
-        ..transient(name, &["/bin/sh", "-c", "echo $A; id -un; pwd"])
-    };
+    let env =
+        TransientAsked { user: Some("nobody".into()), ..transient(name, &["/bin/sh", "-c", "echo $A; id -un; pwd"]) };
     assert_eq!(run(env).await, exited(0));
     assert_eq!(out(), "1 $HOME %n \"q\"\nnobody\n/tmp\n");
     assert_eq!(run(transient(name, &["/bin/sh", "-c", "exit 7"])).await, exited(7));
-    assert_eq!(
-        run(transient(name, &["/bin/sh", "-c", "kill -9 $$"])).await,
-        TransientOutcome::Killed { signal: 9 }
-    );
-    assert_eq!(
-        run(transient(name, &["/bin/sleep", "600"])).await,
-        TransientOutcome::TimedOut
-    );
-    assert!(matches!(
-        run(transient(name, &["/no/such"])).await,
-        TransientOutcome::Exited { code: 203, .. }
-    ));
-    assert_eq!(
-        run(transient(name, &["/usr/bin/yes"])).await,
-        TransientOutcome::Killed { signal: 25 }
-    );
+    assert_eq!(run(transient(name, &["/bin/sh", "-c", "kill -9 $$"])).await, TransientOutcome::Killed { signal: 9 });
+    assert_eq!(run(transient(name, &["/bin/sleep", "600"])).await, TransientOutcome::TimedOut);
+    assert!(matches!(run(transient(name, &["/no/such"])).await, TransientOutcome::Exited { code: 203, .. }));
+    assert_eq!(run(transient(name, &["/usr/bin/yes"])).await, TransientOutcome::Killed { signal: 25 });
     assert_eq!(root.join("root/rbt.out").metadata().unwrap().len(), 4096);
 
     // The result outlives whoever started it.
@@ -112,15 +92,9 @@ async fn transient_units() {
     bus.start_transient(&kept).await.unwrap();
     let (other, _) = container().await.unwrap();
     assert_eq!(other.outcome_of(&kept.name).await.unwrap(), exited(0));
-    assert!(
-        other.start_transient(&kept).await.unwrap_err().nothing_happened(),
-        "a name is used once"
-    );
+    assert!(other.start_transient(&kept).await.unwrap_err().nothing_happened(), "a name is used once");
     other.forget_transient(&kept.name, LONG).await.unwrap();
-    assert!(matches!(
-        other.outcome_of(&kept.name).await.unwrap(),
-        TransientOutcome::Unknown { .. }
-    ));
+    assert!(matches!(other.outcome_of(&kept.name).await.unwrap(), TransientOutcome::Unknown { .. }));
 }
 
 #[tokio::test]
@@ -128,23 +102,11 @@ async fn locks_of_others_stop_a_reboot() {
     let Some((bus, root)) = container().await else { return };
     let lock = |mode: &str| {
         let holds = "/usr/bin/systemd-inhibit --what=shutdown --who=rbt --why=dump";
-        put(
-            &root,
-            "rbt-lock.service",
-            &format!("[Service]\nType=exec\nExecStart={holds} --mode={mode} sleep 60\n"),
-        );
+        put(&root, "rbt-lock.service", &format!("[Service]\nType=exec\nExecStart={holds} --mode={mode} sleep 60\n"));
     };
     let held = async |count: usize| {
         for _ in 0..50 {
-            if bus
-                .inhibitors()
-                .await
-                .unwrap()
-                .iter()
-                .filter(|one| one.who == "rbt")
-                .count()
-                == count
-            {
+            if bus.inhibitors().await.unwrap().iter().filter(|one| one.who == "rbt").count() == count {
                 return;
             }
             clock::sleep(Duration::from_millis(100)).await;
@@ -160,10 +122,7 @@ async fn locks_of_others_stop_a_reboot() {
         assert_eq!(blocking(&all).len(), blocks, "{mode} {all:?}");
         if blocks > 0 {
             let said = bus.go_down(Down::Reboot, &[]).await.unwrap_err();
-            assert!(
-                said.to_string().contains("rbt (pid ") && said.to_string().contains("dump"),
-                "{said}"
-            );
+            assert!(said.to_string().contains("rbt (pid ") && said.to_string().contains("dump"), "{said}");
         }
         assert!(bus.stop("rbt-lock.service", LONG).await.unwrap().stopped());
         held(0).await;
@@ -172,10 +131,7 @@ async fn locks_of_others_stop_a_reboot() {
 
 /// Ends the container, so it wants a permission of its own and must be the only test of its run.
 #[tokio::test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the lab gives its permission by the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "the lab gives its permission by the environment")]
 async fn a_reboot_is_accepted() {
     if std::env::var("RUNBOOK_TEST_CONTAINER_MAY_REBOOT").is_err() {
         return;

@@ -53,11 +53,7 @@ async fn the_resume_unit_runs_in_its_sandbox() {
     std::fs::create_dir_all(&state).unwrap();
     std::fs::write(state.join("pending"), "").unwrap();
     std::fs::write(state.join("runbook"), SCRIPT).unwrap();
-    std::fs::set_permissions(
-        state.join("runbook"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    std::fs::set_permissions(state.join("runbook"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let unit = unit(inside, &state);
     let texts = unit.render().unwrap();
     put(&root, RESUME, &texts.resume);
@@ -67,27 +63,11 @@ async fn the_resume_unit_runs_in_its_sandbox() {
     assert_eq!(boot_verdict(&bus.unit(RESUME).await.unwrap()), AtBoot::Starts);
     let _asked = bus.start(RESUME, LONG).await.unwrap();
     let said = what_they_said(&state).await;
-    assert!(
-        said.contains("--state-dir /var/lib/rbt resume --unattended\n"),
-        "{said}"
-    );
-    assert!(
-        said.contains("resume --fail-open"),
-        "exit 1 is an answer, so systemd fails open: {said}"
-    );
-    assert_eq!(
-        said.matches("unattended").count(),
-        1,
-        "an answer is not tried again: {said}"
-    );
-    assert!(
-        said.contains("/org/freedesktop/systemd1/unit/dbus_2eservice"),
-        "the bus answers in the sandbox: {said}"
-    );
-    assert!(
-        said.contains("systemd\n") && said.contains("lock") && !said.contains("etc-is-writable"),
-        "{said}"
-    );
+    assert!(said.contains("--state-dir /var/lib/rbt resume --unattended\n"), "{said}");
+    assert!(said.contains("resume --fail-open"), "exit 1 is an answer, so systemd fails open: {said}");
+    assert_eq!(said.matches("unattended").count(), 1, "an answer is not tried again: {said}");
+    assert!(said.contains("/org/freedesktop/systemd1/unit/dbus_2eservice"), "the bus answers in the sandbox: {said}");
+    assert!(said.contains("systemd\n") && said.contains("lock") && !said.contains("etc-is-writable"), "{said}");
 
     // The audit reads files of this machine's view; here it must find that they are not where systemd says.
     let unit_dir = root.join("etc/systemd/system");

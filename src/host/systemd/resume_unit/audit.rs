@@ -95,10 +95,7 @@ pub async fn install(bus: &Bus, unit: &ResumeUnit, unit_dir: &Path) -> Result<()
     let texts = match unit.render() {
         Ok(texts) => texts,
         Err(bad) => {
-            return Err(SystemdError::NotVerified {
-                what,
-                why: bad.to_string(),
-            });
+            return Err(SystemdError::NotVerified { what, why: bad.to_string() });
         }
     };
     for (name, text) in [(FAIL_OPEN, &texts.fail_open), (RESUME, &texts.resume)] {
@@ -123,10 +120,8 @@ pub async fn install(bus: &Bus, unit: &ResumeUnit, unit_dir: &Path) -> Result<()
 pub async fn audit(bus: &Bus, unit: &ResumeUnit, unit_dir: &Path) -> Result<Vec<Fault>, SystemdError> {
     let mut faults = binary_faults(unit);
     let texts = unit.render().ok();
-    for (name, text) in [
-        (RESUME, texts.as_ref().map(|t| &t.resume)),
-        (FAIL_OPEN, texts.as_ref().map(|t| &t.fail_open)),
-    ] {
+    for (name, text) in [(RESUME, texts.as_ref().map(|t| &t.resume)), (FAIL_OPEN, texts.as_ref().map(|t| &t.fail_open))]
+    {
         let file = unit_dir.join(name);
         let seen = bus.unit(name).await?;
         match seen.load_state.as_str() {
@@ -136,21 +131,12 @@ pub async fn audit(bus: &Bus, unit: &ResumeUnit, unit_dir: &Path) -> Result<Vec<
                 let same = read_text(&file, UNIT_MAX).ok().as_ref() == text && Path::new(&seen.fragment_path) == file;
                 faults.extend((!same).then_some(Fault::Differs { file }));
                 let by = seen.drop_in_paths;
-                faults.extend((!by.is_empty()).then(|| Fault::Overridden {
-                    unit: name.to_owned(),
-                    by,
-                }));
-                faults.extend(
-                    seen.need_daemon_reload
-                        .then(|| Fault::NotReloaded { unit: name.to_owned() }),
-                );
+                faults.extend((!by.is_empty()).then(|| Fault::Overridden { unit: name.to_owned(), by }));
+                faults.extend(seen.need_daemon_reload.then(|| Fault::NotReloaded { unit: name.to_owned() }));
                 let state = seen.unit_file_state;
                 faults.extend((name == RESUME && state != "enabled").then_some(Fault::NotEnabled { state }));
             }
-            _ => faults.push(Fault::Broken {
-                unit: name.to_owned(),
-                why: seen.load_error,
-            }),
+            _ => faults.push(Fault::Broken { unit: name.to_owned(), why: seen.load_error }),
         }
     }
     Ok(faults)
@@ -162,10 +148,7 @@ pub async fn audit(bus: &Bus, unit: &ResumeUnit, unit_dir: &Path) -> Result<Vec<
 /// [`SystemdError`].
 pub async fn remove(bus: &Bus, unit_dir: &Path) -> Result<(), SystemdError> {
     let systemd = bus.systemd().await?;
-    match bus
-        .call("disable the resume unit", systemd.disable_unit_files(&[RESUME], false))
-        .await
-    {
+    match bus.call("disable the resume unit", systemd.disable_unit_files(&[RESUME], false)).await {
         Ok(_) | Err(SystemdError::NoSuchUnit { .. }) => {}
         Err(failed) => return Err(failed),
     }
@@ -178,25 +161,18 @@ pub async fn remove(bus: &Bus, unit_dir: &Path) -> Result<(), SystemdError> {
             _ => {}
         }
     }
-    bus.call_within(RELOAD_DEADLINE, "reload systemd", systemd.reload())
-        .await
+    bus.call_within(RELOAD_DEADLINE, "reload systemd", systemd.reload()).await
 }
 
 fn binary_faults(unit: &ResumeUnit) -> Vec<Fault> {
     let path = unit.binary.clone();
     if let Err(why) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
-        return vec![Fault::NoBinary {
-            path,
-            why: why.to_string(),
-        }];
+        return vec![Fault::NoBinary { path, why: why.to_string() }];
     }
     match sha256_of(&path) {
         Ok(now) if now == unit.binary_sha256 => Vec::new(),
         Ok(_) => vec![Fault::BinaryChanged { path }],
-        Err(why) => vec![Fault::NoBinary {
-            path,
-            why: tame(&why.to_string(), 200),
-        }],
+        Err(why) => vec![Fault::NoBinary { path, why: tame(&why.to_string(), 200) }],
     }
 }
 

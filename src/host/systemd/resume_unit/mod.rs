@@ -65,11 +65,7 @@ impl ResumeUnit {
     /// need them are refused.
     pub fn render(&self) -> Result<UnitTexts, BadUnitPath> {
         let credentials = self.credentials.iter().map(|(_, file)| file);
-        for path in [&self.binary, &self.state_dir]
-            .into_iter()
-            .chain(&self.writable)
-            .chain(credentials)
-        {
+        for path in [&self.binary, &self.state_dir].into_iter().chain(&self.writable).chain(credentials) {
             plain(path)?;
         }
         for (name, _) in &self.credentials {
@@ -79,10 +75,7 @@ impl ResumeUnit {
             }
         }
         let sandbox = self.sandbox();
-        Ok(UnitTexts {
-            resume: self.resume(&sandbox),
-            fail_open: self.fail_open(&sandbox),
-        })
+        Ok(UnitTexts { resume: self.resume(&sandbox), fail_open: self.fail_open(&sandbox) })
     }
 
     fn resume(&self, sandbox: &str) -> String {
@@ -201,9 +194,7 @@ fn plain(path: &Path) -> Result<(), BadUnitPath> {
     if path.is_absolute() && !climbs && text.chars().all(fine) {
         return Ok(());
     }
-    Err(BadUnitPath {
-        path: crate::host::foreign::tame(&path.to_string_lossy(), 200),
-    })
+    Err(BadUnitPath { path: crate::host::foreign::tame(&path.to_string_lossy(), 200) })
 }
 
 #[cfg(test)]

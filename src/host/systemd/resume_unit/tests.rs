@@ -33,17 +33,9 @@ fn the_text_has_what_a_resume_needs() {
         "BinarySha256=00",
         "LimitCORE=0",
     ] {
-        assert!(
-            texts.resume.lines().any(|seen| seen == line),
-            "{line} is not in\n{}",
-            texts.resume
-        );
+        assert!(texts.resume.lines().any(|seen| seen == line), "{line} is not in\n{}", texts.resume);
     }
-    assert!(
-        texts
-            .fail_open
-            .contains("ExecStart=/opt/runbook --state-dir /opt/state resume --fail-open\n")
-    );
+    assert!(texts.fail_open.contains("ExecStart=/opt/runbook --state-dir /opt/state resume --fail-open\n"));
     assert!(!texts.fail_open.contains("[Install]"), "only a failure starts it");
     let after = texts.resume.lines().find(|line| line.starts_with("After=")).unwrap();
     assert!(!after.contains("redis") && !after.contains("pm2"), "{after}");
@@ -51,26 +43,11 @@ fn the_text_has_what_a_resume_needs() {
 
 #[test]
 fn paths_that_need_quoting_are_refused() {
-    for bad in [
-        "relative",
-        "/a b",
-        "/a\"b",
-        "/a%n",
-        "/a$b",
-        "/a\nExecStart=/bin/sh",
-        "/a/../b",
-        "/ä",
-    ] {
-        let unit = ResumeUnit {
-            state_dir: bad.into(),
-            ..unit(Path::new("/opt"))
-        };
+    for bad in ["relative", "/a b", "/a\"b", "/a%n", "/a$b", "/a\nExecStart=/bin/sh", "/a/../b", "/ä"] {
+        let unit = ResumeUnit { state_dir: bad.into(), ..unit(Path::new("/opt")) };
         assert!(unit.render().is_err(), "{bad:?}");
     }
-    let unit = ResumeUnit {
-        credentials: vec![("a:b".into(), "/x".into())],
-        ..unit(Path::new("/opt"))
-    };
+    let unit = ResumeUnit { credentials: vec![("a:b".into(), "/x".into())], ..unit(Path::new("/opt")) };
     assert!(unit.render().is_err());
 }
 
@@ -90,10 +67,7 @@ async fn analyze(words: &[&str], dir: &Path) -> Option<CommandSeen> {
     let argv: Vec<_> = ["systemd-analyze"].iter().chain(words).copied().collect();
     let mut asked = CommandAsked::new(&argv, Duration::from_secs(60));
     asked.cwd = Some(dir.to_owned());
-    asked.env = vec![
-        ("SYSTEMD_PAGER".into(), String::new()),
-        ("SYSTEMD_LOG_LEVEL".into(), "warning".into()),
-    ];
+    asked.env = vec![("SYSTEMD_PAGER".into(), String::new()), ("SYSTEMD_LOG_LEVEL".into(), "warning".into())];
     let seen = run(asked).await;
     if matches!(seen.end, crate::host::command::CommandEnd::NotBegun { .. }) {
         skipped("systemd-analyze is not installed");
@@ -124,13 +98,7 @@ async fn the_exposure_is_at_most_four() {
     let dir = written();
     for name in [RESUME, FAIL_OPEN] {
         let file = dir.path().join(name);
-        let words = [
-            "security",
-            "--offline=true",
-            "--no-pager",
-            "--threshold=40",
-            file.to_str().unwrap(),
-        ];
+        let words = ["security", "--offline=true", "--no-pager", "--threshold=40", file.to_str().unwrap()];
         let Some(seen) = analyze(&words, dir.path()).await else {
             return;
         };
