@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::ExecuteError;
-use crate::action::Tick;
+use crate::action::{Action, Tick};
 use crate::event::{Event, Reporter};
 use crate::journal::Journal;
 use crate::journal::checkpoint::{Checkpoint, End, How, PauseReason, StepId};
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
+use crate::runbook::Runbook;
 
 /// The journal of a run together with whoever listens to it.
 pub struct Book<'a> {
@@ -66,10 +67,14 @@ impl<'a> Book<'a> {
         self.write(&[Checkpoint::Finished { outcome, summary: json!({ "words": words }) }])
     }
 
-    /// Whether no effect has happened or may have happened; steps that only wait do not count.
-    pub(super) fn untouched(&self, only_waits: impl Fn(&StepId) -> bool) -> bool {
-        let effects = self.state().steps().iter().filter(|(id, _)| !only_waits(id));
-        !effects.flat_map(|(_, step)| step.items.values()).any(|item| item.may_have_happened())
+    /// Whether no effect has happened or may have happened. Steps that only wait do not count; a command counts as soon as
+    /// it was begun, because one that failed may have done half of its work.
+    pub(super) fn untouched(&self, runbook: &Runbook) -> bool {
+        let effects = self.state().steps().iter().filter(|(id, _)| !runbook.only_waits(id));
+        !effects.into_iter().any(|(id, state)| {
+            let command = runbook.step(id).is_some_and(|step| matches!(step.action, Action::Command(_)));
+            state.items.values().any(|item| item.may_have_happened() || (command && item.intents > 0))
+        })
     }
 
     /// When the reboot that is being waited for was asked for, by the wall clock.

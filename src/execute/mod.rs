@@ -164,7 +164,7 @@ impl Executor<'_> {
                     return self.back_out(&format!("{id} failed: {error}")).await.map(Some);
                 }
                 self.book.pause(PauseReason::Failed, Some(error.clone()))?;
-                let untouched = self.book.untouched(|id| self.runbook.only_waits(id));
+                let untouched = self.book.untouched(self.runbook);
                 Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
             }
             StepEnd::Unknown(why) => {

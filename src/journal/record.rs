@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 /// Version of the record format that this tool writes and the only one that it reads.
 pub const FORMAT: u32 = 1;
 /// Longest JSON text of one record, in bytes.
-pub const MAX_JSON: usize = 1 << 20;
+pub const MAX_JSON: usize = 8 << 20;
 /// `RB1 ` + up to seven digits + ` ` + eight hex digits + ` `.
 const MAX_HEADER: usize = 4 + 7 + 1 + 8 + 1;
 

@@ -156,6 +156,9 @@ impl ResumeUnit {
     }
 }
 
+// Not ProtectKernelTunables and ProtectControlGroups: both lay a new /proc/sys or /sys over the old one, and inside a container
+// the unit would then read the outer machine's boot id, which differs from every inner one. A false proof of a reboot is
+// worse than a writable sysctl in the hands of a process that may write /etc/systemd.
 const SANDBOX: &str = "\
 UMask=0077
 LimitCORE=0
@@ -176,10 +179,8 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@clock @module @mount @raw-io @reboot @swap @resources
 SystemCallErrorNumber=EPERM
 ProtectSystem=strict
-ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
-ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
 PrivateDevices=yes
