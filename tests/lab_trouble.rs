@@ -1,5 +1,4 @@
 //! What goes wrong on a real host, and that the services are never left down for it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be read fails")]
 
 use crate::support::lab::{Lab, told};
 use crate::support::runs::{
@@ -44,7 +43,7 @@ fn inhibitor_is_refused(lab: &Lab) {
 }
 
 fn inhibitor_after_the_stop_backs_out(lab: &Lab) {
-    let child = start(lab);
+    let child = start_anew(lab, &staging());
     wait_for_phase(lab, 120, "stop");
     let mut lock = inhibit(lab);
     let ended = finish(child, 300);
@@ -60,18 +59,21 @@ fn failing_rewrite_backs_out(lab: &Lab) {
         "sed 's/min_saving: 1m/min_saving: 0s/' /etc/runbook/restart-staging.yaml >/etc/runbook/rewrite-twice.yaml",
     );
     lab.shell("sed -i 's/^name: restart-staging/name: rewrite-twice/' /etc/runbook/rewrite-twice.yaml");
-    let child = lab.spawn(&[
-        "runbook",
-        "run",
-        "rewrite-twice",
-        "--yes",
-        "--confirm",
-        "rewrite-twice",
-        "--ignore-window",
-        "lab",
-        "--progress",
-        "plain",
-    ]);
+    let child = start_anew(
+        lab,
+        &[
+            "runbook",
+            "run",
+            "rewrite-twice",
+            "--yes",
+            "--confirm",
+            "rewrite-twice",
+            "--ignore-window",
+            "lab",
+            "--progress",
+            "plain",
+        ],
+    );
     wait_for_phase(lab, 180, "stop");
     let mut killer = lab.spawn(&["bash", "-c", "while :; do pkill -KILL -f ^redis-aof-rewrite; done"]);
     let ended = finish(child, 300);
@@ -84,7 +86,7 @@ fn failing_rewrite_backs_out(lab: &Lab) {
 }
 
 fn second_run_is_refused(lab: &Lab) {
-    let child = start(lab);
+    let child = start_anew(lab, &staging());
     wait_for_phase(lab, 120, "preflight");
     let second =
         runbook(lab, &["run", "restart-staging", "--yes", "--confirm", "restart-staging", "--ignore-window", "lab"]);
@@ -97,6 +99,13 @@ fn second_run_is_refused(lab: &Lab) {
     assert_eq!(second.status.code(), Some(8), "while it is unfinished: {}", told(&second));
     let aborted = runbook(lab, &["abort", "--reason", "the lab is done with it"]);
     assert!(aborted.status.success(), "{}", told(&aborted));
+}
+
+/// The words of the usual run.
+fn staging() -> Vec<&'static str> {
+    let mut words = vec!["runbook", "run", "restart-staging"];
+    words.extend(UNATTENDED);
+    words
 }
 
 fn inhibit(lab: &Lab) -> std::process::Child {

@@ -1,7 +1,7 @@
 //! `healthy`: a gate of checks, all of which must hold for a while.
 //!
 //! Each check is an item of its own: it waits, says what it last saw, and a check that is not required only warns. What a
-//! check means is in [`verdict`](super::verdict).
+//! check means is in `verdict`.
 use std::time::Duration;
 
 use futures_util::future::join_all;

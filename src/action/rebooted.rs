@@ -126,16 +126,16 @@ fn concerns(seen: &Seen) -> Vec<Concern> {
         let cure = "without boot ids a reboot cannot be proven, so none is asked for";
         out.push(Concern::new(Weight::Stop, MACHINE, why.to_string(), cure));
     }
-    if let Some((kind, read_only)) = seen.state_disk {
-        if matches!(kind, DiskKind::Tmpfs | DiskKind::Network) || read_only {
-            let text = format!("the state directory is on {kind:?}{}", if read_only { ", read-only" } else { "" });
-            out.push(Concern::new(
-                Weight::Stop,
-                MACHINE,
-                text,
-                "the journal would not survive: use a local disk, --state-dir",
-            ));
-        }
+    if let Some((kind, read_only)) = seen.state_disk
+        && (matches!(kind, DiskKind::Tmpfs | DiskKind::Network) || read_only)
+    {
+        let text = format!("the state directory is on {kind:?}{}", if read_only { ", read-only" } else { "" });
+        out.push(Concern::new(
+            Weight::Stop,
+            MACHINE,
+            text,
+            "the journal would not survive: use a local disk, --state-dir",
+        ));
     }
     for one in &seen.inhibitors {
         let weight = if blocking(std::slice::from_ref(one)).is_empty() { Weight::Note } else { Weight::Stop };

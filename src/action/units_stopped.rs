@@ -17,7 +17,7 @@ pub struct UnitsStopped {
 
 /// What `units_stopped` looks at.
 pub struct Seen {
-    units: Vec<Box<UnitSeen>>,
+    units: Vec<UnitSeen>,
 }
 
 impl Act for UnitsStopped {
@@ -25,7 +25,8 @@ impl Act for UnitsStopped {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let known = ground.inventory.units_of(Some(&self.units));
-        Ok(Seen { units: try_join_all(known.into_iter().map(|known| on.unit(known.unit))).await? })
+        let looks = known.into_iter().map(|known| async move { Ok(*on.unit(known.unit).await?) });
+        Ok(Seen { units: try_join_all(looks).await? })
     }
 
     fn plan(&self, seen: &Seen, _: &Ground<'_>) -> Change {

@@ -129,7 +129,7 @@ impl<'a> Fan<'a> {
         for (index, why) in work.lanes.unreachable() {
             self.closed(index, &why, work, book)?;
         }
-        for index in work.lanes.to_ask() {
+        for index in work.lanes.ask_next() {
             let wave = self.change.wave(index);
             flying.push(Box::pin(async move {
                 Happened::Opened(index, self.action.gate(&wave, self.host, &self.ground, tell).await)

@@ -64,7 +64,7 @@ impl Lanes {
     }
 
     /// Waves whose predecessors have ended; their gates are to be asked now. Ungated ones open by themselves.
-    pub(super) fn to_ask(&mut self) -> Vec<usize> {
+    pub(super) fn ask_next(&mut self) -> Vec<usize> {
         let mut ask = Vec::new();
         for index in 0..self.0.len() {
             let ready = self.0[index].state == Gate::Shut
@@ -179,7 +179,7 @@ mod tests {
         let mut lanes =
             Lanes::new(&change(vec![Wave { at_once: 2, ..Wave::default() }], &[("a", 0), ("b", 0), ("c", 0)]));
         assert!(lanes.take_ready().is_empty(), "a wave opens only when asked");
-        assert!(lanes.to_ask().is_empty(), "an ungated wave opens by itself");
+        assert!(lanes.ask_next().is_empty(), "an ungated wave opens by itself");
         let first = lanes.take_ready();
         assert_eq!(keys(&first), ["a", "b"]);
         assert!(lanes.take_ready().is_empty());
@@ -193,7 +193,7 @@ mod tests {
         let after = |w| Wave { name: format!("w{w}"), after: vec![w], ..Wave::default() };
         let first = Wave { name: "ids".into(), ..Wave::default() };
         let mut lanes = Lanes::new(&change(vec![first, after(0), Wave::default()], &[("a", 0), ("b", 1), ("c", 2)]));
-        lanes.to_ask();
+        lanes.ask_next();
         let ready = lanes.take_ready();
         assert_eq!(keys(&ready), ["a", "c"]);
         lanes.land(&ready[0], true);
@@ -209,7 +209,7 @@ mod tests {
         let after = |w: usize| Wave { name: format!("after {w}"), after: vec![w], ..Wave::default() };
         let first = Wave { name: "unit".into(), ..Wave::default() };
         let mut lanes = Lanes::new(&change(vec![first, after(0), after(1)], &[("unit", 0), ("app", 2)]));
-        lanes.to_ask();
+        lanes.ask_next();
         let ready = lanes.take_ready();
         assert_eq!(keys(&ready), ["unit"], "the app waits although the wave before it is empty");
         lanes.land(&ready[0], true);
@@ -219,8 +219,8 @@ mod tests {
     #[test]
     fn a_gate_is_asked_once_and_opens_later() {
         let mut lanes = Lanes::new(&change(vec![Wave { gated: true, ..Wave::default() }], &[("a", 0)]));
-        assert_eq!(lanes.to_ask(), [0]);
-        assert!(lanes.to_ask().is_empty() && lanes.take_ready().is_empty());
+        assert_eq!(lanes.ask_next(), [0]);
+        assert!(lanes.ask_next().is_empty() && lanes.take_ready().is_empty());
         lanes.open(0);
         assert_eq!(keys(&lanes.take_ready()), ["a"]);
     }

@@ -1,7 +1,8 @@
 //! Floor 7: making it so. One loop serves `run` and `resume`: a resume is a run whose journal is not empty.
 //!
 //! The order of things is always the same: look, decide, write it down durably, act, look again, write the outcome.
-//! Nothing here assumes that the caller is a terminal: answers come from an [`Approve`], tellings go to a [`Reporter`].
+//! Nothing here assumes that the caller is a terminal: answers come from an [`Approve`], tellings go to a
+//! [`Reporter`](crate::event::Reporter).
 
 mod back_out;
 mod book;

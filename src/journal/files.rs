@@ -128,7 +128,7 @@ impl Directory {
         fd.map(File::from).map_err(FileError::io("create", &self.path.join(name)))
     }
 
-    /// Reads a private file, at most [`MAX_FILE`] bytes.
+    /// Reads a private file, at most `MAX_FILE` bytes.
     ///
     /// # Errors
     /// [`FileError`]; a longer file is refused.

@@ -81,7 +81,6 @@ pub(super) fn resumed(boot: &str) -> C {
 }
 
 /// A whole run with a reboot in it, as (boot, batch) pairs.
-#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn story() -> Vec<(&'static str, Vec<C>)> {
     let reboot = C::RebootIntent { step: "reboot".into(), boot_id: "boot-1".into() };
     let proof = C::Rebooted { step: "reboot".into(), old: "boot-1".into(), new: "boot-2".into(), took_ms: 61_000 };

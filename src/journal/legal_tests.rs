@@ -79,7 +79,6 @@ fn unsure() -> Outcome {
 }
 
 /// Whatever may be written next, with a short name; attempts are numbered to fit `state`.
-#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
     let next = |step: &str| state.steps().get(&StepId::from(step)).map_or(0, |state| state.attempts) + 1;
     let repeatable = state.steps().get(&StepId::from("a")).and_then(|state| state.repeatable).unwrap_or(false);

@@ -38,10 +38,10 @@ impl RunState {
         self.judge(entry)?;
         self.latest_wall = self.latest_wall.max(Some(entry.wall));
         self.take_in(&entry.checkpoint);
-        if let Checkpoint::RebootIntent { step, .. } = &entry.checkpoint {
-            if let Some(reboot) = self.steps.get_mut(step).and_then(|step| step.reboot.as_mut()) {
-                reboot.asked = Some(entry.wall);
-            }
+        if let Checkpoint::RebootIntent { step, .. } = &entry.checkpoint
+            && let Some(reboot) = self.steps.get_mut(step).and_then(|step| step.reboot.as_mut())
+        {
+            reboot.asked = Some(entry.wall);
         }
         Ok(())
     }

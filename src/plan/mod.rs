@@ -1,4 +1,4 @@
-//! Floor 4: what would happen. A plan is a rehearsal: the steps are walked over a [`Model`] that starts as the live
+//! Floor 4: what would happen. A plan is a rehearsal: the steps are walked over a [`Model`](crate::host::model::Model) that starts as the live
 //! machine and on which each step's effect is applied, because "start the apps" looks done until "stop the apps" has
 //! happened. The planner is handed a [`Probe`](crate::host::Probe) and can therefore change nothing.
 

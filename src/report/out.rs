@@ -188,7 +188,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a list")]
     fn colour_follows_the_conventions() {
         let some = |text: &str| Some(text.to_owned());
         let cases = [

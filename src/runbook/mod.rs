@@ -1,6 +1,6 @@
 //! Floor 3: what the operator wrote, as data, after every name in it has been checked.
 //!
-//! [`load`] is the only way from text to a [`Runbook`]; it finds all mistakes at once, each with its place. Everything
+//! [`load()`] is the only way from text to a [`Runbook`]; it finds all mistakes at once, each with its place. Everything
 //! here is plain data: nothing asks the machine, the clock or the file system.
 use std::fmt;
 use std::time::Duration;

@@ -94,6 +94,18 @@ pub(crate) fn start(lab: &Lab) -> Child {
     lab.spawn(&words)
 }
 
+/// Starts a run and waits until its own journal is the newest one, so that nothing of an earlier run is taken for it.
+pub(crate) fn start_anew(lab: &Lab, words: &[&str]) -> Child {
+    let before = newest_journal(lab);
+    let child = lab.spawn(words);
+    let until = Instant::now() + Duration::from_secs(60);
+    while newest_journal(lab) == before {
+        assert!(Instant::now() < until, "no new run within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
 /// Runs `runbook` inside with these words.
 pub(crate) fn runbook(lab: &Lab, words: &[&str]) -> Output {
     let mut all = vec!["runbook"];

@@ -55,10 +55,10 @@ impl LocalHost {
     async fn list(&self, at: &Pm2At) -> Result<ListSeen, HostError> {
         let mut lists = self.lists.lock().await;
         let now = clock::boottime();
-        if let Some((asked, seen)) = lists.get(&at.home) {
-            if now.saturating_sub(*asked) < LIST_AGE {
-                return Ok(seen.clone());
-            }
+        if let Some((asked, seen)) = lists.get(&at.home)
+            && now.saturating_sub(*asked) < LIST_AGE
+        {
+            return Ok(seen.clone());
         }
         let listed = match self.steer(at).await?.list().await {
             Ok(apps) => apps,

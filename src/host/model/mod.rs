@@ -5,7 +5,7 @@
 //! each step is the truth; the model only has to be right about what follows from what.
 //!
 //! One model serves three: a plan walks a runbook over it, tests run the real executor on it, and a rehearsal plays it in
-//! compressed time with faults. [`World`] holds what is believed, `instances`, `units`, `apps` and `boot` are the effects,
+//! compressed time with faults. `World` holds what is believed, `instances`, `units`, `apps` and `boot` are the effects,
 //! `time` is its clock, [`Faults`] what is to go wrong.
 
 mod apps;

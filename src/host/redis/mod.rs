@@ -1,6 +1,6 @@
 //! Redis, Valkey and Tile38: what an instance says, what its files say, and the one thing we ask of it.
 //!
-//! The flow: [`look`] gathers facts over one bounded connection (and from the disk and `/proc` of this host) into a
+//! The flow: [`look()`] gathers facts over one bounded connection (and from the disk and `/proc` of this host) into a
 //! [`RedisSeen`]; everything else is pure judgement of such facts: may it be compacted ([`preflight()`]), was it compacted
 //! ([`judge`]), how long will it load ([`load_secs`]), may others rely on it ([`ready()`]). Only [`request_rewrite`] changes anything.
 //!
