@@ -2,7 +2,8 @@
 
 use crate::support::lab::{Lab, told};
 use crate::support::runs::{
-    apps, finish, journal, newest_journal, online, runbook, start, wait_for, wait_for_end, wait_for_phase,
+    UNATTENDED, apps, finish, journal, newest_journal, online, runbook, start, start_anew, wait_for, wait_for_end,
+    wait_for_phase,
 };
 
 /// Refusals before the first change, and failures between the stop and the reboot, on one host that never reboots.
