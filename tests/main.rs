@@ -2,6 +2,7 @@
 mod cli;
 mod floors;
 mod lab_host;
+mod lab_plan;
 mod lab_restart;
 mod lab_trouble;
 mod support;
