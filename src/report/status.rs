@@ -152,6 +152,7 @@ fn seen(story: &Story<'_>, steps: &[(&StepId, &StepTold<'_>)]) -> String {
     let parts = steps.iter().filter(|(_, step)| step.began.is_some() || step.how.is_some()).map(|(id, step)| {
         let title = if step.title.is_empty() { story.action(id) } else { step.title };
         match step.how {
+            Some(_) if step.rebooted => clean(title),
             Some(How::AlreadySo) => format!("{}: already so", clean(title)),
             Some(How::Skipped { .. }) => format!("{}: skipped", clean(title)),
             _ if step.of > 1 => format!("{} {}/{}", clean(title), step.good(), step.of),

@@ -35,6 +35,8 @@ pub(super) struct StepTold<'a> {
     intents: IndexMap<&'a str, u32>,
     /// The first moment at which it may have had an effect.
     pub(super) touched: Option<Timestamp>,
+    /// It took the machine down, and another boot id has proven it.
+    pub(super) rebooted: bool,
 }
 
 /// A proven reboot.
@@ -195,7 +197,10 @@ impl<'a> StepTold<'a> {
             }
             Checkpoint::StepFailed { error, .. } => self.error = Some(error),
             Checkpoint::StepUnknown { why, .. } => self.unknown = Some(why),
-            Checkpoint::Rebooted { took_ms, .. } => self.took += Duration::from_millis(*took_ms),
+            Checkpoint::Rebooted { took_ms, .. } => {
+                self.rebooted = true;
+                self.took += Duration::from_millis(*took_ms);
+            }
             _ => {}
         }
     }

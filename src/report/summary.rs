@@ -166,7 +166,9 @@ impl Page<'_> {
                 () if steps.iter().all(|(_, step)| step.how.is_none()) => "not reached",
                 () if steps.iter().any(|(_, step)| step.how.is_none()) => "cut short",
                 () if steps.iter().any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) => "with losses",
-                () if steps.iter().all(|(_, step)| matches!(step.how, Some(How::AlreadySo))) => "already so",
+                () if steps.iter().all(|(_, step)| matches!(step.how, Some(How::AlreadySo)) && !step.rebooted) => {
+                    "already so"
+                }
                 () if took.as_secs_f64() > slow && took.as_secs() > 5 => "ok, slower than the slow estimate",
                 () => "ok",
             };
