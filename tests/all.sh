@@ -10,12 +10,12 @@ readonly parts=(
   "install 240"
   "fmt 30"
   "shell 30"
-  "clippy 480"
-  "doc 300"
-  "deny 600"
+  "clippy 400"
+  "doc 200"
+  "deny 500"
   "test 600"
   "lab 900"
-  "demo 420"
+  "demo 700"
 )
 
 logs=${CARGO_TARGET_DIR:-target}/all

@@ -5,7 +5,7 @@
 
 use super::step::StepEnd;
 use super::{Ending, ExecuteError, Executor};
-use crate::journal::checkpoint::{Checkpoint, End};
+use crate::journal::checkpoint::{Checkpoint, End, Outcome, StepId};
 
 impl Executor<'_> {
     /// Restores service and ends the run.
@@ -36,17 +36,25 @@ impl Executor<'_> {
         Ok(Ending::BackedOut { reason: reason.to_owned(), trouble })
     }
 
-    /// Ends an attempt that was cut short, so that another step may begin.
-    fn close_running(&mut self, why: &str) -> Result<(), ExecuteError> {
-        let Some((id, state)) = self.book.state().running() else {
-            return Ok(());
-        };
-        let (id, doubt) = (id.clone(), state.in_doubt().next().is_some());
+    /// Ends an attempt that was cut short, so that another step may begin or the run may end. A wait had no effect: what was
+    /// in flight there has failed. An effect in flight is unknown.
+    pub(super) fn close_running(&mut self, why: &str) -> Result<(), ExecuteError> {
+        let Some((id, state)) = self.book.state().running() else { return Ok(()) };
+        let (id, in_doubt): (StepId, Vec<String>) = (id.clone(), state.in_doubt().map(str::to_owned).collect());
         let why = format!("cut short: {why}");
-        self.book.write(&[if doubt {
-            Checkpoint::StepUnknown { step: id, why }
-        } else {
-            Checkpoint::StepFailed { step: id, error: why, causes: Vec::new() }
-        }])
+        if !in_doubt.is_empty() && !self.runbook.only_waits(&id) {
+            return self.book.write(&[Checkpoint::StepUnknown { step: id, why }]);
+        }
+        let failed = |item: String| Checkpoint::ItemDone {
+            step: id.clone(),
+            item,
+            outcome: Outcome::Failed { why: why.clone(), causes: Vec::new() },
+            took_ms: 0,
+            note: None,
+            facts: None,
+        };
+        let mut batch: Vec<Checkpoint> = in_doubt.into_iter().map(failed).collect();
+        batch.push(Checkpoint::StepFailed { step: id.clone(), error: why.clone(), causes: Vec::new() });
+        self.book.write(&batch)
     }
 }

@@ -24,6 +24,7 @@ use crate::action::{Ground, Kept};
 use crate::host::{Facts, Host};
 use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, End, PauseReason, StepId};
+use crate::journal::step::{StepState, StepStatus};
 use crate::plan::Plan;
 use crate::runbook::{OnFailure, Phase, Runbook, Step};
 use step::StepEnd;
@@ -207,6 +208,10 @@ impl Executor<'_> {
             Urge::None => Ok(None),
             Urge::Abort if self.must_back_out() => self.back_out("aborted by the operator").await.map(Some),
             Urge::Abort if !self.book.state().past_no_return() => {
+                self.close_running("aborted by the operator")?;
+                if let Some(ending) = self.in_doubt()? {
+                    return Ok(Some(ending));
+                }
                 let reason = "aborted by the operator before anything was taken away".to_owned();
                 self.book.finish(End::Failed, &reason)?;
                 Ok(Some(Ending::GivenUp { reason }))
@@ -217,6 +222,17 @@ impl Executor<'_> {
                 Ok(Some(Ending::Paused(urge)))
             }
         }
+    }
+
+    /// A step whose outcome nobody knows keeps a run from being given up: somebody has to look first.
+    fn in_doubt(&mut self) -> Result<Option<Ending>, ExecuteError> {
+        let unknown = |(id, state): (&StepId, &StepState)| match &state.status {
+            StepStatus::Unknown { why } => Some((id.clone(), why.clone())),
+            _ => None,
+        };
+        let Some((step, why)) = self.book.state().steps().iter().find_map(unknown) else { return Ok(None) };
+        self.book.pause(PauseReason::Operator, Some(why.clone()))?;
+        Ok(Some(Ending::Unknown { step, why }))
     }
 
     /// Ends the run after its last step.
