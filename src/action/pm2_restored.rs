@@ -234,7 +234,7 @@ impl Pm2Restored {
     /// Cuts a crash loop, so that it eats no more of the machine, and says what its log says.
     async fn lost(&self, app: &App, cause: Result<Cause, String>, pm2: &Pm2At, on: &dyn Host) -> Outcome {
         let mut causes = Vec::new();
-        if let (true, Some(id)) = (process_list::runs(app), app.pm_id) {
+        if let (true, Some(id)) = (process_list::runs(app) || app.autorestart, app.pm_id) {
             match on.tell(&Deed::StopApp { pm2: pm2.clone(), id }).await {
                 Ok(_) => causes.push("stopped, so that it does not go on crashing".to_owned()),
                 Err(error) => causes.push(format!("could not be stopped: {error}")),

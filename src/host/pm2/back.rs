@@ -102,6 +102,9 @@ impl Cause {
     }
 }
 
+/// How long an app that the daemon restarts by itself must be seen as stopped before it counts as given up.
+const GIVEN_UP: Duration = Duration::from_secs(3);
+
 /// How long an app's process must stay the same: its `min_uptime`, at least 1 s.
 #[must_use]
 pub fn steady_for(app: &App) -> Duration {
@@ -129,7 +132,7 @@ pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> 
         Status::Errored if app.restarts > 0 => Verdict::Gone(Cause::CrashLoop { restarts: app.restarts }),
         Status::Errored => Verdict::Gone(Cause::Errored),
         Status::Stopping => Verdict::NotYet("stopping".to_owned()),
-        Status::Stopped => stopped(app, earlier),
+        Status::Stopped => stopped(app, earlier, steady),
         Status::Other(word) => Verdict::NotYet(format!("status {word:?}")),
     }
 }
@@ -169,11 +172,13 @@ fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more:
 }
 
 /// Stopped although wanted: not started yet, or over. An exit counts only if it came after the first look.
-fn stopped(app: &App, earlier: Option<&App>) -> Verdict {
+fn stopped(app: &App, earlier: Option<&App>, steady: Duration) -> Verdict {
     let ran = earlier.is_some_and(|then| then.pid.is_some() || !matches!(then.status, Status::Stopped));
     match &app.exit_code {
         _ if !app.autostart && !ran => Verdict::Gone(Cause::Autostart),
         _ if !ran => Verdict::NotYet("stopped".to_owned()),
+        // Between a death and its restart a busy daemon shows this for a moment; only what stays so has been given up.
+        _ if app.autorestart && steady < GIVEN_UP => Verdict::NotYet("ended, its restart is due".to_owned()),
         None => Verdict::Gone(Cause::Killed),
         Some(Exit::Code(0)) => Verdict::Gone(Cause::Finished),
         Some(code) => Verdict::Gone(Cause::Exited(code.clone())),
@@ -224,7 +229,7 @@ mod tests {
         let first = app("online", 5, 2);
         let mut backing = app("waiting restart", 0, 9);
         backing.backoff = Some(150);
-        let ended = |code: i64| App { exit_code: Some(Exit::Code(code)), ..app("stopped", 0, 2) };
+        let ended = |code: i64| App { exit_code: Some(Exit::Code(code)), autorestart: false, ..app("stopped", 0, 2) };
         let held = App { autostart: false, ..app("stopped", 0, 0) };
         let cases = [
             (app("online", 9, 12), Cause::CrashLoop { restarts: 12 }),
@@ -241,6 +246,15 @@ mod tests {
         }
         assert_eq!(gone(&back(&held, None, false, second)), Some(&Cause::Autostart));
         assert!(matches!(back(&ended(1), None, false, second), Verdict::NotYet(_)), "that exit was before the start");
+    }
+
+    #[test]
+    fn a_moment_between_death_and_restart_is_no_end() {
+        let first = app("online", 5, 2);
+        let now = App { exit_code: Some(Exit::Code(1)), ..app("stopped", 0, 2) };
+        assert!(matches!(back(&now, Some(&first), false, Duration::from_secs(1)), Verdict::NotYet(_)));
+        let cause = Cause::Exited(Exit::Code(1));
+        assert_eq!(gone(&back(&now, Some(&first), false, GIVEN_UP)), Some(&cause), "it stayed so");
     }
 
     #[test]
