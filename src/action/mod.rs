@@ -11,6 +11,8 @@ pub mod command;
 pub mod glob;
 pub mod healthy;
 pub mod inventory;
+mod load_watch;
+pub mod loads;
 pub mod measure;
 pub mod needs;
 pub mod pm2_as_saved;

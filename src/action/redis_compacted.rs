@@ -9,10 +9,12 @@ use serde_json::Value;
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
+use super::loads;
 use super::measure;
+use crate::host::redis::eta::IncrCost;
 use crate::host::redis::{
-    Layout, LoadRates, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge,
-    load_secs, preflight, rewrite_secs,
+    Layout, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge, preflight,
+    rewrite_secs,
 };
 use crate::host::span::{Span, bytes, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -38,9 +40,19 @@ impl Default for RedisCompacted {
     }
 }
 
+/// One instance as it was found.
+struct Look {
+    instance: RedisInstance,
+    now: Box<RedisSeen>,
+    /// Bytes free where its files lie.
+    free: Option<u64>,
+    /// What its increments cost to load.
+    cost: Option<IncrCost>,
+}
+
 /// What `redis_compacted` looks at.
 pub struct Seen {
-    instances: Vec<(RedisInstance, Box<RedisSeen>, Option<u64>)>,
+    instances: Vec<Look>,
     mem_available: Option<u64>,
 }
 
@@ -56,7 +68,8 @@ impl Act for RedisCompacted {
                 Some(files) => on.disk(Path::new(&files.dir)).await.ok().map(|disk| disk.bytes_free),
                 None => None,
             };
-            Ok::<_, HostError>((instance.clone(), seen, free))
+            let cost = loads::incr_cost(instance, &seen, on, ground).await;
+            Ok::<_, HostError>(Look { instance: instance.clone(), now: seen, free, cost })
         });
         let instances = try_join_all(looks).await?;
         Ok(Seen { instances, mem_available: on.machine().await?.mem_available })
@@ -65,7 +78,8 @@ impl Act for RedisCompacted {
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let at_once = self.at_once.max(1) as usize;
         let mut change = Change { waves: vec![Wave { at_once, ..Wave::default() }], ..Change::default() };
-        for (instance, now, free) in &seen.instances {
+        for look in &seen.instances {
+            let Look { instance, now, free, .. } = look;
             if instance.kind == RedisKind::Tile38 {
                 let cure = "compact it with its own AOFSHRINK if it needs that";
                 change.concerns.push(Concern::new(
@@ -77,7 +91,7 @@ impl Act for RedisCompacted {
                 change.already += 1;
                 continue;
             }
-            let Some(item) = self.item(instance, now, ground) else {
+            let Some(item) = self.item(look, ground) else {
                 change.already += 1;
                 continue;
             };
@@ -102,14 +116,15 @@ impl Act for RedisCompacted {
     }
 
     fn remember(&self, seen: &Seen) -> Option<Value> {
-        let seqs = seen.instances.iter().map(|(instance, now, _)| (instance.name.clone(), base_mark(now).into()));
+        let seqs = seen.instances.iter().map(|look| (look.instance.name.clone(), base_mark(&look.now).into()));
         Some(Value::Object(seqs.collect()))
     }
 }
 
 impl RedisCompacted {
     /// The rewrite of one instance, unless this step has done it or it would not pay.
-    fn item(&self, instance: &RedisInstance, now: &RedisSeen, ground: &Ground<'_>) -> Option<Item> {
+    fn item(&self, look: &Look, ground: &Ground<'_>) -> Option<Item> {
+        let Look { instance, now, cost, .. } = look;
         let at_start = match ground.at_start() {
             Some(marks) => marks.get(&instance.name).and_then(Value::as_u64),
             None => self.min_saving.is_none().then(|| ground.baseline.redis(&instance.at()).map(base_mark)).flatten(),
@@ -122,9 +137,8 @@ impl RedisCompacted {
             facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
         let used = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
         let compacted = compacted_bytes(base, incr, used);
-        let rates = LoadRates::default();
-        let (full, small) = (load_secs(base, incr, &rates), load_secs(compacted, 0, &rates));
-        let saving = (full.typical - small.typical).max(0.0);
+        let load = |base, incr| loads::work(instance, (base, incr), now, ground, cost.as_ref()).expected().typical;
+        let saving = (load(base, incr) - load(compacted, 0)).max(0.0);
         if self.min_saving.is_some_and(|least| saving < least.as_secs_f64()) {
             return None;
         }

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Item, Sign};
 use super::inventory::{RedisInstance, Selector};
+use super::load_watch::LoadWatch;
+use super::loads::{self, Board};
 use super::needs::is_ready;
-use crate::host::redis::{self, AofFiles, Door, LoadRates, RedisSeen, load_secs};
+use crate::host::redis::eta::{Expected, IncrCost, Loader, Work, finishes_with};
+use crate::host::redis::{self, Door, RedisSeen};
 use crate::host::span::{Span, bytes, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::{Host, HostError, Probe};
@@ -18,6 +21,9 @@ use crate::host::{Host, HostError, Probe};
 pub struct RedisLoaded {
     /// Which instances; all unless told otherwise.
     pub instances: Selector,
+    /// Where the loads of this step share what they know; not part of the wish.
+    #[serde(skip)]
+    pub board: Board,
 }
 
 /// Looks in a row that must agree before an instance is called ready: a replica flips back to loading when its
@@ -30,7 +36,9 @@ const HOPELESS_LOOKS: u32 = 10;
 
 /// What `redis_loaded` looks at.
 pub struct Seen {
-    instances: Vec<(RedisInstance, Box<RedisSeen>)>,
+    instances: Vec<(RedisInstance, Box<RedisSeen>, Option<IncrCost>)>,
+    /// Processors of the machine.
+    cpus: u32,
 }
 
 impl Act for RedisLoaded {
@@ -38,13 +46,23 @@ impl Act for RedisLoaded {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let chosen = ground.inventory.select(&self.instances);
-        let looks = chosen.into_iter().map(|one| async move { Ok((one.clone(), on.redis(&one.at()).await?)) });
-        Ok(Seen { instances: try_join_all(looks).await? })
+        let looks = chosen.into_iter().map(|one| async move {
+            let seen = on.redis(&one.at()).await?;
+            let cost = match is_ready(one, &seen, ground) {
+                Ok(()) => None,
+                Err(_) => loads::incr_cost(one, &seen, on, ground).await,
+            };
+            Ok::<_, HostError>((one.clone(), seen, cost))
+        });
+        let instances = try_join_all(looks).await?;
+        let machine = on.machine().await.ok();
+        Ok(Seen { instances, cpus: machine.and_then(|machine| machine.cpus).unwrap_or(1).max(1) })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let mut change = Change::default();
-        for (instance, now) in &seen.instances {
+        let mut works = Vec::new();
+        for (instance, now, cost) in &seen.instances {
             match is_ready(instance, now, ground) {
                 Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
                 // One look proves nothing: what looks ready must still answer the same a few times in a row.
@@ -55,9 +73,13 @@ impl Act for RedisLoaded {
                 Err(why) => {
                     let mut item = Item::new(&instance.name, Sign::Wait, why, "loaded and ready");
                     item.optional = !instance.required;
-                    change.items.push(item.taking(load_span(instance, now, ground)));
+                    change.items.push(item);
+                    works.push(work(instance, now, ground, cost.as_ref()));
                 }
             }
+        }
+        for (item, takes) in change.items.iter_mut().zip(side_by_side(&works, seen.cpus)) {
+            item.takes = takes;
         }
         change
     }
@@ -71,9 +93,7 @@ impl Act for RedisLoaded {
             on,
             ground,
             began: on.as_probe().uptime(),
-            expected: item.takes,
-            files: None,
-            pid: None,
+            load: LoadWatch::new(instance, on.as_probe(), ground, &self.board),
             restarts: None,
             unit_load: None,
             good: 0,
@@ -83,8 +103,14 @@ impl Act for RedisLoaded {
             match watch.look().await {
                 Look::Ready(note) => {
                     let key = ready_key(ground.step, &item.key);
-                    let keep = (!ground.kept.contains_key(&key)).then_some((key, serde_json::Value::Bool(true)));
-                    return Outcome::Applied { note: Some(note), keep: keep.into_iter().collect() };
+                    let news = (!ground.kept.contains_key(&key)).then_some((key, serde_json::Value::Bool(true)));
+                    return match watch.outcome(note) {
+                        Outcome::Applied { note, mut keep } => {
+                            keep.extend(news);
+                            Outcome::Applied { note, keep }
+                        }
+                        other => other,
+                    };
                 }
                 Look::Lost(outcome) => return outcome,
                 Look::Wait(tick) => tell(tick),
@@ -103,14 +129,27 @@ fn ready_key(step: &str, instance: &str) -> String {
     format!("{step}.{instance}.ready")
 }
 
-/// How long the files of an instance take to load, by their size now or, while nothing answers, in the baseline.
-fn load_span(instance: &RedisInstance, now: &RedisSeen, ground: &Ground<'_>) -> Span {
-    let files = |seen: &RedisSeen| seen.facts.as_ref().and_then(|facts| facts.files.clone());
-    let known = files(now).or_else(|| ground.baseline.redis(&instance.at()).and_then(files));
-    known.map_or(Span::secs(2.0, 10.0), |files| {
-        let secs = load_secs(files.base_bytes(), files.incr_bytes(), &LoadRates::default());
-        Span::secs(secs.typical + 1.0, secs.slow + 3.0)
-    })
+/// The work of an instance's files; `None` when nobody knows them.
+fn work(instance: &RedisInstance, now: &RedisSeen, ground: &Ground<'_>, cost: Option<&IncrCost>) -> Option<Work> {
+    let files = loads::files(instance, now, ground)?;
+    let sizes = (files.base_bytes(), files.incr_bytes());
+    Some(loads::work(instance, sizes, now, ground, cost))
+}
+
+/// How long each takes when all load at once on so many processors.
+fn side_by_side(works: &[Option<Work>], cpus: u32) -> Vec<Span> {
+    let loaders: Vec<Loader> = works
+        .iter()
+        .map(|work| Loader { cpu_left: work.as_ref().map_or(0.0, Work::cpu_secs), processors: 0.0 })
+        .collect();
+    let ends = finishes_with(f64::from(cpus), &loaders);
+    let span = |(work, end): (&Option<Work>, f64)| {
+        let Some(work) = work else { return Span::secs(2.0, 10.0) };
+        let Expected { typical, low, high } = work.expected();
+        let shared = if work.cpu_secs() > 0.0 { (end / work.cpu_secs()).max(1.0) } else { 1.0 };
+        loads::span(Expected { typical: typical * shared, low: low * shared, high: high * shared })
+    };
+    works.iter().zip(ends).map(span).collect()
 }
 
 /// What one look at a loading instance showed.
@@ -126,10 +165,7 @@ struct Watch<'a> {
     on: &'a dyn Host,
     ground: &'a Ground<'a>,
     began: Duration,
-    expected: Span,
-    /// The files it reads, from the first look that showed them.
-    files: Option<AofFiles>,
-    pid: Option<u32>,
+    load: LoadWatch<'a>,
     /// Restarts counted by systemd at the first look.
     restarts: Option<u64>,
     /// From the start of the main process to READY=1, as the unit's own time stamps have it.
@@ -151,13 +187,10 @@ impl Watch<'_> {
                 Err(lost) => return Look::Lost(lost),
             }
         }
-        if let Some(facts) = &seen.facts {
-            self.files = facts.files.clone().or(self.files.take());
-            self.pid = facts.server.process_id.or(self.pid);
-        }
         let why = match is_ready(self.instance, &seen, self.ground) {
             Ok(()) => {
                 self.good += 1;
+                self.load.ready(&seen).await;
                 if self.good >= SAME_ANSWERS {
                     return Look::Ready(self.note(&seen));
                 }
@@ -173,7 +206,7 @@ impl Watch<'_> {
         if self.hopeless >= HOPELESS_LOOKS {
             return Look::Lost(Outcome::failed(format!("{why}; waiting longer will not change that")));
         }
-        Look::Wait(self.progress(&seen, why).await)
+        Look::Wait(self.load.look(&seen, why).await)
     }
 
     /// A unit that failed, is dead, or starts again and again will not load however long one waits.
@@ -205,21 +238,13 @@ impl Watch<'_> {
         Ok(())
     }
 
-    async fn progress(&self, seen: &RedisSeen, why: String) -> Tick {
-        let loading = seen.facts.as_ref().and_then(|facts| facts.loading.as_ref());
-        let by_info = loading.filter(|l| l.total_bytes > 0).map(|l| (l.loaded_bytes, l.total_bytes));
-        let by_proc = match (self.pid, &self.files) {
-            (Some(pid), Some(files)) => self.on.as_probe().load_progress(pid, files).await.ok().flatten(),
-            _ => None,
-        };
-        let total = self.files.as_ref().map(AofFiles::bytes).filter(|total| *total > 0);
-        let read = by_proc.as_ref().and_then(|progress| progress.bytes_read_total).zip(total).or(by_info);
-        let elapsed = self.on.as_probe().uptime().saturating_sub(self.began).as_secs_f64();
-        let part = read.map(|(read, total)| (read as f64 / total as f64).clamp(0.0, 0.99));
-        let left = loading.and(part).map(|part| remaining(elapsed, part, self.expected));
-        let rate =
-            read.filter(|_| elapsed > 0.5).map(|(read, _)| format!(", {}/s", bytes((read as f64 / elapsed) as u64)));
-        Tick { item: self.instance.name.clone(), part, left, say: format!("{why}{}", rate.unwrap_or_default()) }
+    /// The end of the wait, with the load for those to come.
+    fn outcome(&self, note: String) -> Outcome {
+        let record = self.load.record().and_then(|load| serde_json::to_value(load).ok());
+        Outcome::Applied {
+            note: Some(note),
+            keep: record.map(|record| (loads::key(&self.instance.name), record)).into_iter().collect(),
+        }
     }
 
     /// What is worth writing down of a finished load: its time against the estimate. A notifying unit knows the time even
@@ -227,9 +252,10 @@ impl Watch<'_> {
     fn note(&self, seen: &RedisSeen) -> String {
         let watched = self.on.as_probe().uptime().saturating_sub(self.began);
         let took = self.unit_load.unwrap_or(watched);
-        let size = self.files.as_ref().map_or(String::new(), |files| format!("{}, ", bytes(files.bytes())));
+        let size = self.load.files.as_ref().map_or(String::new(), |files| format!("{}, ", bytes(files.bytes())));
         let keys: u64 = seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum());
-        let expected = words(load_span(self.instance, seen, self.ground).typically());
+        let expected = work(self.instance, seen, self.ground, None).map(|work| loads::span(work.expected()));
+        let expected = expected.map_or("unknown".to_owned(), |span| words(span.typically()));
         format!("{size}loaded in {} (estimated {expected}), {keys} keys", words(took))
     }
 }
@@ -250,26 +276,17 @@ fn hopeless(seen: &RedisSeen) -> bool {
     }
 }
 
-/// The time left: what was planned, corrected by what is seen, the more so the further it is.
-fn remaining(elapsed: f64, part: f64, expected: Span) -> Span {
-    let planned = (expected.typical - elapsed).max(expected.typical * (1.0 - part));
-    let observed = if part > 0.01 { elapsed / part - elapsed } else { planned };
-    let typical = observed * part + planned * (1.0 - part);
-    let doubt = if expected.typical > 0.0 { expected.slow / expected.typical } else { 2.0 };
-    Span::secs(typical, typical * (1.0 + (doubt - 1.0) * (1.0 - part)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_estimate_moves_from_the_plan_to_what_is_seen() {
-        let plan = Span::secs(100.0, 250.0);
-        assert!((remaining(0.0, 0.0, plan).typical - 100.0).abs() < 1.0);
-        let half = remaining(100.0, 0.5, plan);
-        assert!((60.0..100.0).contains(&half.typical), "{half:?}");
-        let late = remaining(190.0, 0.95, plan);
-        assert!((5.0..15.0).contains(&late.typical) && late.slow < late.typical * 1.2, "{late:?}");
+    fn loads_at_once_share_the_processors() {
+        let works = vec![Some(Work::of_sizes(1_000_000_000, 0)); 4];
+        let (one, two) = (side_by_side(&works[..1], 2), side_by_side(&works, 2));
+        assert!((12.0..18.0).contains(&one[0].typical), "{one:?}");
+        assert!((two[3].typical / one[0].typical) > 1.8, "{two:?}");
+        assert!(one[0].slow > 2.0 * one[0].typical, "nothing is known of the instance: {one:?}");
+        assert_eq!(side_by_side(&[None], 1)[0].typical, 2.0);
     }
 }

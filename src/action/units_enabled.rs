@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
-use crate::host::redis::{LoadRates, load_secs};
+use super::loads;
 use crate::host::span::{Span, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::systemd::boot::{AtBoot, Trap, boot_verdict, start_timeout_trap};
@@ -151,9 +151,11 @@ async fn load_of(unit: &str, on: &dyn Probe, ground: &Ground<'_>) -> Duration {
     let Ok(seen) = on.redis(&instance.at()).await else {
         return Duration::ZERO;
     };
-    let Some(files) = seen.facts.and_then(|facts| facts.files) else {
+    let Some(files) = seen.facts.as_ref().and_then(|facts| facts.files.as_ref()) else {
         return Duration::ZERO;
     };
-    let secs = load_secs(files.base_bytes(), files.incr_bytes(), &LoadRates::default());
-    Duration::from_secs_f64(secs.slow)
+    let cost = loads::incr_cost(instance, &seen, on, ground).await;
+    let sizes = (files.base_bytes(), files.incr_bytes());
+    let work = loads::work(instance, sizes, &seen, ground, cost.as_ref());
+    loads::span(work.expected()).at_worst()
 }

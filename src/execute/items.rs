@@ -182,7 +182,8 @@ impl<'a> Fan<'a> {
             }
             Outcome::Applied { note: said, keep } => {
                 note = said;
-                facts.extend(keep);
+                // Write-once: what an earlier attempt has captured stays as it was.
+                facts.extend(keep.into_iter().filter(|(key, _)| book.state().captured(key).is_none()));
                 Verdict::Applied
             }
             Outcome::Failed { why, causes } => {

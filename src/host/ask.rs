@@ -11,6 +11,7 @@ use super::disk::DiskSeen;
 use super::http::HttpSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen};
+use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::secret::SecretRef;
 use super::systemd::{Inhibitor, UnitSeen};
@@ -30,6 +31,8 @@ pub enum Ask {
         /// The files it reads, as listed by its manifest.
         files: AofFiles,
     },
+    /// What the commands in these files' increments cost to load, by samples of at most 4 MB.
+    IncrCost(AofFiles),
     /// One unit by name.
     Unit(String),
     /// Who asked logind not to let the machine go down.
@@ -67,6 +70,8 @@ pub enum Answer {
     Redis(Box<RedisSeen>),
     /// See [`Ask::LoadProgress`]; `None` where the process or its files cannot be seen.
     LoadProgress(Option<LoadProgress>),
+    /// See [`Ask::IncrCost`]; `None` where they cannot be read or hold no commands.
+    IncrCost(Option<IncrCost>),
     /// See [`Ask::Unit`].
     Unit(Box<UnitSeen>),
     /// See [`Ask::Inhibitors`].
@@ -122,6 +127,7 @@ impl Ask {
             Self::Machine => "machine".into(),
             Self::Redis(at) => format!("redis {}", at.url),
             Self::LoadProgress { pid, .. } => format!("load progress of process {pid}"),
+            Self::IncrCost(files) => format!("increments in {}", files.dir),
             Self::Unit(name) => format!("unit {name}"),
             Self::Inhibitors => "logind inhibitors".into(),
             Self::Pm2(at) | Self::Pm2List(at) => format!("pm2 of {}", at.user),

@@ -7,6 +7,7 @@ use super::disk::DiskSeen;
 use super::http::HttpSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen, SnapshotRef};
+use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::systemd::{Inhibitor, UnitSeen};
 use super::{HostError, Probe};
@@ -48,6 +49,14 @@ impl dyn Probe + '_ {
     /// As [`Probe::ask`].
     pub async fn load_progress(&self, pid: u32, files: &AofFiles) -> Result<Option<LoadProgress>, HostError> {
         expect_answer!(self, Ask::LoadProgress { pid, files: files.clone() }, LoadProgress)
+    }
+
+    /// What the increments cost to load, by samples of them.
+    ///
+    /// # Errors
+    /// As [`Probe::ask`].
+    pub async fn incr_cost(&self, files: &AofFiles) -> Result<Option<IncrCost>, HostError> {
+        expect_answer!(self, Ask::IncrCost(files.clone()), IncrCost)
     }
 
     /// One unit.

@@ -2,4 +2,6 @@
 pub(crate) mod lab;
 pub(crate) mod program;
 pub(crate) mod redis;
+#[allow(dead_code, reason = "shared with the example")]
+pub(crate) mod replay;
 pub(crate) mod runs;

@@ -15,12 +15,19 @@ const LIST_AGE: Duration = Duration::from_millis(900);
 /// How long an HTTP or TCP check may take to answer.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Samples the increments beside everything else: on a slow disk it takes a second or two.
+async fn incr_cost(files: redis::AofFiles) -> Option<redis::eta::IncrCost> {
+    let sampling = tokio::task::spawn_blocking(move || redis::eta::sample_increments(&files));
+    sampling.await.ok().flatten()
+}
+
 impl LocalHost {
     pub(super) async fn answer(&self, ask: &Ask) -> Result<Answer, HostError> {
         Ok(match ask {
             Ask::Machine => Answer::Machine(Box::new(machine::look())),
             Ask::Redis(at) => Answer::Redis(Box::new(redis::look(at).await)),
             Ask::LoadProgress { pid, files } => Answer::LoadProgress(redis::load_progress(*pid, files)),
+            Ask::IncrCost(files) => Answer::IncrCost(incr_cost(files.clone()).await),
             Ask::Unit(name) => match self.bus().await?.unit(name).await {
                 Ok(seen) => Answer::Unit(Box::new(seen)),
                 Err(error) => return Err(self.bus_error(name, error).await),

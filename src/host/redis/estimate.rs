@@ -1,7 +1,7 @@
-//! How long a load and a rewrite take: a first cut from sizes alone.
+//! How long a rewrite takes, and what an operator's own rate says of a load.
 //!
-//! Bytes are a poor measure (on one host the same byte took 35 times longer as a sorted-set command than as a long string), so
-//! this answers with a range and its rates are a value that history can replace. A better model keeps these signatures.
+//! Bytes are a poor measure of a load (on one host the same byte took 35 times longer as a sorted-set command than as a long
+//! string): estimates come from [`super::eta`]. What stays here is the rate that people know their host by.
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 //!
 //! The flow: [`look()`] gathers facts over one bounded connection (and from the disk and `/proc` of this host) into a
 //! [`RedisSeen`]; everything else is pure judgement of such facts: may it be compacted ([`preflight()`]), was it compacted
-//! ([`judge`]), how long will it load ([`load_secs`]), may others rely on it ([`ready()`]). Only [`request_rewrite`] changes anything.
+//! ([`judge`]), how long will it load ([`eta`]), may others rely on it ([`ready()`]). Only [`request_rewrite`] changes anything.
 //!
 //! Traps that shaped this module, all met in the field: `async_loading:0` contains `loading:0`; a PONG says nothing about
 //! the data set; a rewrite whose child was killed politely reports `ok`; a loading server may be silent for seconds.
@@ -10,6 +10,7 @@
 mod at;
 mod door;
 mod estimate;
+pub mod eta;
 mod facts;
 mod files;
 mod info;

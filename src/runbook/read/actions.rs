@@ -30,9 +30,10 @@ pub(super) fn action(
     let f = &mut fields;
     let action = match key {
         "redis_compacted" => redis_compacted(f, names, out).map(Action::RedisCompacted),
-        "redis_loaded" => {
-            Some(Action::RedisLoaded(RedisLoaded { instances: instances(f, Selector::All, names, out)? }))
-        }
+        "redis_loaded" => Some(Action::RedisLoaded(RedisLoaded {
+            instances: instances(f, Selector::All, names, out)?,
+            ..RedisLoaded::default()
+        })),
         "pm2_saved" => pm2_saved(f, names, out).map(Action::Pm2Saved),
         "pm2_stopped" => pm2(f, names, out).map(|pm2| Action::Pm2Stopped(Pm2Stopped { pm2 })),
         "pm2_restored" => pm2_restored(f, names, out).map(Action::Pm2Restored),

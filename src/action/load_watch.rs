@@ -1,0 +1,245 @@
+//! One load as it is watched: what each look says is turned into samples for the estimate, and the estimate into words.
+
+use super::act::{Ground, Tick};
+use super::inventory::RedisInstance;
+use super::loads::{self, Board};
+use crate::host::Probe;
+use crate::host::redis::eta::{Left, LoadEta, LoadRecord, Position, Regime, Sample};
+use crate::host::redis::{AofFiles, LoadProgress, Loading, RedisSeen};
+use crate::host::span::{Span, bytes};
+
+/// Seconds by which INFO's whole seconds may differ.
+const SAME_MOMENT: f64 = 3.0;
+
+/// The estimate of one load, once there is something to estimate.
+pub(super) struct LoadWatch<'a> {
+    instance: &'a RedisInstance,
+    on: &'a dyn Probe,
+    ground: &'a Ground<'a>,
+    board: &'a Board,
+    /// The files it reads, from the first look that showed them.
+    pub(super) files: Option<AofFiles>,
+    pid: Option<u32>,
+    server: Option<String>,
+    eta: Option<LoadEta>,
+    /// Processor seconds and the moment at the first good look, when the load was over.
+    end: Option<Sample>,
+}
+
+impl<'a> LoadWatch<'a> {
+    pub(super) fn new(
+        instance: &'a RedisInstance,
+        on: &'a dyn Probe,
+        ground: &'a Ground<'a>,
+        board: &'a Board,
+    ) -> Self {
+        Self { instance, on, ground, board, files: None, pid: None, server: None, eta: None, end: None }
+    }
+
+    /// Takes in one look at a server that is not ready, and says how far it is.
+    pub(super) async fn look(&mut self, seen: &RedisSeen, why: String) -> Tick {
+        self.note(seen);
+        self.end = None;
+        let now = self.now();
+        let progress = self.progress().await;
+        let loading = seen.facts.as_ref().and_then(|facts| facts.loading.as_ref());
+        let Some((read, total)) = self.read(progress.as_ref(), loading) else {
+            return Tick::say(&self.instance.name, why);
+        };
+        let sample = Sample {
+            seconds: now,
+            bytes: read,
+            cpu_secs: progress.as_ref().and_then(|p| p.cpu_secs),
+            runqueue_secs: progress.as_ref().and_then(|p| p.runqueue_secs),
+        };
+        let began = self.began(seen, now);
+        if self.eta.is_none() {
+            self.eta = Some(self.estimate(seen, total, began, &sample).await);
+        }
+        let part = Some((read as f64 / total.max(1) as f64).clamp(0.0, 0.99));
+        let Some(eta) = self.eta.as_mut() else {
+            return Tick::say(&self.instance.name, why);
+        };
+        eta.feed(sample);
+        let Some(left) = eta.left(now) else {
+            return Tick::say(&self.instance.name, why);
+        };
+        let left = self.board.beside(&self.instance.name, self.on.uptime(), left, eta);
+        let rate = began.map(|began| read as f64 / (now - began).max(0.5));
+        Tick {
+            item: self.instance.name.clone(),
+            part,
+            left: Some(Span::secs(left.typical, left.high)),
+            say: format!("{why}{}", words_of(&left, rate)),
+        }
+    }
+
+    /// Takes in a look at a server that is ready: the first of them is the end of the load.
+    pub(super) async fn ready(&mut self, seen: &RedisSeen) {
+        self.note(seen);
+        self.board.done(&self.instance.name);
+        if self.end.is_none() {
+            let progress = self.progress().await;
+            self.end = Some(Sample {
+                seconds: self.now(),
+                bytes: self.files.as_ref().map_or(0, AofFiles::bytes),
+                cpu_secs: progress.and_then(|progress| progress.cpu_secs),
+                runqueue_secs: None,
+            });
+        }
+    }
+
+    /// What is worth keeping of the load, unless the run already keeps one of this instance.
+    pub(super) fn record(&self) -> Option<LoadRecord> {
+        if self.ground.kept.contains_key(&loads::key(&self.instance.name)) {
+            return None;
+        }
+        let (eta, server) = (self.eta.as_ref()?, self.server.as_ref()?);
+        eta.record(&self.instance.name, server, self.end?)
+    }
+
+    fn now(&self) -> f64 {
+        self.on.uptime().as_secs_f64()
+    }
+
+    fn note(&mut self, seen: &RedisSeen) {
+        if let Some(facts) = &seen.facts {
+            // Once ready it writes to its last increment: the sizes of the load are those before.
+            if self.eta.is_none() || self.files.is_none() {
+                self.files = facts.files.clone().or(self.files.take());
+            }
+            self.pid = facts.server.process_id.or(self.pid);
+            self.server = Some(loads::server_text(&facts.server));
+        }
+    }
+
+    async fn progress(&self) -> Option<LoadProgress> {
+        self.on.load_progress(self.pid?, self.files.as_ref()?).await.ok().flatten()
+    }
+
+    /// Bytes read and bytes to read, by the kernel or else by INFO.
+    fn read(&self, progress: Option<&LoadProgress>, loading: Option<&Loading>) -> Option<(u64, u64)> {
+        let total = self.files.as_ref().map(AofFiles::bytes).filter(|total| *total > 0);
+        let by_kernel = progress.and_then(|progress| progress.bytes_read_total).zip(total);
+        let by_info = loading.filter(|l| l.total_bytes > 0).map(|l| (l.loaded_bytes, l.total_bytes));
+        by_kernel.or(by_info)
+    }
+
+    /// When the load began, if that was the start of the process: later loads are those of a replica.
+    fn began(&self, seen: &RedisSeen, now: f64) -> Option<f64> {
+        let facts = seen.facts.as_ref()?;
+        let age = self.on.now().as_millisecond() as f64 / 1e3 - facts.loading.as_ref()?.started as f64;
+        let process = facts.server.uptime_secs as f64;
+        ((process - age).abs() <= SAME_MOMENT).then_some(now - process)
+    }
+
+    async fn estimate(&self, seen: &RedisSeen, total: u64, began: Option<f64>, first: &Sample) -> LoadEta {
+        let sizes = self.files.as_ref().map_or((total, 0), |files| (files.base_bytes(), files.incr_bytes()));
+        let cost = loads::incr_cost(self.instance, seen, self.on, self.ground).await;
+        let mut eta = LoadEta::new(loads::work(self.instance, sizes, seen, self.ground, cost.as_ref()));
+        if let Some(seconds) = began.filter(|began| *began < first.seconds) {
+            eta.feed(Sample {
+                seconds,
+                bytes: 0,
+                cpu_secs: first.cpu_secs.map(|_| 0.0),
+                runqueue_secs: first.runqueue_secs.map(|_| 0.0),
+            });
+        }
+        eta
+    }
+}
+
+/// `, base, 1.6 MB/s, waits for the disk`.
+fn words_of(left: &Left, rate: Option<f64>) -> String {
+    let mut words = match left.position {
+        Position::Base => ", base".to_owned(),
+        Position::Incr => ", increments".to_owned(),
+    };
+    if let Some(rate) = rate {
+        words.push_str(&format!(", {}/s", bytes(rate as u64)));
+    }
+    if left.regime == Regime::Disk {
+        words.push_str(", the disk is the limit");
+    }
+    if let Some(secs) = left.stalled {
+        words.push_str(&format!(", nothing read for {secs:.0}s"));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::action::inventory::{Inventory, Role};
+    use crate::action::redis_loaded::RedisLoaded;
+    use crate::action::{Act, Item, Kept, Outcome, Sign};
+    use crate::host::Facts;
+    use crate::host::local::LocalHost;
+    use crate::host::redis::RedisKind;
+    use crate::host::redis::testbed::{Testbed, write_increment};
+
+    /// Waits for a real server as a run does; the ticks it told and what it kept.
+    async fn wait_for(bed: &Testbed, kept: &Kept) -> (Vec<Tick>, Option<LoadRecord>) {
+        let host = LocalHost::new(None);
+        let on = crate::host::Host::as_probe(&host);
+        let mut inventory = Inventory::default();
+        let instance = RedisInstance {
+            name: "bds".into(),
+            url: bed.at().url,
+            user: None,
+            password: None,
+            unit: None,
+            role: Role::Master,
+            of: None,
+            kind: RedisKind::Redis,
+            required: true,
+        };
+        inventory.redis.insert("bds".into(), instance);
+        let baseline = Facts::new(on.now(), on.uptime().as_secs_f64());
+        let ground = Ground {
+            inventory: &inventory,
+            baseline: &baseline,
+            kept,
+            step: "load/1",
+            run_dir: Path::new("/"),
+            judged_later: false,
+            reboots: true,
+        };
+        let ticks = RefCell::new(Vec::new());
+        let tell = |tick| ticks.borrow_mut().push(tick);
+        let item = Item::new("bds", Sign::Wait, "", "");
+        let outcome = RedisLoaded::default().apply(&item, &host, &ground, &tell).await;
+        let Outcome::Applied { keep, .. } = outcome else { panic!("{outcome:?}") };
+        let mut record = keep.into_iter().map(|(key, value)| {
+            assert_eq!(key, "load.bds");
+            serde_json::from_value(value).unwrap()
+        });
+        (ticks.take(), record.next())
+    }
+
+    #[tokio::test]
+    async fn a_real_load_is_watched_and_teaches_the_next_one() {
+        let Some(mut bed) = Testbed::start(&[]).await else {
+            return;
+        };
+        let total = write_increment(bed.dir.path(), 40_000, 20_000, 100);
+        bed.boot(&["--key-load-delay", "12"]).await;
+        let (ticks, first) = wait_for(&bed, &Kept::new()).await;
+        let told: Vec<&Tick> = ticks.iter().filter(|tick| tick.left.is_some()).collect();
+        assert!(!told.is_empty(), "{ticks:?}");
+        assert!(told.iter().all(|tick| tick.say.contains("increments")), "{told:?}");
+        let first = first.unwrap();
+        assert_eq!((first.base.bytes, first.incr.bytes), (0, total));
+        assert!(first.server.contains(' ') && first.wall_secs() > 1.0 && first.incr.cpu_secs > 0.2, "{first:?}");
+
+        let kept = Kept::from([("load.bds".to_owned(), serde_json::to_value(&first).unwrap())]);
+        bed.boot(&["--key-load-delay", "12"]).await;
+        let (ticks, again) = wait_for(&bed, &kept).await;
+        assert_eq!(again, None, "a run keeps what it has kept");
+        let left = ticks.iter().find_map(|tick| tick.left).unwrap();
+        assert!(left.typical < 2.0 * first.wall_secs() + 2.0, "{left:?} after {first:?}; {ticks:?}");
+    }
+}

@@ -1,0 +1,230 @@
+//! What actions know of Redis loads: the work ahead of an instance, the loads it has had, and who loads beside whom.
+//!
+//! The estimate itself is in [`crate::host::redis::eta`]; here it meets the machine and what the run has captured.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::act::Ground;
+use super::inventory::RedisInstance;
+use crate::host::Probe;
+use crate::host::redis::eta::{Expected, History, IncrCost, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes};
+use crate::host::redis::{AofFiles, RedisSeen, Server, ServerName};
+use crate::host::span::Span;
+
+/// Increments below this load within a second or two whatever they hold.
+const WORTH_SAMPLING: u64 = 16 << 20;
+
+/// The key under which a finished load of an instance is captured.
+#[must_use]
+pub fn key(instance: &str) -> String {
+    format!("{KEY}{instance}")
+}
+
+const KEY: &str = "load.";
+
+/// The loads among captured values, in their order; what is no load is passed over.
+#[must_use]
+pub fn history<'a>(kept: impl IntoIterator<Item = (&'a String, &'a serde_json::Value)>) -> History {
+    let mut history = History::default();
+    for (key, value) in kept {
+        let Some(instance) = key.strip_prefix(KEY) else {
+            continue;
+        };
+        match serde_json::from_value::<LoadRecord>(value.clone()) {
+            Ok(load) if load.instance == instance => history.add(load),
+            _ => {}
+        }
+    }
+    history
+}
+
+/// Program and version, as loads are filed: `redis 7.0.15`.
+#[must_use]
+pub fn server_text(server: &Server) -> String {
+    let name = match server.name {
+        ServerName::Redis => "redis",
+        ServerName::Valkey => "valkey",
+        ServerName::Tile38 => "tile38",
+    };
+    format!("{name} {}", server.version)
+}
+
+/// The files that the next start of an instance reads: as seen now or, while nothing answers, in the baseline.
+pub(super) fn files<'a>(instance: &RedisInstance, now: &'a RedisSeen, ground: &Ground<'a>) -> Option<&'a AofFiles> {
+    let of = |seen: &'a RedisSeen| seen.facts.as_ref().and_then(|facts| facts.files.as_ref());
+    of(now).or_else(|| ground.baseline.redis(&instance.at()).and_then(of))
+}
+
+/// What the increments of an instance cost, asked only where the answer matters and its own loads do not tell it better.
+pub(super) async fn incr_cost(
+    instance: &RedisInstance,
+    now: &RedisSeen,
+    on: &dyn Probe,
+    ground: &Ground<'_>,
+) -> Option<IncrCost> {
+    let files = files(instance, now, ground)?;
+    let learned = history(ground.kept).of(&instance.name, None).iter().any(|load| load.incr.bytes > 0);
+    if learned || files.incr_bytes() < WORTH_SAMPLING {
+        return None;
+    }
+    on.incr_cost(files).await.ok().flatten()
+}
+
+/// The work of loading so many bytes of base and increments.
+pub(super) fn work(
+    instance: &RedisInstance,
+    sizes: (u64, u64),
+    now: &RedisSeen,
+    ground: &Ground<'_>,
+    cost: Option<&IncrCost>,
+) -> Work {
+    let before = ground.baseline.redis(&instance.at());
+    let facts = now.facts.as_ref().or_else(|| before.and_then(|seen| seen.facts.as_ref()));
+    let server = facts.map(|facts| server_text(&facts.server));
+    let mut work = Work::of_sizes(sizes.0, sizes.1);
+    if let Some(cost) = cost {
+        work = work.sampled(cost);
+    }
+    work.learned(&history(ground.kept).of(&instance.name, server.as_deref()))
+}
+
+/// As a span, with what a start costs beside reading.
+pub(super) fn span(expected: Expected) -> Span {
+    Span::secs(expected.typical + 1.0, expected.high + 3.0)
+}
+
+/// Where the loads of one step tell each other how much they still have to do. Not part of the wish: two wishes with
+/// different boards are equal, and a board is neither written nor read.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<String, Posted>>>);
+
+impl PartialEq for Board {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Board {}
+
+/// What one load has posted.
+#[derive(Debug, Clone, Copy)]
+struct Posted {
+    heard: Duration,
+    /// When counting began.
+    began: Duration,
+    /// Processor seconds since then, and still to go.
+    used: f64,
+    left: f64,
+    done: bool,
+}
+
+impl Posted {
+    fn loader(&self, now: Duration) -> Loader {
+        let elapsed = now.saturating_sub(self.began).as_secs_f64();
+        Loader { cpu_left: self.left, processors: if elapsed > 0.0 { self.used / elapsed } else { 0.0 } }
+    }
+}
+
+/// A load that has not been heard of for so long is no longer watched.
+const HEARD: Duration = Duration::from_secs(15);
+
+impl Board {
+    /// Posts what an instance still has to do and returns its estimate with the others taken into account: they share the
+    /// processors with it now, and will be out of the way later. What those had that are done is there for the rest.
+    pub fn beside(&self, instance: &str, now: Duration, left: Left, eta: &LoadEta) -> Left {
+        let (used, elapsed) = (eta.cpu_used(), eta.elapsed());
+        let posted = Posted {
+            heard: now,
+            began: now.saturating_sub(Duration::from_secs_f64(elapsed.clamp(0.0, 1e9))),
+            used,
+            left: left.cpu_secs,
+            done: false,
+        };
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        board.insert(instance.to_owned(), posted);
+        board.retain(|_, posted| posted.done || now.saturating_sub(posted.heard) < HEARD);
+        let own = posted.loader(now);
+        if board.len() < 2 || own.processors <= 0.0 || left.regime != Regime::Cpu || left.cpu_secs <= 0.0 {
+            return left;
+        }
+        let loaders: Vec<Loader> = board.values().map(|posted| posted.loader(now)).collect();
+        let place = board.keys().position(|name| name == instance);
+        let Some(together) = place.and_then(|place| finishes(&loaders).get(place).copied()) else {
+            return left;
+        };
+        let ratio = together / (left.cpu_secs / own.processors);
+        Left { typical: left.typical * ratio, low: left.low * ratio, high: left.high * ratio, ..left }
+    }
+
+    /// An instance is loaded. When it was the last one, all of them are forgotten.
+    pub fn done(&self, instance: &str) {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(posted) = board.get_mut(instance) {
+            posted.done = true;
+            posted.left = 0.0;
+        }
+        if board.values().all(|posted| posted.done) {
+            board.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::redis::eta::{Position, Sample};
+
+    #[test]
+    fn a_captured_load_comes_back() {
+        let sample = |seconds: f64, bytes| Sample {
+            seconds,
+            bytes,
+            cpu_secs: Some(seconds / 2.0),
+            runqueue_secs: Some(seconds / 2.0),
+        };
+        let samples = [sample(0.0, 0), sample(5.0, 500), sample(10.0, 1000)];
+        let load = LoadRecord::of("bds", "redis 7.0.15", (1000, 0), &samples).unwrap();
+        let kept = BTreeMap::from([
+            (key("bds"), serde_json::to_value(&load).unwrap()),
+            (key("other"), serde_json::to_value(&load).unwrap()),
+            ("load".to_owned(), serde_json::Value::Bool(true)),
+        ]);
+        let history = history(&kept);
+        assert_eq!(history.of("bds", Some("redis 7.0.15")), vec![&load]);
+        assert!(history.of("other", None).is_empty(), "filed under another's name");
+    }
+
+    #[test]
+    fn the_long_load_is_told_that_the_short_one_will_be_gone() {
+        // Each has had a quarter of a processor for 100 seconds.
+        let eta = |seconds: f64| {
+            let mut eta = LoadEta::new(Work::of_sizes(1000, 0));
+            for (seconds, bytes) in [(0.0, 0), (seconds, 500)] {
+                eta.feed(Sample { seconds, bytes, cpu_secs: Some(seconds / 4.0), runqueue_secs: None });
+            }
+            eta
+        };
+        let board = Board::default();
+        let left = |cpu_secs: f64, wall: f64| Left {
+            typical: wall,
+            low: wall / 2.0,
+            high: wall * 2.0,
+            cpu_secs,
+            done: 0.5,
+            position: Position::Base,
+            regime: Regime::Cpu,
+            stalled: None,
+        };
+        let now = Duration::from_secs(500);
+        let long = |now| board.beside("long", now, left(30.0, 120.0), &eta(100.0)).typical.round();
+        assert_eq!(long(now), 120.0, "alone so far");
+        assert_eq!(board.beside("short", now, left(10.0, 40.0), &eta(100.0)).typical, 40.0);
+        assert_eq!(long(now), 80.0);
+        board.done("short");
+        assert_eq!(long(now), 60.0, "it has the half processor to itself");
+        board.done("long");
+        assert_eq!(long(now), 120.0, "another day");
+    }
+}
