@@ -24,7 +24,7 @@ use crate::plan::verdict::judge;
 use crate::runbook::{Loaded, Runbook, StepId};
 
 /// How long a rehearsal takes at its default speed, in seconds.
-const WATCHED: f64 = 10.0;
+const WATCHED: f64 = 8.0;
 
 /// What to rehearse, and what is to go wrong.
 #[derive(Debug, Args)]
@@ -101,7 +101,9 @@ impl Rehearse {
         let began = clock::boottime();
         let exit = self.play(desk, runbook, &mut dress, &answers).await;
         let (took, ours) = (words(dress.dial().elapsed()), words(clock::boottime().saturating_sub(began)));
-        desk.screen.talk(&format!("Rehearsed: {took} of a run in {ours}. Nothing was touched.\n"));
+        desk.screen.talk(&format!(
+            "Rehearsed: {took} of a run in {ours}. Nothing was touched, and this run is known to nobody.\n"
+        ));
         self.tidy(desk, dir);
         exit
     }
