@@ -6,5 +6,6 @@ mod lab_host;
 mod lab_plan;
 mod lab_restart;
 mod lab_trouble;
+mod rehearse;
 mod support;
 mod whole_run;

@@ -11,7 +11,7 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Item, Sign};
 use super::check::Check;
 use super::measure;
-use super::verdict::{Question, questions};
+use super::verdict::{No, Question, questions};
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
 
@@ -31,15 +31,7 @@ const SLOWEST: Duration = Duration::from_secs(5);
 /// What `healthy` looks at.
 pub struct Seen {
     /// Key, whether it is required, and why it does not hold (`None`: it holds).
-    checks: Vec<(String, bool, Option<Doubt>)>,
-}
-
-/// Why a check does not hold.
-enum Doubt {
-    /// It was asked and does not.
-    No(String),
-    /// Only a process could tell, and a probe starts none.
-    NotAsked,
+    checks: Vec<(String, bool, Option<No>)>,
 }
 
 impl Act for Healthy {
@@ -47,12 +39,7 @@ impl Act for Healthy {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let asked = questions(&self.checks, ground).into_iter().map(|question| async move {
-            let doubt = match question.holds(on, ground).await {
-                Some(Ok(())) => None,
-                Some(Err(why)) => Some(Doubt::No(why)),
-                None => Some(Doubt::NotAsked),
-            };
-            (question.key(), question.required(), doubt)
+            (question.key(), question.required(), question.holds(on, ground).await.err())
         });
         Ok(Seen { checks: join_all(asked).await })
     }
@@ -67,12 +54,13 @@ impl Act for Healthy {
                     continue;
                 }
                 None => (Sign::Wait, "holds".to_owned()),
-                Some(Doubt::No(why)) => (Sign::Wait, why.clone()),
-                Some(Doubt::NotAsked) if ground.kept.contains_key(&passed_key(ground.step, key)) => {
+                Some(No::Because(why)) => (Sign::Wait, why.clone()),
+                Some(No::NotAsked | No::NotRecorded) if ground.kept.contains_key(&passed_key(ground.step, key)) => {
                     change.already += 1;
                     continue;
                 }
-                Some(Doubt::NotAsked) => (Sign::Unknown, "not asked by a plan".to_owned()),
+                Some(No::NotAsked) => (Sign::Unknown, "not asked by a plan".to_owned()),
+                Some(No::NotRecorded) => (Sign::Unknown, "not in the recorded facts".to_owned()),
             };
             let after = match self.steady_for {
                 Duration::ZERO => "holds".to_owned(),
@@ -99,10 +87,10 @@ impl Act for Healthy {
         loop {
             let now = on.as_probe().uptime();
             match ask(question, on, ground).await {
-                Ok(()) => {
+                Ok(note) => {
                     let held = now.saturating_sub(*since.get_or_insert(now));
                     if held >= self.steady_for {
-                        return Outcome::Applied { note: None, keep: self.keep(ground.step, &item.key) };
+                        return Outcome::Applied { note, keep: self.keep(ground.step, &item.key) };
                     }
                     pause = Duration::from_millis(500);
                     tell(Tick::say(&item.key, format!("holds for {} of {}", words(held), words(self.steady_for))));
@@ -135,11 +123,14 @@ impl Healthy {
     }
 }
 
-/// Asks one check, by the hands where only a process can tell.
-async fn ask(question: &Question<'_>, on: &dyn Host, ground: &Ground<'_>) -> Result<(), String> {
+/// Asks one check, by the hands where only a process can tell. `Ok` comes with what is worth telling.
+async fn ask(question: &Question<'_>, on: &dyn Host, ground: &Ground<'_>) -> Result<Option<String>, String> {
     match question.holds(on.as_probe(), ground).await {
-        Some(verdict) => verdict,
-        None => question.run(on).await,
+        Ok(()) => Ok(None),
+        Err(No::Because(why)) => Err(why),
+        Err(No::NotAsked) => question.run(on).await.map(|()| None),
+        // Only a rehearsal without a machine comes here. It goes on, and says on what.
+        Err(No::NotRecorded) => Ok(Some("not in the recorded facts: taken to hold".into())),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::host::json_path::{JsonPath, Operator, holds};
 use crate::host::pm2::Status;
 use crate::host::redis::{self, RedisAt, RedisKind, RoleWanted, Wanted, ready};
 use crate::host::span::bytes;
-use crate::host::{Deed, Host, Probe, Told};
+use crate::host::{Deed, Host, HostError, Probe, Told};
 
 /// How long a command check may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
@@ -30,6 +30,31 @@ pub(super) enum Question<'a> {
     Unit(&'a str, bool, bool),
     /// Everything else stands alone.
     Other(&'a Check),
+}
+
+/// Why a question has no yes.
+pub(super) enum No {
+    /// It was asked and the answer is no.
+    Because(String),
+    /// Only a process could tell.
+    NotAsked,
+    /// There is no machine to ask, and the recorded facts do not hold the answer.
+    NotRecorded,
+}
+
+impl From<String> for No {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
+}
+
+impl From<HostError> for No {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::NotRecorded { .. } => Self::NotRecorded,
+            other => Self::Because(other.to_string()),
+        }
+    }
 }
 
 /// Takes the checks apart, so that each instance and each unit answers for itself.
@@ -81,21 +106,21 @@ impl Question<'_> {
         }
     }
 
-    /// Whether it holds; `None` where only a process could tell.
-    pub(super) async fn holds(&self, on: &dyn Probe, ground: &Ground<'_>) -> Option<Result<(), String>> {
-        Some(match self {
+    /// Whether it holds.
+    pub(super) async fn holds(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<(), No> {
+        match self {
             Self::Redis(check, instance, at) => redis_holds(check, *instance, at, on, ground).await,
             Self::Unit(name, active, _) => unit_holds(name, *active, on).await,
             Self::Other(Check::Tcp(tcp)) => match on.tcp(&tcp.addr).await {
                 Ok(None) => Ok(()),
-                Ok(Some(why)) => Err(why),
-                Err(error) => Err(error.to_string()),
+                Ok(Some(why)) => Err(why.into()),
+                Err(error) => Err(error.into()),
             },
             Self::Other(Check::Http(http)) => http_holds(http, on).await,
             Self::Other(Check::Host(host)) => host_holds(host, on).await,
             Self::Other(Check::Pm2(pm2)) => pm2_holds(pm2, on, ground).await,
-            Self::Other(_) => return None,
-        })
+            Self::Other(_) => Err(No::NotAsked),
+        }
     }
 
     /// Runs a command check.
@@ -121,8 +146,8 @@ async fn redis_holds(
     at: &RedisAt,
     on: &dyn Probe,
     ground: &Ground<'_>,
-) -> Result<(), String> {
-    let seen = on.redis(at).await.map_err(|error| error.to_string())?;
+) -> Result<(), No> {
+    let seen = on.redis(at).await?;
     let loading = seen.facts.as_ref().is_some_and(|facts| facts.loading.is_some());
     if check.loading && loading {
         return Ok(());
@@ -142,7 +167,7 @@ async fn redis_holds(
             |reason: &&redis::NotReady| !(link_down_is_fine && matches!(reason, redis::NotReady::LinkDown { .. }));
         let why: Vec<String> = why.iter().filter(counts).map(ToString::to_string).collect();
         if !why.is_empty() {
-            return Err(why.join(", "));
+            return Err(why.join(", ").into());
         }
     }
     let Some(quota) = check.keys_at_least else {
@@ -151,16 +176,16 @@ async fn redis_holds(
     let count = |seen: &redis::RedisSeen| seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum::<u64>());
     let before = ground.baseline.redis(at).map_or(0, count);
     let (now, least) = (count(&seen), quota.of(before));
-    if now >= least { Ok(()) } else { Err(format!("{now} keys, wanted {least} (of {before} before)")) }
+    if now >= least { Ok(()) } else { Err(format!("{now} keys, wanted {least} (of {before} before)").into()) }
 }
 
-async fn unit_holds(name: &str, active: bool, on: &dyn Probe) -> Result<(), String> {
-    let seen = on.unit(name).await.map_err(|error| error.to_string())?;
+async fn unit_holds(name: &str, active: bool, on: &dyn Probe) -> Result<(), No> {
+    let seen = on.unit(name).await?;
     let is = seen.active_state == "active";
-    if is == active { Ok(()) } else { Err(format!("{} ({})", seen.active_state, seen.sub_state)) }
+    if is == active { Ok(()) } else { Err(format!("{} ({})", seen.active_state, seen.sub_state).into()) }
 }
 
-async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), String> {
+async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), No> {
     let header = |(name, value): (&String, &HeaderValue)| {
         let value = match value {
             HeaderValue::Text(text) => HttpHeader::Text(text.clone()),
@@ -169,12 +194,16 @@ async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), String> {
         (name.clone(), value)
     };
     let ask = HttpAsk { url: check.url.clone(), headers: check.headers.iter().map(header).collect() };
-    let seen = on.http(&ask).await.map_err(|error| error.to_string())?;
+    let seen = on.http(&ask).await?;
     if seen.status != check.status {
-        return Err(format!("status {}, wanted {}", seen.status, check.status));
+        return Err(format!("status {}, wanted {}", seen.status, check.status).into());
     }
     if check.json.is_empty() {
         return Ok(());
+    }
+    if seen.cut && seen.body.is_empty() {
+        // Recorded facts leave bodies out.
+        return Err(No::NotRecorded);
     }
     let body: serde_json::Value = serde_json::from_str(&seen.body).map_err(|_| "the body is not JSON".to_owned())?;
     for (path, comparison) in &check.json {
@@ -205,8 +234,8 @@ fn json_holds(body: &serde_json::Value, path: &str, comparison: &Comparison) -> 
     }
 }
 
-async fn host_holds(check: &HostCheck, on: &dyn Probe) -> Result<(), String> {
-    let machine = on.machine().await.map_err(|error| error.to_string())?;
+async fn host_holds(check: &HostCheck, on: &dyn Probe) -> Result<(), No> {
+    let machine = on.machine().await?;
     let total = machine.mem_total.unwrap_or(0);
     let of = |amount: &Amount, whole: u64| match amount {
         Amount::Bytes(least) => least.0,
@@ -215,36 +244,38 @@ async fn host_holds(check: &HostCheck, on: &dyn Probe) -> Result<(), String> {
     if let Some(least) = check.memory_free.as_ref().map(|amount| of(amount, total)) {
         let free = machine.mem_available.unwrap_or(0);
         if free < least {
-            return Err(format!("{} of memory available, wanted {}", bytes(free), bytes(least)));
+            return Err(format!("{} of memory available, wanted {}", bytes(free), bytes(least)).into());
         }
     }
     if let Some(least) = check.memory_at_least.filter(|least| total < least.0) {
-        return Err(format!("{} of memory in all, wanted {least}", bytes(total)));
+        return Err(format!("{} of memory in all, wanted {least}", bytes(total)).into());
     }
     if let Some(least) = check.cpus_at_least.filter(|least| machine.cpus.unwrap_or(0) < *least) {
-        return Err(format!("{} processors, wanted {least}", machine.cpus.unwrap_or(0)));
+        return Err(format!("{} processors, wanted {least}", machine.cpus.unwrap_or(0)).into());
     }
     for disk in &check.disk_free {
-        let seen = on.disk(&disk.path).await.map_err(|error| error.to_string())?;
+        let seen = on.disk(&disk.path).await?;
         let least = of(&disk.at_least, seen.bytes_total);
         if seen.bytes_free < least {
-            return Err(format!("{} free on {}, wanted {}", bytes(seen.bytes_free), disk.path.display(), bytes(least)));
+            return Err(
+                format!("{} free on {}, wanted {}", bytes(seen.bytes_free), disk.path.display(), bytes(least)).into()
+            );
         }
     }
     Ok(())
 }
 
-async fn pm2_holds(check: &Pm2Check, on: &dyn Probe, ground: &Ground<'_>) -> Result<(), String> {
+async fn pm2_holds(check: &Pm2Check, on: &dyn Probe, ground: &Ground<'_>) -> Result<(), No> {
     let Some(place) = process_list::place(ground, &check.pm2) else {
-        return Err("no such PM2 place".into());
+        return Err("no such PM2 place".to_owned().into());
     };
-    let list = on.pm2_list(&process_list::at(place)).await.map_err(|error| error.to_string())?;
+    let list = on.pm2_list(&process_list::at(place)).await?;
     let asked_about = |name: &str| check.apps.is_empty() || any_matches(&check.apps, name);
     let apps: Vec<_> = list.apps.iter().filter(|app| !app.module && asked_about(&app.key.name)).collect();
     let online = apps.iter().filter(|app| app.status == Status::Online && app.pid.is_some()).count() as u64;
     if let Some(least) = check.online_at_least.map(|quota| quota.of(apps.len() as u64)).filter(|least| online < *least)
     {
-        return Err(format!("{online} of {} online, wanted {least}", apps.len()));
+        return Err(format!("{online} of {} online, wanted {least}", apps.len()).into());
     }
     let before = ground.baseline.pm2(&process_list::at(place));
     let restarts = |app: &&&crate::host::pm2::App| {
@@ -252,7 +283,7 @@ async fn pm2_holds(check: &Pm2Check, on: &dyn Probe, ground: &Ground<'_>) -> Res
         check.restarts_at_most.is_some_and(|most| app.restarts.saturating_sub(then) > u64::from(most))
     };
     match apps.iter().find(restarts) {
-        Some(app) => Err(format!("{} has restarted {} times", process_list::label(&app.key), app.restarts)),
+        Some(app) => Err(format!("{} has restarted {} times", process_list::label(&app.key), app.restarts).into()),
         None => Ok(()),
     }
 }

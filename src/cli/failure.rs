@@ -1,5 +1,7 @@
 //! What a command leaves behind when it cannot do its work: an exit code, the reason, and the next thing to type.
 use crate::execute::ExecuteError;
+use crate::execute::dress::DressError;
+use crate::host::facts::FactsError;
 use crate::journal::lock::LockError;
 use crate::journal::store::StoreError;
 use crate::journal::{FileError, JournalError};
@@ -167,6 +169,23 @@ impl From<StoreError> for Failure {
             }
             StoreError::Dangling { .. } | StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error),
         }
+    }
+}
+
+impl From<DressError> for Failure {
+    fn from(error: DressError) -> Self {
+        match error {
+            DressError::NoMachine => Self::new(Exit::Unforeseen, error),
+            DressError::Value(_) => Self::new(Exit::Bug, error),
+            DressError::Store(error) => error.into(),
+            DressError::Execute(error) => error.into(),
+        }
+    }
+}
+
+impl From<FactsError> for Failure {
+    fn from(error: FactsError) -> Self {
+        Self::new(Exit::Invalid, error)
     }
 }
 

@@ -9,15 +9,18 @@ mod closing;
 mod completions;
 mod doctor;
 mod explain;
+mod facts;
 mod fail_open;
 mod failure;
 mod history;
 mod install_resume_unit;
 mod list;
 mod man;
+mod offline;
 mod pause;
 mod plan;
 mod prompt;
+mod rehearse;
 mod report;
 mod resolve;
 mod resume;
@@ -88,6 +91,10 @@ enum Command {
     Check(check::Check),
     /// Rehearse a runbook on this machine, read-only: changes, durations, window
     Plan(plan::Plan),
+    /// Record what a plan sees on this machine, to plan and rehearse elsewhere; no secrets
+    Facts(facts::RecordFacts),
+    /// Play a whole run, reboot included, on a model of the machine in compressed time; nothing is touched
+    Rehearse(rehearse::Rehearse),
     /// Plan, ask, and carry it out
     Run(run::Run),
     /// Go on with the unfinished run: after a pause, a failure, a crash or a reboot
@@ -152,6 +159,8 @@ impl Cli {
             Command::Show(show) => show.call(&desk),
             Command::Check(check) => check.call(&desk),
             Command::Plan(plan) => plan.call(&desk).await,
+            Command::Facts(facts) => facts.call(&desk).await,
+            Command::Rehearse(rehearse) => rehearse.call(&desk).await,
             Command::Run(run) => run.call(&desk).await,
             Command::Resume(resume) => resume.call(&desk).await,
             Command::Status(status) => status.call(&desk),

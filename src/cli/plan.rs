@@ -1,4 +1,5 @@
 //! `runbook plan`: the rehearsal on this machine. It asks and computes; it writes nothing, starts nothing, locks nothing.
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,10 +9,10 @@ use jiff::{Timestamp, ToSpan};
 
 use super::site::identity;
 use super::source::read;
-use super::{Desk, Exit, Failure, check, resume_unit};
+use super::{Desk, Exit, Failure, check, offline, resume_unit};
 use crate::host::Probe;
-use crate::host::clock;
 use crate::host::local::LocalHost;
+use crate::host::model::Model;
 use crate::journal::store::Store;
 use crate::plan::verdict::judge;
 use crate::plan::{History, Plan as Planned, Rehearsed, Verdict, rehearse};
@@ -28,6 +29,9 @@ pub(super) struct Plan {
     /// Exit 10 when there are changes
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Plan on recorded facts instead of this machine: anywhere, as any user; what they do not hold is `?`
+    #[arg(long, value_name = "FACTS")]
+    offline: Option<PathBuf>,
 }
 
 /// A runbook with its rehearsal.
@@ -39,9 +43,23 @@ pub(super) struct Rehearsal {
 
 impl Plan {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        if let Some(path) = &self.offline {
+            return self.offline(desk, path).await;
+        }
         let source = read(&desk.site, &self.name, true)?;
         let loaded = check::load(desk, &source)?;
         show(desk, loaded, self.at.as_deref(), self.detailed_exitcode).await
+    }
+
+    /// No machine at all: the facts are asked, and their time is now.
+    async fn offline(&self, desk: &Desk, path: &Path) -> Result<Exit, Failure> {
+        let source = offline::source(&desk.site, &self.name)?;
+        let loaded = check::load(desk, &source)?;
+        let facts = offline::facts(path)?;
+        offline::right_facts(&loaded.runbook, &facts)?;
+        let host = Model::of(facts);
+        let rehearsal = Rehearsal::of(desk, None, loaded, &host, self.at.as_deref()).await?;
+        rehearsal.end(desk, self.detailed_exitcode)
     }
 }
 
@@ -51,10 +69,7 @@ pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
     let rehearsal = Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await?;
-    rehearsal.show(desk, true);
-    rehearsal.allowed(false)?;
-    let changes = rehearsal.rehearsed.plan.changes_anything();
-    Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
+    rehearsal.end(desk, detailed)
 }
 
 /// A runbook names its hosts and is refused on any other.
@@ -73,18 +88,26 @@ impl Rehearsal {
         desk: &Desk,
         store: Option<&Store>,
         loaded: Loaded,
-        host: &LocalHost,
+        host: &dyn Probe,
         at: Option<&str>,
     ) -> Result<Self, Failure> {
-        let now = clock::now();
+        let now = host.now();
         let starts_at = match at {
             Some(text) => start(text, now, &loaded.runbook)?,
             None => now,
         };
         let history = past(store, &loaded.runbook.name)?;
-        let rehearsed = rehearse(&loaded, host as &dyn Probe, desk.site.nearest(), &history, starts_at).await;
+        let rehearsed = rehearse(&loaded, host, desk.site.nearest(), &history, starts_at).await;
         let verdict = judge(&rehearsed.plan, loaded.runbook.window.as_ref());
         Ok(Self { loaded, rehearsed, verdict })
+    }
+
+    /// Shows the plan as the result and says whether it could be run.
+    fn end(&self, desk: &Desk, detailed: bool) -> Result<Exit, Failure> {
+        self.show(desk, true);
+        self.allowed(false)?;
+        let changes = self.rehearsed.plan.changes_anything();
+        Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
     }
 
     /// Shows the plan: as the result of `plan`, as talk before a question.
@@ -94,27 +117,35 @@ impl Rehearsal {
 
     /// Whether a run may start: refused steps first, then what could not be seen, then the window.
     pub(super) fn allowed(&self, ignore_window: bool) -> Result<(), Failure> {
-        let plan = &self.rehearsed.plan;
-        let refused: Vec<&str> = plan.refused().map(|step| step.id.as_str()).collect();
-        if !refused.is_empty() {
-            let text =
-                format!("refused at {}: see what STOP says in the plan; nothing was changed", refused.join(", "));
-            return Err(Failure::say(Exit::Refused, text));
-        }
-        let unseen: Vec<String> = plan
-            .unforeseen()
-            .map(|step| format!("{}: {}", step.id, step.unforeseen.as_deref().unwrap_or_default()))
-            .collect();
-        if !unseen.is_empty() {
-            let text = format!("the plan is incomplete, because a probe failed: {}", unseen.join("; "));
-            return Err(Failure::say(Exit::Unforeseen, text).hint("runbook doctor"));
-        }
-        if self.verdict.allows() || ignore_window {
-            return Ok(());
-        }
-        let text = outside(plan, &self.verdict, &self.loaded.runbook);
-        Err(Failure::say(Exit::Window, text).hint("runbook plan --at TIME; --ignore-window REASON runs all the same"))
+        allowed(&self.rehearsed.plan, &self.verdict, &self.loaded.runbook, ignore_window)
     }
+}
+
+/// Whether a run may start: refused steps first, then what could not be seen, then the window.
+pub(super) fn allowed(
+    plan: &Planned,
+    verdict: &Verdict,
+    runbook: &Runbook,
+    ignore_window: bool,
+) -> Result<(), Failure> {
+    let refused: Vec<&str> = plan.refused().map(|step| step.id.as_str()).collect();
+    if !refused.is_empty() {
+        let text = format!("refused at {}: see what STOP says in the plan; nothing was changed", refused.join(", "));
+        return Err(Failure::say(Exit::Refused, text));
+    }
+    let unseen: Vec<String> = plan
+        .unforeseen()
+        .map(|step| format!("{}: {}", step.id, step.unforeseen.as_deref().unwrap_or_default()))
+        .collect();
+    if !unseen.is_empty() {
+        let text = format!("the plan is incomplete, because a probe failed: {}", unseen.join("; "));
+        return Err(Failure::say(Exit::Unforeseen, text).hint("runbook doctor"));
+    }
+    if verdict.allows() || ignore_window {
+        return Ok(());
+    }
+    let text = outside(plan, verdict, runbook);
+    Err(Failure::say(Exit::Window, text).hint("runbook plan --at TIME; --ignore-window REASON runs all the same"))
 }
 
 fn outside(plan: &Planned, verdict: &Verdict, runbook: &Runbook) -> String {

@@ -118,7 +118,7 @@ fn none_unfinished(store: &Store) -> Result<(), Failure> {
 }
 
 /// What users will feel, in one line.
-fn consequence(runbook: &Runbook, plan: &Plan, hostname: &str) -> String {
+pub(super) fn consequence(runbook: &Runbook, plan: &Plan, hostname: &str) -> String {
     let does = if runbook.reboots() { format!("reboots {hostname}") } else { format!("changes {hostname}") };
     match plan.cut_off() {
         Some(span) => {

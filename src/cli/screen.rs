@@ -1,12 +1,16 @@
 //! What commands print through: results on the standard output, talk on the standard error output, both by the one sink
 //! that no dead terminal can make panic.
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use super::site::variable;
 use super::{Failure, Global};
 use crate::event::Reporter;
+use crate::execute::dress::Dial;
 use crate::plan::{Plan, Verdict};
-use crate::report::{Detail, Lines, Live, Mode, Out, Streams, Style, Surroundings, Tone, Watcher, When, columns_of};
+use crate::report::{
+    Clock, Detail, Lines, Live, Mode, Out, Streams, Style, Surroundings, Tone, Wall, Watcher, When, columns_of,
+};
 use crate::runbook::Runbook;
 
 /// The two streams and what they are to show.
@@ -99,6 +103,34 @@ impl Screen {
             (None, _) => vec![Box::new(Lines::new(self.streams.talk.clone(), runbook, plan))],
         }
     }
+
+    /// [`live`](Self::live) with the time of a rehearsal.
+    pub(super) fn live_by(&self, dial: &Dial, runbook: &Runbook, plan: &Plan) -> Option<Live> {
+        let (clock, wall) = times(dial);
+        let live = || Live::timed(self.streams.talk.clone(), runbook, plan, clock, wall);
+        (self.progress == Mode::Live).then(live)
+    }
+
+    /// [`reporters`](Self::reporters) with the time of a rehearsal.
+    pub(super) fn reporters_by(
+        &self,
+        dial: &Dial,
+        live: Option<&Live>,
+        runbook: &Runbook,
+        plan: &Plan,
+    ) -> Vec<Box<dyn Reporter>> {
+        if live.is_some() || self.progress == Mode::None {
+            return self.reporters(live, runbook, plan);
+        }
+        let (clock, wall) = times(dial);
+        vec![Box::new(Lines::with_clock(self.streams.talk.clone(), runbook, plan, clock, wall))]
+    }
+}
+
+/// A rehearsal's time for the screens.
+fn times(dial: &Dial) -> (Clock, Wall) {
+    let (elapsed, wall) = (dial.clone(), dial.clone());
+    (Arc::new(move || elapsed.elapsed()), Arc::new(move || wall.wall()))
 }
 
 /// What the environment says about a stream.

@@ -104,7 +104,7 @@ impl Executor<'_> {
         match machine::rebooted(&old, &now) {
             Ok(true) => {
                 let asked = self.book.reboot_asked_at();
-                let took = asked.map_or(0, |at| (self.host.as_probe().now() - at).get_milliseconds().max(0));
+                let took = asked.map_or(0, |at| self.host.as_probe().now().duration_since(at).as_millis().max(0));
                 let mut facts = vec![Checkpoint::Rebooted {
                     step: id.clone(),
                     old,

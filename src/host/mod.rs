@@ -20,6 +20,7 @@ pub mod notice;
 pub mod passwd;
 pub mod pm2;
 pub mod questions;
+pub mod recorder;
 pub mod redis;
 pub mod secret;
 pub mod small_file;

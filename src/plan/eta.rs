@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Change};
+use crate::action::{Action, Change, Sign};
 use crate::host::span::Span;
 use crate::runbook::Step;
 
@@ -68,9 +68,11 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
         let typical = takes.as_secs_f64();
         return Estimate { span: Span::secs(typical, typical * 1.5), source: Source::Declared };
     }
-    // Nothing on the machine says how long its reboot takes; what is reckoned there is only what goes before it.
+    // Nothing on the machine says how long its reboot takes; what can be reckoned is only what goes before it.
     if matches!(step.action, Action::Rebooted(_)) {
-        return Estimate { span: reckoned.then(usual(&step.action)), source: Source::Usual };
+        let mut before = change.clone();
+        before.items.retain(|item| item.sign != Sign::Reboot);
+        return Estimate { span: before.takes().then(usual(&step.action)), source: Source::Usual };
     }
     if reckoned.typical > 0.0 {
         return Estimate { span: reckoned, source: Source::Reckoned };

@@ -39,7 +39,9 @@ impl Lines {
         Self::with_clock(out, runbook, plan, machine_clock(), machine_wall())
     }
 
-    pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
+    /// [`new`](Self::new) with the time of a rehearsal.
+    #[must_use]
+    pub fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         let spoke = clock();
         Self { out, progress: Progress::new(runbook, plan, clock), spoke, summed: 0, wall }
     }

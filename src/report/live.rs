@@ -53,7 +53,13 @@ impl Live {
     /// For a run of `plan`, drawn on the terminal behind `out`.
     #[must_use]
     pub fn new(out: Out, runbook: &Runbook, plan: &Plan) -> Self {
-        let live = Self::with_clock(out, runbook, plan, machine_clock(), machine_wall());
+        Self::timed(out, runbook, plan, machine_clock(), machine_wall())
+    }
+
+    /// [`new`](Self::new) with the time of a rehearsal.
+    #[must_use]
+    pub fn timed(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
+        let live = Self::with_clock(out, runbook, plan, clock, wall);
         live.screen.bar.enable_steady_tick(Duration::from_millis(1000 / u64::from(HZ)));
         live
     }

@@ -29,5 +29,6 @@ pub use lines::Lines;
 pub use live::Live;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
 pub use plan_view::{Detail, plan};
+pub use progress::{Clock, Wall};
 pub use status::{status, status_in};
 pub use summary::{ending, markdown, markdown_in};

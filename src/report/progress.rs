@@ -19,11 +19,11 @@ use crate::runbook::{Runbook, Window};
 /// A gate that has not spoken for so long is open by now.
 const GATE_SPEAKS: Duration = Duration::from_secs(5);
 
-/// A clock for lengths of time; tests put their own in.
-pub(super) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+/// A clock for lengths of time: that of the machine, of a rehearsal, or of a test.
+pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The wall clock, for times of day.
-pub(super) type Wall = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type Wall = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The wall clock of the machine.
 pub(super) fn machine_wall() -> Wall {

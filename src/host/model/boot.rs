@@ -55,7 +55,9 @@ impl World {
             drop(self.start_unit(&unit, now));
         }
         // Whatever no known unit runs is started by somebody else, as it was before.
-        let alone = |at: &&RedisAt| self.ties.unit_of(at).is_none_or(|unit| !units.iter().any(|known| known == unit));
+        let alone = |at: &&RedisAt| {
+            self.behind(at) == *at && self.ties.unit_of(at).is_none_or(|unit| !units.iter().any(|known| known == unit))
+        };
         for at in instances.iter().filter(alone).cloned().collect::<Vec<_>>() {
             self.start_instance(&at, now);
         }

@@ -74,8 +74,29 @@ impl World {
         (aof.base_size, aof.current_size) = (bytes, bytes);
     }
 
+    /// Addresses through which an instance answers beside its own, such as a router's: the run id gives them away. From
+    /// its end on they follow it.
+    fn find_aliases(&mut self, at: &RedisAt) {
+        let run_id = |seen: &RedisSeen| seen.facts.as_ref().map(|facts| facts.server.run_id.clone());
+        let Some(own) = self.facts.redis(at).and_then(run_id).filter(|id| !id.is_empty()) else { return };
+        for other in self.instances().into_iter().filter(|other| other != at && self.ties.unit_of(other).is_none()) {
+            let same = self.facts.redis(&other).and_then(run_id).as_ref() == Some(&own);
+            if same && !self.aliases.iter().any(|(known, _)| *known == other) {
+                self.aliases.push((other, at.clone()));
+            }
+        }
+    }
+
+    /// The instance that answers at an address.
+    pub(super) fn behind<'w>(&'w self, at: &'w RedisAt) -> &'w RedisAt {
+        self.aliases.iter().find(|(alias, _)| alias == at).map_or(at, |(_, own)| own)
+    }
+
     /// The instance is gone: nothing listens there any more.
     pub(super) fn end_instance(&mut self, at: &RedisAt) {
+        if self.ties.unit_of(at).is_some() {
+            self.find_aliases(at);
+        }
         self.due.retain(|due| !matches!(&due.what, Happening::Rewritten(one) | Happening::Loaded(one) | Happening::Linked(one) if one == at));
         let Some(seen) = self.redis_mut(at) else { return };
         seen.door = Door::Refused;
@@ -133,7 +154,7 @@ impl World {
 
     pub(super) fn loaded(&mut self, at: &RedisAt, now: Duration) {
         let empty = Faults::names(&self.faults.empty_after_start, &at.url);
-        let unit = self.ties.unit_of(at).map(str::to_owned);
+        let (unit, wall) = (self.ties.unit_of(at).map(str::to_owned), self.wall(now));
         let Some(seen) = self.redis_mut(at) else { return };
         seen.door = Door::Open;
         let Some(facts) = seen.facts.as_mut() else { return };
@@ -147,6 +168,9 @@ impl World {
         };
         if let Some(unit) = unit {
             self.set_active(&unit, "active", "running");
+            if let Some(seen) = self.unit_mut(&unit) {
+                seen.active_enter = Some(wall);
+            }
         }
         if let Some(port) = master {
             let ready = self.ready_at(port).unwrap_or(now).max(now);

@@ -144,3 +144,21 @@ async fn faults_of_the_machine() {
     stuck.tell(&Deed::GoDown(Down::Reboot)).await.unwrap();
     assert!(!stuck.come_back());
 }
+
+#[tokio::test]
+async fn a_router_in_front_of_an_instance_follows_it_over_a_boot() {
+    let mut facts = small();
+    let seen = facts.redis(&at(6379)).unwrap().clone();
+    facts.put(crate::host::Ask::Redis(at(6390)), crate::host::Answer::Redis(Box::new(seen)));
+    let model = Model::of(facts).with_ties(small_ties());
+    model.tell(&Deed::GoDown(Down::Reboot)).await.unwrap();
+    assert!(model.come_back());
+    for length in [5, 10] {
+        model.pass(Duration::from_secs(length));
+        let (own, routed) = (probe(&model).redis(&at(6379)).await, probe(&model).redis(&at(6390)).await);
+        assert_eq!(own, routed);
+    }
+    let unit = probe(&model).unit("redis-server@bds.service").await.unwrap();
+    let took = unit.active_enter.unwrap().duration_since(unit.main_started.unwrap());
+    assert!(took.as_secs() > 5, "the unit knows how long it was in loading: {took}");
+}

@@ -1,9 +1,12 @@
-//! The model's clock: time that jumps when nobody has anything left to do, or that runs so many times faster than ours.
+//! The model's clock: time that jumps when nobody has anything left to do.
 //!
-//! Under [`Pace::Instant`] a sleep costs nothing, and still many sleeps side by side overlap as they would in life: each one
-//! registers its end, and the earliest end comes due when nothing else on the task can move. That is told from the outside
-//! by asking to be polled again: if the model was neither asked nor told anything between two polls of the earliest sleeper,
-//! everybody else sleeps, too. So a limit of two hours cannot pass before a pause of one second that was begun beside it.
+//! A sleep costs nothing, and still many sleeps side by side overlap as they would in life: each one registers its end, and
+//! the earliest end comes due when nothing else on the task can move. That is told from the outside by asking to be polled
+//! again: if the model was neither asked nor told anything between two polls of the earliest sleeper, everybody else sleeps,
+//! too. So a limit of two hours cannot pass before a pause of one second that was begun beside it.
+//!
+//! Under [`Pace::Times`] each jump is held back until its share of our time has passed. What we compute meanwhile takes no
+//! time on the model: a rehearsal on a slow or busy machine ends as one on a fast machine does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,14 +27,19 @@ pub enum Pace {
     Times(f64),
 }
 
+/// How far a paced clock may be behind and still catch up.
+const LAG: Duration = Duration::from_millis(100);
+/// Our timers are no finer than this.
+const TOO_SHORT: Duration = Duration::from_millis(1);
+
 /// Polls of the earliest sleeper in a row without anything happening between them that prove everybody asleep.
 const QUIET: u32 = 2;
 
 /// See the module. Its time is the time since the model was made; it never goes back, not even with a boot.
 pub(super) struct ModelClock {
     pace: Pace,
-    /// Our boot clock when the model was made.
-    began: Duration,
+    /// Our boot clock at which the last jump was due.
+    due: Cell<Duration>,
     /// Time that was jumped over.
     ahead: Cell<Duration>,
     sleepers: RefCell<BTreeMap<(Duration, u64), Waker>>,
@@ -46,7 +54,7 @@ impl ModelClock {
     pub(super) fn new(pace: Pace) -> Self {
         Self {
             pace,
-            began: clock::boottime(),
+            due: Cell::new(clock::boottime()),
             ahead: Cell::default(),
             sleepers: RefCell::default(),
             tickets: Cell::default(),
@@ -57,17 +65,12 @@ impl ModelClock {
 
     /// Time since the model was made.
     pub(super) fn elapsed(&self) -> Duration {
-        match self.pace {
-            Pace::Instant => self.ahead.get(),
-            Pace::Times(speed) => {
-                let ours = clock::boottime().saturating_sub(self.began).as_secs_f64();
-                self.ahead.get() + Duration::from_secs_f64((ours * speed.max(1e-3)).min(1e12))
-            }
-        }
+        self.ahead.get()
     }
 
     /// Jumps ahead; whoever sleeps until then or less wakes up.
     pub(super) fn pass(&self, length: Duration) {
+        self.due.set(self.due_after(length));
         self.ahead.set(self.ahead.get() + length);
         let now = self.elapsed();
         for ((_, _), waker) in self.sleepers.borrow().iter().take_while(|((until, _), _)| *until <= now) {
@@ -82,11 +85,18 @@ impl ModelClock {
 
     /// Lets time pass.
     pub(super) fn sleep(&self, length: Duration) -> Pending<'_, ()> {
+        let until = self.elapsed() + length;
+        Box::pin(Nap { clock: self, until, ticket: None, seen: 0, quiet: 0, held: Held::Not })
+    }
+
+    /// Our time at which a jump of this length is due. What was lost to computing or to a question is not made up for.
+    fn due_after(&self, length: Duration) -> Duration {
+        let now = clock::boottime();
         match self.pace {
-            Pace::Instant => {
-                Box::pin(Nap { clock: self, until: self.elapsed() + length, ticket: None, seen: 0, quiet: 0 })
+            Pace::Instant => now,
+            Pace::Times(speed) => {
+                self.due.get().max(now.saturating_sub(LAG)) + length.div_f64(if speed > 1e-3 { speed } else { 1e-3 })
             }
-            Pace::Times(speed) => Box::pin(clock::sleep(length.div_f64(speed.max(1e-3)))),
         }
     }
 
@@ -120,7 +130,14 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// One sleeper under [`Pace::Instant`].
+/// Whether the earliest sleeper waits for its share of our time.
+enum Held {
+    Not,
+    Until(Duration, Pending<'static, ()>),
+    Over(Duration),
+}
+
+/// One sleeper.
 struct Nap<'c> {
     clock: &'c ModelClock,
     until: Duration,
@@ -129,6 +146,7 @@ struct Nap<'c> {
     /// What had happened by the last poll.
     seen: u64,
     quiet: u32,
+    held: Held,
 }
 
 impl Future for Nap<'_> {
@@ -149,20 +167,42 @@ impl Future for Nap<'_> {
         let first = clock.sleepers.borrow().first_key_value().is_some_and(|(earliest, _)| *earliest == ticket);
         if !first || clock.below.get() > 0 {
             nap.quiet = 0;
+            nap.held = Held::Not;
             return Poll::Pending;
         }
+        let Some(due) = nap.held_back(cx) else { return Poll::Pending };
         nap.quiet = if clock.stirs.get() == nap.seen { nap.quiet + 1 } else { 0 };
         nap.seen = clock.stirs.get();
         if nap.quiet < QUIET {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        clock.due.set(due);
         clock.ahead.set(nap.until);
         nap.over()
     }
 }
 
 impl Nap<'_> {
+    /// Our time at which the jump was due; `None` while it is not.
+    fn held_back(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
+        if matches!(self.held, Held::Not) {
+            let due = self.clock.due_after(self.until.saturating_sub(self.clock.elapsed()));
+            let wait = due.saturating_sub(clock::boottime());
+            self.held = if wait < TOO_SHORT { Held::Over(due) } else { Held::Until(due, Box::pin(clock::sleep(wait))) };
+        }
+        if let Held::Until(due, wait) = &mut self.held {
+            if wait.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+            self.held = Held::Over(*due);
+        }
+        match self.held {
+            Held::Over(due) => Some(due),
+            _ => None,
+        }
+    }
+
     fn over(&mut self) -> Poll<()> {
         if let Some(ticket) = self.ticket.take() {
             self.clock.forget(ticket);
@@ -251,7 +291,29 @@ mod tests {
     #[tokio::test]
     async fn a_paced_clock_runs_faster_than_ours() {
         let clock = ModelClock::new(Pace::Times(1000.0));
-        clock.sleep(SECOND * 20).await;
-        assert!(clock.elapsed() >= SECOND * 19, "{:?}", clock.elapsed());
+        let began = clock::boottime();
+        let many = (0..50).map(|n| clock.sleep(SECOND * n));
+        futures_util::future::join_all(many).await;
+        clock.pass(SECOND * 50);
+        clock.sleep(SECOND).await;
+        let took = clock::boottime() - began;
+        assert_eq!(clock.elapsed(), SECOND * 100);
+        assert!(took >= Duration::from_millis(90) && took < SECOND * 10, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn computing_takes_no_time_on_a_paced_model() {
+        let clock = ModelClock::new(Pace::Times(1000.0));
+        let busy = async {
+            let until = clock::boottime() + Duration::from_millis(50);
+            while clock::boottime() < until {
+                clock.stir();
+                tokio::task::yield_now().await;
+            }
+            clock.elapsed()
+        };
+        let (at_end, ()) = tokio::join!(busy, clock.sleep(SECOND * 20));
+        assert_eq!(at_end, Duration::ZERO);
+        assert_eq!(clock.elapsed(), SECOND * 20);
     }
 }

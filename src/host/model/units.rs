@@ -47,7 +47,7 @@ impl World {
         unit.result = "success".into();
         unit.main_pid = pid;
         unit.active_enter = Some(wall);
-        unit.main_started = unit.main_started.or(Some(wall));
+        unit.main_started = Some(wall);
         unit.invocation_id = super::boot::made_up_id(&unit.invocation_id, &pid.to_string(), 32);
         let instance = self.ties.instance_of(name).cloned();
         let mut takes = USUAL;

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) ties: Ties,
     pub(super) faults: Faults,
     pub(super) due: Vec<Due>,
+    /// Addresses that lead to another one's instance, and to which.
+    pub(super) aliases: Vec<(RedisAt, RedisAt)>,
     /// Each instance as it was when it last served: what a start brings back.
     pub(super) whole: Vec<(RedisAt, RedisFacts)>,
     /// Each daemon as it was when it last answered.
@@ -62,6 +64,7 @@ impl World {
             ties: Ties::default(),
             faults: Faults::default(),
             due: Vec::new(),
+            aliases: Vec::new(),
             whole: Vec::new(),
             daemons: Vec::new(),
             recipes: Vec::new(),
@@ -157,6 +160,7 @@ impl World {
     pub(super) fn answer(&self, ask: &Ask, now: Duration) -> Option<Answer> {
         match ask {
             Ask::Redis(at) => {
+                let at = self.behind(at);
                 let seen = self.facts.redis(at)?;
                 Some(Answer::Redis(Box::new(self.moving(at, seen, now))))
             }

@@ -1,0 +1,100 @@
+//! A probe that writes down what is asked through it: the way in which facts are recorded.
+//!
+//! The planner is the one who knows what a runbook asks. So facts are recorded by planning over this probe, and hold
+//! exactly what a plan on another machine will ask again.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::ask::{Answer, Ask};
+use super::facts::Facts;
+use super::{HostError, Pending, Probe};
+
+/// See the module.
+pub struct Recorder<'a> {
+    under: &'a dyn Probe,
+    facts: RefCell<Facts>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Nothing recorded yet.
+    #[must_use]
+    pub fn over(under: &'a dyn Probe) -> Self {
+        Self { under, facts: RefCell::new(Facts::new(under.now(), under.uptime().as_secs_f64())) }
+    }
+
+    /// What was asked, with the answers.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        self.facts.borrow().clone()
+    }
+
+    async fn record(&self, ask: &Ask) -> Result<Answer, HostError> {
+        let answered = self.under.ask(ask).await;
+        if travels(ask) {
+            let mut facts = self.facts.borrow_mut();
+            match &answered {
+                Ok(answer) => facts.put(ask.clone(), bare(answer.clone())),
+                Err(error) => drop(facts.unanswered.insert(ask.about(), error.to_string())),
+            }
+        }
+        answered
+    }
+}
+
+/// Whether an answer means anything beyond the moment and the machine. Log lines stay where they are: services write
+/// secrets into them.
+fn travels(ask: &Ask) -> bool {
+    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail(_) | Ask::Snapshot { .. } | Ask::Pm2List(_))
+}
+
+/// An answer without what may be secret: the body of an HTTP answer. What asks it is unanswered then, not "no".
+fn bare(mut answer: Answer) -> Answer {
+    if let Answer::Http(seen) = &mut answer {
+        seen.cut = seen.cut || !seen.body.is_empty();
+        seen.body.clear();
+    }
+    answer
+}
+
+impl Probe for Recorder<'_> {
+    fn ask<'a>(&'a self, ask: &'a Ask) -> Pending<'a, Result<Answer, HostError>> {
+        Box::pin(self.record(ask))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.under.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.under.uptime()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::ask::HttpAsk;
+    use crate::host::model::{Model, sample};
+
+    #[tokio::test]
+    async fn answers_are_recorded_without_bodies_and_failures_with_their_reason() {
+        let mut facts = sample::small();
+        let http = HttpAsk { url: "http://127.0.0.1:1/x".into(), headers: Vec::new() };
+        facts.put(Ask::Http(http.clone()), Answer::Http(sample::http_ok("{\"token\":\"hush\"}")));
+        let host = Model::of(facts);
+        let recorder = Recorder::over(&host);
+        let on: &dyn Probe = &recorder;
+        assert!(on.http(&http).await.unwrap().body.contains("hush"), "who asks now is told everything");
+        assert!(on.tcp("127.0.0.1:2").await.is_err());
+        assert!(on.pm2_list(&sample::place()).await.is_ok());
+        on.log_tail(std::path::Path::new("/x")).await.unwrap();
+        let seen = recorder.facts();
+        let Some(Answer::Http(told)) = seen.get(&Ask::Http(http)) else { panic!("{seen:?}") };
+        assert!(told.body.is_empty() && told.cut && told.status == 200);
+        assert_eq!((seen.answers.len(), seen.unanswered.len()), (1, 1));
+        assert!(seen.unanswered.contains_key("tcp 127.0.0.1:2"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Rehearsals and plans without a machine, through the program: what they say, how they end, and that nothing is left.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::disallowed_methods, reason = "a rehearsal is timed")]
+use std::time::{Duration, Instant};
+
+use crate::support::program::{Place, Said, hostname};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/restart-staging.yaml");
+const FACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/staging.facts.json");
+const ANSWERED: [&str; 3] = ["--yes", "--confirm", "restart-staging"];
+
+/// Rehearses the shipped runbook, much faster than it is watched.
+fn rehearse(place: &Place, more: &[&str]) -> Said {
+    let mut words = vec!["rehearse", "restart-staging", "--speed", "100000"];
+    words.extend(ANSWERED);
+    words.extend(more);
+    place.runbook(&words)
+}
+
+#[test]
+fn the_shipped_runbook_is_rehearsed_by_its_name_alone_within_20_seconds() {
+    let place = Place::new();
+    let began = Instant::now();
+    let said = place.runbook(&["rehearse", "restart-staging", "--yes", "--confirm", "restart-staging"]);
+    let took = began.elapsed();
+    said.exits(0).says("REHEARSAL on recorded facts of stg-1").says("nothing is touched");
+    said.says("the machine is down, and up again").says("is over: done").says("back after 1m00s");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(place.state(), Vec::new(), "the journal was elsewhere, and is gone");
+}
+
+#[test]
+fn without_a_terminal_and_flags_a_rehearsal_answers_for_itself() {
+    let place = Place::new();
+    place.runbook(&["rehearse", "restart-staging", "--speed", "100000", "--progress", "none"]).exits(0);
+    place.runbook(&["rehearse", SHIPPED, "--confirm", "other"]).exits(2).says("is not the name of this runbook");
+}
+
+#[test]
+fn a_lost_app_is_named() {
+    let place = Place::new();
+    let said = rehearse(&place, &["--lose-app", "service-07"]);
+    said.exits(1).says("service-07: did not come back").says("crash loop");
+    rehearse(&place, &["--lose-app", "service-007"]).exits(2).says("did you mean service-0");
+}
+
+#[test]
+fn a_step_that_fails_between_the_stop_and_the_reboot_backs_out() {
+    let place = Place::new();
+    let said = rehearse(&place, &["--fail", "stop/compact-again"]);
+    said.exits(1).says("backed out, services are as before").says("made to fail");
+    let said = rehearse(&place, &["--fail", "compact/1"]);
+    said.exits(1).says("FAILED bds").says("nothing was taken away yet");
+    assert!(!said.all().contains("pm2_stopped: 133"), "{said:?}");
+    rehearse(&place, &["--fail", "stop/2"]).exits(2).says("there is no step `stop/2`");
+}
+
+#[test]
+fn a_crash_is_gone_on_from_and_ends_the_same() {
+    let place = Place::new();
+    for step in ["stop/1", "restore/1"] {
+        let said = rehearse(&place, &["--crash-after", step]);
+        said.exits(0).says("the process dies here").says("is over: done");
+    }
+}
+
+#[test]
+fn a_slow_instance_shows_in_the_length_and_a_kept_journal_can_be_reported() {
+    let place = Place::new();
+    let said = rehearse(&place, &["--slow", "bds=4x", "--keep"]);
+    said.exits(0).says("planned 1:10");
+    let kept = said.err.lines().find_map(|line| line.split("--state-dir ").nth(1)).unwrap().to_owned();
+    place.runbook(&["--state-dir", &kept, "report"]).exits(0).says("restart-staging");
+    std::fs::remove_dir_all(std::path::Path::new(&kept).parent().unwrap()).unwrap();
+    rehearse(&place, &["--slow", "bds"]).exits(2).says("write bds=4x");
+}
+
+#[test]
+fn drawn_runs_give_the_chance_and_a_seed_gives_the_same_again() {
+    let place = Place::new();
+    let draw = |seed| place.runbook(&["rehearse", "restart-staging", "--runs", "200", "--seed", seed]);
+    let first = draw("7");
+    first.exits(0).says("inside the window  100.0 %").says("9 in 10 end by");
+    assert_eq!(draw("7").out, first.out);
+    assert_ne!(draw("8").out, first.out);
+    assert_eq!(place.state(), Vec::new());
+}
+
+#[test]
+fn a_gate_that_waits_for_ever_is_told_and_left() {
+    let place = Place::new();
+    let never = std::fs::read_to_string(SHIPPED).unwrap().replace(
+        "- redis: { instances: all }\n            - host: { memory_free: 20% }",
+        "- host: { memory_free: 99% }",
+    );
+    let file = place.file("never.yaml", &never);
+    let said = place.runbook(&["rehearse", &file, "--speed", "1000000", "--progress", "none"]);
+    said.exits(1).says("preflight/2 has waited").says("within: 10m");
+}
+
+#[test]
+fn a_plan_on_recorded_facts_needs_no_machine() {
+    let place = Place::new();
+    let said = place.runbook(&["plan", SHIPPED, "--offline", FACTS]);
+    said.exits(0);
+    insta::with_settings!({ snapshot_path => "snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("plan_offline_of_restart_staging", said.out);
+    });
+    place.runbook(&["plan", "restart-staging", "--offline", FACTS, "--detailed-exitcode"]).exits(10);
+    place.runbook(&["plan", SHIPPED, "--offline", FACTS, "--at", "2026-11-28T12:50"]).exits(6);
+    let text = std::fs::read_to_string(SHIPPED).unwrap().replace("hosts: [stg-1] ", "hosts: [stg-9] ");
+    let other = place.file("other.yaml", &text);
+    place.runbook(&["plan", &other, "--offline", FACTS]).exits(5).says("these facts are of stg-1");
+}
+
+#[test]
+fn what_facts_do_not_hold_is_a_question_mark_and_a_newer_file_is_refused() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(SHIPPED).unwrap().replace("127.0.0.1:3005/health", "127.0.0.1:3006/health");
+    let unasked = place.file("unasked.yaml", &text);
+    let said = place.runbook(&["plan", &unasked, "--offline", FACTS, "-v"]);
+    said.exits(0).says("? known only when the run gets there: http http://127.0.0.1:3006/health").says("1 unknown");
+    place.runbook(&["rehearse", &unasked, "--offline", FACTS, "--speed", "100000"]).exits(0).says("taken to hold");
+    let newer = place.file("newer.json", "{\"format\":99}");
+    place.runbook(&["plan", SHIPPED, "--offline", &newer]).exits(3).says("format 99").says("update runbook");
+    let broken = place.file("broken.json", "{\"format\":1,");
+    place.runbook(&["plan", SHIPPED, "--offline", &broken]).exits(3).says("no recorded facts");
+    place.runbook(&["plan", SHIPPED, "--offline", "/dev/zero"]).exits(2).says("not a regular file");
+}
+
+#[test]
+fn facts_of_this_machine_are_recorded_and_planned_on() {
+    let place = Place::new();
+    let book = format!(
+        "version: 1\nname: here\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - healthy: {{ checks: [ {{ host: {{ memory_free: 0%, disk_free: {{ path: /tmp, at_least: 0% }} }} }} ] }}\n      - command: {{ argv: [\"true\"], repeatable: true }}\n",
+        hostname()
+    );
+    let file = place.file("here.yaml", &book);
+    let facts = place.path("here.json");
+    let facts = facts.to_str().unwrap();
+    place.runbook(&["facts", &file, "-o", facts]).exits(0).says("2 answers recorded");
+    let told = place.runbook(&["facts", &file]).exits(0).out.clone();
+    assert!(told.starts_with("{\"format\":1,"), "{told}");
+    place.runbook(&["plan", &file, "--offline", facts]).exits(0);
+    place.runbook(&["rehearse", &file, "--offline", facts]).exits(0).says("is over: done");
+    place.runbook(&["rehearse", &file]).exits(0).says("is over: done");
+    place.runbook(&["facts"]).exits(2).says("name one");
+}
