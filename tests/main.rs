@@ -4,5 +4,6 @@ mod floors;
 mod lab_host;
 mod lab_restart;
 mod lab_trouble;
+mod machine_output;
 mod support;
 mod whole_run;

@@ -28,6 +28,9 @@ pub(super) struct Plan {
     /// Exit 10 when there are changes
     #[arg(long)]
     detailed_exitcode: bool,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// A runbook with its rehearsal.

@@ -28,6 +28,9 @@ pub(super) struct Run {
     /// Only plan
     #[arg(long)]
     dry_run: bool,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 impl Run {

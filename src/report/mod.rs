@@ -5,7 +5,9 @@
 
 pub mod choose;
 mod ending;
+pub mod findings;
 pub mod json;
+mod json_runs;
 pub mod layout;
 pub mod lines;
 pub mod live;
@@ -24,7 +26,9 @@ pub mod summary;
 mod telling;
 
 pub use choose::{Mode, Watcher};
-pub use json::{Json, plan_json};
+pub use findings::{Annotation, annotations, finding_line};
+pub use json::{Json, plan_json, plan_lines, version_line};
+pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
 pub use lines::Lines;
 pub use live::Live;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
