@@ -5,5 +5,6 @@ mod lab_host;
 mod lab_restart;
 mod lab_trouble;
 mod machine_output;
+mod schema;
 mod support;
 mod whole_run;

@@ -23,6 +23,7 @@ mod resolve;
 mod resume;
 mod resume_unit;
 mod run;
+mod schema;
 mod screen;
 mod show;
 mod site;
@@ -110,6 +111,8 @@ enum Command {
     InstallResumeUnit(install_resume_unit::InstallResumeUnit),
     /// Explain a code that `check` prints
     Explain(explain::Explain),
+    /// Print the JSON Schema of runbooks, for editors
+    Schema(schema::Schema),
     /// Print completions for a shell
     Completions(completions::Completions),
     /// Write the manual pages
@@ -170,6 +173,7 @@ impl Cli {
             Command::Doctor(doctor) => doctor.call(desk).await,
             Command::InstallResumeUnit(install) => install.call(desk).await,
             Command::Explain(explain) => explain.call(desk),
+            Command::Schema(schema) => schema.call(desk),
             Command::Completions(completions) => completions.call(desk),
             Command::Man(man) => man.call(desk),
         }
