@@ -5,6 +5,7 @@ mod lab_host;
 mod lab_restart;
 mod lab_trouble;
 mod machine_output;
+mod saved_plans;
 mod schema;
 mod support;
 mod whole_run;

@@ -23,6 +23,7 @@ mod resolve;
 mod resume;
 mod resume_unit;
 mod run;
+mod saved_plan;
 mod schema;
 mod screen;
 mod show;

@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::site::identity;
 use super::source::read;
-use super::{Desk, Exit, Failure, check, resume_unit};
+use super::{Desk, Exit, Failure, check, resume_unit, saved_plan};
 use crate::host::Probe;
 use crate::host::clock;
 use crate::host::local::LocalHost;
@@ -28,6 +28,9 @@ pub(super) struct Plan {
     /// Exit 10 when there are changes
     #[arg(long)]
     detailed_exitcode: bool,
+    /// Keep the plan with the facts it was made from, for `run --plan ID`
+    #[arg(long)]
+    save: bool,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
     pub(super) json: bool,
@@ -44,20 +47,26 @@ impl Plan {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
         let source = read(&desk.site, &self.name, true)?;
         let loaded = check::load(desk, &source)?;
-        show(desk, loaded, self.at.as_deref(), self.detailed_exitcode).await
+        let rehearsal = look(desk, loaded, self.at.as_deref()).await?;
+        let exit = rehearsal.tell(desk, self.detailed_exitcode)?;
+        if self.save {
+            saved_plan::save(desk, &source, &rehearsal)?;
+        }
+        Ok(exit)
     }
 }
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
 pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed: bool) -> Result<Exit, Failure> {
+    look(desk, loaded, at).await?.tell(desk, detailed)
+}
+
+/// Rehearses on this machine.
+async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>) -> Result<Rehearsal, Failure> {
     right_host(&loaded.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
-    let rehearsal = Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await?;
-    rehearsal.show(desk, true);
-    rehearsal.allowed(false)?;
-    let changes = rehearsal.rehearsed.plan.changes_anything();
-    Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
+    Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await
 }
 
 /// A runbook names its hosts and is refused on any other.
@@ -88,6 +97,13 @@ impl Rehearsal {
         let rehearsed = rehearse(&loaded, host as &dyn Probe, desk.site.nearest(), &history, starts_at).await;
         let verdict = judge(&rehearsed.plan, loaded.runbook.window.as_ref());
         Ok(Self { loaded, rehearsed, verdict })
+    }
+
+    /// Shows the plan as a result, with the exit code that judges it.
+    fn tell(&self, desk: &Desk, detailed: bool) -> Result<Exit, Failure> {
+        self.show(desk, true);
+        self.allowed(false)?;
+        Ok(if detailed && self.rehearsed.plan.changes_anything() { Exit::Changes } else { Exit::Done })
     }
 
     /// Shows the plan: as the result of `plan`, as talk before a question.

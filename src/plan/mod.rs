@@ -2,6 +2,7 @@
 //! machine and on which each step's effect is applied, because "start the apps" looks done until "stop the apps" has
 //! happened. The planner is handed a [`Probe`](crate::host::Probe) and can therefore change nothing.
 
+pub mod drift;
 pub mod eta;
 mod rehearse;
 #[cfg(test)]

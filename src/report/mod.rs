@@ -4,6 +4,7 @@
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 pub mod choose;
+pub mod drift_view;
 mod ending;
 pub mod findings;
 pub mod json;
@@ -26,6 +27,7 @@ pub mod summary;
 mod telling;
 
 pub use choose::{Mode, Watcher};
+pub use drift_view::{drift_lines, drifted};
 pub use findings::{Annotation, annotations, finding_line};
 pub use json::{Json, plan_json, plan_lines, version_line};
 pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
