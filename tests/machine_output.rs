@@ -120,3 +120,20 @@ fn github_reads_annotations_and_people_the_log() {
     assert!(said.out.ends_with("::error title=runbook check::3 more findings, see the log of this step\n"));
     place.runbook(&["check", "--github", "--json", "./fine.yaml"]).exits(2);
 }
+
+#[test]
+fn a_plan_is_written_for_ci_even_when_it_is_refused() {
+    let place = Place::new();
+    let fine = place.file("fine.yaml", &book(TRUE));
+    let xml = place.path("plan.xml");
+    place.runbook(&["plan", &fine, "--junit", xml.to_str().unwrap()]).exits(0);
+    let text = std::fs::read_to_string(&xml).unwrap();
+    assert!(text.contains("<testsuite name=\"a\" tests=\"1\"") && text.contains("<testcase name=\"a/1\""), "{text}");
+    let nobody = "redis:\n  a: { url: \"redis://127.0.0.1:1\", role: master }\nphases:";
+    let dead = book("      - redis_compacted: {}\n").replace("phases:", nobody);
+    let dead = place.file("dead.yaml", &dead);
+    let said = place.runbook(&["plan", &dead, "--junit", xml.to_str().unwrap()]);
+    assert!([4, 5].contains(&said.code), "{said:?}");
+    assert!(std::fs::read_to_string(&xml).unwrap().contains("<failure"), "{said:?}");
+    place.runbook(&["plan", &fine, "--junit", "/nowhere/plan.xml"]).exits(31).says("cannot write /nowhere/plan.xml");
+}

@@ -1,4 +1,5 @@
 //! `runbook plan`: the rehearsal on this machine. It asks and computes; it writes nothing, starts nothing, locks nothing.
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -31,6 +32,9 @@ pub(super) struct Plan {
     /// Keep the plan with the facts it was made from, for `run --plan ID`
     #[arg(long)]
     save: bool,
+    /// Write the plan as JUnit XML, too: a suite per phase, a case per step
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
     pub(super) json: bool,
@@ -48,12 +52,24 @@ impl Plan {
         let source = read(&desk.site, &self.name, true)?;
         let loaded = check::load(desk, &source)?;
         let rehearsal = look(desk, loaded, self.at.as_deref()).await?;
+        if let Some(path) = &self.junit {
+            write_junit(path, &rehearsal.rehearsed.plan)?;
+        }
         let exit = rehearsal.tell(desk, self.detailed_exitcode)?;
         if self.save {
             saved_plan::save(desk, &source, &rehearsal)?;
         }
         Ok(exit)
     }
+}
+
+/// Writes what a CI server reads; also for a plan that is refused, which is what it is for.
+fn write_junit(path: &Path, plan: &Planned) -> Result<(), Failure> {
+    let xml = crate::report::junit(plan).map_err(|error| Failure::new(Exit::Bug, error))?;
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Storage, anyhow::Error::new(error).context(format!("cannot write {}", path.display())))
+    };
+    std::fs::write(path, xml).map_err(failed)
 }
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
