@@ -65,7 +65,7 @@ pub(super) fn as_wanted(saved: &App, now: Option<&App>) -> bool {
 }
 
 /// `133 apps: 120 online, 13 stopped`.
-pub(super) fn census(apps: &[App]) -> String {
+pub(crate) fn census(apps: &[App]) -> String {
     let own: Vec<&App> = apps.iter().filter(|app| !app.module).collect();
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for app in &own {

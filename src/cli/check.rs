@@ -1,9 +1,11 @@
 //! `runbook check`: everything that is wrong with runbooks, at once and with places. Nothing is probed.
 use clap::Args;
+use serde_json::json;
 
 use super::source::{Source, names, read};
 use super::{Desk, Exit, Failure};
-use crate::runbook::{Loaded, render};
+use crate::report::{Annotation, annotations, finding_line};
+use crate::runbook::{Diagnostic, Loaded, Severity, render};
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -14,6 +16,12 @@ pub(super) struct Check {
     /// Warnings are refused, too
     #[arg(long)]
     strict: bool,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Annotations for GitHub on the standard output: at most nine, then a count
+    #[arg(long, conflicts_with = "json")]
+    github: bool,
 }
 
 impl Check {
@@ -24,49 +32,71 @@ impl Check {
             return Err(Failure::say(Exit::Usage, text).hint("name a file: runbook check ./FILE.yaml"));
         }
         let mut exit = Exit::Done;
+        let mut found = Vec::new();
         for name in &all {
-            if !self.one(desk, name) {
+            if !self.one(desk, name, &mut found) {
                 exit = Exit::Invalid;
             }
+        }
+        if self.github {
+            desk.screen.lines(annotations(found));
         }
         Ok(exit)
     }
 
-    /// Whether a runbook can be used.
-    fn one(&self, desk: &Desk, name: &str) -> bool {
+    /// Whether a runbook can be used; what was found in it is shown and added to `found`.
+    fn one(&self, desk: &Desk, name: &str, found: &mut Vec<Annotation>) -> bool {
         let source = match read(&desk.site, name, false) {
             Ok(source) => source,
             Err(failure) => {
+                found.push(Annotation::of_file(name, failure.reason()));
                 desk.screen.failure(&failure);
                 return false;
             }
         };
-        match load(desk, &source) {
-            Ok(loaded) => {
-                let phases = loaded.runbook.phases.len();
-                let steps = loaded.runbook.steps().count();
-                desk.screen.result(&format!("{}: ok ({phases} phases, {steps} steps)\n", source.name));
-                loaded.warnings.is_empty() || !self.strict
-            }
-            Err(_) => false,
+        let loaded = source.load();
+        let findings = findings(&loaded);
+        show(desk, &source, findings);
+        found.extend(findings.iter().map(Annotation::from));
+        let good = loaded.as_ref().is_ok_and(|loaded| loaded.warnings.is_empty() || !self.strict);
+        let (phases, steps) =
+            loaded.as_ref().map_or((0, 0), |loaded| (loaded.runbook.phases.len(), loaded.runbook.steps().count()));
+        if desk.screen.json {
+            let errors = findings.iter().filter(|one| one.severity == Severity::Error).count();
+            let warnings = findings.len() - errors;
+            let line = json!({
+                "type": "checked", "file": source.name, "ok": good, "errors": errors, "warnings": warnings,
+                "phases": phases, "steps": steps,
+            });
+            desk.screen.lines([line.to_string()]);
+        } else if loaded.is_ok() {
+            let text = format!("{}: ok ({phases} phases, {steps} steps)\n", source.name);
+            // What GitHub reads holds nothing but annotations.
+            if self.github { desk.screen.talk(&text) } else { desk.screen.result(&text) }
         }
+        good
     }
+}
+
+fn findings(loaded: &Result<Loaded, Vec<Diagnostic>>) -> &[Diagnostic] {
+    match loaded {
+        Ok(loaded) => &loaded.warnings,
+        Err(findings) => findings,
+    }
+}
+
+/// Shows what was found: as talk for people, as results for programs.
+fn show(desk: &Desk, source: &Source, findings: &[Diagnostic]) {
+    if desk.screen.json {
+        return desk.screen.lines(findings.iter().map(finding_line));
+    }
+    let style = desk.screen.style();
+    desk.screen.alert(&render(findings, &source.text(), style.color, style.columns()));
 }
 
 /// Loads a runbook and shows what was found in it.
 pub(super) fn load(desk: &Desk, source: &Source) -> Result<Loaded, Failure> {
-    let show = |findings: &[_]| {
-        let style = desk.screen.style();
-        desk.screen.alert(&render(findings, &source.text(), style.color, style.columns()));
-    };
-    match source.load() {
-        Ok(loaded) => {
-            show(&loaded.warnings);
-            Ok(loaded)
-        }
-        Err(findings) => {
-            show(&findings);
-            Err(Failure::say(Exit::Invalid, format!("{} is refused", source.name)))
-        }
-    }
+    let loaded = source.load();
+    show(desk, source, findings(&loaded));
+    loaded.map_err(|_| Failure::say(Exit::Invalid, format!("{} is refused", source.name)))
 }

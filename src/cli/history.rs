@@ -8,12 +8,16 @@ use super::{Desk, Exit, Failure};
 use crate::host::span::words;
 use crate::journal::checkpoint::End;
 use crate::journal::store::Listed;
+use crate::report::{past_run_line, unreadable_run_line};
 
 /// Which runs.
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// Only those of this runbook
     name: Option<String>,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 impl History {
@@ -24,8 +28,12 @@ impl History {
         };
         let mut shown = 0;
         for listed in runs.iter().filter(|listed| self.wants(listed)) {
-            desk.screen.result(&line(listed));
             shown += 1;
+            if desk.screen.json {
+                desk.screen.lines([json(listed)]);
+            } else {
+                desk.screen.result(&line(listed));
+            }
         }
         if shown == 0 {
             desk.screen.talk(&format!("no runs in {}\n", desk.site.state_dir.display()));
@@ -36,6 +44,13 @@ impl History {
     fn wants(&self, listed: &Listed) -> bool {
         let opened = listed.reading.as_ref().ok().and_then(|reading| reading.state.opened());
         self.name.as_ref().is_none_or(|name| opened.is_some_and(|opened| opened.runbook_name == *name))
+    }
+}
+
+fn json(listed: &Listed) -> String {
+    match &listed.reading {
+        Ok(reading) => past_run_line(&reading.entries, &reading.state),
+        Err(error) => unreadable_run_line(listed.id.as_str(), &error.to_string()),
     }
 }
 

@@ -26,6 +26,8 @@ mod resolve;
 mod resume;
 mod resume_unit;
 mod run;
+mod saved_plan;
+mod schema;
 mod screen;
 mod show;
 mod site;
@@ -67,8 +69,8 @@ struct Global {
     /// Colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = ["auto", "always", "never"])]
     color: String,
-    /// How progress is shown; auto is live on a terminal that somebody watches, else plain
-    #[arg(long, global = true, value_name = "HOW", default_value = "auto", env = "RUNBOOK_PROGRESS", value_parser = ["auto", "live", "plain", "none"])]
+    /// How progress is shown; auto is live on a terminal that somebody watches, else plain; json is for programs
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto", env = "RUNBOOK_PROGRESS", value_parser = ["auto", "live", "plain", "json", "none"])]
     progress: String,
     /// Results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -117,6 +119,8 @@ enum Command {
     InstallResumeUnit(install_resume_unit::InstallResumeUnit),
     /// Explain a code that `check` prints
     Explain(explain::Explain),
+    /// Print the JSON Schema of runbooks, for editors
+    Schema(schema::Schema),
     /// Print completions for a shell
     Completions(completions::Completions),
     /// Write the manual pages
@@ -154,26 +158,34 @@ impl Cli {
     pub async fn call(&self) -> Result<Exit, Failure> {
         let site = Site::find(self.global.state_dir.as_deref())?;
         let desk = Desk { site, screen: self.screen(), no_input: self.global.no_input };
+        desk.screen.version();
+        let exit = self.at(&desk).await?;
+        desk.screen.exited(exit);
+        Ok(exit)
+    }
+
+    async fn at(&self, desk: &Desk) -> Result<Exit, Failure> {
         match &self.command {
-            Command::List => list::call(&desk),
-            Command::Show(show) => show.call(&desk),
-            Command::Check(check) => check.call(&desk),
-            Command::Plan(plan) => plan.call(&desk).await,
-            Command::Facts(facts) => facts.call(&desk).await,
-            Command::Rehearse(rehearse) => rehearse.call(&desk).await,
-            Command::Run(run) => run.call(&desk).await,
-            Command::Resume(resume) => resume.call(&desk).await,
-            Command::Status(status) => status.call(&desk),
-            Command::Pause(pause) => pause.call(&desk),
-            Command::Abort(abort) => abort.call(&desk).await,
-            Command::Resolve(resolve) => resolve.call(&desk),
-            Command::History(history) => history.call(&desk),
-            Command::Report(report) => report.call(&desk),
-            Command::Doctor(doctor) => doctor.call(&desk).await,
-            Command::InstallResumeUnit(install) => install.call(&desk).await,
-            Command::Explain(explain) => explain.call(&desk),
-            Command::Completions(completions) => completions.call(&desk),
-            Command::Man(man) => man.call(&desk),
+            Command::List => list::call(desk),
+            Command::Show(show) => show.call(desk),
+            Command::Check(check) => check.call(desk),
+            Command::Plan(plan) => plan.call(desk).await,
+            Command::Facts(facts) => facts.call(desk).await,
+            Command::Rehearse(rehearse) => rehearse.call(desk).await,
+            Command::Run(run) => run.call(desk).await,
+            Command::Resume(resume) => resume.call(desk).await,
+            Command::Status(status) => status.call(desk),
+            Command::Pause(pause) => pause.call(desk),
+            Command::Abort(abort) => abort.call(desk).await,
+            Command::Resolve(resolve) => resolve.call(desk),
+            Command::History(history) => history.call(desk),
+            Command::Report(report) => report.call(desk),
+            Command::Doctor(doctor) => doctor.call(desk).await,
+            Command::InstallResumeUnit(install) => install.call(desk).await,
+            Command::Explain(explain) => explain.call(desk),
+            Command::Schema(schema) => schema.call(desk),
+            Command::Completions(completions) => completions.call(desk),
+            Command::Man(man) => man.call(desk),
         }
     }
 
@@ -185,7 +197,21 @@ impl Cli {
     }
 
     fn screen(&self) -> Screen {
-        Screen::new(&self.global)
+        Screen::new(&self.global, self.json())
+    }
+
+    /// Whether the standard output is for programs.
+    fn json(&self) -> bool {
+        match &self.command {
+            Command::Check(check) => check.json,
+            Command::Plan(plan) => plan.json,
+            Command::Status(status) => status.json,
+            Command::History(history) => history.json,
+            Command::Run(run) => run.json || self.global.progress == "json",
+            Command::Resume(resume) => resume.json || self.global.progress == "json",
+            Command::Abort(_) => self.global.progress == "json",
+            _ => false,
+        }
     }
 }
 

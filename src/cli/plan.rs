@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::site::identity;
 use super::source::read;
-use super::{Desk, Exit, Failure, check, offline, resume_unit};
+use super::{Desk, Exit, Failure, check, offline, resume_unit, saved_plan};
 use crate::host::Probe;
 use crate::host::local::LocalHost;
 use crate::host::model::Model;
@@ -32,6 +32,15 @@ pub(super) struct Plan {
     /// Plan on recorded facts instead of this machine: anywhere, as any user; what they do not hold is `?`
     #[arg(long, value_name = "FACTS")]
     offline: Option<PathBuf>,
+    /// Keep the plan with the facts it was made from, for `run --plan ID`
+    #[arg(long, conflicts_with = "offline")]
+    save: bool,
+    /// Write the plan as JUnit XML, too: a suite per phase, a case per step
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// A runbook with its rehearsal.
@@ -48,7 +57,15 @@ impl Plan {
         }
         let source = read(&desk.site, &self.name, true)?;
         let loaded = check::load(desk, &source)?;
-        show(desk, loaded, self.at.as_deref(), self.detailed_exitcode).await
+        let rehearsal = look(desk, loaded, self.at.as_deref()).await?;
+        if let Some(path) = &self.junit {
+            write_junit(path, &rehearsal.rehearsed.plan)?;
+        }
+        let exit = rehearsal.tell(desk, self.detailed_exitcode)?;
+        if self.save {
+            saved_plan::save(desk, &source, &rehearsal)?;
+        }
+        Ok(exit)
     }
 
     /// No machine at all: the facts are asked, and their time is now.
@@ -59,17 +76,33 @@ impl Plan {
         offline::right_facts(&loaded.runbook, &facts)?;
         let host = Model::of(facts);
         let rehearsal = Rehearsal::of(desk, None, loaded, &host, self.at.as_deref()).await?;
-        rehearsal.end(desk, self.detailed_exitcode)
+        if let Some(path) = &self.junit {
+            write_junit(path, &rehearsal.rehearsed.plan)?;
+        }
+        rehearsal.tell(desk, self.detailed_exitcode)
     }
+}
+
+/// Writes what a CI server reads; also for a plan that is refused, which is what it is for.
+fn write_junit(path: &Path, plan: &Planned) -> Result<(), Failure> {
+    let xml = crate::report::junit(plan).map_err(|error| Failure::new(Exit::Bug, error))?;
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Storage, anyhow::Error::new(error).context(format!("cannot write {}", path.display())))
+    };
+    std::fs::write(path, xml).map_err(failed)
 }
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
 pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed: bool) -> Result<Exit, Failure> {
+    look(desk, loaded, at).await?.tell(desk, detailed)
+}
+
+/// Rehearses on this machine.
+async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>) -> Result<Rehearsal, Failure> {
     right_host(&loaded.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
-    let rehearsal = Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await?;
-    rehearsal.end(desk, detailed)
+    Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await
 }
 
 /// A runbook names its hosts and is refused on any other.
@@ -102,12 +135,11 @@ impl Rehearsal {
         Ok(Self { loaded, rehearsed, verdict })
     }
 
-    /// Shows the plan as the result and says whether it could be run.
-    fn end(&self, desk: &Desk, detailed: bool) -> Result<Exit, Failure> {
+    /// Shows the plan as a result, with the exit code that judges it.
+    fn tell(&self, desk: &Desk, detailed: bool) -> Result<Exit, Failure> {
         self.show(desk, true);
         self.allowed(false)?;
-        let changes = self.rehearsed.plan.changes_anything();
-        Ok(if detailed && changes { Exit::Changes } else { Exit::Done })
+        Ok(if detailed && self.rehearsed.plan.changes_anything() { Exit::Changes } else { Exit::Done })
     }
 
     /// Shows the plan: as the result of `plan`, as talk before a question.

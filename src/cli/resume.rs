@@ -31,6 +31,9 @@ pub(super) struct Resume {
     /// Last resort, when the run itself cannot go on: start everything that the snapshot wants online, without any check
     #[arg(long, conflicts_with = "unattended")]
     fail_open: bool,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// What a run was begun with, read back from its directory and journal.

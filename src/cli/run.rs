@@ -1,13 +1,17 @@
 //! `runbook run`: plan, refuse or ask, write the run down, and carry it out.
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::plan::{Rehearsal, right_host};
 use super::prompt::{Answers, person};
+use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};
 use super::sitting::Sitting;
 use super::source::{Source, read};
 use super::{Desk, Exit, Failure, check, plan, resume_unit};
+use crate::action::measure::parse_duration;
 use crate::execute::{Orders, Stop};
 use crate::host::local::LocalHost;
 use crate::host::span::words;
@@ -22,17 +26,32 @@ use crate::runbook::{Runbook, StepId};
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// The runbook: its name, or a path with a slash
-    name: String,
+    #[arg(required_unless_present = "plan")]
+    name: Option<String>,
+    /// Carry out a plan that `plan --save` kept, if nothing that matters to it has moved
+    #[arg(long, value_name = "ID", conflicts_with_all = ["name", "dry_run"])]
+    plan: Option<String>,
+    /// How old that plan may be, as 30m or 12h [default: 30m]
+    #[arg(long, value_name = "LENGTH", requires = "plan", value_parser = parse_duration)]
+    max_age: Option<Duration>,
     #[command(flatten)]
     answers: Answers,
     /// Only plan
     #[arg(long)]
     dry_run: bool,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 impl Run {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
-        let source = read(&desk.site, &self.name, true)?;
+        let saved = self.plan.as_deref().map(|id| saved_plan::find(desk, id)).transpose()?;
+        let name = saved.as_ref().map(SavedPlan::runbook).or(self.name.as_deref()).unwrap_or_default();
+        let source = read(&desk.site, name, true)?;
+        if let Some(saved) = &saved {
+            saved.is_of(desk, &source)?;
+        }
         let loaded = check::load(desk, &source)?;
         self.answers.fit(&loaded.runbook)?;
         if self.dry_run {
@@ -45,7 +64,10 @@ impl Run {
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
         let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
-        let rehearsal = Rehearsal::of(desk, Some(&store), loaded, &host, None).await?;
+        let mut rehearsal = Rehearsal::of(desk, Some(&store), loaded, &host, None).await?;
+        if let Some(saved) = saved {
+            saved.renew(desk, &mut rehearsal, self.max_age)?;
+        }
         rehearsal.show(desk, false);
         rehearsal.allowed(self.answers.ignore_window.is_some())?;
         let mut prompt = self.answers.prompt(desk);

@@ -4,12 +4,13 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use super::site::variable;
-use super::{Failure, Global};
+use super::{Exit, Failure, Global};
 use crate::event::Reporter;
 use crate::execute::dress::Dial;
 use crate::plan::{Plan, Verdict};
 use crate::report::{
-    Clock, Detail, Lines, Live, Mode, Out, Streams, Style, Surroundings, Tone, Wall, Watcher, When, columns_of,
+    self, Clock, Detail, Json, Lines, Live, Mode, Out, Streams, Style, Surroundings, Tone, Wall, Watcher, When,
+    columns_of,
 };
 use crate::runbook::Runbook;
 
@@ -20,10 +21,13 @@ pub(super) struct Screen {
     quiet: bool,
     verbose: bool,
     progress: Mode,
+    /// The standard output is NDJSON.
+    pub(super) json: bool,
 }
 
 impl Screen {
-    pub(super) fn new(global: &Global) -> Self {
+    /// `json`: the command was asked for lines that programs read.
+    pub(super) fn new(global: &Global, json: bool) -> Self {
         let when = match global.color.as_str() {
             "always" => When::Always,
             "never" => When::Never,
@@ -40,14 +44,38 @@ impl Screen {
             verbose: global.verbose,
         };
         let asked: Mode = global.progress.parse().unwrap_or_default();
-        let progress = if global.quiet && asked == Mode::Auto { Mode::None } else { asked.settle(watcher) };
+        let progress = match asked {
+            _ if json => Mode::Json,
+            Mode::Auto if global.quiet => Mode::None,
+            asked => asked.settle(watcher),
+        };
         let streams = Streams { result: Out::stdout(result), talk: Out::stderr(talk) };
-        Self { streams, quiet: global.quiet, verbose: global.verbose, progress }
+        Self { streams, quiet: global.quiet, verbose: global.verbose, progress, json }
     }
 
     /// The same for a process without a person in front of it.
     pub(super) fn unattended(&self) -> Self {
-        Self { progress: Mode::Plain, ..self.clone() }
+        let progress = if self.json { Mode::Json } else { Mode::Plain };
+        Self { progress, ..self.clone() }
+    }
+
+    /// The first line of NDJSON; nothing where people read.
+    pub(super) fn version(&self) {
+        if self.json {
+            self.lines([report::version_line()]);
+        }
+    }
+
+    /// Lines for programs.
+    pub(super) fn lines(&self, lines: impl IntoIterator<Item = String>) {
+        lines.into_iter().for_each(|line| self.streams.result.line(&line));
+    }
+
+    /// How the command ended, as the last line for programs.
+    pub(super) fn exited(&self, exit: Exit) {
+        if self.json {
+            self.lines([serde_json::json!({ "type": "exit", "code": exit.code() }).to_string()]);
+        }
     }
 
     /// A part of the result.
@@ -75,6 +103,11 @@ impl Screen {
             text.push_str(&format!("  {hint}\n"));
         }
         self.alert(&text);
+        if self.json {
+            let (reason, hint, code) = (failure.reason(), &failure.hint, failure.exit.code());
+            let line = serde_json::json!({ "type": "failure", "code": code, "reason": reason, "hint": hint });
+            self.lines([line.to_string()]);
+        }
     }
 
     /// What the terminal behind talk can show.
@@ -84,9 +117,16 @@ impl Screen {
 
     /// Shows a plan: as the result of `plan`, as talk before a question.
     pub(super) fn plan(&self, plan: &Plan, runbook: &Runbook, verdict: &Verdict, result: bool) {
+        if self.json {
+            self.lines(report::plan_lines(plan, verdict));
+            // Whoever is asked to agree must see it, too.
+            if result {
+                return;
+            }
+        }
         let detail = if self.verbose { Detail::Full } else { Detail::Short };
         let style = if result { self.streams.result.style } else { self.streams.talk.style };
-        let text = crate::report::plan(plan, runbook, verdict, detail, &style);
+        let text = report::plan(plan, runbook, verdict, detail, &style);
         if result { self.result(&text) } else { self.talk(&text) }
     }
 
@@ -100,6 +140,7 @@ impl Screen {
         match (live, self.progress) {
             (_, Mode::None) => Vec::new(),
             (Some(live), _) => vec![Box::new(live.clone())],
+            (None, Mode::Json) => vec![Box::new(Json::going_on(self.streams.result.clone(), runbook, plan))],
             (None, _) => vec![Box::new(Lines::new(self.streams.talk.clone(), runbook, plan))],
         }
     }

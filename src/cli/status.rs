@@ -17,6 +17,9 @@ pub(super) struct Status {
     /// Exit 11 when it ended with tolerated losses
     #[arg(long)]
     detailed_exitcode: bool,
+    /// NDJSON on the standard output, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 impl Status {
@@ -28,13 +31,18 @@ impl Status {
         let id = listed.id;
         let reading = listed.reading?;
         let at_work = at_work(&desk.site, &id);
+        let exit = exit(&reading.state, at_work, self.detailed_exitcode);
+        if desk.screen.json {
+            desk.screen.lines(report::status_lines(&reading.entries, &reading.state, clock::now(), at_work));
+            return Ok(exit);
+        }
         let zone = zone(&desk.site.store()?, &id);
         let style = desk.screen.streams.result.style;
         desk.screen.result(&report::status_in(&reading.entries, &reading.state, clock::now(), &zone, &style));
         if at_work {
             desk.screen.result("A process is at work on it.\n");
         }
-        Ok(exit(&reading.state, at_work, self.detailed_exitcode))
+        Ok(exit)
     }
 }
 

@@ -12,6 +12,7 @@ mod head;
 pub mod legal;
 pub mod lock;
 pub mod place;
+pub mod plans;
 pub mod record;
 pub mod recover;
 mod run_id;
@@ -40,6 +41,7 @@ use self::legal::Illegal;
 use self::record::Refusal;
 pub use self::recover::{Damage, Reading, Tail};
 pub use self::state::RunState;
+use self::store::Store;
 
 /// Boot and time of a record, read from the machine by whoever may.
 #[derive(Debug, Clone, PartialEq, Eq)]

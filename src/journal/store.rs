@@ -5,6 +5,7 @@
 //! runs/<id>/journal    what happened
 //! runs/<id>/head       how far that was acknowledged
 //! runs/<id>/runbook.yaml, plan.json, snapshot/
+//! plans/<id>/            saved plans; see [`plans`](super::plans)
 //! ```
 //! A run comes into being by one rename, after `pending` names it: a crash before leaves nothing that anybody acted on.
 use std::collections::BTreeMap;
@@ -91,7 +92,7 @@ pub struct Listed {
 /// An open state directory.
 #[derive(Debug)]
 pub struct Store {
-    root: Directory,
+    pub(super) root: Directory,
 }
 
 const PENDING: &str = "pending";

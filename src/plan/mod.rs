@@ -3,6 +3,7 @@
 //! happened. The planner is handed a [`Probe`](crate::host::Probe) and can therefore change nothing.
 
 pub mod chance;
+pub mod drift;
 pub mod eta;
 mod rehearse;
 #[cfg(test)]

@@ -26,10 +26,16 @@ pub fn version_line() -> String {
     json!({ "type": "version", "format": FORMAT, "runbook": env!("CARGO_PKG_VERSION") }).to_string()
 }
 
-/// A plan in lines: the version, the plan, a line per step, the verdict.
+/// A plan in lines: the version, then [`plan_lines`].
 #[must_use]
 pub fn plan_json(plan: &Plan, verdict: &Verdict) -> Vec<String> {
-    let mut lines = vec![version_line()];
+    std::iter::once(version_line()).chain(plan_lines(plan, verdict)).collect()
+}
+
+/// A plan below a version line that is written already: the plan, a line per step, the verdict.
+#[must_use]
+pub fn plan_lines(plan: &Plan, verdict: &Verdict) -> Vec<String> {
+    let mut lines = Vec::new();
     let takes = plan.takes();
     lines.push(
         json!({
@@ -76,6 +82,13 @@ impl Json {
     #[must_use]
     pub fn new(out: Out, runbook: &Runbook, plan: &Plan) -> Self {
         Self::with_clock(out, runbook, plan, machine_clock(), machine_wall())
+    }
+
+    /// The same below a version line that is written already.
+    #[must_use]
+    pub fn going_on(out: Out, runbook: &Runbook, plan: &Plan) -> Self {
+        let progress = Progress::new(runbook, plan, machine_clock());
+        Self { out, progress, estimated: None, wall: machine_wall() }
     }
 
     pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {

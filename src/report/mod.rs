@@ -4,8 +4,12 @@
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 pub mod choose;
+pub mod drift_view;
 mod ending;
+pub mod findings;
 pub mod json;
+mod json_runs;
+pub mod junit;
 pub mod layout;
 pub mod lines;
 pub mod live;
@@ -24,7 +28,11 @@ pub mod summary;
 mod telling;
 
 pub use choose::{Mode, Watcher};
-pub use json::{Json, plan_json};
+pub use drift_view::{drift_lines, drifted};
+pub use findings::{Annotation, annotations, finding_line};
+pub use json::{Json, plan_json, plan_lines, version_line};
+pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
+pub use junit::junit;
 pub use lines::Lines;
 pub use live::Live;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};

@@ -161,6 +161,29 @@ fn plan_in_json() {
 }
 
 #[test]
+fn a_run_in_json() {
+    let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+    let fold = |run: &Run| {
+        let mut state = RunState::default();
+        let facts = run.moments.iter().filter_map(|(_, moment)| match moment {
+            Moment::Fact(entry) => Some(entry.clone()),
+            Moment::Word(..) => None,
+        });
+        let entries: Vec<_> = facts.collect();
+        entries.iter().for_each(|entry| state.after(entry).unwrap());
+        (entries, state)
+    };
+    for (name, run) in [("json_status_failed", sample::failed()), ("json_status_reboot", sample::until_the_reboot())] {
+        let (entries, state) = fold(&run);
+        insta::assert_snapshot!(name, status_lines(&entries, &state, now, false).join("\n"));
+    }
+    let (entries, state) = fold(&sample::whole());
+    insta::assert_snapshot!("json_history", past_run_line(&entries, &state));
+    let odd: serde_json::Value = serde_json::from_str(&unreadable_run_line("r-1", "torn\u{1b}[2J")).unwrap();
+    assert!(!odd["unreadable"].as_str().unwrap().contains('\u{1b}'));
+}
+
+#[test]
 fn plain_lines_of_a_whole_run() {
     for (name, style) in [("lines_80", NARROW), ("lines_80_colour", COLOUR)] {
         let (hand, clock) = hand();

@@ -64,7 +64,7 @@ fn verdict(out: &mut String, story: &Story<'_>, state: &RunState, now: Timestamp
     out.push_str(&lines.replacen(word, &style.paint(tone, word), 1));
 }
 
-fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> (Tone, &'static str, String) {
+pub(super) fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> (Tone, &'static str, String) {
     if let Some(outcome) = state.ended() {
         let (tone, word) = end(outcome);
         let ago = story.ended.map_or(String::new(), |(at, _)| format!(", {} ago", words(between(at, now))));

@@ -1,0 +1,120 @@
+//! Saved plans: `plans/<id>/` in the state directory, each put together aside and renamed into place, never changed again.
+use super::files::{Directory, FileError};
+use super::record::sha256_hex;
+use super::store::StoreError;
+use super::{Stamp, Store};
+
+/// Where saved plans lie.
+const PLANS: &str = "plans";
+
+/// Name of a saved plan: `p-` and some hexadecimal digits, short enough to be typed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlanId(String);
+
+impl PlanId {
+    /// Takes a name if it is one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("p-")?;
+        let fits = (4..=16).contains(&digits.len()) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The nth try for a name that is free.
+    fn of(stamp: &Stamp, nth: u32) -> Self {
+        let salt = sha256_hex(format!("plan {} {} {} {nth}", stamp.boot_id, stamp.mono_ms, stamp.wall).as_bytes());
+        Self(format!("p-{}", &salt[..4 + nth.min(12) as usize]))
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for PlanId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Store {
+    /// Keeps files under a new name: all of them or none, and durably.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn save_plan(&self, files: &[(&str, &[u8])], stamp: &Stamp) -> Result<PlanId, StoreError> {
+        let plans = match self.root.make_sub(PLANS) {
+            Ok(plans) => {
+                self.root.sync()?;
+                plans
+            }
+            Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                self.root.sub(PLANS)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let names = plans.names()?;
+        let free = |id: &PlanId| !names.iter().any(|name| name.trim_start_matches(".new-") == id.as_str());
+        let id = (0..).map(|nth| PlanId::of(stamp, nth)).find(free).unwrap_or_else(|| PlanId::of(stamp, 0));
+        let draft = format!(".new-{id}");
+        let dir = plans.make_sub(&draft)?;
+        for (name, bytes) in files {
+            dir.write_new(name, bytes)?;
+        }
+        dir.sync()?;
+        rustix::fs::renameat(plans.fd(), &draft, plans.fd(), id.as_str())
+            .map_err(FileError::io("rename to", &plans.path().join(id.as_str())))?;
+        plans.sync()?;
+        Ok(id)
+    }
+
+    /// The directory of a saved plan; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::File`].
+    pub fn saved_plan(&self, id: &PlanId) -> Result<Option<Directory>, StoreError> {
+        match self.root.sub(PLANS).and_then(|plans| plans.sub(id.as_str())) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp { boot_id: "b".into(), mono_ms: 7, wall: "2026-11-28T09:00:00Z".parse().unwrap() }
+    }
+
+    #[test]
+    fn names_are_short_and_nothing_else_is_one() {
+        let id = PlanId::of(&stamp(), 0);
+        assert_eq!(id.as_str().len(), 6);
+        assert_eq!(PlanId::parse(id.as_str()), Some(id));
+        for bad in ["p-", "p-12", "p-xyzw", "p-AB12", "../p-ab12", "p-ab12/..", "r-ab12", ".new-p-ab12"] {
+            assert_eq!(PlanId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_kept_whole_private_and_under_a_name_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::prepare(&dir.path().join("state")).unwrap();
+        assert!(store.saved_plan(&PlanId::of(&stamp(), 0)).unwrap().is_none());
+        let first = store.save_plan(&[("plan.json", b"{}"), ("facts.json", b"[]")], &stamp()).unwrap();
+        let second = store.save_plan(&[("plan.json", b"{}")], &stamp()).unwrap();
+        assert_ne!(first, second, "the same moment");
+        let kept = store.saved_plan(&first).unwrap().unwrap();
+        assert_eq!(kept.read("facts.json").unwrap(), b"[]");
+        let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(kept.path()), mode(&kept.path().join("plan.json"))), (0o700, 0o600));
+        assert!(store.list().unwrap().is_empty(), "a plan is no run");
+    }
+}

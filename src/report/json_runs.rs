@@ -1,0 +1,105 @@
+//! Runs for programs: where one stands, step by step, and past ones in a line each. The version line is written by whoever
+//! opens the output; see [`json`](super::json).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::layout::clean;
+use super::status::{between, words_for};
+use super::story::Story;
+use crate::journal::checkpoint::StepId;
+use crate::journal::record::Entry;
+use crate::journal::state::RunState;
+use crate::journal::step::{StepState, StepStatus};
+
+/// Where a run stands at `now`: one line for the run, then one for each step. `at_work`: its process lives.
+#[must_use]
+pub fn status_lines(entries: &[Entry], state: &RunState, now: Timestamp, at_work: bool) -> Vec<String> {
+    let story = Story::of(entries);
+    let (_, word, text) = words_for(&story, state, now);
+    let opened = story.opened;
+    let doubts = state.in_doubt();
+    let run = json!({
+        "type": "status",
+        "ts": now,
+        "run": story.run,
+        "runbook": opened.map(|opened| clean(&opened.runbook_name)),
+        "sha256": opened.map(|opened| opened.runbook_sha256.as_str()),
+        "hostname": opened.map(|opened| clean(&opened.hostname)),
+        "user": opened.map(|opened| clean(&opened.owner.user)),
+        "began": story.began,
+        "latest": story.latest,
+        "state": word.to_lowercase(),
+        "text": text,
+        "at_work": at_work,
+        "ended": state.ended(),
+        "paused": state.paused(),
+        "step": state.running().map(|(id, _)| id),
+        "in_doubt": doubts.iter().map(|(step, item)| json!({ "step": step, "item": item })).collect::<Vec<_>>(),
+        "past_no_return": state.past_no_return(),
+        "rebooted": state.rebooted(),
+        "backing_out": state.backing_out(),
+    });
+    let steps = state.steps().iter().map(|(id, step)| step_line(story.run, id, step));
+    std::iter::once(run.to_string()).chain(steps).collect()
+}
+
+/// One step: its status in a word, and what belongs to that word.
+fn step_line(run: &str, id: &StepId, step: &StepState) -> String {
+    let (status, how, took_ms, why) = match &step.status {
+        StepStatus::NotStarted => ("not_started", None, None, None),
+        StepStatus::Running { .. } => ("running", None, None, None),
+        StepStatus::Done { how, took_ms } => ("done", Some(how), Some(*took_ms), None),
+        StepStatus::Failed { error } => ("failed", None, None, Some(error)),
+        StepStatus::Unknown { why } => ("unknown", None, None, Some(why)),
+    };
+    let ended = step.items.values().filter(|item| item.outcome.is_some()).count();
+    json!({
+        "type": "step",
+        "run": run,
+        "step": id,
+        "phase": id.phase(),
+        "status": status,
+        "how": how,
+        "ms": took_ms,
+        "why": why.map(|why| clean(why)),
+        "attempts": step.attempts,
+        "items_ended": ended,
+        "items": step.listed.len(),
+    })
+    .to_string()
+}
+
+/// A past or present run in one line.
+#[must_use]
+pub fn past_run_line(entries: &[Entry], state: &RunState) -> String {
+    let story = Story::of(entries);
+    let took = story.began.zip(story.latest).map(|(from, to)| between(from, to));
+    let cut_off = story.cut_off().and_then(|(from, to)| to.map(|to| between(from, to)));
+    let seconds = |span: Option<Duration>| span.map(|span| span.as_secs_f64());
+    json!({
+        "type": "run",
+        "run": story.run,
+        "runbook": story.opened.map(|opened| clean(&opened.runbook_name)),
+        "sha256": story.opened.map(|opened| opened.runbook_sha256.as_str()),
+        "hostname": story.opened.map(|opened| clean(&opened.hostname)),
+        "user": story.opened.map(|opened| clean(&opened.owner.user)),
+        "began": story.began,
+        "latest": story.latest,
+        "took_s": seconds(took),
+        "cut_off_s": seconds(cut_off),
+        "ended": state.ended(),
+        "reboots": story.reboots.len(),
+        "failures": story.failures.len(),
+        "unreadable": Value::Null,
+    })
+    .to_string()
+}
+
+/// A run whose journal cannot be read, with the reason.
+#[must_use]
+pub fn unreadable_run_line(run: &str, why: &str) -> String {
+    json!({ "type": "run", "run": run, "unreadable": clean(why) }).to_string()
+}
