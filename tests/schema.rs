@@ -10,6 +10,27 @@ use serde_json::{Value, json};
 
 const STRANGE: &str = "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq";
 
+/// Laws for other types than the value's, laws that are followed elsewhere, and words for editors.
+const QUIET: [&str; 17] = [
+    "minItems",
+    "minLength",
+    "minimum",
+    "maximum",
+    "minProperties",
+    "maxProperties",
+    "required",
+    "properties",
+    "additionalProperties",
+    "items",
+    "propertyNames",
+    "pattern",
+    "description",
+    "default",
+    "title",
+    "definitions",
+    "$schema",
+];
+
 fn schema() -> Value {
     serde_json::from_str(SCHEMA).unwrap()
 }
@@ -67,26 +88,7 @@ fn faults(root: &Value, node: &Value, value: &Value, at: &str) -> Vec<String> {
                     need(map.contains_key(key.as_str().unwrap()), format!("has no {key}"));
                 }
             }
-            (
-                "minItems"
-                | "minLength"
-                | "minimum"
-                | "maximum"
-                | "minProperties"
-                | "maxProperties"
-                | "required"
-                | "properties"
-                | "additionalProperties"
-                | "items"
-                | "propertyNames"
-                | "pattern"
-                | "description"
-                | "default"
-                | "title"
-                | "definitions"
-                | "$schema",
-                _,
-            ) => {}
+            (word, _) if QUIET.contains(&word) => {}
             (other, _) => panic!("`{other}` is not part of what this test knows"),
         }
     }

@@ -41,7 +41,6 @@ use self::legal::Illegal;
 use self::record::Refusal;
 pub use self::recover::{Damage, Reading, Tail};
 pub use self::state::RunState;
-use self::store::Store;
 
 /// Boot and time of a record, read from the machine by whoever may.
 #[derive(Debug, Clone, PartialEq, Eq)]

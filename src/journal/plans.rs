@@ -1,8 +1,8 @@
 //! Saved plans: `plans/<id>/` in the state directory, each put together aside and renamed into place, never changed again.
+use super::Stamp;
 use super::files::{Directory, FileError};
 use super::record::sha256_hex;
-use super::store::StoreError;
-use super::{Stamp, Store};
+use super::store::{Store, StoreError};
 
 /// Where saved plans lie.
 const PLANS: &str = "plans";
