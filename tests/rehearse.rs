@@ -1,5 +1,4 @@
 //! Rehearsals and plans without a machine, through the program: what they say, how they end, and that nothing is left.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![expect(clippy::disallowed_methods, reason = "a rehearsal is timed")]
 use std::time::{Duration, Instant};
 

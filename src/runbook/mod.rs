@@ -32,7 +32,7 @@ pub use source::Span;
 pub use window::Window;
 
 /// The JSON Schema of the language for editors, as committed beside the shipped runbooks. It knows keys, types and words;
-/// what only the whole file shows is [`load`]'s alone.
+/// what only the whole file shows is [`load()`]'s alone.
 pub const SCHEMA: &str = include_str!("../../runbooks/runbook.schema.json");
 
 /// A maintenance runbook.
