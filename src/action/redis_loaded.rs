@@ -1,4 +1,5 @@
 //! `redis_loaded`: the instances have read their data and have their planned role.
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -192,7 +193,8 @@ impl Watch<'_> {
                 self.good += 1;
                 self.load.ready(&seen).await;
                 if self.good >= SAME_ANSWERS {
-                    return Look::Ready(self.note(&seen));
+                    let alarm = self.alarm(&seen).await.map_or(String::new(), |line| format!("; its log says: {line}"));
+                    return Look::Ready(format!("{}{alarm}", self.note(&seen)));
                 }
                 return Look::Wait(Tick::say(
                     &self.instance.name,
@@ -247,6 +249,13 @@ impl Watch<'_> {
         }
     }
 
+    /// What the log of this start cries out: Redis loads a file that was cut short and says so nowhere else.
+    async fn alarm(&self, seen: &RedisSeen) -> Option<String> {
+        let log = seen.facts.as_ref()?.config.as_ref()?.get("logfile").filter(|path| path.starts_with('/'))?;
+        let lines = self.on.as_probe().log_tail(Path::new(log)).await.ok()?;
+        alarming(&lines, seen.facts.as_ref()?.server.process_id?)
+    }
+
     /// What is worth writing down of a finished load: its time against the estimate. A notifying unit knows the time even
     /// where the load was over before anybody watched.
     fn note(&self, seen: &RedisSeen) -> String {
@@ -258,6 +267,12 @@ impl Watch<'_> {
         let expected = expected.map_or("unknown".to_owned(), |span| words(span.typically()));
         format!("{size}loaded in {} (estimated {expected}), {keys} keys", words(took))
     }
+}
+
+/// The last line that the process `pid` marked with exclamation marks (aof.c, `loadSingleAppendOnlyFile`).
+fn alarming(lines: &[String], pid: u32) -> Option<String> {
+    let own = format!("{pid}:");
+    lines.iter().rev().find(|line| line.starts_with(&own) && line.contains("!!!")).cloned()
 }
 
 /// Reasons that time does not cure: a wrong password, another program, a wrong role with nothing loading, lost keys.
@@ -279,6 +294,17 @@ fn hopeless(seen: &RedisSeen) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_was_cut_short_is_seen_in_the_log_of_this_start_only() {
+        let lines = [
+            "41:M 22 Nov 2026 02:14:01.000 # !!! Truncating the AOF a.aof at offset 99 !!!".to_owned(),
+            "42:M 22 Nov 2026 02:20:01.000 # !!! Warning: short read while loading the AOF file a.aof!!!".to_owned(),
+            "42:M 22 Nov 2026 02:20:01.100 * DB loaded from append only file: 1.2 seconds".to_owned(),
+        ];
+        assert!(alarming(&lines, 42).unwrap().contains("short read"));
+        assert_eq!(alarming(&lines, 43), None);
+    }
 
     #[test]
     fn loads_at_once_share_the_processors() {

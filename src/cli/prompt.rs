@@ -111,7 +111,12 @@ impl Prompt<'_> {
                 self.screen.alert(&format!("`{}` is not `{wanted}`\n", tame(answer.trim(), 80)));
                 false
             }
-            _ => false,
+            Ok(_) => false,
+            // Interrupted in the middle of the line: what is said next must not stand behind the question.
+            Err(_) => {
+                self.screen.alert("\n");
+                false
+            }
         }
     }
 
@@ -126,13 +131,18 @@ impl Prompt<'_> {
         self.typed(&format!("Type {wanted} to start, or Ctrl-C"), wanted)
     }
 
-    fn ask_or(&self, flag: &str, question: &str, wanted: &str) -> Reply {
+    /// Says what it is about on lines of its own, then asks on one that fits any terminal.
+    fn ask_or(&self, flag: &str, about: &str, question: &str, wanted: &str) -> Reply {
         if !self.person {
             return Reply::NoOne { how: flag.to_owned() };
         }
+        let ask = || {
+            self.screen.alert(&format!("{}\n", tame(about, 400)));
+            self.typed(question, wanted)
+        };
         let yes = match &self.live {
-            Some(live) => live.suspend(|| self.typed(question, wanted)),
-            None => self.typed(question, wanted),
+            Some(live) => live.suspend(ask),
+            None => ask(),
         };
         if yes { Reply::Yes } else { Reply::No }
     }
@@ -148,16 +158,22 @@ impl Approve for Prompt<'_> {
                     Some(name) => (name.as_str(), format!("runbook resume --confirm {name}")),
                     None => ("yes", "runbook resume --yes".to_owned()),
                 };
-                self.ask_or(&flag, &format!("{step}: {because} Type {wanted}, or Enter for not now"), wanted)
+                self.ask_or(
+                    &flag,
+                    &format!("{step}: {because}"),
+                    &format!("Type {wanted}, or Enter for not now"),
+                    wanted,
+                )
             }
             // No flag lets a run go on past a failure: that is judged by somebody who has seen it.
             Question::GoOnWithout { step, error } => {
-                let question = format!("{step} failed: {error}. Go on without it? Type yes, or Enter to stop");
-                self.ask_or("runbook resume, on a terminal", &question, "yes")
+                let about = format!("{step} failed: {error}. Go on without it?");
+                self.ask_or("runbook resume, on a terminal", &about, "Type yes, or Enter to stop", "yes")
             }
             Question::NextPhase { phase } => self.ask_or(
                 "runbook resume, on a terminal",
-                &format!("Next is {phase}. Type yes, or Enter to pause"),
+                &format!("Next is phase {phase}."),
+                "Type yes, or Enter to pause",
                 "yes",
             ),
         }

@@ -145,7 +145,7 @@ pub(super) fn consequence(runbook: &Runbook, plan: &Plan, hostname: &str) -> Str
     match plan.cut_off() {
         Some(span) => {
             let (typical, slow) = (words(span.typically()), words(span.at_worst()));
-            format!("This {does}. Users are cut off for {typical} typically, {slow} on a slow night.")
+            format!("This {does}. Users are cut off for {typical}, {slow} on a slow night.")
         }
         None => format!("This {does}."),
     }

@@ -236,7 +236,6 @@ pub(crate) fn app(id: u32, name: &str, online: bool) -> App {
         watch: false,
         cron: None,
         cwd: format!("/var/www/app/{name}"),
-        args: Vec::new(),
         interpreter: "node".into(),
         out_log: format!("/var/www/app/.pm2/logs/{name}-out.log"),
         err_log: format!("/var/www/app/.pm2/logs/{name}-error.log"),

@@ -1,4 +1,5 @@
-//! One app as a daemon lists it, without its environment: the facts that may be shown, compared and journaled.
+//! One app as a daemon lists it, without its environment and its arguments (people pass tokens in both): the facts that
+//! may be shown, compared and journaled.
 //!
 //! Field names of the daemon are those of `getMonitorData`. Every text is tamed and bounded on entry, every number may be
 //! absent, because the list is written by another program, in versions 4 to 7, about processes of another user.
@@ -130,8 +131,6 @@ pub struct App {
     pub cron: Option<String>,
     /// Working directory.
     pub cwd: String,
-    /// Arguments of the script, bounded.
-    pub args: Vec<String>,
     /// `node`, a path, or `none` for a binary.
     pub interpreter: String,
     /// Log of stdout.

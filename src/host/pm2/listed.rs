@@ -11,7 +11,6 @@ use crate::host::foreign::tame;
 
 const NAME_MAX: usize = 200;
 const PATH_MAX: usize = 1024;
-const ARGS_MAX: usize = 64;
 
 impl App {
     /// One entry of `getMonitorData`: `pid`, `pm_id` beside `pm2_env`.
@@ -53,7 +52,6 @@ impl App {
             watch: watched(env.get("watch")),
             cron: env.get("cron_restart").and_then(Value::as_str).filter(|c| !c.is_empty()).map(|c| tame(c, NAME_MAX)),
             cwd: text(env.get("pm_cwd"), PATH_MAX),
-            args: args(env.get("args")),
             interpreter: text(env.get("exec_interpreter"), PATH_MAX),
             out_log: text(env.get("pm_out_log_path"), PATH_MAX),
             err_log: text(env.get("pm_err_log_path"), PATH_MAX),
@@ -126,14 +124,6 @@ fn watched(value: Option<&Value>) -> bool {
         Some(Value::Array(paths)) => !paths.is_empty(),
         Some(Value::String(path)) => !path.is_empty(),
         _ => false,
-    }
-}
-
-fn args(value: Option<&Value>) -> Vec<String> {
-    match value {
-        Some(Value::Array(all)) => all.iter().take(ARGS_MAX).map(|arg| text(Some(arg), NAME_MAX)).collect(),
-        Some(Value::String(one)) => vec![tame(one, PATH_MAX)],
-        _ => Vec::new(),
     }
 }
 

@@ -8,8 +8,8 @@ use super::info::Fields;
 use super::seen::{Aof, Loading, Memory, Rdb, RedisFacts, ReplicaOf, Role, Server, ServerName};
 use crate::host::foreign::{tame, tame_bytes};
 
-/// The settings that decide what the next start reads.
-pub(super) const SETTINGS: [&str; 8] = [
+/// The settings that decide what the next start reads, and where it tells of it.
+pub(super) const SETTINGS: [&str; 9] = [
     "appendonly",
     "dir",
     "appendfilename",
@@ -18,6 +18,7 @@ pub(super) const SETTINGS: [&str; 8] = [
     "dbfilename",
     "aof-use-rdb-preamble",
     "aof-load-truncated",
+    "logfile",
 ];
 
 const MAX_REPLICAS: usize = 256;
