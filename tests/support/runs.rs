@@ -69,10 +69,21 @@ pub(crate) fn wait_for(lab: &Lab, secs: u64, what: &str, wanted: impl Fn(&str, &
 
 /// Waits until a step of the phase has begun.
 pub(crate) fn wait_for_phase(lab: &Lab, secs: u64, phase: &str) {
+    wait_for_starts(lab, secs, phase, 1);
+}
+
+/// Waits until steps of the phase have begun so many times.
+pub(crate) fn wait_for_starts(lab: &Lab, secs: u64, phase: &str, times: usize) {
     let prefix = format!("{phase}/");
-    wait_for(lab, secs, &format!("step of phase {phase}"), |kind, content| {
+    let of_phase = |kind: &str, content: &Value| {
         kind == "step_started" && content["step"].as_str().is_some_and(|step| step.starts_with(&prefix))
-    });
+    };
+    let until = Instant::now() + Duration::from_secs(secs);
+    while journal(lab).iter().filter(|(kind, content)| of_phase(kind, content)).count() < times {
+        let tail = || journal(lab).into_iter().rev().take(6).collect::<Vec<_>>();
+        assert!(Instant::now() < until, "phase {phase} has not begun {times} times within {secs} s: {:#?}", tail());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// How the newest run ended.
