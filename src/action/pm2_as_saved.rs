@@ -37,14 +37,9 @@ impl Act for Pm2AsSaved {
     type Seen = Seen;
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
-        let place = process_list::place(ground, &self.pm2);
-        let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
-        let saved = match process_list::snapshot(ground, &self.pm2) {
-            Some(snapshot) => on.snapshot(&snapshot).await?,
-            None => Vec::new(),
-        };
+        let (at, saved) = process_list::saved(&self.pm2, on, ground).await?;
         let was_steady = ground.kept.contains_key(&steady_key(ground.step));
-        Ok(Seen { list: on.pm2_list(&process_list::at(place)).await?, saved, was_steady })
+        Ok(Seen { list: on.pm2_list(&at).await?, saved, was_steady })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {

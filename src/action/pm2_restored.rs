@@ -51,13 +51,8 @@ impl Act for Pm2Restored {
     type Seen = Seen;
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
-        let place = process_list::place(ground, &self.pm2);
-        let place = place.ok_or_else(|| HostError::refused(&self.pm2, "no such PM2 place in the runbook"))?;
-        let saved = match process_list::snapshot(ground, &self.pm2) {
-            Some(snapshot) => on.snapshot(&snapshot).await?,
-            None => Vec::new(),
-        };
-        Ok(Seen { pm2: on.pm2(&process_list::at(place)).await?, saved })
+        let (at, saved) = process_list::saved(&self.pm2, on, ground).await?;
+        Ok(Seen { pm2: on.pm2(&at).await?, saved })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {

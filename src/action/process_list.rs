@@ -3,6 +3,7 @@
 use super::act::Ground;
 use super::inventory::Pm2Place;
 use crate::host::pm2::{App, AppKey, Pm2At, SnapshotRef, Status, Wanted, wanted};
+use crate::host::{HostError, Probe};
 
 /// The place that a step names. The loader guarantees that it exists.
 pub(super) fn place<'a>(ground: &Ground<'a>, name: &str) -> Option<&'a Pm2Place> {
@@ -22,6 +23,16 @@ pub(super) fn snapshot_key(name: &str) -> String {
 /// The snapshot that this run has taken of a place.
 pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<SnapshotRef> {
     serde_json::from_value(ground.kept.get(&snapshot_key(name))?.clone()).ok()
+}
+
+/// What a step that compares with the snapshot starts from: where the daemon is, and the apps that the snapshot holds.
+pub(super) async fn saved(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Result<(Pm2At, Vec<App>), HostError> {
+    let place = place(ground, name).ok_or_else(|| HostError::refused(name, "no such PM2 place in the runbook"))?;
+    let apps = match snapshot(ground, name) {
+        Some(snapshot) => on.snapshot(&snapshot).await?,
+        None => Vec::new(),
+    };
+    Ok((at(place), apps))
 }
 
 /// How an app is called in items and messages: `api`, `api/1` for its further instances, the namespace in front where it is not the

@@ -13,7 +13,6 @@ pub mod daemon;
 pub mod dump;
 #[cfg(test)]
 mod fake;
-pub mod groups;
 #[cfg(test)]
 mod lab;
 pub mod life;
@@ -35,7 +34,6 @@ pub use back::{Cause, Verdict, back, log_tail, steady_for};
 pub use bus::{Bus, BusEvent};
 pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
-pub use groups::{Group, Grouped};
 pub use life::{ensure_daemon, kill_daemon, save};
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::Orphan;
