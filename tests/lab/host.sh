@@ -62,7 +62,7 @@ boot_id() {
 }
 
 wait_for_boot() {
-  local after='' reachable='' within=180 until seen now
+  local after='' reachable='' within=180 until seen now state
   while [ $# -gt 0 ]; do
     case $1 in
       --after) after=$2; shift 2 ;;
@@ -79,9 +79,13 @@ wait_for_boot() {
         running | degraded) return 0 ;;
         starting) [ -z "$reachable" ] || return 0 ;;
       esac
-    elif [ "$(cat "$dir/state" 2>/dev/null)" != running ]; then
-      tail -n 20 "$dir/console.log" >&2 || true
-      fail "host $name is $(cat "$dir/state" 2>/dev/null || echo gone)"
+    else
+      # Empty is the moment in which the keeper writes it.
+      state=$(cat "$dir/state" 2>/dev/null || echo gone)
+      if [ -n "$state" ] && [ "$state" != running ]; then
+        tail -n 20 "$dir/console.log" >&2 || true
+        fail "host $name is $state"
+      fi
     fi
     sleep 0.2
   done
@@ -91,7 +95,7 @@ wait_for_boot() {
 start_keeper() {
   local owner=$1
   rm -f "$dir/cut"
-  echo running >"$dir/state"
+  echo running >"$dir/state.new" && mv "$dir/state.new" "$dir/state"
   setsid "$here/keep.sh" "$name" "$dir" "$owner" </dev/null >>"$dir/console.log" 2>&1 9>&- &
   echo $! >"$dir/keeper.pid"
   echo "$owner" >"$dir/owner"

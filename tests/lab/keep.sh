@@ -5,6 +5,9 @@
 # test leaves nothing behind. Usage: keep.sh NAME DIR OWNER-PID
 set -euo pipefail
 
+# In one step: a reader must never see an empty state.
+say_state() { echo "$1" >"$dir/state.new" && mv "$dir/state.new" "$dir/state"; }
+
 name=$1 dir=$2 owner=$3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lab/recipe.env
@@ -39,7 +42,7 @@ owner_is_gone() { [ "$owner" != 0 ] && ! kill -0 "$owner" 2>/dev/null; }
 boots=$(cat "$dir/boots" 2>/dev/null || echo 0)
 while :; do
   boots=$((boots + 1))
-  echo running >"$dir/state"
+  say_state running
   boot "$boots"
   while kill -0 "$nspawn" 2>/dev/null; do
     if owner_is_gone; then
@@ -56,10 +59,10 @@ while :; do
   elif [ -e "$dir/cut" ]; then
     rm -f "$dir/cut"
   elif [ "$code" -eq 0 ]; then
-    echo off >"$dir/state"
+    say_state off
     exit 0
   elif [ "$code" -ne 133 ]; then
-    echo "ended $code" >"$dir/state"
+    say_state "ended $code"
     exit 1
   fi
 done
