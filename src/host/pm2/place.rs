@@ -190,7 +190,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut at = Pm2At { user: "no-such-user".into(), home: dir.path().into(), unit: None, cli: None };
         assert_eq!(account(&at).unwrap().uid, me());
-        at.user = "nobody".into();
+        at.user = if me() == 0 { "nobody" } else { "root" }.into();
         assert!(matches!(account(&at), Err(AccountError::Owner { .. })));
         at.home = "/no/such/home".into();
         assert!(matches!(account(&at), Err(AccountError::Home { .. })));
