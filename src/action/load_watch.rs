@@ -238,7 +238,8 @@ mod tests {
         bed.boot(&["--key-load-delay", "12"]).await;
         let (ticks, again) = wait_for(&bed, &kept).await;
         assert_eq!(again, None, "a run keeps what it has kept");
-        let left = ticks.iter().find_map(|tick| tick.left).unwrap();
+        // Not the first word: on a busy machine the first bytes of a three-second load say nothing about the rest.
+        let left = ticks.iter().filter_map(|tick| tick.left).next_back().unwrap();
         assert!(left.typical < 2.0 * first.wall_secs() + 2.0, "{left:?} after {first:?}; {ticks:?}");
     }
 }
