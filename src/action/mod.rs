@@ -27,6 +27,7 @@ pub mod units_active;
 pub mod units_enabled;
 pub mod units_stopped;
 mod verdict;
+mod way_back;
 
 pub use act::{Act, Ground, Kept, Outcome, Preview, Settled, Tell, Tick};
 pub use change::{Change, Item, Sign, Wave};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::process_list::{self, label};
+use super::way_back::{self, RESUME_UNIT};
 use crate::host::pm2::{App, Pm2Seen, Status};
 use crate::host::span::Span;
 use crate::host::{Deed, Host, HostError, Probe};
@@ -20,8 +21,6 @@ const AT_ONCE: usize = 32;
 
 /// The key of the item that saves the list as stopped.
 const SAVED_LIST: &str = "(saved list)";
-/// The key of the item that makes sure that the run finds its way back.
-const RESUME_UNIT: &str = "(resume unit)";
 
 /// What `pm2_stopped` looks at.
 pub struct Seen {
@@ -67,9 +66,8 @@ impl Act for Pm2Stopped {
         }
         let save = Item::new(SAVED_LIST, Sign::Alter, "as PM2 saved it last", "every app saved as stopped");
         change.items.push(save.in_wave(groups + 1).taking(Span::secs(0.5, 3.0)));
-        if !seen.resume.is_empty() {
-            let item = Item::new(RESUME_UNIT, Sign::Add, seen.resume.join("; "), "installed and enabled");
-            change.items.insert(0, item.taking(Span::secs(0.5, 2.0)));
+        if let Some(item) = way_back::item(&seen.resume) {
+            change.items.insert(0, item);
         }
         if process_list::snapshot(ground, &self.pm2).is_none() {
             change.concerns.push(Concern::new(

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Settled, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
+use super::way_back::{self, RESUME_UNIT};
 use crate::host::disk::DiskKind;
 use crate::host::machine::{BootUnknown, MachineSeen, rebooted};
 use crate::host::span::Span;
@@ -22,8 +23,6 @@ pub struct Rebooted {
 
 /// The key of the item that goes down.
 const MACHINE: &str = "machine";
-/// The key of the item that installs the resume unit.
-const RESUME_UNIT: &str = "(resume unit)";
 
 /// What `rebooted` looks at.
 pub struct Seen {
@@ -61,10 +60,7 @@ impl Act for Rebooted {
         let ready = Wave { name: "ready to go down".into(), ..Wave::default() };
         let down = Wave { name: "down".into(), after: vec![0], ..Wave::default() };
         let mut change = Change { waves: vec![ready, down], concerns: concerns(seen), ..Change::default() };
-        if !seen.resume.is_empty() {
-            let item = Item::new(RESUME_UNIT, Sign::Add, seen.resume.join("; "), "installed and enabled");
-            change.items.push(item.taking(Span::secs(0.5, 2.0)));
-        }
+        change.items.extend(way_back::item(&seen.resume));
         let boot = seen.machine.boot_id.as_deref().unwrap_or("unknown");
         let after = match self.how {
             Down::Reboot => "restarted, with a new boot id",

@@ -1,3 +1,5 @@
+//! Records: what is read back, what is refused, and that a newer writer is noticed.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The state directory: who owns a host, what a run leaves behind, and what is refused before it is read.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::{Arc, Mutex};
 
