@@ -21,7 +21,7 @@ pub use book::Book;
 pub use permit::{Approve, Ask as Question, Reply};
 pub use stop::{Stop, Urge};
 
-use crate::action::{Ground, Kept};
+use crate::action::{Action, Ground, Kept};
 use crate::host::{Facts, Host};
 use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, End, PauseReason, StepId};
@@ -254,8 +254,8 @@ impl Executor<'_> {
     }
 
     /// What actions stand on, for one step.
-    fn ground<'g>(&'g self, kept: &'g Kept, id: &'g StepId) -> Ground<'g> {
-        ground(self.runbook, self.baseline, &self.run_dir, kept, id)
+    fn ground<'g>(&'g self, kept: &'g Kept, step: &Step, id: &'g StepId) -> Ground<'g> {
+        ground(self.runbook, self.baseline, &self.run_dir, kept, (step, id))
     }
 }
 
@@ -265,7 +265,7 @@ fn ground<'g>(
     baseline: &'g Facts,
     run_dir: &'g Path,
     kept: &'g Kept,
-    id: &'g StepId,
+    (step, id): (&Step, &'g StepId),
 ) -> Ground<'g> {
     Ground {
         inventory: &runbook.inventory,
@@ -273,8 +273,9 @@ fn ground<'g>(
         kept,
         step: id.as_str(),
         run_dir,
-        judged_later: runbook.judges_restore_after(id),
-        reboots: runbook.reboots(),
+        // Both look at the whole runbook, so they are asked only for the few steps that want to know.
+        judged_later: matches!(step.action, Action::Pm2Restored(_)) && runbook.judges_restore_after(id),
+        reboots: step.action.takes_service_away() && runbook.reboots(),
     }
 }
 
@@ -283,9 +284,9 @@ fn back_out_steps(runbook: &Runbook) -> Vec<(StepId, &Phase, &Step)> {
     runbook.steps().filter(|(_, phase, _)| runbook.back_out.contains(&phase.name)).collect()
 }
 
-/// What has been captured so far, as actions read it.
-fn kept(book: &Book<'_>) -> Kept {
-    book.state().all_captured().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+/// What has been captured so far, as the action of a step reads it.
+fn kept(book: &Book<'_>, id: &StepId) -> Kept {
+    book.state().captured_for(id).map(|(key, value)| (key.to_owned(), value.clone())).collect()
 }
 
 /// The checkpoint of a skipped step.

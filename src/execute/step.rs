@@ -79,8 +79,8 @@ impl Executor<'_> {
             .iter()
             .any(|ruling| matches!(ruling, Ruling::Resolve { step, how: Resolution::Rerun } if step == id));
         for item in in_doubt {
-            let kept = kept(&self.book);
-            match step.action.settle(&item, self.host, &self.ground(&kept, id)).await {
+            let kept = kept(&self.book, id);
+            match step.action.settle(&item, self.host, &self.ground(&kept, step, id)).await {
                 Settled::Done => self.book.write(&[found(id, &item, "settled by evidence")])?,
                 Settled::Again => {}
                 Settled::Unknown if ruled => {}
@@ -182,8 +182,8 @@ impl Executor<'_> {
     }
 
     async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
-        let kept = kept(&self.book);
-        step.action.preview(self.host.as_probe(), &self.ground(&kept, id)).await
+        let kept = kept(&self.book, id);
+        step.action.preview(self.host.as_probe(), &self.ground(&kept, step, id)).await
     }
 
     /// Journals the beginning of an attempt and what it must remember from this moment.
@@ -219,11 +219,11 @@ impl Executor<'_> {
             Action::Rebooted(_) => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
             _ => None,
         };
-        let kept = kept(&self.book);
+        let kept = kept(&self.book, id);
         let Self { runbook, baseline, run_dir, host, book, stop, .. } = self;
         let fan = Fan {
             action: &step.action,
-            ground: super::ground(runbook, baseline, run_dir, &kept, id),
+            ground: super::ground(runbook, baseline, run_dir, &kept, (step, id)),
             host: *host,
             step: id,
             change,
@@ -253,8 +253,8 @@ impl Executor<'_> {
         if tally.stopped != Urge::None {
             return Ok(StepEnd::Stopped);
         }
-        let kept = kept(&self.book);
-        let tolerant = step.action.tolerates_losses(&self.ground(&kept, id));
+        let kept = kept(&self.book, id);
+        let tolerant = step.action.tolerates_losses(&self.ground(&kept, step, id));
         let hard: Vec<_> = tally.lost.iter().filter(|loss| !loss.optional && !tolerant).collect();
         if let Some(first) = hard.first() {
             let more = if hard.len() > 1 { format!(" (and {} more)", hard.len() - 1) } else { String::new() };

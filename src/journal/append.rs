@@ -136,23 +136,33 @@ impl Journal {
         if let Some(first) = &self.poison {
             return Err(JournalError::Poisoned { first: first.clone() });
         }
-        let draft = self.draft(checkpoints)?;
-        if draft.entries.is_empty() {
-            return Ok(draft.entries);
+        if checkpoints.is_empty() {
+            return Ok(Vec::new());
         }
+        // The state is taken forward while the lines are drafted, and put back if they come to nothing.
+        let before = self.state.before(checkpoints);
+        let drafted = self.draft(checkpoints).and_then(|draft| self.make_durable(draft, checkpoints));
+        if drafted.is_err() {
+            self.state.put_back(before);
+        }
+        let entries = drafted?;
+        self.acknowledge()?;
+        Ok(entries)
+    }
+
+    /// One write and one sync; the head comes after.
+    fn make_durable(&mut self, draft: Draft, checkpoints: &[Checkpoint]) -> Result<Vec<Entry>, JournalError> {
         self.make_room(draft.bytes.len() as u64, checkpoints.iter().any(Checkpoint::begins_something))?;
         self.write(&draft.bytes)?;
         self.good += draft.bytes.len() as u64;
         self.seq += draft.entries.len() as u64;
-        (self.hash, self.state) = (draft.hash, draft.state);
-        self.acknowledge()?;
+        self.hash = draft.hash;
         Ok(draft.entries)
     }
 
-    /// Envelopes, lines and the state after them, with nothing written.
-    fn draft(&self, checkpoints: &[Checkpoint]) -> Result<Draft, JournalError> {
-        let (state, hash) = (self.state.clone(), self.hash.clone());
-        let mut draft = Draft { entries: Vec::new(), bytes: Vec::new(), hash, state };
+    /// Envelopes and lines, with nothing written; the state has taken them in.
+    fn draft(&mut self, checkpoints: &[Checkpoint]) -> Result<Draft, JournalError> {
+        let mut draft = Draft { entries: Vec::new(), bytes: Vec::new(), hash: self.hash.clone() };
         let Stamp { boot_id, mono_ms, wall } = self.clock.stamp();
         for (checkpoint, seq) in checkpoints.iter().zip(self.seq + 1..) {
             let entry = Entry {
@@ -165,7 +175,7 @@ impl Journal {
                 wall,
                 checkpoint: checkpoint.clone(),
             };
-            draft.state.after(&entry)?;
+            self.state.after(&entry)?;
             let line = record::encode(&entry)?;
             draft.hash = record::sha256_hex(&line);
             draft.bytes.extend_from_slice(&line);
@@ -262,7 +272,6 @@ struct Draft {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
     hash: String,
-    state: RunState,
 }
 
 /// One writer per journal, whatever lock file the processes believe in.

@@ -126,3 +126,31 @@ fn power_cut_inside_every_write_of_the_head() {
     }
     figure(&format!("{states} torn heads: the journal was read whole under each"));
 }
+
+#[test]
+fn what_comes_to_nothing_leaves_the_state_as_it_was() {
+    let (mut journal, disk, boot) = in_memory(None);
+    for (now, batch) in story() {
+        *boot.lock().unwrap() = now.into();
+        let before = journal.state().clone();
+        // The second beginning is illegal everywhere; what stands in front of it was taken in for a moment.
+        let doomed: Vec<_> = batch.iter().cloned().chain([story().remove(0).1.remove(0)]).collect();
+        let written = disk.0.lock().unwrap().journal.len();
+        assert!(matches!(journal.append(&doomed), Err(JournalError::Illegal(_))), "{batch:?}");
+        assert_eq!(*journal.state(), before, "{batch:?}");
+        assert_eq!(disk.0.lock().unwrap().journal.len(), written, "{batch:?}");
+        journal.append(&batch).unwrap();
+    }
+    let calls = disk.0.lock().unwrap().calls.len();
+    for at in 0..calls {
+        let (mut journal, _disk, boot) = in_memory(Some((at, Failure::Errno(ENOSPC))));
+        for (now, batch) in story() {
+            *boot.lock().unwrap() = now.into();
+            let (before, seq) = (journal.state().clone(), journal.seq());
+            if journal.append(&batch).is_err() {
+                assert_eq!(*journal.state() == before, journal.seq() == seq, "call {at}");
+                break;
+            }
+        }
+    }
+}

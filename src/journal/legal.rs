@@ -201,8 +201,7 @@ impl RunState {
     /// The order of the plan: every earlier step done, unless backing out, and no other step running.
     fn in_turn(&self, step: &StepId) -> Result<(), Rule> {
         need(self.running().is_none_or(|(running, _)| running == step), Rule::AnotherRunning)?;
-        let earlier_done = self.steps.iter().take_while(|(id, _)| *id != step).all(|(_, state)| state.is_done());
-        need(self.backing_out || earlier_done, Rule::EarlierNotDone)
+        need(self.backing_out || self.earlier_done(step), Rule::EarlierNotDone)
     }
 
     fn may_intend(&self, state: &StepState, name: &str) -> Result<(), Rule> {
@@ -253,7 +252,7 @@ impl RunState {
 
     fn may_finish(&self, outcome: End) -> Result<(), Rule> {
         need(self.running().is_none(), Rule::AnotherRunning)?;
-        let all_done = self.steps.values().all(StepState::is_done);
+        let all_done = self.all_done();
         let lost = |state: &StepState| matches!(state.status, StepStatus::Done { how: How::WithLosses { .. }, .. });
         let losses = self.steps.values().any(lost);
         match outcome {

@@ -12,12 +12,19 @@ use super::legal::Illegal;
 use super::record::Entry;
 use super::step::{Reboot, StepState, StepStatus};
 
-/// The fold of a run's checkpoints. Large values are shared, so that a copy for a trial append is cheap.
+/// The fold of a run's checkpoints. What a record costs does not grow with the steps of the run: the two questions that every
+/// record asks of all steps (are the earlier ones done, does another one run) are answered by marks that move with them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunState {
     pub(super) opened: Option<Arc<Opened>>,
     pub(super) steps: IndexMap<StepId, StepState>,
+    /// Every step before this one is done. It only grows: what is done is never undone.
+    first_open: usize,
+    /// The step with an open attempt; the table allows no second one.
+    at_work: Option<usize>,
     captured: BTreeMap<String, Arc<Value>>,
+    /// Keys that are not of one step alone.
+    shared_keys: Vec<String>,
     /// 1 for the process that opened the run, one more for each resume.
     pub(super) sitting: u32,
     pub(super) at_rest: bool,
@@ -27,6 +34,28 @@ pub struct RunState {
     paused: Option<PauseReason>,
     decisions: Vec<Ruling>,
     latest_wall: Option<Timestamp>,
+}
+
+/// What a trial append may change, as it was; see [`RunState::before`].
+pub(super) struct Before {
+    /// Everything but the steps and what is captured.
+    rest: RunState,
+    steps: Vec<(StepId, StepState)>,
+    fresh: Vec<String>,
+    shared: usize,
+}
+
+/// The step that a checkpoint changes.
+fn touched(checkpoint: &Checkpoint) -> Option<&StepId> {
+    match checkpoint {
+        Checkpoint::Decision { what: Ruling::Resolve { step, .. }, .. } => Some(step),
+        other => other.step(),
+    }
+}
+
+/// How the keys begin that only one step reads and writes.
+fn private(step: &StepId) -> String {
+    format!("{step}.")
 }
 
 impl RunState {
@@ -53,9 +82,7 @@ impl RunState {
                 self.sitting += 1;
                 (self.at_rest, self.paused) = (false, None);
             }
-            Checkpoint::Captured { key, value, .. } => {
-                self.captured.insert(key.clone(), Arc::new(value.clone()));
-            }
+            Checkpoint::Captured { step, key, value } => self.capture(step, key, value),
             Checkpoint::BackOut { .. } => self.backing_out = true,
             Checkpoint::Paused { why, .. } => (self.at_rest, self.paused) = (true, Some(*why)),
             Checkpoint::Decision { what, .. } => self.rule(what),
@@ -70,15 +97,78 @@ impl RunState {
             }
             of_a_step => {
                 let sitting = self.sitting;
-                if let Some(state) = of_a_step.step().and_then(|step| self.steps.get_mut(step)) {
+                let Some(step) = of_a_step.step() else { return };
+                if let Some(state) = self.steps.get_mut(step) {
                     state.take_in(of_a_step, sitting);
                 }
+                self.mark(step);
             }
         }
     }
 
+    /// Moves the marks after a change of one step.
+    fn mark(&mut self, step: &StepId) {
+        let Some((index, _, state)) = self.steps.get_full(step) else { return };
+        if state.is_running() {
+            self.at_work = Some(index);
+        } else if self.at_work == Some(index) {
+            self.at_work = None;
+        }
+        while self.steps.get_index(self.first_open).is_some_and(|(_, state)| state.is_done()) {
+            self.first_open += 1;
+        }
+    }
+
+    fn capture(&mut self, step: &StepId, key: &str, value: &Value) {
+        let fresh = self.captured.insert(key.to_owned(), Arc::new(value.clone())).is_none();
+        if fresh && !key.starts_with(&private(step)) {
+            self.shared_keys.push(key.to_owned());
+        }
+    }
+
+    /// What would have to be put back if a record of these checkpoints came to nothing.
+    pub(super) fn before(&self, checkpoints: &[Checkpoint]) -> Before {
+        let mut steps: Vec<&StepId> = checkpoints.iter().filter_map(touched).collect();
+        steps.dedup();
+        let steps = steps.into_iter().filter_map(|step| Some((step.clone(), self.steps.get(step)?.clone()))).collect();
+        let is_new = |key: &&String| !self.captured.contains_key(*key);
+        fn key(checkpoint: &Checkpoint) -> Option<&String> {
+            if let Checkpoint::Captured { key, .. } = checkpoint { Some(key) } else { None }
+        }
+        let fresh = checkpoints.iter().filter_map(key).filter(is_new).cloned().collect();
+        let rest = Self {
+            opened: self.opened.clone(),
+            steps: IndexMap::new(),
+            captured: BTreeMap::new(),
+            shared_keys: Vec::new(),
+            decisions: self.decisions.clone(),
+            ..*self
+        };
+        Before { rest, steps, fresh, shared: self.shared_keys.len() }
+    }
+
+    /// Puts back what was [`before`](Self::before).
+    pub(super) fn put_back(&mut self, before: Before) {
+        let Before { rest, steps, fresh, shared } = before;
+        let mut all = std::mem::take(&mut self.steps);
+        let mut captured = std::mem::take(&mut self.captured);
+        let mut shared_keys = std::mem::take(&mut self.shared_keys);
+        if rest.opened.is_none() {
+            all.clear();
+        }
+        for (step, state) in steps {
+            all.insert(step, state);
+        }
+        for key in fresh {
+            captured.remove(&key);
+        }
+        shared_keys.truncate(shared);
+        *self = Self { steps: all, captured, shared_keys, ..rest };
+    }
+
     fn open(&mut self, opened: &Opened) {
         self.steps = opened.steps.iter().map(|step| (step.clone(), StepState::default())).collect();
+        (self.first_open, self.at_work) = (0, None);
         self.opened = Some(Arc::new(opened.clone()));
         self.sitting = 1;
     }
@@ -95,6 +185,7 @@ impl RunState {
                 state.status = StepStatus::Done { how, took_ms: 0 };
             }
         }
+        self.mark(step);
     }
 
     /// Says that the process which wrote the last record is gone: after opening, only a resume, a decision or the end may follow.
@@ -137,6 +228,14 @@ impl RunState {
         self.captured.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
     }
 
+    /// What the actions of one step may want to know: its own keys, and those that no step has for itself.
+    pub fn captured_for(&self, step: &StepId) -> impl Iterator<Item = (&str, &Value)> {
+        let prefix = private(step);
+        let own = self.captured.range(prefix.clone()..).take_while(move |(key, _)| key.starts_with(&prefix));
+        let shared = self.shared_keys.iter().filter_map(|key| self.captured.get_key_value(key));
+        own.chain(shared).map(|(key, value)| (key.as_str(), value.as_ref()))
+    }
+
     /// Items of which nobody knows whether they happened. Steps that are done, by proof or by ruling, are not listed.
     #[must_use]
     pub fn in_doubt(&self) -> Vec<(&StepId, &str)> {
@@ -154,7 +253,17 @@ impl RunState {
     /// The step with an open attempt, of this sitting or of one that died.
     #[must_use]
     pub fn running(&self) -> Option<(&StepId, &StepState)> {
-        self.steps.iter().find(|(_, state)| state.is_running())
+        self.at_work.and_then(|index| self.steps.get_index(index))
+    }
+
+    /// Whether every step before this one is done.
+    pub(super) fn earlier_done(&self, step: &StepId) -> bool {
+        self.steps.get_index_of(step).is_some_and(|index| index <= self.first_open)
+    }
+
+    /// Whether every step is done.
+    pub(super) fn all_done(&self) -> bool {
+        self.first_open == self.steps.len()
     }
 
     /// How the run ended, once it has.

@@ -42,7 +42,7 @@ codes! {
     EMPTY_FILE "RB006" "the file is empty"
     "Nothing but spaces and comments. `runbooks/restart-staging.yaml` is a commented example to start from."
     TOO_MUCH "RB007" "more nesting, values or aliases than a runbook needs"
-    "Aliases can make a small file unfold into gigabytes. At most 32 levels, 50000 values and 1000 aliases are read."
+    "Aliases can make a small file unfold into gigabytes. At most 32 levels, 250000 values and 1000 aliases are read."
     BARE_STAR "RB008" "an unquoted `*`"
     "At the beginning of a plain value `*name` refers to an anchor `&name`. A pattern such as `*-worker` must be quoted: `\"*-worker\"`."
     MERGE_KEY "RB009" "a merge key `<<`"

@@ -22,7 +22,7 @@ pub(super) fn explain(error: &Error, out: &mut Findings<'_>) {
     } else if is_limit(error) {
         let message = "the file asks for too much: nesting, values or aliases";
         let found = out.error(codes::TOO_MUCH, &(start..start + 1), message);
-        found.label("the limit was reached here").help("at most 32 levels, 50000 values, 1000 aliases");
+        found.label("the limit was reached here").help("at most 32 levels, 250000 values, 1000 aliases");
     } else if indent.contains('\t') || line.chars().nth(column.saturating_sub(1)) == Some('\t') {
         let at = source.line_start(start) + line.find('\t').unwrap_or(0);
         let found = out.error(codes::TAB, &(at..at + 1), "a tab in the indentation");

@@ -1,9 +1,9 @@
 //! YAML into a tree that knows where everything stands.
 //!
-//! Typed deserialization stops at the first mistake; a tree is read to the end, so that one look shows them all. The
-//! parser runs twice: first for the syntax alone (so that a slip of indentation is not reported as a missing key), then
-//! for the tree. Equal keys are passed through, and reported by whoever opens the map.
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+//! Typed deserialization stops at the first mistake; a tree is read to the end, so that one look shows them all. It asks
+//! for no types, so that whatever stops the parser is the syntax. Equal keys are passed through, and reported by whoever
+//! opens the map.
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 use serde_yaml::{Location, Options, Spanned};
 
@@ -115,10 +115,6 @@ impl Node {
 /// Parses the text; `None` when there is no tree, and then there is a finding that says why.
 pub(crate) fn parse(out: &mut Findings<'_>) -> Option<Node> {
     let source = out.source;
-    if let Err(error) = serde_yaml::from_str_with_options::<IgnoredAny>(source.text, options()) {
-        syntax::explain(&error, out);
-        return None;
-    }
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(source.text, options()) {
         Ok(raw) => Some(settle(raw, source)),
         Err(error) => {
@@ -130,7 +126,7 @@ pub(crate) fn parse(out: &mut Findings<'_>) -> Option<Node> {
 
 fn options() -> Options {
     serde_yaml::options! {
-        budget: serde_yaml::budget! { max_nodes: 50_000, max_events: 200_000, max_depth: 32, max_aliases: 1000, flow_nesting_limit: 32 },
+        budget: serde_yaml::budget! { max_nodes: 250_000, max_events: 600_000, max_depth: 32, max_aliases: 1000, flow_nesting_limit: 32 },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,

@@ -23,7 +23,7 @@ async fn applied_once_nothing_is_left_and_twice_is_once() {
     let mut walked = Vec::new();
     for (id, _, step) in runbook.steps() {
         let preview =
-            step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id)).await.unwrap();
+            step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, (step, &id))).await.unwrap();
         assert!(!preview.change.refused(), "{id}: {:?}", preview.change.concerns);
         if let Some(value) = &preview.remember {
             kept.insert(start_key(id.as_str()), value.clone());
@@ -31,24 +31,30 @@ async fn applied_once_nothing_is_left_and_twice_is_once() {
         let mut items: Vec<&Item> = preview.change.items.iter().collect();
         items.sort_by_key(|item| item.wave);
         for item in &items {
-            let outcome = step.action.apply(item, model, &ground(runbook, baseline, &dir, &kept, &id), &|_| {}).await;
+            let outcome =
+                step.action.apply(item, model, &ground(runbook, baseline, &dir, &kept, (step, &id)), &|_| {}).await;
             match outcome {
                 Outcome::Applied { keep, .. } => kept.extend(keep),
                 Outcome::Leaving => assert!(model.come_back()),
                 other => panic!("{id} {}: {other:?}", item.key),
             }
         }
-        let left =
-            step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id)).await.unwrap().change;
+        let left = step
+            .action
+            .preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, (step, &id)))
+            .await
+            .unwrap()
+            .change;
         assert!(left.is_empty(), "{id}: {:?}", left.items);
         if !matches!(step.action, Action::Rebooted(_) | Action::Pm2Saved(_)) {
             for item in &items {
-                let again = step.action.apply(item, model, &ground(runbook, baseline, &dir, &kept, &id), &|_| {}).await;
+                let again =
+                    step.action.apply(item, model, &ground(runbook, baseline, &dir, &kept, (step, &id)), &|_| {}).await;
                 assert!(matches!(again, Outcome::Applied { .. }), "{id} {}: {again:?}", item.key);
             }
             let left = step
                 .action
-                .preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, &id))
+                .preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, (step, &id)))
                 .await
                 .unwrap()
                 .change;
