@@ -1,0 +1,134 @@
+//! Stop and restore against `pm2 resurrect`, `pm2 stop all` and the floor: the same processes spawned directly through PM2's
+//! own container script. Real PM2, a private home, all ways in turns; the clock is the last app's own ready stamp.
+//!
+//! `RUNBOOK_PM2_PREFIX=DIR cargo bench --bench restore -- [--apps N] [--rounds N] [--check]`; DIR is an npm prefix with PM2 7.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod bed;
+mod ours;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use bed::{Bed, Kind};
+use ours::{Took, stop_and_restore};
+use support::{Row, finish, median};
+
+/// How long the first group's gate stays shut.
+const GATE: Duration = Duration::from_secs(3);
+
+/// Everything measured in the rounds of one kind.
+#[derive(Default)]
+struct Figures {
+    resurrect: Vec<f64>,
+    resurrect_daemon: Vec<f64>,
+    stop_all: Vec<f64>,
+    floor: Vec<f64>,
+    ours: Vec<Took>,
+    gated: Vec<f64>,
+}
+
+fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize)) -> Figures {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut bed = Bed::new(prefix, kind, apps);
+    let mut figures = Figures::default();
+    for round in 1..=rounds {
+        figures.resurrect.push(bed.resurrect());
+        figures.resurrect_daemon.push(bed.daemon_cpu());
+        figures.ours.push(runtime.block_on(stop_and_restore(&mut bed, None, || {})));
+        figures.stop_all.push(bed.stop_all());
+        if kind == Kind::Plain {
+            figures.floor.push(bed.floor());
+            figures.gated.push(gated(&mut bed, &runtime));
+        }
+        let last = figures.ours.last().map_or(f64::NAN, |took| took.restore);
+        eprintln!("round {round} of {rounds}: resurrect {:.2} s, ours {last:.2} s", figures.resurrect[round - 1]);
+    }
+    figures
+}
+
+/// Three groups behind a Redis that comes up after three seconds; seconds beyond those.
+fn gated(bed: &mut Bed, runtime: &tokio::runtime::Runtime) -> f64 {
+    bed.resurrect();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dir = bed.path().join("redis");
+    let _ = std::fs::create_dir(&dir);
+    let start = move || {
+        let words = [("--port", port.to_string()), ("--dir", dir.display().to_string()), ("--save", String::new())];
+        let mut command = Command::new("redis-server");
+        command.args(words.iter().flat_map(|(key, value)| [*key, value.as_str()]));
+        command.args(["--bind", "127.0.0.1"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    // The rehearsal looks at the server, so it is up while the run is planned and stopped.
+    let mut up: Child = start();
+    std::thread::sleep(Duration::from_millis(300));
+    let (send, late) = std::sync::mpsc::channel::<Child>();
+    let took = runtime.block_on(stop_and_restore(bed, Some(port), || {
+        up.kill().unwrap();
+        up.wait().unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(GATE);
+            send.send(start()).unwrap();
+        });
+    }));
+    let mut late = late.recv().unwrap();
+    late.kill().unwrap();
+    late.wait().unwrap();
+    took.restore - GATE.as_secs_f64()
+}
+
+fn ratios(ours: &[f64], baseline: &[f64]) -> f64 {
+    median(ours.iter().zip(baseline).map(|(a, b)| a / b).collect())
+}
+
+fn argument(name: &str, default: usize) -> usize {
+    let words: Vec<String> = std::env::args().collect();
+    let at = words.iter().position(|word| word == name);
+    at.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(default)
+}
+
+fn main() {
+    let prefix = PathBuf::from(std::env::var_os("RUNBOOK_PM2_PREFIX").unwrap_or_default());
+    if !prefix.join("node_modules/pm2/bin/pm2").is_file() {
+        eprintln!("skipped: set RUNBOOK_PM2_PREFIX to an npm prefix that has PM2 (npm install --prefix DIR pm2@7)");
+        return;
+    }
+    let size = (argument("--apps", 120), argument("--rounds", 5));
+    let plain = rounds(Kind::Plain, &prefix, size);
+    let waiting = rounds(Kind::Waiting, &prefix, size);
+    let row = |case, (ours, baseline): (&[f64], &[f64]), bar| {
+        let ratio = ratios(ours, baseline);
+        let (ours, baseline) = (median(ours.to_vec()), median(baseline.to_vec()));
+        Row { bench: "restore", case, unit: "s", ours, baseline, ratio, bar }.print()
+    };
+    let restored: Vec<f64> = plain.ours.iter().map(|took| took.restore).collect();
+    let waited: Vec<f64> = waiting.ours.iter().map(|took| took.restore).collect();
+    let stopped: Vec<f64> = plain.ours.iter().map(|took| took.stop).collect();
+    row("plain apps against pm2 resurrect", (&restored, &plain.resurrect), None);
+    let mut held = row("plain apps against the floor", (&restored, &plain.floor), Some(1.15));
+    held &= row("waiting apps against pm2 resurrect", (&waited, &waiting.resurrect), Some(0.2));
+    held &= row("stop against pm2 stop all", (&stopped, &plain.stop_all), Some(1.0 / 3.0));
+    held &= row("three groups, beyond a gate of 3 s, against the floor", (&plain.gated, &plain.floor), Some(1.2));
+    held &= processor_time(&plain);
+    finish(held);
+}
+
+/// What this program uses itself, and what it costs the daemon beyond a `resurrect`, in percent of one core.
+fn processor_time(plain: &Figures) -> bool {
+    let each = plain.ours.iter().zip(&plain.resurrect_daemon);
+    let percent =
+        |(took, daemon): (&Took, &f64)| (took.own_cpu + (took.daemon_cpu - daemon).max(0.0)) / took.restore * 100.0;
+    let ours = median(each.map(percent).collect());
+    let case = "own and extra daemon processor time";
+    Row { bench: "restore", case, unit: "%", ours, baseline: 5.0, ratio: ours / 5.0, bar: Some(1.0) }.print()
+}
