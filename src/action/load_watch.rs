@@ -109,7 +109,7 @@ impl<'a> LoadWatch<'a> {
                 self.files = facts.files.clone().or(self.files.take());
             }
             self.pid = facts.server.process_id.or(self.pid);
-            self.server = Some(loads::server_text(&facts.server));
+            self.server = Some(facts.server.label());
         }
     }
 

@@ -32,7 +32,7 @@ mod tests;
 
 pub use at::{RedisAddr, RedisAt, RedisAtError, RedisKind};
 pub use door::Door;
-pub use estimate::{LoadRates, Range, compacted_bytes, load_secs, rewrite_secs};
+pub use estimate::{Range, compacted_bytes, rewrite_secs};
 pub use files::{AofFile, AofFiles, Layout};
 pub use look::{look, look_with};
 pub use preflight::{Obstacle, Overcommit, Severity, overcommit, preflight};
