@@ -27,9 +27,13 @@ pub struct RedisLoaded {
     pub board: Board,
 }
 
+/// What is so now where nothing is left to load.
+pub const LOOKS_READY: &str = "looks ready";
 /// Looks in a row that must agree before an instance is called ready: a replica flips back to loading when its
 /// master's copy arrives.
 const SAME_ANSWERS: u32 = 3;
+/// Between two looks, INFO among them.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Starts of the server after which a load is called a restart loop.
 const RESTARTS: u64 = 2;
 /// Looks in a row at a reason that waiting will not cure.
@@ -68,7 +72,7 @@ impl Act for RedisLoaded {
                 Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
                 // One look proves nothing: what looks ready must still answer the same a few times in a row.
                 Ok(()) => {
-                    let item = Item::new(&instance.name, Sign::Wait, "looks ready", "ready, several looks in a row");
+                    let item = Item::new(&instance.name, Sign::Wait, LOOKS_READY, "ready, several looks in a row");
                     change.items.push(item.taking(Span::secs(f64::from(SAME_ANSWERS), f64::from(SAME_ANSWERS) + 3.0)));
                 }
                 Err(why) => {
@@ -101,6 +105,7 @@ impl Act for RedisLoaded {
             load: LoadWatch::new(instance, on.as_probe(), ground, &self.board),
             restarts: None,
             unit_load: None,
+            loading: false,
             good: 0,
             hopeless: 0,
         };
@@ -120,7 +125,11 @@ impl Act for RedisLoaded {
                 Look::Lost(outcome) => return outcome,
                 Look::Wait(tick) => tell(tick),
             }
-            on.sleep(Duration::from_secs(1)).await;
+            if watch.loading {
+                on.sleep_while_loading(&instance.at(), PAUSE).await;
+            } else {
+                on.sleep(PAUSE).await;
+            }
         }
     }
 
@@ -155,7 +164,7 @@ enum Look {
     Wait(Tick),
 }
 
-/// One instance under watch: INFO at most once a second.
+/// One instance under watch: INFO at most once a second, and its end seen between two looks.
 struct Watch<'a> {
     instance: &'a RedisInstance,
     on: &'a dyn Host,
@@ -166,6 +175,8 @@ struct Watch<'a> {
     restarts: Option<u64>,
     /// From the start of the main process to READY=1, as the unit's own time stamps have it.
     unit_load: Option<Duration>,
+    /// It said that it loads, at the last look.
+    loading: bool,
     good: u32,
     hopeless: u32,
 }
@@ -177,6 +188,7 @@ impl Watch<'_> {
             Ok(seen) => seen,
             Err(error) => return Look::Lost(error.into()),
         };
+        self.loading = seen.door == Door::Loading;
         if let Some(unit) = &self.instance.unit {
             match self.judge_unit(on.unit(unit).await) {
                 Ok(()) => {}

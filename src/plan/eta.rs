@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::redis_loaded::LOOKS_READY;
 use crate::action::{Action, Change, Sign};
 use crate::host::redis::eta::History as Loads;
 use crate::host::span::Span;
@@ -91,7 +92,8 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
 /// Whether every load that is waited for has been measured before.
 fn by_loads(step: &Step, change: &Change, loads: &Loads) -> Source {
     let waits = matches!(step.action, Action::RedisLoaded(_));
-    let known = change.items.iter().map(|item| loads.of(&item.key, None).len()).min();
+    let loading = change.items.iter().filter(|item| item.before != LOOKS_READY);
+    let known = loading.map(|item| loads.of(&item.key, None).len()).min();
     match known {
         Some(loads) if waits && loads > 0 => Source::Loads(loads),
         _ => Source::Reckoned,
