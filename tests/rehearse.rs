@@ -2,6 +2,10 @@
 #![expect(clippy::disallowed_methods, reason = "a rehearsal is timed")]
 use std::time::{Duration, Instant};
 
+use runbook::host::Facts;
+use runbook::journal::store::Store;
+use serde_json::Value;
+
 use crate::support::program::{Place, Said, hostname};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/restart-staging.yaml");
@@ -144,4 +148,41 @@ fn facts_of_this_machine_are_recorded_and_planned_on() {
     place.runbook(&["rehearse", &file, "--offline", facts]).exits(0).says("is over: done");
     place.runbook(&["rehearse", &file]).exits(0).says("is over: done");
     place.runbook(&["facts"]).exits(2).says("name one");
+}
+
+/// Seconds of the step in which Redis loads, and where they come from.
+fn planned_load(place: &Place, facts: &str) -> (f64, Value) {
+    let said = place.runbook(&["plan", "restart-staging", "--offline", facts, "--json"]);
+    let lines = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let step = lines.into_iter().find(|line| line["type"] == "plan_step" && line["id"] == "load/1").unwrap();
+    (step["takes"]["span"]["typical"].as_f64().unwrap(), step["takes"]["source"].clone())
+}
+
+#[test]
+fn what_one_run_measures_the_next_one_is_planned_with() {
+    let place = Place::new();
+    let said = rehearse(&place, &["--slow", "bds=4x", "--keep"]);
+    let kept = said.err.lines().find_map(|line| line.split("--state-dir ").nth(1)).unwrap().to_owned();
+
+    let loads = Store::open(std::path::Path::new(&kept)).unwrap().loads().unwrap();
+    let [load] = loads.all("bds") else { panic!("{loads:?}") };
+    assert!(load.wall_secs() > 3.0 * load.expected.unwrap().typical, "{load:?}");
+    let mut facts = Facts::read(&std::fs::read(FACTS).unwrap()).unwrap();
+    facts.loads = loads;
+    let learned = place.file("learned.json", &facts.write().unwrap());
+    let ((prior, rumour), (typical, source)) = (planned_load(&place, FACTS), planned_load(&place, &learned));
+    assert_eq!((rumour, source), ("reckoned".into(), serde_json::json!({ "loads": 1 })));
+    assert!((3.0..5.0).contains(&(typical / prior)), "{prior} {typical}");
+    let said = place.runbook(&["plan", "restart-staging", "--offline", &learned]);
+    said.says("1 step from 1 earlier load");
+
+    let said = place.runbook(&["--state-dir", &kept, "history", "--estimates"]);
+    said.exits(0).says("load/1 bds").says("outside").says("instances, as planned: off by");
+    let said = place.runbook(&["--state-dir", &kept, "history", "--estimates", "--json"]);
+    let lines: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let bds = lines.iter().find(|line| line["item"] == "bds" && line["step"] == "load/1").unwrap();
+    assert_eq!((&bds["inside"], &bds["made"]), (&Value::Bool(false), &"plan".into()));
+    assert!(bds["error_percent"].as_f64().unwrap() < -60.0, "{bds}");
+    assert!(lines.iter().any(|line| line["type"] == "estimates" && line["mape"].as_f64().unwrap() > 0.0), "{lines:?}");
+    std::fs::remove_dir_all(std::path::Path::new(&kept).parent().unwrap()).unwrap();
 }

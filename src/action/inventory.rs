@@ -177,7 +177,8 @@ impl Inventory {
     #[must_use]
     pub fn ties(&self) -> Ties {
         let tie = |one: &RedisInstance| Some((one.at(), one.unit.clone()?));
-        Ties { redis: self.redis.values().filter_map(tie).collect() }
+        let names = self.redis.values().map(|one| (one.at(), one.name.clone()));
+        Ties { redis: self.redis.values().filter_map(tie).collect(), names: names.collect() }
     }
 }
 

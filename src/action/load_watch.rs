@@ -109,7 +109,7 @@ impl<'a> LoadWatch<'a> {
                 self.files = facts.files.clone().or(self.files.take());
             }
             self.pid = facts.server.process_id.or(self.pid);
-            self.server = Some(loads::server_text(&facts.server));
+            self.server = Some(facts.server.label());
         }
     }
 
@@ -217,6 +217,44 @@ mod tests {
         let of_the_load = keep.into_iter().filter(|(key, _)| key == "load.bds");
         let mut record = of_the_load.map(|(_, value)| serde_json::from_value(value).unwrap());
         (ticks.take(), record.next())
+    }
+
+    /// How often a command was sent since the server's start, by its own count.
+    async fn calls(bed: &Testbed, command: &str) -> u64 {
+        let redis::Value::BulkString(text) = bed.tell(&["INFO", "commandstats"]).await.unwrap() else { panic!() };
+        let text = String::from_utf8(text).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:"))).unwrap_or_default();
+        // What it answers with -LOADING it counts as rejected.
+        let counts = line.split(',').filter_map(|part| part.split_once('='));
+        counts.filter(|(key, _)| key.ends_with("calls")).map(|(_, n)| n.parse::<u64>().unwrap()).sum()
+    }
+
+    #[tokio::test]
+    async fn info_is_sent_once_a_second_at_most_however_many_wait_and_the_end_is_seen_between_two() {
+        let Some(mut bed) = Testbed::start(&[]).await else {
+            return;
+        };
+        // It answers every 1024 commands, so many times in a second.
+        write_increment(bed.dir.path(), 100_000, 20_000, 100);
+        bed.boot(&["--key-load-delay", "12"]).await;
+        let host = LocalHost::new(None);
+        let (at, on) = (bed.at(), crate::host::Host::as_probe(&host));
+        let began = on.uptime();
+        let waits = async || {
+            let mut looks = 0;
+            while on.redis(&at).await.unwrap().door == crate::host::redis::Door::Loading {
+                looks += 1;
+                crate::host::Host::sleep_while_loading(&host, &at, std::time::Duration::from_millis(700)).await;
+            }
+            looks
+        };
+        let (one, two, three) = tokio::join!(waits(), waits(), waits());
+        let secs = (on.uptime() - began).as_secs_f64();
+        let (info, ping) = (calls(&bed, "info").await, calls(&bed, "ping").await);
+        // Each of the three looks once more when the end was seen; the count itself is the last INFO.
+        assert!(info as f64 <= secs + 1.0 + 3.0 + 1.0, "{info} INFO in {secs} s, {one} {two} {three}");
+        assert!(secs > 2.0 && one + two + three > info, "the looks were shared: {info} INFO in {secs} s");
+        assert!(ping > 2 * secs as u64, "{ping} PING in {secs} s");
     }
 
     #[tokio::test]

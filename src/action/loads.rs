@@ -10,7 +10,7 @@ use super::act::Ground;
 use super::inventory::RedisInstance;
 use crate::host::Probe;
 use crate::host::redis::eta::{Expected, History, IncrCost, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes};
-use crate::host::redis::{AofFiles, RedisSeen, Server, ServerName};
+use crate::host::redis::{AofFiles, RedisSeen};
 use crate::host::span::Span;
 
 /// Increments below this load within a second or two whatever they hold.
@@ -24,31 +24,18 @@ pub fn key(instance: &str) -> String {
 
 const KEY: &str = "load.";
 
-/// The loads among captured values, in their order; what is no load is passed over.
+/// A captured value as the load that it is; `None` for every other value.
 #[must_use]
-pub fn history<'a>(kept: impl IntoIterator<Item = (&'a String, &'a serde_json::Value)>) -> History {
-    let mut history = History::default();
-    for (key, value) in kept {
-        let Some(instance) = key.strip_prefix(KEY) else {
-            continue;
-        };
-        match serde_json::from_value::<LoadRecord>(value.clone()) {
-            Ok(load) if load.instance == instance => history.add(load),
-            _ => {}
-        }
-    }
-    history
+pub fn record_of(key: &str, value: &serde_json::Value) -> Option<LoadRecord> {
+    let instance = key.strip_prefix(KEY)?;
+    serde_json::from_value::<LoadRecord>(value.clone()).ok().filter(|load| load.instance == instance)
 }
 
-/// Program and version, as loads are filed: `redis 7.0.15`.
-#[must_use]
-pub fn server_text(server: &Server) -> String {
-    let name = match server.name {
-        ServerName::Redis => "redis",
-        ServerName::Valkey => "valkey",
-        ServerName::Tile38 => "tile38",
-    };
-    format!("{name} {}", server.version)
+/// The loads known to a run, oldest first: those that earlier runs measured, then its own.
+fn known(ground: &Ground<'_>) -> History {
+    let mut history = ground.baseline.loads.clone();
+    ground.kept.iter().filter_map(|(key, value)| record_of(key, value)).for_each(|load| history.add(load));
+    history
 }
 
 /// The files that the next start of an instance reads: as seen now or, while nothing answers, in the baseline.
@@ -65,7 +52,7 @@ pub(super) async fn incr_cost(
     ground: &Ground<'_>,
 ) -> Option<IncrCost> {
     let files = files(instance, now, ground)?;
-    let learned = history(ground.kept).of(&instance.name, None).iter().any(|load| load.incr.bytes > 0);
+    let learned = known(ground).of(&instance.name, None).iter().any(|load| load.incr.bytes > 0);
     if learned || files.incr_bytes() < WORTH_SAMPLING {
         return None;
     }
@@ -82,12 +69,12 @@ pub(super) fn work(
 ) -> Work {
     let before = ground.baseline.redis(&instance.at());
     let facts = now.facts.as_ref().or_else(|| before.and_then(|seen| seen.facts.as_ref()));
-    let server = facts.map(|facts| server_text(&facts.server));
+    let server = facts.map(|facts| facts.server.label());
     let mut work = Work::of_sizes(sizes.0, sizes.1);
     if let Some(cost) = cost {
         work = work.sampled(cost);
     }
-    work.learned(&history(ground.kept).of(&instance.name, server.as_deref()))
+    work.learned(&known(ground).of(&instance.name, server.as_deref()))
 }
 
 /// As a span, with what a start costs beside reading.
@@ -191,9 +178,8 @@ mod tests {
             (key("other"), serde_json::to_value(&load).unwrap()),
             ("load".to_owned(), serde_json::Value::Bool(true)),
         ]);
-        let history = history(&kept);
-        assert_eq!(history.of("bds", Some("redis 7.0.15")), vec![&load]);
-        assert!(history.of("other", None).is_empty(), "filed under another's name");
+        let records: Vec<_> = kept.iter().map(|(key, value)| record_of(key, value)).collect();
+        assert_eq!(records, [None, Some(load), None], "filed under another's name is filed nowhere");
     }
 
     #[test]

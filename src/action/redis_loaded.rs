@@ -11,7 +11,7 @@ use super::inventory::{RedisInstance, Selector};
 use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
 use super::needs::is_ready;
-use crate::host::redis::eta::{Expected, IncrCost, Loader, Work, finishes_with};
+use crate::host::redis::eta::{IncrCost, Work, side_by_side};
 use crate::host::redis::{self, Door, RedisSeen};
 use crate::host::span::{Span, bytes, words};
 use crate::host::systemd::UnitSeen;
@@ -27,9 +27,13 @@ pub struct RedisLoaded {
     pub board: Board,
 }
 
+/// What is so now where nothing is left to load.
+pub const LOOKS_READY: &str = "looks ready";
 /// Looks in a row that must agree before an instance is called ready: a replica flips back to loading when its
 /// master's copy arrives.
 const SAME_ANSWERS: u32 = 3;
+/// Between two looks, INFO among them.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Starts of the server after which a load is called a restart loop.
 const RESTARTS: u64 = 2;
 /// Looks in a row at a reason that waiting will not cure.
@@ -62,26 +66,30 @@ impl Act for RedisLoaded {
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let mut change = Change::default();
-        let mut works = Vec::new();
+        let mut waits: Vec<(Item, Option<Work>)> = Vec::new();
         for (instance, now, cost) in &seen.instances {
             match is_ready(instance, now, ground) {
                 Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
                 // One look proves nothing: what looks ready must still answer the same a few times in a row.
                 Ok(()) => {
-                    let item = Item::new(&instance.name, Sign::Wait, "looks ready", "ready, several looks in a row");
+                    let item = Item::new(&instance.name, Sign::Wait, LOOKS_READY, "ready, several looks in a row");
                     change.items.push(item.taking(Span::secs(f64::from(SAME_ANSWERS), f64::from(SAME_ANSWERS) + 3.0)));
                 }
                 Err(why) => {
-                    let mut item = Item::new(&instance.name, Sign::Wait, why, "loaded and ready");
+                    let work = work(instance, now, ground, cost.as_ref());
+                    let after = match &work {
+                        Some(work) => format!("{} loaded, and ready ({})", bytes(work.bytes()), work.source()),
+                        None => "loaded and ready".to_owned(),
+                    };
+                    let mut item = Item::new(&instance.name, Sign::Wait, why, after);
                     item.optional = !instance.required;
-                    change.items.push(item);
-                    works.push(work(instance, now, ground, cost.as_ref()));
+                    waits.push((item, work));
                 }
             }
         }
-        for (item, takes) in change.items.iter_mut().zip(side_by_side(&works, seen.cpus)) {
-            item.takes = takes;
-        }
+        let (items, works): (Vec<Item>, Vec<Option<Work>>) = waits.into_iter().unzip();
+        let spans = at_once(&works, seen.cpus);
+        change.items.extend(items.into_iter().zip(spans).map(|(item, takes)| item.taking(takes)));
         change
     }
 
@@ -97,6 +105,7 @@ impl Act for RedisLoaded {
             load: LoadWatch::new(instance, on.as_probe(), ground, &self.board),
             restarts: None,
             unit_load: None,
+            loading: false,
             good: 0,
             hopeless: 0,
         };
@@ -116,7 +125,11 @@ impl Act for RedisLoaded {
                 Look::Lost(outcome) => return outcome,
                 Look::Wait(tick) => tell(tick),
             }
-            on.sleep(Duration::from_secs(1)).await;
+            if watch.loading {
+                on.sleep_while_loading(&instance.at(), PAUSE).await;
+            } else {
+                on.sleep(PAUSE).await;
+            }
         }
     }
 
@@ -138,19 +151,10 @@ fn work(instance: &RedisInstance, now: &RedisSeen, ground: &Ground<'_>, cost: Op
 }
 
 /// How long each takes when all load at once on so many processors.
-fn side_by_side(works: &[Option<Work>], cpus: u32) -> Vec<Span> {
-    let loaders: Vec<Loader> = works
-        .iter()
-        .map(|work| Loader { cpu_left: work.as_ref().map_or(0.0, Work::cpu_secs), processors: 0.0 })
-        .collect();
-    let ends = finishes_with(f64::from(cpus), &loaders);
-    let span = |(work, end): (&Option<Work>, f64)| {
-        let Some(work) = work else { return Span::secs(2.0, 10.0) };
-        let Expected { typical, low, high } = work.expected();
-        let shared = if work.cpu_secs() > 0.0 { (end / work.cpu_secs()).max(1.0) } else { 1.0 };
-        loads::span(Expected { typical: typical * shared, low: low * shared, high: high * shared })
-    };
-    works.iter().zip(ends).map(span).collect()
+fn at_once(works: &[Option<Work>], cpus: u32) -> Vec<Span> {
+    let known: Vec<(&Work, f64)> = works.iter().flatten().map(|work| (work, 1.0)).collect();
+    let mut spans = side_by_side(&known, cpus).into_iter().map(loads::span);
+    works.iter().map(|work| work.as_ref().and_then(|_| spans.next()).unwrap_or(Span::secs(2.0, 10.0))).collect()
 }
 
 /// What one look at a loading instance showed.
@@ -160,7 +164,7 @@ enum Look {
     Wait(Tick),
 }
 
-/// One instance under watch: INFO at most once a second.
+/// One instance under watch: INFO at most once a second, and its end seen between two looks.
 struct Watch<'a> {
     instance: &'a RedisInstance,
     on: &'a dyn Host,
@@ -171,6 +175,8 @@ struct Watch<'a> {
     restarts: Option<u64>,
     /// From the start of the main process to READY=1, as the unit's own time stamps have it.
     unit_load: Option<Duration>,
+    /// It said that it loads, at the last look.
+    loading: bool,
     good: u32,
     hopeless: u32,
 }
@@ -182,6 +188,7 @@ impl Watch<'_> {
             Ok(seen) => seen,
             Err(error) => return Look::Lost(error.into()),
         };
+        self.loading = seen.door == Door::Loading;
         if let Some(unit) = &self.instance.unit {
             match self.judge_unit(on.unit(unit).await) {
                 Ok(()) => {}
@@ -309,10 +316,10 @@ mod tests {
     #[test]
     fn loads_at_once_share_the_processors() {
         let works = vec![Some(Work::of_sizes(1_000_000_000, 0)); 4];
-        let (one, two) = (side_by_side(&works[..1], 2), side_by_side(&works, 2));
+        let (one, two) = (at_once(&works[..1], 2), at_once(&works, 2));
         assert!((12.0..18.0).contains(&one[0].typical), "{one:?}");
         assert!((two[3].typical / one[0].typical) > 1.8, "{two:?}");
         assert!(one[0].slow > 2.0 * one[0].typical, "nothing is known of the instance: {one:?}");
-        assert_eq!(side_by_side(&[None], 1)[0].typical, 2.0);
+        assert_eq!(at_once(&[None], 1)[0].typical, 2.0);
     }
 }

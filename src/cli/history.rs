@@ -1,4 +1,4 @@
-//! `runbook history`: past runs, oldest first, one line each.
+//! `runbook history`: past runs, oldest first, one line each; or how right their estimates were.
 use std::time::Duration;
 
 use clap::Args;
@@ -8,13 +8,16 @@ use super::{Desk, Exit, Failure};
 use crate::host::span::words;
 use crate::journal::checkpoint::End;
 use crate::journal::store::Listed;
-use crate::report::{past_run_line, unreadable_run_line};
+use crate::report::{estimate_lines, estimate_table, past_run_line, unreadable_run_line};
 
 /// Which runs.
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// Only those of this runbook
     name: Option<String>,
+    /// How right the estimates of the newest runs were: what was expected, what it took, and whether the interval held
+    #[arg(long)]
+    estimates: bool,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
     pub(super) json: bool,
@@ -22,6 +25,9 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        if self.estimates {
+            return self.estimates(desk);
+        }
         let runs = match desk.site.look()? {
             Some(store) => by_age(store.list()?),
             None => Vec::new(),
@@ -37,6 +43,22 @@ impl History {
         }
         if shown == 0 {
             desk.screen.talk(&format!("no runs in {}\n", desk.site.state_dir.display()));
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Each estimate of the newest runs beside what happened, and both kinds in two figures.
+    fn estimates(&self, desk: &Desk) -> Result<Exit, Failure> {
+        let judged = match desk.site.look()? {
+            Some(store) => store.estimates(self.name.as_deref())?,
+            None => Vec::new(),
+        };
+        if desk.screen.json {
+            desk.screen.lines(estimate_lines(&judged));
+        } else if judged.is_empty() {
+            desk.screen.talk(&format!("no estimates to judge in {}\n", desk.site.state_dir.display()));
+        } else {
+            desk.screen.result(&estimate_table(&judged));
         }
         Ok(Exit::Done)
     }

@@ -73,7 +73,10 @@ pub(super) async fn record(site: &Site, loaded: &crate::runbook::Loaded, host: &
     let history = crate::plan::History::default();
     // The walk is what asks; the plan that it makes is not wanted here.
     crate::plan::rehearse(loaded, &recorder, site.nearest(), &history, host.now()).await;
-    recorder.facts()
+    let mut facts = recorder.facts();
+    // A state directory that cannot be read is no reason not to record: then nothing is known of earlier loads.
+    facts.loads = site.look().ok().flatten().and_then(|store| store.loads().ok()).unwrap_or_default();
+    facts
 }
 
 #[cfg(test)]

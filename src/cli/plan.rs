@@ -74,8 +74,9 @@ impl Plan {
         let loaded = check::load(desk, &source)?;
         let facts = offline::facts(path)?;
         offline::right_facts(&loaded.runbook, &facts)?;
+        let past = History { loads: facts.loads.clone(), ..History::default() };
         let host = Model::of(facts);
-        let rehearsal = Rehearsal::of(desk, None, loaded, &host, self.at.as_deref()).await?;
+        let rehearsal = Rehearsal::of(desk, past, loaded, &host, self.at.as_deref()).await?;
         if let Some(path) = &self.junit {
             write_junit(path, &rehearsal.rehearsed.plan)?;
         }
@@ -102,7 +103,8 @@ async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>) -> Result<Rehearsal
     right_host(&loaded.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
-    Rehearsal::of(desk, store.as_ref(), loaded, &host, at).await
+    let past = past(store.as_ref(), &loaded.runbook.name)?;
+    Rehearsal::of(desk, past, loaded, &host, at).await
 }
 
 /// A runbook names its hosts and is refused on any other.
@@ -119,7 +121,7 @@ impl Rehearsal {
     /// Asks the machine and walks the steps over the model of it.
     pub(super) async fn of(
         desk: &Desk,
-        store: Option<&Store>,
+        history: History,
         loaded: Loaded,
         host: &dyn Probe,
         at: Option<&str>,
@@ -129,7 +131,6 @@ impl Rehearsal {
             Some(text) => start(text, now, &loaded.runbook)?,
             None => now,
         };
-        let history = past(store, &loaded.runbook.name)?;
         let rehearsed = rehearse(&loaded, host, desk.site.nearest(), &history, starts_at).await;
         let verdict = judge(&rehearsed.plan, loaded.runbook.window.as_ref());
         Ok(Self { loaded, rehearsed, verdict })
@@ -198,14 +199,15 @@ fn outside(plan: &Planned, verdict: &Verdict, runbook: &Runbook) -> String {
     }
 }
 
-/// How long the steps took in past runs.
-fn past(store: Option<&Store>, runbook: &str) -> Result<History, Failure> {
+/// How long the steps took in past runs, and the loads that were measured there.
+pub(super) fn past(store: Option<&Store>, runbook: &str) -> Result<History, Failure> {
     let Some(store) = store else {
         return Ok(History::default());
     };
     let seconds = |all: Vec<u64>| all.into_iter().map(|ms| Duration::from_millis(ms).as_secs_f64()).collect();
     let durations = store.durations(runbook)?;
-    Ok(History(durations.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect()))
+    let steps = durations.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect();
+    Ok(History { steps, loads: store.loads()? })
 }
 
 /// The start that `--at` means.

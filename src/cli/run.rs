@@ -64,7 +64,8 @@ impl Run {
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
         let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
-        let mut rehearsal = Rehearsal::of(desk, Some(&store), loaded, &host, None).await?;
+        let past = plan::past(Some(&store), &loaded.runbook.name)?;
+        let mut rehearsal = Rehearsal::of(desk, past, loaded, &host, None).await?;
         if let Some(saved) = saved {
             saved.renew(desk, &mut rehearsal, self.max_age)?;
         }

@@ -11,6 +11,7 @@ use super::ask::{Answer, Ask};
 use super::foreign::tame;
 use super::machine::MachineSeen;
 use super::pm2::{Pm2At, Pm2Seen};
+use super::redis::eta::History;
 use super::redis::{RedisAt, RedisSeen};
 use super::systemd::UnitSeen;
 
@@ -58,13 +59,16 @@ pub struct Facts {
     pub answers: Vec<(Ask, Answer)>,
     /// Questions that got no answer, and why.
     pub unanswered: BTreeMap<String, String>,
+    /// Loads of its Redis instances that earlier runs have measured.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub loads: History,
 }
 
 impl Facts {
     /// Nothing known yet.
     #[must_use]
     pub fn new(at: Timestamp, uptime: f64) -> Self {
-        Self { format: FORMAT, at, uptime, answers: Vec::new(), unanswered: BTreeMap::new() }
+        Self { format: FORMAT, at, uptime, answers: Vec::new(), unanswered: BTreeMap::new(), loads: History::default() }
     }
 
     /// Reads a facts file. The caller has bounded its length by [`MAX_BYTES`].

@@ -119,6 +119,13 @@ pub trait Host: Probe {
     /// Lets time pass.
     fn sleep(&self, length: Duration) -> Pending<'_, ()>;
 
+    /// Lets time pass, but not beyond the moment at which a Redis instance stops saying that it loads. Where nobody can
+    /// tell that moment, the whole time passes.
+    fn sleep_while_loading<'a>(&'a self, at: &'a redis::RedisAt, length: Duration) -> Pending<'a, ()> {
+        let _ = at;
+        self.sleep(length)
+    }
+
     /// The same machine, to be asked only.
     fn as_probe(&self) -> &dyn Probe;
 }

@@ -6,6 +6,7 @@
 mod append;
 pub mod checkpoint;
 mod disk;
+pub mod estimates;
 mod facts;
 mod files;
 mod head;

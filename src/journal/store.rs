@@ -222,6 +222,22 @@ impl Store {
         Ok(ids.map(|id| read_one(&runs, id)).collect())
     }
 
+    /// The newest runs, oldest first, and no more than so many: what the older ones say of this host is worth little.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] if the directory cannot be listed.
+    pub(super) fn newest(&self, most: usize) -> Result<Vec<Listed>, StoreError> {
+        let runs = match self.root.sub("runs") {
+            Ok(runs) => runs,
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut ids: Vec<RunId> = runs.names()?.into_iter().filter_map(|name| RunId::parse(&name)).collect();
+        ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        let older = ids.len().saturating_sub(most);
+        Ok(ids.split_off(older).into_iter().map(|id| read_one(&runs, id)).collect())
+    }
+
     /// The run that owns the host, even if its journal cannot be read. Found through `pending`; without that file every
     /// readable journal is asked, because removing a file must not free a host.
     ///

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::action::redis_loaded::LOOKS_READY;
 use crate::action::{Action, Change, Sign};
+use crate::host::redis::eta::History as Loads;
 use crate::host::span::Span;
 use crate::runbook::Step;
 
@@ -19,6 +21,8 @@ pub enum Source {
     Reckoned,
     /// From so many past runs.
     PastRuns(usize),
+    /// From the sizes on the machine and so many earlier loads of each instance (of the one with the fewest).
+    Loads(usize),
     /// `takes:` of the runbook.
     Declared,
     /// The action's usual time.
@@ -34,15 +38,20 @@ pub struct Estimate {
     pub source: Source,
 }
 
-/// Durations of past runs of the same runbook on this host, in seconds, by step id.
+/// What earlier runs have taught about the time that things take.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct History(pub BTreeMap<String, Vec<f64>>);
+pub struct History {
+    /// Durations of past runs of the same runbook on this host, in seconds, by step id.
+    pub steps: BTreeMap<String, Vec<f64>>,
+    /// Loads of the Redis instances that any run on this host has measured.
+    pub loads: Loads,
+}
 
 impl History {
     /// The typical and the slow time of a step; `None` without a past run.
     #[must_use]
     pub fn of(&self, step: &str) -> Option<(Span, usize)> {
-        let mut secs = self.0.get(step)?.clone();
+        let mut secs = self.steps.get(step)?.clone();
         secs.sort_by(f64::total_cmp);
         let at = |part: f64| secs.get(((secs.len() - 1) as f64 * part).round() as usize).copied();
         Some((Span::secs(at(0.5)?, at(0.9)?), secs.len()))
@@ -59,7 +68,7 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
     // Loading and rewriting follow the data, which change from run to run: there the facts beat the past.
     let follows_data = matches!(step.action, Action::RedisLoaded(_) | Action::RedisCompacted(_));
     if follows_data && reckoned.typical > 0.0 {
-        return Estimate { span: reckoned, source: Source::Reckoned };
+        return Estimate { span: reckoned, source: by_loads(step, change, &history.loads) };
     }
     if let Some((span, runs)) = history.of(id) {
         return Estimate { span, source: Source::PastRuns(runs) };
@@ -78,6 +87,17 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
         return Estimate { span: reckoned, source: Source::Reckoned };
     }
     Estimate { span: usual(&step.action), source: Source::Usual }
+}
+
+/// Whether every load that is waited for has been measured before.
+fn by_loads(step: &Step, change: &Change, loads: &Loads) -> Source {
+    let waits = matches!(step.action, Action::RedisLoaded(_));
+    let loading = change.items.iter().filter(|item| item.before != LOOKS_READY);
+    let known = loading.map(|item| loads.of(&item.key, None).len()).min();
+    match known {
+        Some(loads) if waits && loads > 0 => Source::Loads(loads),
+        _ => Source::Reckoned,
+    }
 }
 
 /// What an action usually takes when nothing better is known.
@@ -104,7 +124,8 @@ mod tests {
 
     #[test]
     fn history_gives_the_middle_and_the_slow_end() {
-        let history = History([("a/1".to_owned(), vec![10.0, 30.0, 20.0, 25.0, 90.0])].into());
+        let steps = [("a/1".to_owned(), vec![10.0, 30.0, 20.0, 25.0, 90.0])].into();
+        let history = History { steps, ..History::default() };
         let (span, runs) = history.of("a/1").unwrap();
         assert_eq!((span.typical, runs), (25.0, 5));
         assert_eq!(span.slow, 90.0);

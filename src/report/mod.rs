@@ -6,6 +6,7 @@
 pub mod choose;
 pub mod drift_view;
 mod ending;
+mod estimates;
 pub mod findings;
 pub mod json;
 mod json_runs;
@@ -29,6 +30,7 @@ mod telling;
 
 pub use choose::{Mode, Watcher};
 pub use drift_view::{drift_lines, drifted};
+pub use estimates::{estimate_lines, estimate_table};
 pub use findings::{Annotation, annotations, finding_line};
 pub use json::{Json, plan_json, plan_lines, version_line};
 pub use json_runs::{past_run_line, status_lines, unreadable_run_line};

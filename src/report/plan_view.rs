@@ -225,6 +225,11 @@ impl Sheet<'_> {
             Source::PastRuns(runs) => Some(runs),
             _ => None,
         });
+        let loads = self.plan.steps.iter().filter_map(|step| match step.takes.source {
+            Source::Loads(loads) => Some(loads),
+            _ => None,
+        });
+        let loads = loads.min().unwrap_or(0);
         let (fewest, most) = runs.fold((usize::MAX, 0), |(low, high), n| (low.min(n), high.max(n)));
         let runs = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
         let parts = [
@@ -232,6 +237,10 @@ impl Sheet<'_> {
             (
                 count(|s| matches!(s, Source::PastRuns(_))),
                 format!("from {runs} past run{}", if most == 1 { "" } else { "s" }),
+            ),
+            (
+                count(|s| matches!(s, Source::Loads(_))),
+                format!("from {loads} earlier load{} on this host", if loads == 1 { "" } else { "s" }),
             ),
             (count(|s| *s == Source::Declared), "as declared".to_owned()),
             (count(|s| *s == Source::Usual), "by rule of thumb".to_owned()),

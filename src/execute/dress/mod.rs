@@ -102,9 +102,10 @@ impl<'a> DressRehearsal<'a> {
         let boot_id = seen.boot_id.clone().filter(|id| !id.is_empty()).ok_or(DressError::NoMachine)?;
         let machine_id = seen.machine_id.clone().unwrap_or_else(|| "rehearsal".into());
         let slowest = script.faults.slow_load.iter().map(|(_, factor)| *factor).fold(1.0, f64::max);
+        let history = History { loads: facts.loads.clone(), ..History::default() };
         let model = Model::of(facts).with_ties(loaded.runbook.inventory.ties()).with_faults(script.faults);
         let nowhere = Path::new("/");
-        let rehearsed = rehearse(loaded, &model, nowhere, &History::default(), model.now()).await;
+        let rehearsed = rehearse(loaded, &model, nowhere, &history, model.now()).await;
         let longest = rehearsed.plan.steps.iter().map(|step| step.takes.span.at_worst()).max().unwrap_or_default();
         let at_look = |id: &StepId| {
             let planned = rehearsed.plan.steps.iter().find(|step| step.id == *id);

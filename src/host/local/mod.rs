@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::pm2::{ListSeen, Pm2At, Steer, SteerError};
+use super::redis::{self, RedisAt, RedisSeen};
 use super::systemd::bus::{Bus, SystemdError};
 use super::systemd::resume_unit::ResumeUnit;
 use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told, clock};
@@ -29,13 +30,24 @@ pub struct LocalHost {
     steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
     /// The latest list of each daemon and when it was asked for.
     lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
+    /// The latest look at each Redis instance that loads, by its URL.
+    loading: Mutex<HashMap<String, Arc<Mutex<Option<LoadingSeen>>>>>,
 }
+
+/// A look at an instance that loads, and when it began.
+type LoadingSeen = (Duration, Box<RedisSeen>);
 
 impl LocalHost {
     /// This machine. `resume` is needed only by runs that reboot.
     #[must_use]
     pub fn new(resume: Option<ResumeUnit>) -> Self {
-        Self { resume, bus: Mutex::default(), steers: Mutex::default(), lists: Mutex::default() }
+        Self {
+            resume,
+            bus: Mutex::default(),
+            steers: Mutex::default(),
+            lists: Mutex::default(),
+            loading: Mutex::default(),
+        }
     }
 
     async fn bus(&self) -> Result<Arc<Bus>, HostError> {
@@ -107,6 +119,15 @@ impl Host for LocalHost {
 
     fn sleep(&self, length: Duration) -> Pending<'_, ()> {
         Box::pin(clock::sleep(length))
+    }
+
+    fn sleep_while_loading<'a>(&'a self, at: &'a RedisAt, length: Duration) -> Pending<'a, ()> {
+        Box::pin(async move {
+            if redis::loading_ends(at, length).await {
+                // What was seen of it is over.
+                *self.loading_seen(at).await.lock().await = None;
+            }
+        })
     }
 
     fn as_probe(&self) -> &dyn Probe {

@@ -1,17 +1,23 @@
 //! Questions to this machine: which room answers which. Nothing here starts a process.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{LocalHost, unit_dir};
+use tokio::sync::Mutex;
+
+use super::{LoadingSeen, LocalHost, unit_dir};
 use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader};
 use crate::host::pm2::{self, ListSeen, Pm2At};
+use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
 use crate::host::{HostError, clock, disk, http, machine, redis};
 
 /// How long a PM2 list serves those who merely wait.
 const LIST_AGE: Duration = Duration::from_millis(900);
+/// How long a look at a loading Redis serves.
+const LOOK_AGE: Duration = Duration::from_secs(1);
 /// How long an HTTP or TCP check may take to answer.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -25,7 +31,7 @@ impl LocalHost {
     pub(super) async fn answer(&self, ask: &Ask) -> Result<Answer, HostError> {
         Ok(match ask {
             Ask::Machine => Answer::Machine(Box::new(machine::look())),
-            Ask::Redis(at) => Answer::Redis(Box::new(redis::look(at).await)),
+            Ask::Redis(at) => Answer::Redis(self.redis(at).await),
             Ask::LoadProgress { pid, files } => Answer::LoadProgress(redis::load_progress(*pid, files)),
             Ask::IncrCost(files) => Answer::IncrCost(incr_cost(files.clone()).await),
             Ask::Unit(name) => match self.bus().await?.unit(name).await {
@@ -56,6 +62,25 @@ impl LocalHost {
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
             Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
         })
+    }
+
+    /// One look at an instance. While it loads, whoever asks within a second of the last look shares that one: however many
+    /// gates wait for it, it is sent INFO once a second at most.
+    async fn redis(&self, at: &RedisAt) -> Box<RedisSeen> {
+        let shared = self.loading_seen(at).await;
+        let mut last = shared.lock().await;
+        let now = clock::boottime();
+        if let Some((_, seen)) = last.as_ref().filter(|(began, _)| now.saturating_sub(*began) < LOOK_AGE) {
+            return seen.clone();
+        }
+        let seen = Box::new(redis::look(at).await);
+        *last = (seen.door == Door::Loading).then(|| (now, seen.clone()));
+        seen
+    }
+
+    /// The place of the latest look at an instance that loads.
+    pub(super) async fn loading_seen(&self, at: &RedisAt) -> Arc<Mutex<Option<LoadingSeen>>> {
+        Arc::clone(self.loading.lock().await.entry(at.url.clone()).or_default())
     }
 
     /// PM2's list, asked for anew when the last one is older than a second. Waiters at the same time share one.

@@ -11,6 +11,8 @@ use crate::host::{Answer, Ask};
 pub struct Ties {
     /// An instance and the unit that runs it; one without a unit is started by somebody at each boot.
     pub redis: Vec<(RedisAt, String)>,
+    /// An instance and the name under which its earlier loads are filed.
+    pub names: Vec<(RedisAt, String)>,
 }
 
 impl Ties {
@@ -18,6 +20,11 @@ impl Ties {
     #[must_use]
     pub fn unit_of(&self, at: &RedisAt) -> Option<&str> {
         self.redis.iter().find(|(known, _)| known == at).map(|(_, unit)| unit.as_str())
+    }
+
+    /// The name of an instance.
+    pub(super) fn name_of(&self, at: &RedisAt) -> Option<&str> {
+        self.names.iter().find(|(known, _)| known == at).map(|(_, name)| name.as_str())
     }
 
     /// The instance behind a unit.

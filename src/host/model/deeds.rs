@@ -17,6 +17,10 @@ impl Model<'_> {
         let (told, more) = self.effect(deed)?;
         self.clock.sleep(after + more).await;
         if let Deed::StartUnit(unit) = deed {
+            // Others that began to load meanwhile take their share, so it may be loading still.
+            while let Some(rest) = self.still_loads(unit) {
+                self.clock.sleep(rest).await;
+            }
             return self.started(unit);
         }
         Ok(told)
@@ -74,6 +78,20 @@ impl Model<'_> {
             Deed::GoDown(how) => world.go_down(*how, now),
         };
         Ok((told, Duration::ZERO))
+    }
+
+    /// How long the instance of a unit goes on loading; `None` when it does not load.
+    fn still_loads(&self, unit: &str) -> Option<Duration> {
+        let now = self.elapsed();
+        let mut world = self.world.borrow_mut();
+        world.catch_up(now);
+        let at = world.ties.instance_of(unit)?;
+        world
+            .loads
+            .iter()
+            .find(|load| load.at == *at)
+            .map(|load| load.ends.saturating_sub(now))
+            .filter(|d| !d.is_zero())
     }
 
     /// A start job is done when the unit is active; one that notifies may have been followed for less than it takes.

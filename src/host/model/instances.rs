@@ -5,16 +5,13 @@ use std::time::Duration;
 use super::course::Faults;
 use super::world::{Happening, World};
 use crate::host::redis::{
-    AofFile, AofFiles, Door, Layout, LoadProgress, LoadRates, Loading, Part, RedisAt, RedisFacts, RedisKind, RedisSeen,
-    RewriteReply, Role, compacted_bytes, load_secs, rewrite_secs,
+    AofFile, AofFiles, Door, Layout, LoadProgress, Loading, Part, RedisAt, RedisKind, RedisSeen, RewriteReply, Role,
+    compacted_bytes, rewrite_secs,
 };
 use crate::host::{HostError, Told};
 
 /// From the end of the master's load to a replica's link.
 const LINKS_AFTER: Duration = Duration::from_millis(500);
-/// How long a server needs beside its files.
-const STARTS_IN: f64 = 0.2;
-
 impl World {
     /// BGREWRITEAOF.
     pub(super) fn rewrite(&mut self, at: &RedisAt, now: Duration) -> Result<Told, HostError> {
@@ -98,6 +95,7 @@ impl World {
             self.find_aliases(at);
         }
         self.due.retain(|due| !matches!(&due.what, Happening::Rewritten(one) | Happening::Loaded(one) | Happening::Linked(one) if one == at));
+        self.loads.retain(|load| load.at != *at);
         let Some(seen) = self.redis_mut(at) else { return };
         seen.door = Door::Refused;
         let Some(mut facts) = seen.facts.take() else { return };
@@ -117,7 +115,7 @@ impl World {
         let Some(whole) = self.whole.iter().find(|(known, _)| known == at).map(|(_, facts)| facts.clone()) else {
             return Duration::ZERO;
         };
-        let (bytes, takes) = self.load_of(at, &whole);
+        let (bytes, takes) = self.begin_load(at, &whole, now);
         let (pid, wall) = (self.new_pid(), self.wall(now));
         let loading = at.kind == RedisKind::Redis && bytes > 0;
         let mut facts = whole;
@@ -142,19 +140,13 @@ impl World {
             seen.door = if loading { Door::Loading } else { Door::Open };
             seen.facts = Some(facts);
         }
-        self.plan(now, takes, Happening::Loaded(at.clone()));
         takes
-    }
-
-    fn load_of(&self, at: &RedisAt, facts: &RedisFacts) -> (u64, Duration) {
-        let (base, incr) = facts.files.as_ref().map_or((0, 0), |files| (files.base_bytes(), files.incr_bytes()));
-        let secs = load_secs(base, incr, &LoadRates::default()).typical * self.faults.slowness(at);
-        (base + incr, Duration::from_secs_f64(secs + STARTS_IN))
     }
 
     pub(super) fn loaded(&mut self, at: &RedisAt, now: Duration) {
         let empty = Faults::names(&self.faults.empty_after_start, &at.url);
         let (unit, wall) = (self.ties.unit_of(at).map(str::to_owned), self.wall(now));
+        self.end_load(at, now);
         let Some(seen) = self.redis_mut(at) else { return };
         seen.door = Door::Open;
         let Some(facts) = seen.facts.as_mut() else { return };
@@ -211,7 +203,7 @@ impl World {
                 }
                 Happening::Loaded(one) if one == at && facts.loading.is_some() => {
                     if let Some(loading) = &mut facts.loading {
-                        loading.loaded_bytes = (loading.total_bytes as f64 * part) as u64;
+                        loading.loaded_bytes = self.bytes_read(at, now).unwrap_or_default().min(loading.total_bytes);
                         loading.eta_seconds = ((whole - passed) as u64).max(1);
                     }
                     facts.server.uptime_secs = passed as u64;
@@ -237,13 +229,14 @@ impl World {
             let files = facts.files.as_ref()?;
             let read = moved.loading.as_ref().map(|loading| loading.loaded_bytes);
             let file = read.and_then(|read| file_at(files, read));
+            let used = self.processor_time(at, now);
             Some(LoadProgress {
                 pid,
                 file: file.map(|(file, _)| file.name.clone()),
                 part: file.map(|(_, part)| part),
                 bytes_read_total: read,
-                cpu_secs: read.map(|read| read as f64 * 1e-8),
-                runqueue_secs: read.map(|_| 0.0),
+                cpu_secs: read.and(used).map(|(cpu, _)| cpu),
+                runqueue_secs: read.and(used).map(|(_, queue)| queue),
                 state: if read.is_some() { 'R' } else { 'S' },
             })
         })

@@ -13,6 +13,7 @@ mod boot;
 mod course;
 mod deeds;
 mod instances;
+mod loads;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
@@ -54,7 +55,11 @@ impl<'a> Model<'a> {
     #[must_use]
     pub fn believing(facts: &Facts, under: &'a dyn Probe) -> Self {
         let model = Self::over(under);
-        model.world.borrow_mut().facts.answers.clone_from(&facts.answers);
+        {
+            let believed = &mut model.world.borrow_mut().facts;
+            believed.answers.clone_from(&facts.answers);
+            believed.loads.clone_from(&facts.loads);
+        }
         model
     }
 

@@ -293,5 +293,8 @@ pub(crate) fn small() -> Facts {
 /// Which unit runs which instance of [`small`].
 pub(crate) fn small_ties() -> super::Ties {
     let tie = |(name, port)| (at(port), format!("redis-server@{name}.service"));
-    super::Ties { redis: [("bds", 6379), ("bds-r", 6381), ("bull00", 6377)].map(tie).into() }
+    super::Ties {
+        redis: [("bds", 6379), ("bds-r", 6381), ("bull00", 6377)].map(tie).into(),
+        names: [("bds", 6379), ("bds-r", 6381), ("bull00", 6377)].map(|(name, port)| (at(port), name.into())).into(),
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::course::{Faults, Ties};
+use super::loads::Load;
 use crate::host::pm2::{App, AppKey, DaemonUp, ListSeen, Pm2At, Pm2Seen};
 use crate::host::redis::{RedisAt, RedisFacts, RedisSeen};
 use crate::host::systemd::UnitSeen;
@@ -42,6 +43,8 @@ pub(super) struct World {
     pub(super) ties: Ties,
     pub(super) faults: Faults,
     pub(super) due: Vec<Due>,
+    /// Instances that read their files.
+    pub(super) loads: Vec<Load>,
     /// Addresses that lead to another one's instance, and to which.
     pub(super) aliases: Vec<(RedisAt, RedisAt)>,
     /// Each instance as it was when it last served: what a start brings back.
@@ -64,6 +67,7 @@ impl World {
             ties: Ties::default(),
             faults: Faults::default(),
             due: Vec::new(),
+            loads: Vec::new(),
             aliases: Vec::new(),
             whole: Vec::new(),
             daemons: Vec::new(),

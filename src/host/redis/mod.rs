@@ -14,6 +14,7 @@ pub mod eta;
 mod facts;
 mod files;
 mod info;
+mod knock;
 mod look;
 mod preflight;
 mod progress;
@@ -32,8 +33,9 @@ mod tests;
 
 pub use at::{RedisAddr, RedisAt, RedisAtError, RedisKind};
 pub use door::Door;
-pub use estimate::{LoadRates, Range, compacted_bytes, load_secs, rewrite_secs};
+pub use estimate::{Range, compacted_bytes, rewrite_secs};
 pub use files::{AofFile, AofFiles, Layout};
+pub use knock::loading_ends;
 pub use look::{look, look_with};
 pub use preflight::{Obstacle, Overcommit, Severity, overcommit, preflight};
 pub use progress::{LoadProgress, Part, load_progress};

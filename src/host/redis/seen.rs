@@ -79,6 +79,19 @@ pub struct Server {
     pub uptime_secs: u64,
 }
 
+impl Server {
+    /// Program and version, as loads are filed: `redis 7.0.15`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let name = match self.name {
+            ServerName::Redis => "redis",
+            ServerName::Valkey => "valkey",
+            ServerName::Tile38 => "tile38",
+        };
+        format!("{name} {}", self.version)
+    }
+}
+
 /// The program that answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -163,7 +163,7 @@ impl LoadEta {
         };
         samples.push(Sample { cpu_secs, ..end });
         let mut load = LoadRecord::of(instance, server, (self.work.base.bytes, self.work.incr.bytes), &samples)?;
-        load.expected_secs = Some(self.work.expected().typical);
+        load.expected = Some(self.work.expected());
         Some(load)
     }
 

@@ -1,6 +1,6 @@
 //! The live estimate on loads made up here: other hosts, other data, and the accidents that recordings happen not to hold.
 use super::*;
-use crate::host::redis::eta::{Curve, IncrCost};
+use crate::host::redis::eta::{Curve, Expected, IncrCost};
 
 /// A made-up load: what a byte of each part really costs, and the host.
 #[derive(Clone, Copy)]
@@ -173,7 +173,8 @@ fn three_loads_tell_their_own_doubt() {
     let made = Made { sizes: (GB, 0), base_ns: 12.0, incr_ns: 0.0, stretch: 1.0, disk: 1e12 };
     let load = |factor: f64| {
         let mut load = made.record();
-        load.expected_secs = Some(load.wall_secs() / factor);
+        let typical = load.wall_secs() / factor;
+        load.expected = Some(Expected { typical, low: typical / 1.2, high: typical * 1.2 });
         load
     };
     let loads = [load(1.02), load(0.99), load(1.01)];

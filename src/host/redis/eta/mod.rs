@@ -7,6 +7,8 @@
 //! Redis's own `loading_eta_seconds` is a straight line over bytes in whole seconds. Against it three things are gained: the
 //! bend, the different cost of base and increments, and knowing whether the processor or the disk is the limit.
 
+use serde::{Deserialize, Serialize};
+
 mod cost;
 mod curve;
 mod live;
@@ -22,12 +24,12 @@ pub use curve::{Curve, KNOTS};
 pub use live::{Left, LoadEta, Position, Sample};
 pub use pace::{Pace, Regime};
 pub use record::{History, LoadRecord, PartRecord};
-pub use share::{Loader, finishes, finishes_with};
+pub use share::{Loader, finishes, finishes_with, side_by_side};
 pub use windows::sample_increments;
 pub use work::{Known, PartWork, Work};
 
 /// A length of time with the interval that should hold eight of ten cases.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
     /// Seconds, as likely too long as too short.
     pub typical: f64,

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Expected;
 use super::curve::Curve;
 use super::live::Sample;
 use super::pace::{Pace, Regime};
 
 /// Loads that count: the latest of an instance.
 const LATEST: usize = 3;
+
+/// Loads of an instance that are handed on to a run, over all versions of its server.
+const MOST: usize = 6;
 
 /// One part of a finished load.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -48,8 +52,8 @@ pub struct LoadRecord {
     pub regime: Regime,
     /// Bytes per second of the disk, when that was what held it up.
     pub disk_rate: Option<f64>,
-    /// What was expected before it began, in wall seconds.
-    pub expected_secs: Option<f64>,
+    /// What was expected when it began, from its files as they were then.
+    pub expected: Option<Expected>,
 }
 
 impl LoadRecord {
@@ -92,7 +96,7 @@ impl LoadRecord {
             wall_per_cpu: (knows_cpu && cpu > 0.0 && !disk_bound).then(|| wall / cpu),
             regime: pace.regime(),
             disk_rate: pace.disk_rate().filter(|_| disk_bound),
-            expected_secs: None,
+            expected: None,
             base,
             incr,
         })
@@ -140,6 +144,26 @@ impl History {
     /// Adds a load that ended after those already known.
     pub fn add(&mut self, load: LoadRecord) {
         self.0.entry(load.instance.clone()).or_default().push(load);
+    }
+
+    /// Nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Leaves no more than the latest loads of each instance that still count: those on each server version.
+    pub fn forget_old(&mut self) {
+        for loads in self.0.values_mut() {
+            let mut kept: Vec<LoadRecord> = Vec::new();
+            while let Some(load) = loads.pop() {
+                if kept.len() < MOST && kept.iter().filter(|one| one.server == load.server).count() < LATEST {
+                    kept.push(load);
+                }
+            }
+            kept.reverse();
+            *loads = kept;
+        }
     }
 
     /// Every load of an instance that is known, oldest first.

@@ -3,6 +3,9 @@
 //! After a boot they all start together. Each knows its own work, none knows that the others will soon be out of the way, so
 //! the longest one would promise far too late a finish all along. A small simulation of a shared supply settles it.
 
+use super::Expected;
+use super::work::Work;
+
 /// One server that loads beside others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loader {
@@ -39,9 +42,38 @@ pub fn finishes_with(supply: f64, loaders: &[Loader]) -> Vec<f64> {
     done
 }
 
+/// What is left of loads that run at once on so many processors, each with the share of its time that is still to go.
+#[must_use]
+pub fn side_by_side(loads: &[(&Work, f64)], cpus: u32) -> Vec<Expected> {
+    let loader = |(work, share): &(&Work, f64)| Loader { cpu_left: work.cpu_secs() * share, processors: 0.0 };
+    let loaders: Vec<Loader> = loads.iter().map(loader).collect();
+    let ends = finishes_with(f64::from(cpus.max(1)), &loaders);
+    let left = |((work, share), end): (&(&Work, f64), f64)| {
+        let alone = work.expected();
+        // The wall time of an earlier load holds what the others took from it then; it is not to be counted twice.
+        let stretch = if work.loads() > 0 { 1.0 } else { work.wall_per_cpu() };
+        let typical = (alone.typical * share).max(end * stretch);
+        let ratio = if alone.typical > 0.0 { typical / alone.typical } else { 0.0 };
+        Expected { typical, low: alone.low * ratio, high: alone.high * ratio }
+    };
+    loads.iter().zip(ends).map(left).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_loads_than_processors_take_longer_each_and_no_more_are_not_held_up() {
+        let work = Work::of_sizes(1_000_000_000, 0);
+        let alone = work.expected().typical;
+        let all = |n: usize, cpus| side_by_side(&vec![(&work, 1.0); n], cpus)[n - 1].typical;
+        assert!((all(2, 2) - alone).abs() < 1e-6);
+        assert!((all(4, 2) - 2.0 * alone).abs() < 1e-6);
+        let half = side_by_side(&[(&work, 0.5), (&work, 1.0)], 1);
+        assert!((half[0].typical - alone).abs() < 1e-6 && (half[1].typical - 1.5 * alone).abs() < 1e-6, "{half:?}");
+        assert!(half[0].low < half[0].typical && half[0].typical < half[0].high);
+    }
 
     fn loader(cpu_left: f64, processors: f64) -> Loader {
         Loader { cpu_left, processors }

@@ -76,6 +76,8 @@ pub struct Work {
     disk_rate: Option<f64>,
     /// Slow over typical, when earlier estimates have shown it.
     learned_doubt: Option<f64>,
+    /// Earlier loads that taught something.
+    loads: usize,
 }
 
 impl Work {
@@ -88,6 +90,7 @@ impl Work {
             wall_per_cpu: BOOT_WALL_PER_CPU,
             disk_rate: None,
             learned_doubt: None,
+            loads: 0,
         }
     }
 
@@ -130,6 +133,7 @@ impl Work {
         self.wall_per_cpu = median(stretches).unwrap_or(self.wall_per_cpu);
         self.disk_rate = median(loads.iter().filter_map(|load| load.disk_rate));
         self.learned_doubt = doubt_of(loads);
+        self.loads = loads.len();
         self
     }
 
@@ -150,6 +154,40 @@ impl Work {
     pub fn known(&self) -> Known {
         let parts = [&self.base, &self.incr].into_iter().filter(|part| part.bytes > 0);
         parts.map(|part| part.known).min().unwrap_or(Known::BySize)
+    }
+
+    /// So many earlier loads of this instance on this host speak for every part of it; 0 when a part is reckoned without.
+    #[must_use]
+    pub fn loads(&self) -> usize {
+        if self.known() == Known::ByLoad { self.loads } else { 0 }
+    }
+
+    /// Where the figures come from, for people.
+    #[must_use]
+    pub fn source(&self) -> String {
+        match (self.known(), self.loads) {
+            (Known::ByLoad, 1) => "from 1 earlier load on this host".to_owned(),
+            (Known::ByLoad, loads) => format!("from {loads} earlier loads on this host"),
+            (Known::BySample, _) => "prior, with the commands counted in samples".to_owned(),
+            (Known::BySize, _) => "prior, by size alone".to_owned(),
+        }
+    }
+
+    /// Bytes read when this share of the whole time is over, if nothing but its own work holds it up.
+    #[must_use]
+    pub fn bytes_at(&self, share: f64) -> u64 {
+        let (bytes, whole) = (self.bytes(), self.cpu_secs());
+        if self.disk_bound() || whole <= 0.0 {
+            return (bytes as f64 * share.clamp(0.0, 1.0)) as u64;
+        }
+        // Work never falls over the bytes, so halving finds the place; 40 times is below one byte of a terabyte.
+        let (mut low, mut high) = (0.0, bytes as f64);
+        for _ in 0..40 {
+            let middle = (low + high) / 2.0;
+            let (base, incr) = self.at(middle);
+            if base + incr < share * whole { low = middle } else { high = middle }
+        }
+        if share >= 1.0 { bytes } else { high as u64 }
     }
 
     /// Processor seconds of base and increments once so many bytes are read.
@@ -180,7 +218,8 @@ impl Work {
     }
 
     /// The disk was the limit before, and will be again.
-    pub(super) fn disk_bound(&self) -> bool {
+    #[must_use]
+    pub fn disk_bound(&self) -> bool {
         self.by_disk() > self.by_cpu()
     }
 
@@ -206,7 +245,7 @@ pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 fn doubt_of(loads: &[&LoadRecord]) -> Option<f64> {
     let errors: Vec<f64> = loads
         .iter()
-        .filter_map(|load| Some((load.wall_secs() / load.expected_secs?).ln()))
+        .filter_map(|load| Some((load.wall_secs() / load.expected?.typical).ln()))
         .filter(|error| error.is_finite())
         .collect();
     if errors.len() < 3 {
