@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use super::pm2::{ListSeen, Pm2At, Steer, SteerError};
+use super::pm2::{ListSeen, Pm2At, Snapshot, Steer, SteerError};
 use super::systemd::bus::{Bus, SystemdError};
 use super::systemd::resume_unit::ResumeUnit;
 use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told, clock};
@@ -29,13 +29,21 @@ pub struct LocalHost {
     steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
     /// The latest list of each daemon and when it was asked for.
     lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
+    /// The snapshot that a restore reads from, by its hash.
+    snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
 }
 
 impl LocalHost {
     /// This machine. `resume` is needed only by runs that reboot.
     #[must_use]
     pub fn new(resume: Option<ResumeUnit>) -> Self {
-        Self { resume, bus: Mutex::default(), steers: Mutex::default(), lists: Mutex::default() }
+        Self {
+            resume,
+            bus: Mutex::default(),
+            steers: Mutex::default(),
+            lists: Mutex::default(),
+            snapshot: Mutex::default(),
+        }
     }
 
     async fn bus(&self) -> Result<Arc<Bus>, HostError> {
