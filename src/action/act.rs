@@ -47,7 +47,7 @@ pub fn start_key(step: &str) -> String {
     format!("{step}.start")
 }
 
-/// A droppable word on how an item is getting on.
+/// A word on how an item is getting on; dropping one loses a moment's display, at most a slot for a while.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tick {
     /// The item's key, or the wave's name while its gate is closed.
@@ -58,12 +58,20 @@ pub struct Tick {
     pub left: Option<Span>,
     /// What it waits for and what was last seen.
     pub say: String,
+    /// The item needs its slot no longer, only time to prove itself: another one may start. No news for people.
+    pub frees_slot: bool,
 }
 
 impl Tick {
     /// A word without a measure.
     pub fn say(item: impl Into<String>, say: impl Into<String>) -> Self {
         Self { item: item.into(), say: say.into(), ..Self::default() }
+    }
+
+    /// The same word from an item that needs its slot no longer.
+    #[must_use]
+    pub fn freeing_slot(self) -> Self {
+        Self { frees_slot: true, ..self }
     }
 }
 

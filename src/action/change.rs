@@ -98,10 +98,22 @@ pub struct Wave {
     pub after: Vec<usize>,
     /// The action is asked to hold this gate open before the first item starts; see [`Act::gate`](super::Act::gate).
     pub gated: bool,
-    /// Items in flight at once; 0 means all.
+    /// Items in flight at once; 0 means all. Where the change has [`Slots`], they decide, and this is what to reckon with.
     pub at_once: usize,
     /// It starts when those before it have ended, however they ended.
     pub regardless: bool,
+}
+
+/// How many items of the waves that are limited at all may be in flight at once, over all of them together: a number that
+/// follows what the machine bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    /// Never fewer.
+    pub least: usize,
+    /// What there is where the machine's pressure cannot be seen.
+    pub fixed: usize,
+    /// Never more.
+    pub most: usize,
 }
 
 /// How bad something is that was seen while planning.
@@ -150,6 +162,9 @@ pub struct Change {
     pub concerns: Vec<Concern>,
     /// The text before and after where a diff says more than items do (a process list, a unit's settings).
     pub diff: Option<(String, String)>,
+    /// How many items may be in flight, where that follows the machine's pressure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<Slots>,
 }
 
 impl Change {

@@ -71,6 +71,7 @@ impl<'a> LoadWatch<'a> {
             part,
             left: Some(Span::secs(left.typical, left.high)),
             say: format!("{why}{}", words_of(&left, rate)),
+            ..Tick::default()
         }
     }
 

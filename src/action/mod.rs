@@ -17,6 +17,7 @@ pub mod measure;
 pub mod needs;
 pub mod pm2_as_saved;
 pub mod pm2_restored;
+mod pm2_return;
 pub mod pm2_saved;
 pub mod pm2_stopped;
 pub mod process_list;
@@ -30,7 +31,7 @@ mod verdict;
 mod way_back;
 
 pub use act::{Act, Ground, Kept, Outcome, Preview, Settled, Tell, Tick};
-pub use change::{Change, Item, Sign, Wave};
+pub use change::{Change, Item, Sign, Slots, Wave};
 
 /// One wish.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -155,7 +155,7 @@ impl Pm2AsSaved {
                 part: Some(watched.as_secs_f64() / self.steady_for.as_secs_f64()),
                 say: "watching for restarts".into(),
                 item: STEADY.into(),
-                left: None,
+                ..Tick::default()
             });
             on.sleep(Duration::from_secs(1)).await;
         }

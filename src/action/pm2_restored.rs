@@ -1,17 +1,17 @@
 //! `pm2_restored`: the apps that the snapshot has online are online again, group by group.
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
-use super::change::{Change, Concern, Item, Sign, Wave, Weight};
+use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
 use super::inventory::Pm2Place;
 use super::needs;
+use super::pm2_return::Return;
 use super::process_list::{self, label};
-use crate::host::pm2::{App, Cause, Exit, Pm2At, Pm2Seen, SnapshotRef, Status, Verdict, Wanted, back, wanted};
+use crate::host::pm2::{App, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
 use crate::host::span::{Span, words};
-use crate::host::{Deed, Host, HostError, Probe};
+use crate::host::{Deed, Host, HostError, Probe, Told};
 
 /// Start what was online, each group the moment what it needs holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,8 +38,8 @@ const DAEMON: &str = "(daemon)";
 /// The key of the item that saves the list as it is then.
 const SAVED_LIST: &str = "(saved list)";
 
-/// How long an app may take to come back before it is called lost.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Most apps that start side by side, whatever the machine bears.
+const MOST: usize = 64;
 
 /// What `pm2_restored` looks at.
 pub struct Seen {
@@ -59,7 +59,8 @@ impl Act for Pm2Restored {
         let Some(place) = process_list::place(ground, &self.pm2) else {
             return Change::default();
         };
-        let mut change = Change { waves: self.waves(place, ground), ..Change::default() };
+        let mut change =
+            Change { waves: self.waves(place, ground), slots: Some(self.slots(ground)), ..Change::default() };
         if process_list::snapshot(ground, &self.pm2).is_none() {
             let cure = "put `pm2_saved` before this step";
             change.concerns.push(Concern::new(
@@ -135,7 +136,7 @@ impl Act for Pm2Restored {
 impl Pm2Restored {
     /// The daemon first, then every group as its needs hold, at last the list is saved as it came out.
     fn waves(&self, place: &Pm2Place, ground: &Ground<'_>) -> Vec<Wave> {
-        let at_once = self.slots(ground);
+        let at_once = self.slots(ground).fixed;
         let mut waves = vec![Wave { name: "daemon".into(), ..Wave::default() }];
         for group in &place.groups {
             let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + 1);
@@ -156,14 +157,17 @@ impl Pm2Restored {
         waves
     }
 
-    /// Apps in flight at once. Plain apps are bound by their own boot whatever the number; those that wait for
-    /// something profit from many.
-    fn slots(&self, ground: &Ground<'_>) -> usize {
+    /// Apps in flight at once: a slot is held until the app has booted or says `ready`. Plain apps are bound by their own
+    /// boot whatever the number; those that wait for something profit from many.
+    fn slots(&self, ground: &Ground<'_>) -> Slots {
         match self.at_once {
-            AtOnce::Fixed(n) => n.max(1) as usize,
+            AtOnce::Fixed(n) => {
+                let n = n.max(1) as usize;
+                Slots { least: n, fixed: n, most: n }
+            }
             AtOnce::Auto => {
-                let cpus = ground.baseline.machine().and_then(|machine| machine.cpus).unwrap_or(2);
-                (cpus as usize * 16).clamp(16, 64)
+                let cpus = ground.baseline.machine().and_then(|machine| machine.cpus).unwrap_or(2) as usize;
+                Slots { least: (cpus * 4).clamp(4, MOST), fixed: (cpus * 16).clamp(16, MOST), most: MOST }
             }
         }
     }
@@ -179,74 +183,14 @@ impl Pm2Restored {
             (false, Sign::Remove, Some(id)) => Deed::StopApp { pm2: pm2.clone(), id },
             _ => Deed::BringApp { pm2: pm2.clone(), snapshot, app: saved.key.clone(), start },
         };
-        match on.tell(&deed).await {
-            Err(error) => error.into(),
-            Ok(_) if !start => Outcome::applied(),
-            Ok(_) => self.verdict(&saved, &pm2, on, tell).await,
-        }
-    }
-
-    /// Waits until the app is back by every sign there is, or is known not to come.
-    async fn verdict(&self, saved: &App, pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
-        let name = label(&saved.key);
-        let began = on.as_probe().uptime();
-        let patience = PATIENCE.max(saved.start_deadline());
-        let mut first: Option<App> = None;
-        let mut steady_since = began;
-        loop {
-            // A list may be up to a second old, so the first one is read only after that.
-            on.sleep(Duration::from_secs(1)).await;
-            let list = match on.as_probe().pm2_list(pm2).await {
-                Ok(list) => list,
-                Err(error) => return Outcome::from(error),
-            };
-            let now = on.as_probe().uptime();
-            let Some(app) = process_list::find(&list.apps, &saved.key) else {
-                return Outcome::failed("it vanished from PM2's list");
-            };
-            let same = first.as_ref().is_some_and(|f| f.pid == app.pid && f.restarts == app.restarts);
-            if !same {
-                steady_since = now;
-            }
-            let alive = app.pid.is_some_and(|pid| !list.dead.contains(&pid));
-            let verdict = back(app, first.as_ref(), alive, now.saturating_sub(steady_since));
-            // The first sight of it is what restarts are counted from.
-            if first.is_none() || !same {
-                let counted_from = first.as_ref().map_or(app.restarts, |f| f.restarts);
-                first = Some(App { restarts: counted_from.min(app.restarts), ..app.clone() });
-            }
-            match verdict {
-                Verdict::Back => return Outcome::applied(),
-                Verdict::Gone(cause) => return self.lost(app, Ok(cause), pm2, on).await,
-                Verdict::NotYet(why) if now.saturating_sub(began) > patience => {
-                    return self.lost(app, Err(format!("not back within {}: {why}", words(patience))), pm2, on).await;
-                }
-                Verdict::NotYet(why) => tell(Tick::say(&name, why.to_string())),
-            }
-        }
-    }
-
-    /// Cuts a crash loop, so that it eats no more of the machine, and says what its log says.
-    async fn lost(&self, app: &App, cause: Result<Cause, String>, pm2: &Pm2At, on: &dyn Host) -> Outcome {
-        let mut causes = Vec::new();
-        if let (true, Some(id)) = (process_list::runs(app) || app.autorestart, app.pm_id) {
-            match on.tell(&Deed::StopApp { pm2: pm2.clone(), id }).await {
-                Ok(_) => causes.push("stopped, so that it does not go on crashing".to_owned()),
-                Err(error) => causes.push(format!("could not be stopped: {error}")),
-            }
-        }
-        let log = on.as_probe().log_tail(Path::new(&app.err_log)).await.unwrap_or_default();
-        let why = match cause {
-            Ok(cause) => cause.refine(&log).to_string(),
-            Err(why) => why,
+        let started = match on.tell(&deed).await {
+            Err(error) => return error.into(),
+            Ok(_) if !start => return Outcome::applied(),
+            Ok(Told::Started(app)) => Some(*app),
+            Ok(_) => None,
         };
-        let exit = match &app.exit_code {
-            Some(Exit::Code(code)) => format!(", exit status {code}"),
-            Some(Exit::Word(word)) => format!(", {word}"),
-            None => String::new(),
-        };
-        causes.extend(log.into_iter().map(|line| format!("log: {line}")));
-        Outcome::Failed { why: format!("{why}{exit}"), causes }
+        tell(Tick::say(&item.key, "started, being watched").freeing_slot());
+        Return { saved: &saved, pm2: &pm2, on, tell }.verdict(started).await
     }
 }
 
@@ -266,7 +210,7 @@ fn saved_key(step: &str) -> String {
 }
 
 /// Brings the daemon up in its own place: its unit where it has one, so that it never lives in ours.
-async fn start_daemon(pm2: Pm2At, on: &dyn Host) -> Result<crate::host::Told, HostError> {
+async fn start_daemon(pm2: Pm2At, on: &dyn Host) -> Result<Told, HostError> {
     match &pm2.unit {
         Some(unit) => on.tell(&Deed::StartUnit(unit.clone())).await,
         None => on.tell(&Deed::StartDaemon(pm2)).await,

@@ -222,6 +222,7 @@ async fn follow(
                     part: done,
                     left: left.map(|left| Span::secs(left, left * 1.5)),
                     say: "rewriting".into(),
+                    ..Tick::default()
                 });
             }
             Rewrite::Waiting(_) => {

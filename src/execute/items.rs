@@ -6,16 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
 use super::lanes::Lanes;
+use super::slots::{LOOK_EVERY, Throttle};
 use super::stop::{Stop, Urge, requested};
 use super::{Book, ExecuteError};
 use crate::action::{Action, Change, Ground, Item, Outcome, Sign, Tick};
 use crate::host::Host;
+use crate::host::pressure::PressureSeen;
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Outcome as Verdict, StepId};
 
@@ -64,6 +66,8 @@ enum Happened {
     TooLate(String),
     /// Time to look for a request of a second terminal.
     Look,
+    /// The machine's pressure was looked at.
+    Felt(Duration, Option<PressureSeen>),
 }
 
 type Flying<'f> = FuturesUnordered<LocalBoxFuture<'f, Happened>>;
@@ -76,9 +80,12 @@ impl<'a> Fan<'a> {
             // The receiver lives as long as this function; a failed send would only lose a moment's display.
             let _ = send.send(tick);
         };
-        let mut work = Work { lanes: Lanes::new(self.change), tally: Tally::default(), said: BTreeMap::new() };
+        let mut work = Work::new(self.change);
         let mut flying: Flying<'_> = FuturesUnordered::new();
         flying.push(self.look());
+        if work.throttle.as_ref().is_some_and(Throttle::adapts) {
+            flying.push(self.feel(Duration::ZERO));
+        }
         if let Some(within) = self.within {
             flying.push(self.timer(within, format!("not within {}", words(within))));
         }
@@ -95,24 +102,55 @@ impl<'a> Fan<'a> {
                     }
                 }
                 Some(tick) = ticks.recv() => {
+                    if tick.frees_slot {
+                        work.lanes.free_slot(&tick.item);
+                    }
                     book.tick(self.step, &tick);
                     work.said.insert(tick.item, tick.say);
                 }
-                Some(happened) = flying.next() => match happened {
-                    Happened::Ended(item, outcome, took) => self.ended(*item, outcome, took, &mut work, book)?,
-                    Happened::Opened(index, Ok(())) => work.lanes.open(index),
-                    Happened::Opened(index, Err(why)) => self.closed(index, &why, &mut work, book)?,
-                    Happened::Look => {
-                        self.stop.ask(requested(self.ground.run_dir));
-                        flying.push(self.look());
-                    }
-                    Happened::TooLate(why) => {
-                        self.give_up(&why, &mut work, book)?;
+                Some(happened) = flying.next() => {
+                    let all = std::iter::once(happened).chain(at_hand(&mut flying)).collect();
+                    if self.happened(all, &mut work, &flying, book)? {
                         return Ok(work.tally);
                     }
-                },
+                }
             }
         }
+    }
+
+    /// Draws the conclusions from what happened at the same time; `true` when the step is left. Outcomes share one sync:
+    /// where many items wait for the same sign, each of them alone would hold up the others.
+    fn happened<'f>(
+        &'f self,
+        all: Vec<Happened>,
+        work: &mut Work,
+        flying: &Flying<'f>,
+        book: &mut Book<'_>,
+    ) -> Result<bool, ExecuteError> {
+        let mut batch: Vec<Checkpoint> = Vec::new();
+        let mut too_late = None;
+        for one in all {
+            match one {
+                Happened::Ended(item, outcome, took) => batch.extend(self.ended(*item, outcome, took, work, book)),
+                Happened::Opened(index, Ok(())) => work.lanes.open(index),
+                Happened::Opened(index, Err(why)) => batch.extend(self.closed(index, &why, work)),
+                Happened::Look => {
+                    self.stop.ask(requested(self.ground.run_dir));
+                    flying.push(self.look());
+                }
+                Happened::Felt(at, seen) => {
+                    work.felt(at, seen);
+                    flying.push(self.feel(LOOK_EVERY));
+                }
+                Happened::TooLate(why) => too_late = Some(why),
+            }
+        }
+        once_each(&mut batch);
+        book.write(&batch)?;
+        if let Some(why) = &too_late {
+            self.give_up(why, work, book)?;
+        }
+        Ok(too_late.is_some())
     }
 
     /// Asks gates that may be asked and starts every item that has a slot; their intents share one sync.
@@ -127,7 +165,8 @@ impl<'a> Fan<'a> {
             return Ok(());
         }
         for (index, why) in work.lanes.unreachable() {
-            self.closed(index, &why, work, book)?;
+            let batch = self.closed(index, &why, work);
+            book.write(&batch)?;
         }
         for index in work.lanes.ask_next() {
             let wave = self.change.wave(index);
@@ -135,7 +174,7 @@ impl<'a> Fan<'a> {
                 Happened::Opened(index, self.action.gate(&wave, self.host, &self.ground, tell).await)
             }));
         }
-        let ready = work.lanes.take_ready();
+        let ready = work.lanes.take_ready(work.throttle.as_ref().map(Throttle::now));
         if ready.is_empty() {
             return Ok(());
         }
@@ -160,15 +199,8 @@ impl<'a> Fan<'a> {
         intents
     }
 
-    /// Journals one outcome, with what it wants to keep, in one sync.
-    fn ended(
-        &self,
-        item: Item,
-        outcome: Outcome,
-        took: Duration,
-        work: &mut Work,
-        book: &mut Book<'_>,
-    ) -> Result<(), ExecuteError> {
+    /// One outcome and what it wants to keep, to be journaled.
+    fn ended(&self, item: Item, outcome: Outcome, took: Duration, work: &mut Work, book: &Book<'_>) -> Vec<Checkpoint> {
         work.said.remove(&item.key);
         let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown { .. }) && !item.optional;
         work.lanes.land(&item, failed);
@@ -178,7 +210,7 @@ impl<'a> Fan<'a> {
             Outcome::Leaving => {
                 // No outcome yet: only the boot id after the boot can tell it.
                 work.tally.leaving = true;
-                return Ok(());
+                return Vec::new();
             }
             Outcome::Applied { note: said, keep } => {
                 note = said;
@@ -197,7 +229,7 @@ impl<'a> Fan<'a> {
         };
         let mut batch: Vec<_> = facts.into_iter().map(|(key, value)| self.captured(key, value)).collect();
         batch.push(self.done(&item.key, told, took, note));
-        book.write(&batch)
+        batch
     }
 
     fn captured(&self, key: String, value: serde_json::Value) -> Checkpoint {
@@ -210,7 +242,7 @@ impl<'a> Fan<'a> {
     }
 
     /// A wave that will never open: its items are lost by name, with the reason, and never silently left out.
-    fn closed(&self, index: usize, why: &str, work: &mut Work, book: &mut Book<'_>) -> Result<(), ExecuteError> {
+    fn closed(&self, index: usize, why: &str, work: &mut Work) -> Vec<Checkpoint> {
         let mut batch = Vec::new();
         for item in work.lanes.close(index) {
             batch.push(Checkpoint::ItemIntent { step: self.step.clone(), item: item.key.clone() });
@@ -218,7 +250,7 @@ impl<'a> Fan<'a> {
             batch.push(self.done(&item.key, outcome, Duration::ZERO, None));
             work.tally.lost.push(Loss { key: item.key, why: format!("not begun: {why}"), optional: item.optional });
         }
-        if batch.is_empty() { Ok(()) } else { book.write(&batch) }
+        batch
     }
 
     /// Reacts to a wish to stop; `true` when the step is left at once.
@@ -267,14 +299,13 @@ impl<'a> Fan<'a> {
             }
         }
         let waiting: Vec<usize> = work.lanes.with_waiting();
-        if !batch.is_empty() {
-            book.write(&batch)?;
-        }
+        book.write(&batch)?;
         if work.tally.stopped == Urge::None {
             for index in waiting {
                 let gate = self.change.wave(index).name;
                 let seen = work.said.get(&gate).cloned().unwrap_or_default();
-                self.closed(index, &format!("{why}; {seen}"), work, book)?;
+                let batch = self.closed(index, &format!("{why}; {seen}"), work);
+                book.write(&batch)?;
             }
         }
         Ok(())
@@ -287,6 +318,15 @@ impl<'a> Fan<'a> {
         })
     }
 
+    /// The pressure of the machine, after a while.
+    fn feel(&self, after: Duration) -> LocalBoxFuture<'_, Happened> {
+        Box::pin(async move {
+            self.host.sleep(after).await;
+            let seen = self.host.as_probe().pressure().await.ok().flatten();
+            Happened::Felt(self.host.as_probe().uptime(), seen)
+        })
+    }
+
     /// A second terminal's request is looked for once a second.
     fn look(&self) -> LocalBoxFuture<'_, Happened> {
         Box::pin(async {
@@ -296,15 +336,44 @@ impl<'a> Fan<'a> {
     }
 }
 
+/// What else has happened already: everything that can be had without waiting.
+fn at_hand<'f>(flying: &mut Flying<'f>) -> Vec<Happened> {
+    let next = || flying.next().now_or_never().flatten();
+    std::iter::from_fn(next).collect()
+}
+
+/// What is captured is write-once, within one batch as well.
+fn once_each(batch: &mut Vec<Checkpoint>) {
+    let mut keys = std::collections::BTreeSet::new();
+    batch.retain(|one| match one {
+        Checkpoint::Captured { key, .. } => keys.insert(key.clone()),
+        _ => true,
+    });
+}
+
 /// What changes while the fan is out.
 struct Work {
     lanes: Lanes,
     tally: Tally,
     /// The last word on each item: shown when it has to be given up.
     said: BTreeMap<String, String>,
+    /// Slots that follow the machine's pressure.
+    throttle: Option<Throttle>,
 }
 
 impl Work {
+    fn new(change: &Change) -> Self {
+        let throttle = change.slots.map(Throttle::new);
+        Self { lanes: Lanes::new(change), tally: Tally::default(), said: BTreeMap::new(), throttle }
+    }
+
+    fn felt(&mut self, at: Duration, seen: Option<PressureSeen>) {
+        if let Some(throttle) = &mut self.throttle {
+            let taken = self.lanes.crowded(throttle.now());
+            throttle.felt(at, seen, taken);
+        }
+    }
+
     /// Nothing is in flight, and nothing will start any more.
     fn over(&self) -> bool {
         let idle = self.lanes.flying().next().is_none();

@@ -14,6 +14,8 @@ struct Lane {
     regardless: bool,
     waiting: VecDeque<Item>,
     flying: Vec<Item>,
+    /// Started, and still to prove themselves: they are in flight and hold no slot.
+    proving: Vec<Item>,
     state: Gate,
     /// A required item failed here: what comes after must not start.
     broken: bool,
@@ -30,7 +32,7 @@ enum Gate {
 
 impl Lane {
     fn ended(&self) -> bool {
-        self.waiting.is_empty() && self.flying.is_empty()
+        self.waiting.is_empty() && self.flying.is_empty() && self.proving.is_empty()
     }
 }
 
@@ -121,11 +123,21 @@ impl Lanes {
         lane.waiting.drain(..).collect()
     }
 
-    /// Items that have a slot now; they count as flying from here on.
-    pub(super) fn take_ready(&mut self) -> Vec<Item> {
+    /// Items that have a slot now; they count as flying from here on. `budget` is the number of slots that all limited
+    /// waves share; without it each has its own.
+    pub(super) fn take_ready(&mut self, budget: Option<usize>) -> Vec<Item> {
         let mut ready = Vec::new();
+        let mut left = budget.map(|budget| budget.saturating_sub(self.limited_flying()));
         for lane in self.0.iter_mut().filter(|lane| lane.state == Gate::Open) {
-            let slots = if lane.at_once == 0 { usize::MAX } else { lane.at_once.saturating_sub(lane.flying.len()) };
+            let slots = match (lane.at_once, left.as_mut()) {
+                (0, _) => usize::MAX,
+                (at_once, None) => at_once.saturating_sub(lane.flying.len()),
+                (_, Some(left)) => {
+                    let mine = (*left).min(lane.waiting.len());
+                    *left -= mine;
+                    mine
+                }
+            };
             let count = slots.min(lane.waiting.len());
             for item in lane.waiting.drain(..count) {
                 lane.flying.push(item.clone());
@@ -135,18 +147,38 @@ impl Lanes {
         ready
     }
 
+    fn limited_flying(&self) -> usize {
+        self.0.iter().filter(|lane| lane.at_once > 0).map(|lane| lane.flying.len()).sum()
+    }
+
+    /// Whether items of an open wave wait although `budget` slots are in use.
+    pub(super) fn crowded(&self, budget: usize) -> bool {
+        let waits = |lane: &Lane| lane.state == Gate::Open && lane.at_once > 0 && !lane.waiting.is_empty();
+        self.limited_flying() >= budget && self.0.iter().any(waits)
+    }
+
+    /// An item in flight needs its slot no longer.
+    pub(super) fn free_slot(&mut self, key: &str) {
+        for lane in &mut self.0 {
+            if let Some(at) = lane.flying.iter().position(|item| item.key == key) {
+                lane.proving.push(lane.flying.swap_remove(at));
+            }
+        }
+    }
+
     /// An item has landed; `failed` when it was required and did not come about.
     pub(super) fn land(&mut self, item: &Item, failed: bool) {
         let last = self.0.len().saturating_sub(1);
         if let Some(lane) = self.0.get_mut(item.wave.min(last)) {
             lane.flying.retain(|flying| flying.key != item.key);
+            lane.proving.retain(|proving| proving.key != item.key);
             lane.broken |= failed;
         }
     }
 
-    /// What is in flight.
+    /// What is in flight, with or without a slot.
     pub(super) fn flying(&self) -> impl Iterator<Item = &Item> {
-        self.0.iter().flat_map(|lane| &lane.flying)
+        self.0.iter().flat_map(|lane| lane.flying.iter().chain(&lane.proving))
     }
 
     /// Waves that still have items waiting.
@@ -178,14 +210,32 @@ mod tests {
     fn slots_are_refilled_as_items_land() {
         let mut lanes =
             Lanes::new(&change(vec![Wave { at_once: 2, ..Wave::default() }], &[("a", 0), ("b", 0), ("c", 0)]));
-        assert!(lanes.take_ready().is_empty(), "a wave opens only when asked");
+        assert!(lanes.take_ready(None).is_empty(), "a wave opens only when asked");
         assert!(lanes.ask_next().is_empty(), "an ungated wave opens by itself");
-        let first = lanes.take_ready();
+        let first = lanes.take_ready(None);
         assert_eq!(keys(&first), ["a", "b"]);
-        assert!(lanes.take_ready().is_empty());
+        assert!(lanes.take_ready(None).is_empty());
         lanes.land(&first[0], false);
-        assert_eq!(keys(&lanes.take_ready()), ["c"]);
+        assert_eq!(keys(&lanes.take_ready(None)), ["c"]);
         assert!(!lanes.empty());
+    }
+
+    #[test]
+    fn an_item_that_proves_itself_holds_no_slot_and_still_holds_its_followers() {
+        let limited = Wave { at_once: 1, ..Wave::default() };
+        let after = Wave { after: vec![0], at_once: 1, ..Wave::default() };
+        let mut lanes = Lanes::new(&change(vec![limited.clone(), limited, after], &[("a", 0), ("b", 1), ("c", 2)]));
+        lanes.ask_next();
+        let first = lanes.take_ready(Some(1));
+        assert_eq!(keys(&first), ["a"], "all waves share the slots");
+        assert!(lanes.crowded(1) && !lanes.crowded(2));
+        lanes.free_slot("a");
+        assert_eq!(keys(&lanes.take_ready(Some(1))), ["b"]);
+        assert!(lanes.ask_next().is_empty() && lanes.flying().count() == 2);
+        lanes.land(&first[0], false);
+        lanes.free_slot("b");
+        lanes.ask_next();
+        assert_eq!(keys(&lanes.take_ready(Some(1))), ["c"], "once the first is proven, what comes after it starts");
     }
 
     #[test]
@@ -194,7 +244,7 @@ mod tests {
         let first = Wave { name: "ids".into(), ..Wave::default() };
         let mut lanes = Lanes::new(&change(vec![first, after(0), Wave::default()], &[("a", 0), ("b", 1), ("c", 2)]));
         lanes.ask_next();
-        let ready = lanes.take_ready();
+        let ready = lanes.take_ready(None);
         assert_eq!(keys(&ready), ["a", "c"]);
         lanes.land(&ready[0], true);
         let (index, why) = lanes.unreachable().pop().unwrap();
@@ -210,7 +260,7 @@ mod tests {
         let first = Wave { name: "unit".into(), ..Wave::default() };
         let mut lanes = Lanes::new(&change(vec![first, after(0), after(1)], &[("unit", 0), ("app", 2)]));
         lanes.ask_next();
-        let ready = lanes.take_ready();
+        let ready = lanes.take_ready(None);
         assert_eq!(keys(&ready), ["unit"], "the app waits although the wave before it is empty");
         lanes.land(&ready[0], true);
         assert_eq!(lanes.unreachable().len(), 1, "and does not start when the unit failed");
@@ -220,8 +270,8 @@ mod tests {
     fn a_gate_is_asked_once_and_opens_later() {
         let mut lanes = Lanes::new(&change(vec![Wave { gated: true, ..Wave::default() }], &[("a", 0)]));
         assert_eq!(lanes.ask_next(), [0]);
-        assert!(lanes.ask_next().is_empty() && lanes.take_ready().is_empty());
+        assert!(lanes.ask_next().is_empty() && lanes.take_ready(None).is_empty());
         lanes.open(0);
-        assert_eq!(keys(&lanes.take_ready()), ["a"]);
+        assert_eq!(keys(&lanes.take_ready(None)), ["a"]);
     }
 }

@@ -10,6 +10,7 @@ pub mod dress;
 mod items;
 mod lanes;
 mod permit;
+mod slots;
 mod step;
 pub mod stop;
 #[cfg(test)]

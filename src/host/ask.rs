@@ -11,6 +11,7 @@ use super::disk::DiskSeen;
 use super::http::HttpSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen};
+use super::pressure::PressureSeen;
 use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::secret::SecretRef;
@@ -39,7 +40,7 @@ pub enum Ask {
     Inhibitors,
     /// A PM2 daemon, its list and its dump.
     Pm2(Pm2At),
-    /// PM2's list alone, at most a second old: for waits, of which many may ask at once.
+    /// PM2's list alone, asked for after this question was: for waits, of which many may ask at once and share one a second.
     Pm2List(Pm2At),
     /// The file system that holds a path.
     Disk(PathBuf),
@@ -58,6 +59,8 @@ pub enum Ask {
     ResumeUnit,
     /// The last lines of a service's log.
     LogTail(PathBuf),
+    /// How long tasks have waited for processors and memory.
+    Pressure,
 }
 
 /// The answer to the [`Ask`] of the same name.
@@ -92,6 +95,8 @@ pub enum Answer {
     ResumeUnit(Vec<String>),
     /// See [`Ask::LogTail`].
     LogTail(Vec<String>),
+    /// See [`Ask::Pressure`]; `None` where the kernel does not count it.
+    Pressure(Option<PressureSeen>),
 }
 
 /// An HTTP GET to be made.
@@ -137,6 +142,7 @@ impl Ask {
             Self::Snapshot { path, .. } => format!("snapshot {}", path.display()),
             Self::ResumeUnit => "resume unit".into(),
             Self::LogTail(path) => format!("log {}", path.display()),
+            Self::Pressure => "pressure".into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::command::{CommandAsked, CommandSeen};
-use super::pm2::{AppKey, Pm2At, SnapshotRef};
+use super::pm2::{App, AppKey, Pm2At, SnapshotRef};
 use super::redis::{RedisAt, RewriteReply};
 
 /// How the machine goes down.
@@ -82,6 +82,8 @@ pub enum Told {
     Done,
     /// Done, with something to say: a job's result, a file's name.
     Said(String),
+    /// The app runs as far as PM2 says, and needs no slot any more; whether it is back is still to be seen.
+    Started(Box<App>),
     /// The server's reply to BGREWRITEAOF.
     Rewrite(RewriteReply),
     /// The snapshot that was written.

@@ -19,6 +19,7 @@ pub mod model;
 pub mod notice;
 pub mod passwd;
 pub mod pm2;
+pub mod pressure;
 pub mod questions;
 pub mod recorder;
 pub mod redis;

@@ -7,6 +7,7 @@ use super::disk::DiskSeen;
 use super::http::HttpSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen, SnapshotRef};
+use super::pressure::PressureSeen;
 use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::systemd::{Inhibitor, UnitSeen};
@@ -83,7 +84,7 @@ impl dyn Probe + '_ {
         expect_answer!(self, Ask::Pm2(at.clone()), Pm2)
     }
 
-    /// PM2's list, at most a second old.
+    /// PM2's list, asked for after this call; it may take up to a second.
     ///
     /// # Errors
     /// As [`Probe::ask`].
@@ -137,5 +138,13 @@ impl dyn Probe + '_ {
     /// As [`Probe::ask`].
     pub async fn log_tail(&self, path: &Path) -> Result<Vec<String>, HostError> {
         expect_answer!(self, Ask::LogTail(path.to_owned()), LogTail)
+    }
+
+    /// How long tasks have waited for processors and memory.
+    ///
+    /// # Errors
+    /// As [`Probe::ask`].
+    pub async fn pressure(&self) -> Result<Option<PressureSeen>, HostError> {
+        expect_answer!(self, Ask::Pressure, Pressure)
     }
 }

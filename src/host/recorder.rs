@@ -47,7 +47,7 @@ impl<'a> Recorder<'a> {
 /// Whether an answer means anything beyond the moment and the machine. Log lines stay where they are: services write
 /// secrets into them.
 fn travels(ask: &Ask) -> bool {
-    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail(_) | Ask::Snapshot { .. } | Ask::Pm2List(_))
+    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail(_) | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure)
 }
 
 /// An answer without what may be secret: the body of an HTTP answer. What asks it is unanswered then, not "no".

@@ -340,6 +340,7 @@ pub(super) fn until_the_reboot() -> Run {
                 part: Some(part),
                 left: Some(Span::secs(left, left * 1.5)),
                 say: "rewriting".into(),
+                ..Tick::default()
             },
         );
     }
@@ -406,7 +407,13 @@ pub(super) fn until_the_load() -> Run {
             let say = "loading, 1.6 MB/s".to_owned();
             run.word(
                 "load/1",
-                Tick { item: name.into(), part: Some(part), left: Some(Span::secs(left, left * 1.4)), say },
+                Tick {
+                    item: name.into(),
+                    part: Some(part),
+                    left: Some(Span::secs(left, left * 1.4)),
+                    say,
+                    ..Tick::default()
+                },
             );
         }
         run.word("load/1", Tick::say("bds-r", "waiting for its master's copy")).pass(10.0);

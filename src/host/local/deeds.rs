@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LocalHost, unit_dir};
 use crate::host::command;
 use crate::host::deed::{Deed, Down, Told};
-use crate::host::pm2::{self, App, AppKey, Pm2At, SnapshotError, SnapshotRef, Steer, Terms};
+use crate::host::pm2::{
+    self, App, AppKey, Pm2At, Recipe, Snapshot, SnapshotError, SnapshotRef, Steer, SteerError, Terms,
+};
 use crate::host::redis::{self, RedisAt, RedisFault};
 use crate::host::systemd::jobs::JobOutcome;
 use crate::host::systemd::{logind, resume_unit};
@@ -20,6 +23,10 @@ const JOB_DEADLINE: Duration = Duration::from_secs(180);
 
 impl LocalHost {
     pub(super) async fn act(&self, deed: &Deed) -> Result<Told, HostError> {
+        if !matches!(deed, Deed::BringApp { .. } | Deed::StopApp { .. }) {
+            // Whatever follows a restore has no use for the environments that the snapshot holds.
+            *self.snapshot.lock().await = None;
+        }
         match deed {
             Deed::RewriteAof(at) => rewrite(at).await,
             Deed::EnableUnit(unit) => self.enable(unit).await,
@@ -90,9 +97,8 @@ impl LocalHost {
         let steer = self.steer(at).await?;
         let about = format!("pm2 app number {id}");
         let result = async {
-            let listed = steer.list().await?;
-            match listed.iter().find(|app| app.pm_id == Some(id)) {
-                Some(app) => steer.stop_app(app).await.map(|_| ()),
+            match steer.numbered(id).await? {
+                Some(app) => steer.stop_app(&app).await.map(|_| ()),
                 // Not listed any more: there is nothing that could run under this number.
                 None => Ok(()),
             }
@@ -105,8 +111,7 @@ impl LocalHost {
 
     async fn bring(&self, at: &Pm2At, snapshot: &SnapshotRef, key: &AppKey, start: bool) -> Result<Told, HostError> {
         let about = format!("pm2 app {}", key.name);
-        let saved =
-            pm2::snapshot::open(&snapshot.path, &snapshot.sha256).map_err(|error| HostError::refused(&about, error))?;
+        let saved = self.snapshot(snapshot).await.map_err(|error| HostError::refused(&about, error))?;
         let index = saved.apps().iter().position(|app| app.key == *key);
         let recipe = index.and_then(|index| saved.recipe(index));
         let recipe = match recipe {
@@ -116,9 +121,23 @@ impl LocalHost {
         };
         let steer = self.steer(at).await?;
         match bring_up(&steer, key, &recipe, start).await {
+            Ok(app) if start => Ok(Told::Started(Box::new(app))),
             Ok(_) => Ok(Told::Done),
             Err(error) => Err(self.steer_error(at, about, error).await),
         }
+    }
+
+    /// The snapshot, read and verified once for all the apps of a step.
+    async fn snapshot(&self, at: &SnapshotRef) -> Result<Arc<Snapshot>, SnapshotError> {
+        let mut kept = self.snapshot.lock().await;
+        if let Some((sha256, snapshot)) = kept.as_ref()
+            && *sha256 == at.sha256
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = Arc::new(pm2::snapshot::open(&at.path, &at.sha256)?);
+        *kept = Some((at.sha256.clone(), Arc::clone(&snapshot)));
+        Ok(snapshot)
     }
 
     async fn install_resume(&self) -> Result<Told, HostError> {
@@ -144,17 +163,40 @@ impl LocalHost {
     }
 }
 
-/// Starts or registers one app, whatever the list has of it already.
-async fn bring_up(steer: &Steer, key: &AppKey, recipe: &pm2::Recipe, start: bool) -> Result<App, pm2::SteerError> {
-    let listed = steer.list().await?;
-    let registered = listed.iter().find(|app| app.key == *key);
-    match (registered, start) {
-        (Some(app), true) if app.watch || recipe.app().watch => steer.start_watched(app, recipe).await,
-        (Some(app), true) => steer.start_registered(app).await,
-        (Some(app), false) => Ok(app.clone()),
-        (None, true) => steer.start_new(recipe).await,
-        (None, false) => steer.register(recipe).await,
+/// Starts or registers one app, whatever the list has of it already, and waits until it needs no slot any more.
+///
+/// An app that is to run is registered before it is started: then its number is known, so that whatever it says or
+/// throws is heard as its own, and a missing directory leaves it stopped instead of unlisted. Only a watched one is
+/// added running, because its watcher comes up no other way.
+async fn bring_up(steer: &Steer, key: &AppKey, recipe: &Recipe, start: bool) -> Result<App, SteerError> {
+    let listed = steer.listed(key).await?;
+    if !start {
+        return match listed {
+            Some(app) => Ok(app),
+            None => steer.register(recipe).await,
+        };
     }
+    let runs = listed.as_ref().is_some_and(|app| app.pid.is_some());
+    let watched = recipe.app().watch || listed.as_ref().is_some_and(|app| app.watch);
+    let missing = recipe.missing().filter(|_| !runs);
+    let started = match (listed, missing) {
+        (None, None) if watched => steer.start_new(recipe).await?,
+        (listed, missing) => {
+            let app = match listed {
+                Some(app) => app,
+                None => steer.register(recipe).await?,
+            };
+            if let Some((what, missing)) = missing {
+                return Err(SteerError::Missing { app: app.key.name, what, missing });
+            }
+            match watched && !runs {
+                true => steer.start_watched(&app, recipe).await?,
+                false => steer.start_registered(&app).await?,
+            }
+        }
+    };
+    steer.at_rest(&started).await;
+    Ok(started)
 }
 
 async fn rewrite(at: &RedisAt) -> Result<Told, HostError> {

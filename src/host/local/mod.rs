@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use super::pm2::{ListSeen, Pm2At, Steer, SteerError};
+use super::pm2::{ListSeen, Pm2At, Snapshot, Steer, SteerError};
 use super::redis::{self, RedisAt, RedisSeen};
 use super::systemd::bus::{Bus, SystemdError};
 use super::systemd::resume_unit::ResumeUnit;
@@ -32,6 +32,8 @@ pub struct LocalHost {
     lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
     /// The latest look at each Redis instance that loads, by its URL.
     loading: Mutex<HashMap<String, Arc<Mutex<Option<LoadingSeen>>>>>,
+    /// The snapshot that a restore reads from, by its hash.
+    snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
 }
 
 /// A look at an instance that loads, and when it began.
@@ -47,6 +49,7 @@ impl LocalHost {
             steers: Mutex::default(),
             lists: Mutex::default(),
             loading: Mutex::default(),
+            snapshot: Mutex::default(),
         }
     }
 

@@ -12,12 +12,12 @@ use crate::host::pm2::{self, ListSeen, Pm2At};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
-use crate::host::{HostError, clock, disk, http, machine, redis};
+use crate::host::{HostError, clock, disk, http, machine, pressure, redis};
 
-/// How long a PM2 list serves those who merely wait.
-const LIST_AGE: Duration = Duration::from_millis(900);
 /// How long a look at a loading Redis serves.
 const LOOK_AGE: Duration = Duration::from_secs(1);
+/// From one PM2 list to the next: it costs the daemon as much as starting an app does.
+const LIST_EVERY: Duration = Duration::from_secs(1);
 /// How long an HTTP or TCP check may take to answer.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -61,6 +61,7 @@ impl LocalHost {
             }
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
             Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
+            Ask::Pressure => Answer::Pressure(pressure::look()),
         })
     }
 
@@ -83,21 +84,24 @@ impl LocalHost {
         Arc::clone(self.loading.lock().await.entry(at.url.clone()).or_default())
     }
 
-    /// PM2's list, asked for anew when the last one is older than a second. Waiters at the same time share one.
+    /// PM2's list, asked for after this question was and at most once a second: whoever waits in the meantime shares it.
     async fn list(&self, at: &Pm2At) -> Result<ListSeen, HostError> {
+        let asked = clock::boottime();
         let mut lists = self.lists.lock().await;
-        let now = clock::boottime();
-        if let Some((asked, seen)) = lists.get(&at.home)
-            && now.saturating_sub(*asked) < LIST_AGE
-        {
-            return Ok(seen.clone());
+        if let Some((begun, seen)) = lists.get(&at.home) {
+            if *begun >= asked {
+                return Ok(seen.clone());
+            }
+            clock::sleep((*begun + LIST_EVERY).saturating_sub(clock::boottime())).await;
         }
-        let listed = match self.steer(at).await?.list().await {
+        let begun = clock::boottime();
+        let steer = self.steer(at).await?;
+        let listed = match steer.list().await {
             Ok(apps) => apps,
             Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
         };
-        let seen = ListSeen::of(listed.to_vec());
-        lists.insert(at.home.clone(), (now, seen.clone()));
+        let seen = ListSeen::of(listed.to_vec(), steer.heard());
+        lists.insert(at.home.clone(), (begun, seen.clone()));
         Ok(seen)
     }
 

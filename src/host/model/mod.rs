@@ -181,6 +181,7 @@ impl<'a> Model<'a> {
 fn unrecorded(ask: &Ask) -> Result<Answer, HostError> {
     match ask {
         Ask::LogTail(_) => Ok(Answer::LogTail(Vec::new())),
+        Ask::Pressure => Ok(Answer::Pressure(None)),
         Ask::LoadProgress { .. } => Ok(Answer::LoadProgress(None)),
         other => Err(HostError::NotRecorded { about: other.about() }),
     }

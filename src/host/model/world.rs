@@ -170,7 +170,7 @@ impl World {
             }
             Ask::LoadProgress { pid, .. } => self.load_progress(*pid, now).map(|seen| Answer::LoadProgress(Some(seen))),
             Ask::Pm2List(at) => match self.facts.pm2(at) {
-                Some(seen) => Some(Answer::Pm2List(ListSeen { apps: seen.apps.clone(), dead: Vec::new() })),
+                Some(seen) => Some(Answer::Pm2List(ListSeen { apps: seen.apps.clone(), ..ListSeen::default() })),
                 None => self.facts.get(ask).cloned(),
             },
             Ask::Snapshot { sha256, .. } => {

@@ -8,11 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::app::{App, Exit, Status};
+use super::hearing::LOOP;
 use super::place::read_end_owned;
 use crate::host::foreign::tame_bytes;
 
-/// Restarts between two looks from which on a crash loop is called one.
-const LOOP: u64 = 3;
 const SHORTEST_STEADY: u64 = 1_000;
 const TAIL_BYTES: u64 = 16 << 10;
 const TAIL_LINES: usize = 12;
@@ -58,6 +57,8 @@ pub enum Cause {
     PortInUse,
     /// Its script or a module of it is not there.
     Missing,
+    /// It runs, and never said `ready`.
+    NeverReady,
     /// It is not in the list at all.
     Unlisted,
 }
@@ -76,6 +77,7 @@ impl std::fmt::Display for Cause {
             Self::Autostart => f.write_str("autostart: false keeps it down"),
             Self::PortInUse => f.write_str("its port is in use"),
             Self::Missing => f.write_str("its script or a module of it is missing"),
+            Self::NeverReady => f.write_str("online, and never said `ready`; it was left running"),
             Self::Unlisted => f.write_str("not in the list of the daemon"),
         }
     }
@@ -138,7 +140,8 @@ pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> 
 }
 
 /// A loop with a delay is caught running as often as waiting.
-fn looping(app: &App) -> Cause {
+#[must_use]
+pub fn looping(app: &App) -> Cause {
     app.backoff.map_or(Cause::CrashLoop { restarts: app.restarts }, |next| Cause::BackingOff { next })
 }
 

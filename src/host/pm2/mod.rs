@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod dump;
 #[cfg(test)]
 mod fake;
+pub mod hearing;
 #[cfg(test)]
 mod lab;
 pub mod life;
@@ -30,10 +31,11 @@ pub mod steer;
 mod testbed;
 
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
-pub use back::{Cause, Verdict, back, log_tail, steady_for};
+pub use back::{Cause, Verdict, back, log_tail, looping, steady_for};
 pub use bus::{Bus, BusEvent};
 pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
+pub use hearing::{Heard, Hearing};
 pub use life::{ensure_daemon, kill_daemon, save};
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::Orphan;

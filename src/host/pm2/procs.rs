@@ -56,6 +56,25 @@ pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// Between two looks at a process that boots.
+const REST_LOOK: std::time::Duration = std::time::Duration::from_millis(40);
+
+/// Resolves when a process has come to rest: asleep, and no processor time used between two looks. So is one that has
+/// booted and listens, and one that waits for a server; one that still boots on a busy machine is runnable. Also when it
+/// is gone. A look costs some 15 us.
+pub async fn at_rest(pid: u32) {
+    let mut before: Option<u64> = None;
+    loop {
+        super::pause(REST_LOOK).await;
+        let Some(now) = stat(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X')) else { return };
+        let sleeps = now.state == 'S';
+        if sleeps && before == Some(now.ticks) {
+            return;
+        }
+        before = sleeps.then_some(now.ticks);
+    }
+}
+
 /// One pass over `/proc` for `home`, owned by `owner`; `serving` is the daemon that answered on the socket. Blocking.
 #[must_use]
 pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
@@ -120,16 +139,20 @@ fn processes() -> HashMap<u32, Process> {
 struct Stat {
     state: char,
     parent: u32,
+    /// Processor time, user and system, in clock ticks.
+    ticks: u64,
     started: u64,
 }
 
-/// Fields 3, 4 and 22 of `/proc/PID/stat` (proc(5)), counted from the last parenthesis: the name may contain anything.
+/// Fields 3, 4, 14, 15 and 22 of `/proc/PID/stat` (proc(5)), counted from the last parenthesis: the name may contain anything.
 fn stat(pid: u32) -> Option<Stat> {
     let bytes = read(pid, "stat", CMDLINE_MAX);
     let text = String::from_utf8_lossy(&bytes);
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let state = fields.first()?.chars().next()?;
-    Some(Stat { state, parent: fields.get(1)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let ticks = number(11)?.saturating_add(number(12)?);
+    Some(Stat { state, parent: fields.get(1)?.parse().ok()?, ticks, started: number(19)? })
 }
 
 /// The home in a daemon's title, `PM2 vX.Y.Z: God Daemon (HOME)`.

@@ -113,6 +113,20 @@ impl Recipe {
         dirs
     }
 
+    /// The first thing on disk without which the app cannot start, and what it is: script, working directory, interpreter,
+    /// a directory of its logs (a mount that is not there yet, a node that was replaced). What may not be looked at is
+    /// left to the daemon, and so is an interpreter that is searched for on the PATH. Blocking.
+    #[must_use]
+    pub fn missing(&self) -> Option<(&'static str, PathBuf)> {
+        let named = [("script", "pm_exec_path"), ("working directory", "pm_cwd"), ("interpreter", "exec_interpreter")];
+        let paths = named.into_iter().map(|(what, key)| (what, PathBuf::from(self.text(key))));
+        let logs = self.log_dirs().into_iter().map(|dir| ("log directory", dir));
+        let gone = |path: &PathBuf| {
+            path.is_absolute() && path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        paths.chain(logs).find(|(_, path)| gone(path))
+    }
+
     /// How long `prepare` may take: an app with `wait_ready` holds the answer back until `listen_timeout`.
     #[must_use]
     pub fn start_deadline(&self) -> Duration {

@@ -1,24 +1,30 @@
 //! The hands: stop, start, register, delete, each believed only when the daemon's list shows it. A call whose answer is
 //! lost is settled by the list, and stays [`SteerError::Unknown`] if the list does not settle it; nothing is sent twice.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::app::{App, AppKey, Status};
 use super::daemon::{DaemonUp, Support, list, up_of};
+use super::hearing::{Heard, Hearing};
 use super::place::{AccountError, Pm2At, account};
+use super::procs::{alive, at_rest};
 use super::recipe::Recipe;
 use super::request::{PmId, Request};
 use super::rpc::{Rpc, RpcError};
+use crate::host::clock;
 
 const SETTLING_LOOKS: usize = 6;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// How long a process may keep its slot when it neither comes to rest nor ends.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Why an effect did not happen, or is not known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,11 +69,13 @@ pub enum SteerError {
         uid: u32,
     },
     /// Something must exist first.
-    #[error("app {app:?}: {missing} does not exist")]
+    #[error("app {app:?}: its {what} {missing} does not exist; nothing was started")]
     Missing {
         /// The app.
         app: String,
-        /// What.
+        /// What of it: its script, its working directory, …
+        what: &'static str,
+        /// Where it should be.
         missing: PathBuf,
     },
     /// The user of the daemon is not clear.
@@ -110,13 +118,28 @@ impl From<RpcError> for SteerError {
 
 type Listed = Arc<Vec<App>>;
 
-/// A connection for effects. Share one among all the calls of a wave: lists are shared, too.
+/// How long a list serves those who only need the number of an app or its settings.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A list, when it was asked for, in the order of questions and by the clock.
+#[derive(Debug)]
+struct KeptList {
+    begun: u64,
+    at: Duration,
+    apps: Listed,
+}
+
+/// A connection for effects. Share one among all the calls of a wave: lists and what is heard are shared, too.
 #[derive(Debug)]
 pub struct Steer {
     rpc: Rpc,
     up: DaemonUp,
     ticks: AtomicU64,
-    kept: Mutex<Option<(u64, Listed)>>,
+    kept: Mutex<Option<KeptList>>,
+    /// When an order was last given for a number: a list from before says nothing of it any more.
+    ordered: std::sync::Mutex<HashMap<PmId, u64>>,
+    events: PathBuf,
+    hearing: OnceCell<Option<Hearing>>,
 }
 
 impl Steer {
@@ -137,7 +160,15 @@ impl Steer {
         if let Support::ReadOnly(why) = up.support() {
             return Err(SteerError::Unsupported(why));
         }
-        Ok(Self { rpc, up, ticks: AtomicU64::new(0), kept: Mutex::new(None) })
+        Ok(Self {
+            rpc,
+            up,
+            ticks: AtomicU64::new(0),
+            kept: Mutex::new(None),
+            ordered: std::sync::Mutex::default(),
+            events: at.pub_socket(),
+            hearing: OnceCell::new(),
+        })
     }
 
     /// The daemon.
@@ -150,22 +181,76 @@ impl Steer {
     ///
     /// # Errors
     /// [`SteerError::Rpc`].
-    pub async fn list(&self) -> Result<Arc<Vec<App>>, SteerError> {
+    pub async fn list(&self) -> Result<Listed, SteerError> {
         let asked = self.ticks.fetch_add(1, Ordering::SeqCst);
         let mut kept = self.kept.lock().await;
-        if let Some((begun, listed)) = kept.as_ref()
-            && *begun > asked
-        {
-            return Ok(Arc::clone(listed));
+        match kept.as_ref().filter(|kept| kept.begun > asked) {
+            Some(kept) => Ok(Arc::clone(&kept.apps)),
+            None => self.ask_list(&mut kept).await,
         }
-        let begun = self.ticks.fetch_add(1, Ordering::SeqCst);
-        let listed = Arc::new(list(&self.rpc).await.map_err(SteerError::Rpc)?);
-        *kept = Some((begun, Arc::clone(&listed)));
-        Ok(listed)
     }
 
-    /// Stops an app and sees it stopped. Already down is done. For a watched app the watch ends first and for good: the
-    /// daemon then forgets `watch`, the snapshot does not (see [`Steer::start_watched`]).
+    /// A list that is not older than a second and than the last order for this number: a list costs the daemon as much as
+    /// starting an app does.
+    async fn recent(&self, id: Option<PmId>) -> Result<Listed, SteerError> {
+        let ordered = id.and_then(|id| self.orders().get(&id).copied()).unwrap_or(0);
+        let mut kept = self.kept.lock().await;
+        let fresh = |kept: &&KeptList| kept.begun > ordered && clock::boottime().saturating_sub(kept.at) < FRESH;
+        match kept.as_ref().filter(fresh) {
+            Some(kept) => Ok(Arc::clone(&kept.apps)),
+            None => self.ask_list(&mut kept).await,
+        }
+    }
+
+    async fn ask_list(&self, kept: &mut Option<KeptList>) -> Result<Listed, SteerError> {
+        let (begun, at) = (self.ticks.fetch_add(1, Ordering::SeqCst), clock::boottime());
+        let apps = Arc::new(list(&self.rpc).await.map_err(SteerError::Rpc)?);
+        *kept = Some(KeptList { begun, at, apps: Arc::clone(&apps) });
+        Ok(apps)
+    }
+
+    fn orders(&self) -> std::sync::MutexGuard<'_, HashMap<PmId, u64>> {
+        self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on only later lists count for this number.
+    fn order(&self, id: PmId) {
+        self.orders().insert(id, self.ticks.fetch_add(1, Ordering::SeqCst));
+    }
+
+    /// The app with this identity, and whether it is listed at all.
+    ///
+    /// # Errors
+    /// [`SteerError::Rpc`].
+    pub async fn listed(&self, key: &AppKey) -> Result<Option<App>, SteerError> {
+        let listed = self.recent(None).await?;
+        let Some(app) = listed.iter().find(|app| app.key == *key) else { return Ok(None) };
+        let Some(id) = app.pm_id else { return Ok(Some(app.clone())) };
+        Ok(at_number(&*self.recent(Some(id)).await?, id, key))
+    }
+
+    /// The app that has this number now.
+    ///
+    /// # Errors
+    /// [`SteerError::Rpc`].
+    pub async fn numbered(&self, id: PmId) -> Result<Option<App>, SteerError> {
+        Ok(self.recent(Some(id)).await?.iter().find(|app| app.pm_id == Some(id)).cloned())
+    }
+
+    /// What the daemon tells of its apps; subscribed to when first asked for. `None` where it cannot be heard.
+    pub async fn hearing(&self) -> Option<&Hearing> {
+        let hearing = self.hearing.get_or_init(async || Hearing::connect(&self.events).await.ok());
+        hearing.await.as_ref().filter(|hearing| hearing.listens())
+    }
+
+    /// What was heard of the apps that were started over this connection.
+    #[must_use]
+    pub fn heard(&self) -> Vec<Heard> {
+        self.hearing.get().and_then(Option::as_ref).map(Hearing::whole).unwrap_or_default()
+    }
+
+    /// Stops an app and sees its process gone. Already down is done. For a watched app the watch ends first and for good:
+    /// the daemon then forgets `watch`, the snapshot does not (see [`Steer::start_watched`]).
     ///
     /// # Errors
     /// [`SteerError`].
@@ -179,6 +264,13 @@ impl Steer {
             self.rpc.call(&Request::StopWatch(id)).await?;
         }
         let asked = self.rpc.call_within(&Request::StopId(id), now.stop_deadline()).await;
+        self.order(id);
+        // The daemon answers when it has seen the process end; the kernel is asked whether that is so.
+        if let Some(stopped) = asked.as_ref().ok().and_then(|answer| answered(answer, &now.key)).filter(down)
+            && !now.pid.is_some_and(alive)
+        {
+            return Ok(stopped);
+        }
         self.settle(&format!("stop {:?}", app.key.name), asked, |listed| {
             at_number(listed, id, &app.key).filter(|now| down(now))
         })
@@ -196,12 +288,44 @@ impl Steer {
         if before.pid.is_some() && matches!(before.status, Status::Online | Status::Launching) {
             return Ok(before);
         }
+        let hearing = self.hearing().await;
+        if let Some(hearing) = hearing {
+            hearing.begin(id);
+        }
         let restart = Request::RestartId { id, autostart: (!before.autostart).then_some(true) };
-        let asked = self.rpc.call_within(&restart, before.start_deadline()).await;
+        let asked = tokio::select! {
+            asked = self.rpc.call_within(&restart, before.start_deadline()) => asked,
+            () = ended_early(hearing, id, before.autorestart) => Err(RpcError::Unknown {
+                method: restart.method(),
+                why: "it ended before it was ready".to_owned(),
+            }),
+        };
+        self.order(id);
+        if let Some(started) = asked.as_ref().ok().and_then(|answer| answered(answer, &before.key))
+            && started.pid.is_some()
+        {
+            return Ok(started);
+        }
         // A one-shot may be over by the time of the list: then its start time tells.
         let started = |now: &App| now.pid.is_some() || now.uptime_started != before.uptime_started;
         let what = format!("start {:?}", app.key.name);
         self.settle(&what, asked, |listed| at_number(listed, id, &app.key).filter(|now| started(now))).await
+    }
+
+    /// Waits until an app that was just started has no more use for the slot it was started in: it said `ready` or the
+    /// daemon stopped waiting for that (which the answer to its start has shown); without `ready`, its process has come to
+    /// rest, listening or waiting for somebody; or it has ended.
+    pub async fn at_rest(&self, app: &App) {
+        let (Some(id), Some(pid)) = (app.pm_id, app.pid) else { return };
+        if app.wait_ready || app.exec_mode == "cluster_mode" {
+            return;
+        }
+        let hearing = self.hearing().await;
+        tokio::select! {
+            () = at_rest(pid) => {}
+            () = ended_early(hearing, id, app.autorestart) => {}
+            () = super::pause(REST_MAX) => {}
+        }
     }
 
     /// Adds an app as stopped. Nothing is started.
@@ -215,10 +339,10 @@ impl Steer {
     /// Adds and starts an app.
     ///
     /// # Errors
-    /// As [`Steer::register`], and [`SteerError::Missing`] for a log directory, without which the app would be lost.
+    /// As [`Steer::register`], and [`SteerError::Missing`]: without its log directory the app would be lost from the list.
     pub async fn start_new(&self, recipe: &Recipe) -> Result<App, SteerError> {
-        if let Some(missing) = recipe.log_dirs().into_iter().find(|dir| !dir.is_dir()) {
-            return Err(SteerError::Missing { app: recipe.app().key.name, missing });
+        if let Some((what, missing)) = recipe.missing() {
+            return Err(SteerError::Missing { app: recipe.app().key.name, what, missing });
         }
         self.prepare(recipe, Request::StartNew(Box::new(recipe.clone())), "start").await
     }
@@ -250,12 +374,25 @@ impl Steer {
 
     async fn prepare(&self, recipe: &Recipe, request: Request, word: &str) -> Result<App, SteerError> {
         let key = recipe.app().key;
-        let known: Vec<PmId> = self.list().await?.iter().filter_map(|app| app.pm_id).collect();
+        let hearing = self.hearing().await;
+        let known: Vec<PmId> = self.recent(None).await?.iter().filter_map(|app| app.pm_id).collect();
         let asked = self.rpc.call(&request).await;
-        let told = asked.as_ref().ok().and_then(number_in);
+        let told = asked.as_ref().ok().and_then(|answer| answered(answer.get(0)?, &key));
+        if let Some(id) = told.as_ref().and_then(|app| app.pm_id) {
+            self.order(id);
+            if let Some(hearing) = hearing {
+                hearing.whole_from_birth(id);
+            }
+        }
+        if let Some(app) = told.clone().filter(|app| app.pm_id.is_some() && (word == "register" || app.pid.is_some())) {
+            return Ok(app);
+        }
+        let told = told.and_then(|app| app.pm_id);
         let what = format!("{word} {:?}", key.name);
+        let taken: Vec<PmId> = self.orders().keys().copied().collect();
         self.settle(&what, asked, |listed| {
-            let new = |app: &&App| app.pm_id.is_some_and(|id| told.map_or(!known.contains(&id), |told| told == id));
+            let unknown = |id: PmId| !known.contains(&id) && !taken.contains(&id);
+            let new = |app: &&App| app.pm_id.is_some_and(|id| told.map_or(unknown(id), |told| told == id));
             listed.iter().find(|app| new(app) && same(&app.key, &key)).cloned()
         })
         .await
@@ -265,7 +402,7 @@ impl Steer {
     async fn find(&self, app: &App) -> Result<(PmId, App), SteerError> {
         let moved = || SteerError::Moved(app.key.name.clone());
         let id = app.pm_id.ok_or_else(moved)?;
-        let listed = self.list().await?;
+        let listed = self.recent(Some(id)).await?;
         at_number(&listed, id, &app.key).map(|now| (id, now)).ok_or_else(moved)
     }
 
@@ -311,7 +448,22 @@ fn same(one: &AppKey, other: &AppKey) -> bool {
         == (&other.namespace, &other.name, other.instance, &other.script)
 }
 
-/// The number in an answer of `prepare`: a list of one.
-fn number_in(answer: &Value) -> Option<PmId> {
-    PmId::try_from(answer.get(0)?.get("pm2_env")?.get("pm_id")?.as_u64()?).ok()
+/// The app in an answer: the daemon sends its settings and what it knows of the process.
+fn answered(answer: &Value, key: &AppKey) -> Option<App> {
+    let mut app = App::from_entry(answer);
+    let of_process = || answer.pointer("/process/pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
+    app.pid = app.pid.or_else(of_process).filter(|pid| *pid > 0);
+    if !same(&app.key, key) {
+        return None;
+    }
+    app.key = key.clone();
+    Some(app)
+}
+
+/// Resolves when an app has ended for good before it ever was ready; never where that cannot be heard.
+async fn ended_early(hearing: Option<&Hearing>, id: PmId, restarts: bool) {
+    match hearing {
+        Some(hearing) => hearing.until(id, |heard| heard.loops() || (!restarts && heard.exits > 0)).await,
+        None => std::future::pending().await,
+    }
 }
