@@ -1,5 +1,6 @@
 //! The main job on a real host: plan, run, a real reboot, the unattended resume, the services back.
 
+use crate::lab_model;
 use crate::support::lab::{Dress, Lab, told};
 use crate::support::runs::{
     UNATTENDED, apps, finish, journal, kill, online, outcome, runbook, start, wait_for, wait_for_end, wait_for_phase,
@@ -15,9 +16,12 @@ fn lab_restart_brings_everything_back_and_names_what_it_could_not() {
     let text = String::from_utf8_lossy(&plan.stdout).into_owned();
     assert!(text.contains("4 disabled -> enabled (redis-server@bull[00-02],"), "{}", told(&plan));
 
+    let foreseen = lab_model::rehearsed(&lab, &["legacy-import", "legacy-report"]);
+
     finish(start(&lab), 300);
     lab.wait_until_reachable(&boot);
     assert_eq!(wait_for_end(&lab, 300), "done_with_losses");
+    lab_model::came_true(&lab, &foreseen);
 
     let after = apps(&lab);
     let lost: Vec<&str> =

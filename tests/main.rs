@@ -3,6 +3,7 @@ mod cli;
 mod eta;
 mod floors;
 mod lab_host;
+mod lab_model;
 mod lab_plan;
 mod lab_restart;
 mod lab_trouble;

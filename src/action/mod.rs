@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod act;
+pub mod bare_body;
 pub mod change;
 pub mod check;
 pub mod command;

@@ -52,7 +52,15 @@ pub(super) fn line(ending: &Ending) -> String {
         Ending::Paused(_) => "paused at a checkpoint; nothing is lost".into(),
         Ending::WaitingForReboot { note } => format!("waiting for the reboot: {note}"),
         Ending::NeedsAnswer { step, how } => format!("{step} needs an answer: {how}"),
-        Ending::OutsideWindow { why } => why.clone(),
+        Ending::OutsideWindow { why, backed_out: None } => {
+            format!("{why}; nothing was taken away, and the run waits for the next window")
+        }
+        Ending::OutsideWindow { why, backed_out: Some(trouble) } if trouble.is_empty() => {
+            format!("{why}; backed out, services are as before")
+        }
+        Ending::OutsideWindow { why, backed_out: Some(trouble) } => {
+            format!("{why}; backed out, and not everything came back: {}", trouble.join("; "))
+        }
     }
 }
 
@@ -70,7 +78,8 @@ mod tests {
             (lost, true, 11),
             (failed(false), false, 1),
             (failed(true), false, 5),
-            (Ending::OutsideWindow { why: "closed".into() }, false, 6),
+            (Ending::OutsideWindow { why: "closed".into(), backed_out: None }, false, 6),
+            (Ending::OutsideWindow { why: "closed".into(), backed_out: Some(Vec::new()) }, false, 6),
             (Ending::NeedsAnswer { step: "a/1".into(), how: "--yes".into() }, false, 9),
             (Ending::Paused(Urge::Pause), false, 20),
             (Ending::WaitingForReboot { note: "down".into() }, false, 21),

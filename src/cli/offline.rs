@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::source::{Source, read};
 use super::{Exit, Failure};
+use crate::action::Action;
+use crate::action::bare_body::bare_body;
+use crate::action::check::{Check, HttpCheck};
 use crate::cli::site::Site;
 use crate::host::facts::MAX_BYTES;
 use crate::host::foreign::tame;
@@ -69,7 +72,11 @@ pub(super) fn recorded_at(facts: &Facts) -> String {
 
 /// Facts of a live machine as a plan of the runbook asks for them.
 pub(super) async fn record(site: &Site, loaded: &crate::runbook::Loaded, host: &dyn Probe) -> Facts {
-    let recorder = crate::host::recorder::Recorder::over(host);
+    let checks = http_checks(&loaded.runbook);
+    let recorder = crate::host::recorder::Recorder::over(host).keeping(|ask, body| {
+        let of_it: Vec<&HttpCheck> = checks.iter().filter(|check| check.url == ask.url).copied().collect();
+        bare_body(&of_it, body)
+    });
     let history = crate::plan::History::default();
     // The walk is what asks; the plan that it makes is not wanted here.
     crate::plan::rehearse(loaded, &recorder, site.nearest(), &history, host.now()).await;
@@ -77,6 +84,15 @@ pub(super) async fn record(site: &Site, loaded: &crate::runbook::Loaded, host: &
     // A state directory that cannot be read is no reason not to record: then nothing is known of earlier loads.
     facts.loads = site.look().ok().flatten().and_then(|store| store.loads().ok()).unwrap_or_default();
     facts
+}
+
+/// Every HTTP check of a runbook.
+fn http_checks(runbook: &Runbook) -> Vec<&HttpCheck> {
+    let checks = runbook.steps().filter_map(|(.., step)| match &step.action {
+        Action::Healthy(healthy) => Some(&healthy.checks),
+        _ => None,
+    });
+    checks.flatten().filter_map(|check| if let Check::Http(http) = check { Some(http) } else { None }).collect()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::plan::verdict::judge;
 use crate::runbook::{Loaded, Runbook, StepId};
 
 /// How long a rehearsal takes at its default speed, in seconds.
-const WATCHED: f64 = 8.0;
+const WATCHED: f64 = 6.0;
 
 /// What to rehearse, and what is to go wrong.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub(super) struct Rehearse {
     /// Rehearse on recorded facts instead of those of this machine
     #[arg(long, value_name = "FACTS")]
     offline: Option<PathBuf>,
-    /// So many times faster than life [default: what makes it last about 10 s]
+    /// So many times faster than life [default: what makes it last about 6 s]
     #[arg(long, value_name = "N", value_parser = speed)]
     speed: Option<f64>,
     /// Make these steps fail

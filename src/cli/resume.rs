@@ -79,7 +79,13 @@ impl Resume {
         match ended {
             Ok(None) => Ok(Exit::Done),
             Ok(Some(Sat { ending, exit })) => match ending {
-                Ending::Done { .. } | Ending::BackedOut { .. } | Ending::GivenUp { .. } => {
+                Ending::Done { .. } | Ending::GivenUp { .. } => {
+                    tell_log(Severity::Notice, &line(&ending));
+                    Ok(exit)
+                }
+                Ending::BackedOut { ref trouble, .. } | Ending::OutsideWindow { backed_out: Some(ref trouble), .. }
+                    if trouble.is_empty() =>
+                {
                     tell_log(Severity::Notice, &line(&ending));
                     Ok(exit)
                 }

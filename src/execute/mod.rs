@@ -93,6 +93,9 @@ pub enum Ending {
     OutsideWindow {
         /// Why.
         why: String,
+        /// Service had been taken away and was brought back, all but these; the run is over. `None`: nothing had been, and
+        /// the run waits for another window.
+        backed_out: Option<Vec<String>>,
     },
 }
 
@@ -183,6 +186,12 @@ impl Executor<'_> {
                 Ok(Some(Ending::WaitingForReboot { note }))
             }
             StepEnd::Stopped => self.stop_asked().await,
+            // The night has become too short for the reboot, and nobody may be left without service until the next one.
+            StepEnd::Refused(Ending::OutsideWindow { why, .. }) if self.must_back_out() => {
+                let back = self.back_out(&format!("{id} may not begin: {why}")).await?;
+                let Ending::BackedOut { trouble, .. } = back else { return Ok(Some(back)) };
+                Ok(Some(Ending::OutsideWindow { why, backed_out: Some(trouble) }))
+            }
             StepEnd::Refused(ending) => {
                 self.book.pause(PauseReason::Operator, None)?;
                 Ok(Some(ending))

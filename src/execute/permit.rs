@@ -60,7 +60,7 @@ impl Executor<'_> {
             return Ok(None);
         }
         if let Some(why) = self.window_forbids(step, id) {
-            return Ok(Some(Ending::OutsideWindow { why }));
+            return Ok(Some(Ending::OutsideWindow { why, backed_out: None }));
         }
         let first_of_phase = phase.steps.first().is_some_and(|first| first == step);
         if self.orders.step_by_step && first_of_phase {

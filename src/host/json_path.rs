@@ -15,6 +15,8 @@ use crate::host::foreign::tame;
 
 const PATH_MAX: usize = 512;
 const SEGMENTS_MAX: usize = 32;
+/// The longest list that [`JsonPath::plant`] makes.
+const LIST_MAX: usize = 1_000;
 
 /// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,31 @@ impl JsonPath {
             Segment::Key(key) => value.as_object()?.get(key),
             Segment::Index(index) => value.as_array()?.get(*index),
         })
+    }
+
+    /// Puts a value at this path of a document that is being made, with whatever leads there. `false`, and nothing is put
+    /// there, when something else is in the way or a list would become longer than 1,000.
+    pub fn plant(&self, document: &mut Value, value: Value) -> bool {
+        let place = self.0.iter().try_fold(document, |place, segment| match segment {
+            Segment::Key(key) => {
+                if place.is_null() {
+                    *place = Value::Object(serde_json::Map::new());
+                }
+                Some(place.as_object_mut()?.entry(key.as_str()).or_insert(Value::Null))
+            }
+            Segment::Index(index) => {
+                if place.is_null() {
+                    *place = Value::Array(Vec::new());
+                }
+                let list = place.as_array_mut().filter(|_| *index < LIST_MAX)?;
+                if list.len() <= *index {
+                    list.resize(*index + 1, Value::Null);
+                }
+                list.get_mut(*index)
+            }
+        });
+        let free = place.filter(|place| place.is_null() || **place == value);
+        free.map(|place| *place = value).is_some()
     }
 }
 

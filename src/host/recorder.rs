@@ -8,21 +8,35 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::ask::{Answer, Ask};
+use super::ask::{Answer, Ask, HttpAsk};
 use super::facts::Facts;
 use super::{HostError, Pending, Probe};
+
+/// Makes of the body of an HTTP answer what may be recorded of it.
+type Bare<'a> = Box<dyn Fn(&HttpAsk, &str) -> Option<String> + 'a>;
 
 /// See the module.
 pub struct Recorder<'a> {
     under: &'a dyn Probe,
     facts: RefCell<Facts>,
+    bare: Bare<'a>,
 }
 
 impl<'a> Recorder<'a> {
     /// Nothing recorded yet.
     #[must_use]
     pub fn over(under: &'a dyn Probe) -> Self {
-        Self { under, facts: RefCell::new(Facts::new(under.now(), under.uptime().as_secs_f64())) }
+        Self {
+            under,
+            facts: RefCell::new(Facts::new(under.now(), under.uptime().as_secs_f64())),
+            bare: Box::new(|_, _| None),
+        }
+    }
+
+    /// The same, keeping of the body of an HTTP answer what `bare` makes of it; otherwise none is kept.
+    #[must_use]
+    pub fn keeping(self, bare: impl Fn(&HttpAsk, &str) -> Option<String> + 'a) -> Self {
+        Self { bare: Box::new(bare), ..self }
     }
 
     /// What was asked, with the answers.
@@ -36,11 +50,21 @@ impl<'a> Recorder<'a> {
         if travels(ask) {
             let mut facts = self.facts.borrow_mut();
             match &answered {
-                Ok(answer) => facts.put(ask.clone(), bare(answer.clone())),
+                Ok(answer) => facts.put(ask.clone(), self.bare(ask, answer.clone())),
                 Err(error) => drop(facts.unanswered.insert(ask.about(), error.to_string())),
             }
         }
         answered
+    }
+
+    /// An answer without what may be secret: the body of an HTTP answer. What asks it is unanswered then, not "no".
+    fn bare(&self, ask: &Ask, mut answer: Answer) -> Answer {
+        if let (Ask::Http(ask), Answer::Http(seen)) = (ask, &mut answer) {
+            let kept = (self.bare)(ask, &seen.body);
+            seen.cut = kept.is_none() && (seen.cut || !seen.body.is_empty());
+            seen.body = kept.unwrap_or_default();
+        }
+        answer
     }
 }
 
@@ -48,15 +72,6 @@ impl<'a> Recorder<'a> {
 /// secrets into them.
 fn travels(ask: &Ask) -> bool {
     !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail(_) | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure)
-}
-
-/// An answer without what may be secret: the body of an HTTP answer. What asks it is unanswered then, not "no".
-fn bare(mut answer: Answer) -> Answer {
-    if let Answer::Http(seen) = &mut answer {
-        seen.cut = seen.cut || !seen.body.is_empty();
-        seen.body.clear();
-    }
-    answer
 }
 
 impl Probe for Recorder<'_> {
@@ -92,9 +107,16 @@ mod tests {
         assert!(on.pm2_list(&sample::place()).await.is_ok());
         on.log_tail(std::path::Path::new("/x")).await.unwrap();
         let seen = recorder.facts();
-        let Some(Answer::Http(told)) = seen.get(&Ask::Http(http)) else { panic!("{seen:?}") };
+        let Some(Answer::Http(told)) = seen.get(&Ask::Http(http.clone())) else { panic!("{seen:?}") };
         assert!(told.body.is_empty() && told.cut && told.status == 200);
         assert_eq!((seen.answers.len(), seen.unanswered.len()), (1, 1));
         assert!(seen.unanswered.contains_key("tcp 127.0.0.1:2"));
+
+        let keeping =
+            Recorder::over(&host).keeping(|ask, body| ask.url.ends_with("/x").then(|| body.len().to_string()));
+        (&keeping as &dyn Probe).http(&http).await.unwrap();
+        let seen = keeping.facts();
+        let Some(Answer::Http(told)) = seen.get(&Ask::Http(http)) else { panic!("{seen:?}") };
+        assert_eq!((told.body.as_str(), told.cut), ("16", false));
     }
 }

@@ -76,6 +76,19 @@ pub struct PlannedStep {
     pub waits: bool,
 }
 
+/// What giving up means while a phase is at work.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum WayBack {
+    /// The run just stops: nothing has been taken away yet.
+    Stops,
+    /// What was taken away is brought back; it takes so long at the end of the phase, when most is to be brought back.
+    BacksOut(Span),
+    /// Service is down and the runbook names no way back.
+    None,
+    /// The machine has been down: only forward.
+    Forward,
+}
+
 /// A rehearsal's result: the plan, and the facts that it was made from (the baseline of a run that follows it).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rehearsed {
@@ -118,6 +131,35 @@ impl Plan {
     pub fn back_out_takes(&self) -> Option<Span> {
         let steps: Vec<_> = self.steps.iter().filter(|step| self.back_out.contains(&step.phase)).cloned().collect();
         (!steps.is_empty()).then(|| sum(&steps))
+    }
+
+    /// What giving up means in each phase, in order. A phase counts as it is at its end; the one that reboots counts as before
+    /// it: once the machine is asked to go down there is no way back.
+    #[must_use]
+    pub fn ways_back(&self) -> Vec<(&str, WayBack)> {
+        let no_return = self.no_return();
+        let reboots = self.steps.iter().position(|step| step.reboots && !step.change.is_empty());
+        let mut ways: Vec<(&str, WayBack)> = Vec::new();
+        for (at, step) in self.steps.iter().enumerate() {
+            let way = match (no_return, reboots) {
+                (_, Some(reboot)) if at > reboot => WayBack::Forward,
+                (Some(first), _) if at >= first => self.back_out_takes().map_or(WayBack::None, WayBack::BacksOut),
+                _ => WayBack::Stops,
+            };
+            match ways.last_mut() {
+                // What follows the reboot in its own phase does not make the phase one without a way back.
+                Some((phase, known)) if *phase == step.phase && way != WayBack::Forward => *known = way,
+                Some((phase, _)) if *phase == step.phase => {}
+                _ => ways.push((&step.phase, way)),
+            }
+        }
+        ways
+    }
+
+    /// How long it takes until a step begins.
+    #[must_use]
+    pub fn before(&self, index: usize) -> Span {
+        sum(self.steps.get(..index).unwrap_or_default())
     }
 
     /// Whether anything would be changed.

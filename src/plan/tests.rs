@@ -130,3 +130,58 @@ async fn the_shipped_runbook_is_foreseen_in_every_step() {
     let again = rehearse(&loaded, &host, Path::new("/var/lib/runbook/runs/x"), &History::default(), host.now()).await;
     assert_eq!(table(&again.plan), table(&rehearsed.plan), "the same facts, the same plan");
 }
+
+/// A plan of bare steps: phase, takes service away, reboots; each takes a minute.
+fn bare(steps: &[(&str, bool, bool)], back_out: &[&str]) -> Plan {
+    use crate::action::{Change, Item, Sign};
+    let change = Change { items: vec![Item::new("x", Sign::Alter, "a", "b")], ..Change::default() };
+    let step = |(n, (phase, takes_away, reboots)): (usize, &(&str, bool, bool))| super::PlannedStep {
+        id: format!("{phase}/{n}").as_str().into(),
+        phase: (*phase).into(),
+        title: String::new(),
+        action: "command".into(),
+        change: change.clone(),
+        takes: super::Estimate { span: crate::host::span::Span::secs(60.0, 120.0), source: super::Source::Usual },
+        unforeseen: None,
+        takes_away: *takes_away,
+        brings_back: false,
+        reboots: *reboots,
+        waits: false,
+    };
+    let at: jiff::Timestamp = "2026-11-28T09:00:00Z".parse().unwrap();
+    Plan {
+        format: super::FORMAT,
+        runbook: "x".into(),
+        sha256: String::new(),
+        hostname: "stg-1".into(),
+        made_at: at,
+        starts_at: at,
+        steps: steps.iter().enumerate().map(step).collect(),
+        back_out: back_out.iter().map(|name| (*name).to_owned()).collect(),
+        probed_in: 0.0,
+    }
+}
+
+#[test]
+fn each_phase_has_its_way_back() {
+    use super::WayBack::{BacksOut, Forward, None, Stops};
+    let two = crate::host::span::Span::secs(120.0, 240.0);
+    let phases = [
+        ("save", false, false),
+        ("stop", true, false),
+        ("stop", false, false),
+        ("reboot", true, true),
+        ("load", false, false),
+        ("restore", false, false),
+        ("verify", false, false),
+    ];
+    let back = BacksOut(two);
+    let ways = |plan: &Plan| plan.ways_back().into_iter().map(|(_, way)| way).collect::<Vec<_>>();
+    assert_eq!(ways(&bare(&phases, &["restore", "verify"])), [Stops, back, back, Forward, Forward, Forward]);
+    assert_eq!(ways(&bare(&phases, &[])), [Stops, None, None, Forward, Forward, Forward]);
+    // A reboot and what follows it in one phase; and a runbook that takes nothing away.
+    let one = [("all", true, false), ("all", true, true), ("all", false, false), ("restore", false, false)];
+    assert_eq!(ways(&bare(&one, &["restore"])), [BacksOut(crate::host::span::Span::secs(60.0, 120.0)), Forward]);
+    assert_eq!(ways(&bare(&[("a", false, false), ("b", false, false)], &[])), [Stops, Stops]);
+    assert_eq!(bare(&phases, &[]).before(1).typical, 60.0);
+}

@@ -206,11 +206,7 @@ impl Sheet<'_> {
         if let (Some(at), Some(cut)) = (self.plan.no_return(), self.plan.cut_off()) {
             let id = self.plan.steps.get(at).map_or(String::new(), |step| step.id.to_string());
             self.labelled(Tone::Strong, "Users are cut off  ", &format!("{}, from {id} on", span(cut)));
-            let back = match self.plan.back_out_takes() {
-                Some(back) => format!("after it, until the reboot, backing out takes {}", words(back.typically())),
-                None => "the runbook has no `back_out`: a failure after it leaves services down".to_owned(),
-            };
-            self.labelled(Tone::Strong, "No return          ", &format!("{id}: before it a run just stops; {back}"));
+            plan_window::no_return(self, at, &id);
         }
         let sources = self.sources();
         if !sources.is_empty() {

@@ -1,13 +1,59 @@
-//! The end of the plan screen: the window as a bar, the verdict, and the next command.
+//! The end of the plan screen: the ways back, the window as a bar, the verdict, and the next command.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::layout::{clean, columns, fit, pad};
 use super::out::Tone;
 use super::plan_view::Sheet;
 use crate::host::span::{clock, words};
-use crate::plan::Verdict;
+use crate::plan::{Verdict, WayBack};
+
+/// The point of no return with its time of day, and what giving up means in each phase.
+pub(super) fn no_return(sheet: &mut Sheet<'_>, at: usize, id: &str) {
+    let before = sheet.plan.before(at);
+    let (early, late) =
+        (after(sheet.plan.starts_at, before.typically()), after(sheet.plan.starts_at, before.at_worst()));
+    let (early, late) = (sheet.time(early), sheet.time(late));
+    sheet.labelled(Tone::Strong, "No return          ", &format!("{id}, at {early} typically, {late} on a slow night"));
+    let rows = ways(sheet);
+    let width = rows.iter().map(|(phases, _)| columns(phases)).max().unwrap_or_default();
+    for (n, (phases, way)) in rows.iter().enumerate() {
+        let label = if n == 0 { sheet.style.paint(Tone::Strong, "Giving up") } else { " ".repeat(9) };
+        let room = sheet.style.columns().saturating_sub(19);
+        let text = fit(&format!("{}   {way}", pad(phases, width)), room, sheet.style);
+        sheet.line(&format!("{label}          {text}"));
+    }
+}
+
+/// Phases in a row with the same way back are told together.
+fn ways(sheet: &Sheet<'_>) -> Vec<(String, String)> {
+    let mut groups: Vec<(Vec<&str>, WayBack)> = Vec::new();
+    for (phase, way) in sheet.plan.ways_back() {
+        match groups.last_mut() {
+            Some((phases, known)) if *known == way => phases.push(phase),
+            _ => groups.push((vec![phase], way)),
+        }
+    }
+    let told = groups.iter().map(|(phases, way)| {
+        let phases = match phases.as_slice() {
+            [first, .., last] => format!("{} to {}", clean(first), clean(last)),
+            one => clean(&one.concat()),
+        };
+        let way = match way {
+            WayBack::Stops => "a run just stops".to_owned(),
+            WayBack::BacksOut(takes) => {
+                let (typical, slow) = (words(takes.typically()), words(takes.at_worst()));
+                format!("backs out: {typical} typically, {slow} at worst")
+            }
+            WayBack::None => "NO WAY BACK, services stay down: name phases in `back_out`".to_owned(),
+            WayBack::Forward => "not any more: only forward".to_owned(),
+        };
+        (phases, way)
+    });
+    told.collect()
+}
 
 /// The window and the verdict.
 pub(super) fn window(sheet: &mut Sheet<'_>) {
@@ -54,9 +100,20 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
 fn closed(sheet: &mut Sheet<'_>, opens: Timestamp) {
     let wait = words(between(sheet.plan.starts_at, opens));
     let zone = sheet.zone.iana_name().unwrap_or("UTC").to_owned();
-    let opens = opens.to_zoned(sheet.zone.clone()).strftime("%a %Y-%m-%d %H:%M").to_string();
-    sheet.tone(Tone::Plain, &format!("Window opens {opens} {zone}, {wait} after the planned start"));
-    sheet.tone(Tone::Bad, "  CLOSED: a run at that time is refused.");
+    let shown = opens.to_zoned(sheet.zone.clone()).strftime("%a %Y-%m-%d %H:%M").to_string();
+    sheet.tone(Tone::Plain, &format!("Window opens {shown} {zone}, {wait} after the planned start"));
+    sheet.tone(Tone::Bad, "  CLOSED: a run at the planned start is refused.");
+    let Some(closes) = sheet.runbook.window.as_ref().and_then(|window| window.closes(opens)) else { return };
+    let takes = sheet.plan.takes();
+    let (typical, slow) = (after(opens, takes.typically()), after(opens, takes.at_worst()));
+    let clock = |at: Timestamp| at.to_zoned(sheet.zone.clone()).strftime("%H:%M").to_string();
+    let text = if slow <= closes {
+        let latest = closes.checked_sub(takes.at_worst()).unwrap_or(opens);
+        format!("ends {} typical, {} slow. Latest safe start {}.", clock(typical), clock(slow), clock(latest))
+    } else {
+        format!("DOES NOT FIT either: slow end {}, the window closes {}.", clock(slow), clock(closes))
+    };
+    sheet.labelled(Tone::Plain, "  Started then: ", &text);
 }
 
 /// What can be done about a plan that is too long.

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,11 @@ pub(crate) const UNATTENDED: [&str; 7] =
 
 /// The checkpoints of the host's newest run, each as its kind and its content.
 pub(crate) fn journal(lab: &Lab) -> Vec<(String, Value)> {
-    let Some(path) = newest_journal(lab) else {
-        return Vec::new();
-    };
+    newest_journal(lab).map(|path| checkpoints(&path)).unwrap_or_default()
+}
+
+/// The checkpoints of a journal file, each as its kind and its content.
+pub(crate) fn checkpoints(path: &Path) -> Vec<(String, Value)> {
     let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
     let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.splitn(4, ' ').nth(3)?).ok());
     entries

@@ -27,8 +27,9 @@ pub enum Pace {
     Times(f64),
 }
 
-/// How far a paced clock may be behind and still catch up.
-const LAG: Duration = Duration::from_millis(100);
+/// How far a paced clock may be behind and still catch up: more than anything takes to compute, even on a machine that does
+/// a dozen other things, and less than a person takes to answer.
+const LAG: Duration = Duration::from_secs(1);
 /// Our timers are no finer than this.
 const TOO_SHORT: Duration = Duration::from_millis(1);
 
@@ -89,7 +90,8 @@ impl ModelClock {
         Box::pin(Nap { clock: self, until, ticket: None, seen: 0, quiet: 0, held: Held::Not })
     }
 
-    /// Our time at which a jump of this length is due. What was lost to computing or to a question is not made up for.
+    /// Our time at which a jump of this length is due. What is lost to computing is made up for, what is lost to a question is
+    /// not.
     fn due_after(&self, length: Duration) -> Duration {
         let now = clock::boottime();
         match self.pace {
