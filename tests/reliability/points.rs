@@ -45,7 +45,10 @@ pub(crate) fn survey(rig: &Rig) -> Vec<Point> {
     points
 }
 
-/// The calls of one trace that matter: everything but opening to read, and waking oneself up.
+/// Methods on the bus that change something; the others only look.
+const DEEDS: [&str; 6] = ["StartUnit", "StopUnit", "Reboot", "EnableUnitFiles", "DisableUnitFiles", "Reload"];
+
+/// The calls of one trace that matter: not opening to read, asking the bus, or waking oneself up.
 fn calls(sitting: usize, text: &str) -> Vec<Point> {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     let mut points = Vec::new();
@@ -57,8 +60,12 @@ fn calls(sitting: usize, text: &str) -> Vec<Point> {
         let nth = counts.entry(name).or_default();
         *nth += 1;
         let place = place(rest);
-        let only_reads = name == "openat" && !rest.contains("O_CREAT") && place == Place::Elsewhere;
-        if !only_reads && !rest.contains("<anon_inode:[eventfd]>") {
+        let matters = match name {
+            "openat" => rest.contains("O_CREAT"),
+            "sendmsg" | "sendto" => DEEDS.iter().any(|deed| rest.contains(&format!("{deed}\\0"))),
+            _ => !rest.contains("<anon_inode:[eventfd]>"),
+        };
+        if matters {
             points.push(Point::Call { sitting, name: name.to_owned(), nth: *nth, place });
         }
     }
@@ -86,6 +93,14 @@ impl Point {
         match self {
             Self::Call { sitting, name, nth, .. } if *sitting == here => vec![format!("{name}:signal=KILL:when={nth}")],
             _ => Vec::new(),
+        }
+    }
+
+    /// The sitting in which it lies; the others before it are undisturbed.
+    pub(crate) fn sitting(&self) -> usize {
+        match self {
+            Self::Call { sitting, .. } => *sitting,
+            Self::Effect { .. } => 0,
         }
     }
 

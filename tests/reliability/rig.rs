@@ -10,9 +10,12 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use crate::bus::Systemd;
 use crate::world::{OUT, STATE, World};
 
-pub(crate) const PROGRAM: &str = "/mnt/bin/runbook";
+/// See `fixtures/sandbox.sh`.
+pub(crate) const PROGRAM: &str = "/proc/self/fd/9";
 /// What changes the state directory, the lock, a terminal or the world, as the main thread of the program calls it.
 pub(crate) const CALLS: &str = "write,pwrite64,writev,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate,fallocate,mkdir,mkdirat,openat,flock,sendmsg,sendto,clone,clone3,vfork,kill,tgkill";
+const SAVED: &str = "/mnt/out/saved";
+const UNITS: &str = "/etc/systemd/system";
 /// Longer than anything takes, even on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,6 +28,12 @@ pub(crate) struct Said {
     pub(crate) out: String,
     pub(crate) err: String,
     pub(crate) took: Duration,
+}
+
+/// A world that was saved: what lies in files, and the rest.
+pub(crate) struct Saved {
+    world: World,
+    files: [(&'static str, Option<Vec<u8>>); 3],
 }
 
 /// One sandbox.
@@ -46,11 +55,34 @@ impl Rig {
         for name in ["ledger", "marked", "bomb", "told"] {
             let _not_there_yet = std::fs::remove_file(Path::new(OUT).join(name));
         }
-        for entry in std::fs::read_dir("/etc/systemd/system").unwrap() {
+        for entry in std::fs::read_dir(UNITS).unwrap() {
             let _ours = std::fs::remove_file(entry.unwrap().path());
         }
         std::fs::write(Path::new(OUT).join("boot_id"), "11111111-1111-4111-8111-111111111111\n").unwrap();
         *self.systemd.world() = World::fresh();
+    }
+
+    /// Keeps the world as it is now, for [`load`](Self::load).
+    pub(crate) fn save(&self) -> Saved {
+        let _not_there_yet = std::fs::remove_dir_all(SAVED);
+        must("mkdir", &[SAVED]);
+        must("cp", &["-a", STATE, UNITS, SAVED]);
+        let keep = |name: &str| std::fs::read(Path::new(OUT).join(name)).ok();
+        let files = ["ledger", "marked", "boot_id"].map(|name| (name, keep(name)));
+        Saved { world: self.systemd.world().clone(), files }
+    }
+
+    /// The world as it was saved.
+    pub(crate) fn load(&self, saved: &Saved) {
+        self.fresh();
+        must("cp", &["-a", &format!("{SAVED}/state"), "/mnt/disk"]);
+        must("cp", &["-a", &format!("{SAVED}/system/."), UNITS]);
+        for (name, bytes) in &saved.files {
+            if let Some(bytes) = bytes {
+                std::fs::write(Path::new(OUT).join(name), bytes).unwrap();
+            }
+        }
+        *self.systemd.world() = saved.world.clone();
     }
 
     /// Runs the program with `args` to its end; with `inject`, under strace, which does these things to its system calls.
@@ -59,7 +91,11 @@ impl Rig {
             Command::new(PROGRAM)
         } else {
             let mut command = Command::new("strace");
-            command.args(["-qq", "-y", "-s", "64", "-o", trace.unwrap_or("/dev/null"), "-e"]);
+            command.args(["-qq", "-o", trace.unwrap_or("/dev/null")]);
+            if trace.is_some() {
+                command.args(["-y", "-s", "300"]);
+            }
+            command.arg("-e");
             command.arg(format!("trace={CALLS},sync"));
             // A reboot syncs the whole machine for the sake of others' logs. Nothing of ours may depend on it.
             command.args(["-e", "inject=sync:retval=0"]);
@@ -90,8 +126,7 @@ impl Rig {
         self.systemd.world().program = None;
         let text = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         let (out, err) = (text(&out), text(&err));
-        let said =
-            Said { code: status.code(), killed: status.signal() == Some(9) && !hung, hung, out, err, took };
+        let said = Said { code: status.code(), killed: status.signal() == Some(9) && !hung, hung, out, err, took };
         self.calm();
         said
     }
@@ -126,7 +161,12 @@ impl Rig {
     pub(crate) fn cut_power(&self) {
         must("perl", &["/mnt/bin/cut.pl", "/mnt/disk"]);
         must("umount", &["/mnt/disk"]);
-        must("mount", &["-o", "loop,commit=300", "/mnt/image", "/mnt/disk"]);
+        must("mount", &["-o", "loop,commit=300,noauto_da_alloc", "/mnt/image", "/mnt/disk"]);
+    }
+
+    /// What the disk holds now is what a cut leaves of it.
+    pub(crate) fn sync_disk(&self) {
+        must("sync", &["-f", "/mnt/disk"]);
     }
 }
 

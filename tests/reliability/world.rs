@@ -7,9 +7,6 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use runbook::journal::Reading;
-use runbook::journal::checkpoint::Checkpoint;
-use runbook::journal::store::Store;
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const STATE: &str = "/mnt/disk/state";
@@ -28,7 +25,7 @@ pub(crate) struct Bomb {
 }
 
 /// What there is besides the program and its journal.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct World {
     /// Services that are up.
     pub(crate) up: BTreeSet<String>,
@@ -57,7 +54,8 @@ impl World {
     /// Carries out an effect of systemd: notes it in the ledger, and goes off if it is told to.
     pub(crate) fn effect(&mut self, token: &str, item: &str, then: impl FnOnce(&mut Self)) {
         let seen = intent(item);
-        let goes_off = |bomb: &Option<Bomb>, before| bomb.as_ref().is_some_and(|b| b.token == token && b.before == before);
+        let goes_off =
+            |bomb: &Option<Bomb>, before| bomb.as_ref().is_some_and(|b| b.token == token && b.before == before);
         if goes_off(&self.bomb, true) {
             self.kill();
         }
@@ -87,37 +85,28 @@ impl World {
     }
 }
 
-/// Whether the journal holds an acknowledged intent for `item` that has no outcome yet.
+/// Whether the journal holds an acknowledged intent for `item` that has no outcome yet. The lines are searched as text, with
+/// other eyes than the program's.
 fn intent(item: &str) -> &'static str {
-    let Some((reading, acknowledged)) = open_run() else { return "no-run" };
-    let mut open = None;
-    for entry in &reading.entries {
-        match &entry.checkpoint {
-            Checkpoint::ItemIntent { item: found, .. } if found == item => open = Some(entry.seq),
-            Checkpoint::ItemDone { item: found, .. } if found == item => open = None,
-            _ => {}
-        }
-    }
-    match open {
-        None => "no-intent",
-        Some(seq) if seq > acknowledged => "not-acknowledged",
-        Some(_) => "intent",
-    }
+    let state = Path::new(STATE);
+    let run = std::fs::read_to_string(state.join("pending")).unwrap_or_default();
+    let dir = state.join("runs").join(run.trim());
+    let (Ok(journal), Ok(head)) = (std::fs::read(dir.join("journal")), std::fs::read(dir.join("head"))) else {
+        return "no-run";
+    };
+    let journal = String::from_utf8_lossy(&journal);
+    let named = format!("\"item\":\"{item}\"");
+    let last = journal.lines().rfind(|line| line.contains(&named) && line.contains("\"item_"));
+    let Some(line) = last.filter(|line| line.contains("\"item_intent\":{")) else { return "no-intent" };
+    let seq = line.split_once("\"seq\":").and_then(|(_, rest)| rest.split_once(',')?.0.parse().ok());
+    if seq.is_some_and(|seq: u64| Some(&seq) <= marks(&head).iter().max()) { "intent" } else { "not-acknowledged" }
 }
 
-/// The unfinished run as its journal tells it, and how far that was acknowledged.
-fn open_run() -> Option<(Reading, u64)> {
-    let store = Store::open(Path::new(STATE)).ok()?;
-    let listed = store.unfinished().ok()??;
-    let head = std::fs::read(store.dir(&listed.id).ok()?.path().join("head")).ok()?;
-    Some((listed.reading.ok()?, acknowledged(&head)))
-}
-
-/// The highest record that a head file names; read here with other eyes than the program's.
-pub(crate) fn acknowledged(head: &[u8]) -> u64 {
+/// The records that the slots of a head file name; read here with other eyes than the program's.
+pub(crate) fn marks(head: &[u8]) -> Vec<u64> {
     let text = String::from_utf8_lossy(head);
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.windows(2).filter(|pair| pair[0] == "RBH1").filter_map(|pair| pair[1].parse().ok()).max().unwrap_or(0)
+    words.windows(2).filter(|pair| pair[0] == "RBH1").filter_map(|pair| pair[1].parse().ok()).collect()
 }
 
 /// The ledger, token by token: how often, and the worst of what was seen.
