@@ -7,7 +7,7 @@ use super::closing::line;
 use super::prompt::{Answers, Prompt};
 use super::run::hold;
 use super::site::{identity, stamps, who};
-use super::sitting::{Sat, Sitting, resumed};
+use super::sitting::{Sat, Sitting, resumed, tidy};
 use super::{Desk, Exit, Failure, fail_open, resume_unit};
 use crate::execute::{Ending, Stop, stop};
 use crate::host::Facts;
@@ -65,6 +65,7 @@ impl Resume {
             return Ok(None);
         };
         let Some(id) = desk.site.unfinished(&store, self.run.as_deref())? else {
+            sweep(desk, &store).await?;
             none(desk);
             return Ok(None);
         };
@@ -101,6 +102,18 @@ impl Resume {
             }
         }
     }
+}
+
+/// Does what a process left undone that died between the last record of its run and its own end.
+async fn sweep(desk: &Desk, store: &Store) -> Result<(), Failure> {
+    let Some(run) = store.left_over()? else { return Ok(()) };
+    // Whoever holds the host is about to do it.
+    let Ok(_lock) = hold(&desk.site, &identity()?, run.as_str()) else { return Ok(()) };
+    if store.left_over()?.is_some() {
+        tidy(desk, &LocalHost::new(None)).await;
+        store.sweep()?;
+    }
+    Ok(())
 }
 
 /// Opens the run and sits.

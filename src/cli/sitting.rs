@@ -70,8 +70,9 @@ impl Sitting<'_> {
         let ending = ended?;
         let exit = closing::exit(&ending, self.detailed);
         if self.journal.state().ended().is_some() {
-            self.store.release(&self.journal)?;
+            // `pending` goes last: as long as it is there, the next process knows that something is left to tidy up.
             tidy(self.desk, self.host).await;
+            self.store.release(&self.journal)?;
         }
         closing::show(self.desk, &self.id, &ending, self.store);
         Ok(Sat { ending, exit })

@@ -156,6 +156,8 @@ impl Store {
         dir.make_sub("snapshot")?;
         let opened = Opened { runbook_sha256: sha256_hex(new.runbook), ..new.opened };
         let journal = Journal::create(&dir, id.as_str(), opened, clock)?;
+        // Before anything names the run: after a power cut `pending` must not name a directory that was never made.
+        runs.sync()?;
         self.root.replace(PENDING, format!("{id}\n").as_bytes())?;
         rustix::fs::renameat(runs.fd(), &draft, runs.fd(), id.as_str())
             .map_err(FileError::io("rename to", &runs.path().join(id.as_str())))?;
@@ -282,6 +284,33 @@ impl Store {
                 Ok(self.root.sync()?)
             }
         }
+    }
+
+    /// The run that `pending` still names although it has ended: its process died between the last record and
+    /// [`release`](Self::release), and what belongs to the end is left to whoever comes next.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] or [`StoreError::Journal`].
+    pub fn left_over(&self) -> Result<Option<RunId>, StoreError> {
+        let Some(id) = self.pending()?.as_deref().and_then(RunId::parse) else { return Ok(None) };
+        match self.read(&id) {
+            Ok(reading) => Ok(reading.state.ended().is_some().then_some(id)),
+            // Named and never renamed into place: that run did not begin, and the next one takes its name away.
+            Err(StoreError::File(error)) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes `pending` away if it is [`left_over`](Self::left_over). The caller holds the host lock.
+    ///
+    /// # Errors
+    /// As [`left_over`](Self::left_over).
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        if self.left_over()?.is_some() {
+            self.root.remove(PENDING)?;
+            self.root.sync()?;
+        }
+        Ok(())
     }
 
     /// How long each step of a runbook took in its runs that came to a good end, in milliseconds, oldest first. Steps that

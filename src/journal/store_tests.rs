@@ -196,6 +196,21 @@ fn a_crash_while_creating_leaves_nothing_behind_that_counts() {
 }
 
 #[test]
+fn what_a_dead_process_left_after_the_end_is_swept_away_and_nothing_else() {
+    let (_dir, store) = store();
+    let (id, mut journal) = told(&store, 4);
+    assert_eq!(store.left_over().unwrap(), None, "an unfinished run owns the host");
+    store.sweep().unwrap();
+    assert!(store.root.path().join(PENDING).exists());
+    let abandoned = C::Abandoned { who: "test".into(), reason: "enough".into() };
+    journal.append(&[abandoned]).unwrap();
+    drop(journal);
+    assert_eq!(store.left_over().unwrap(), Some(id));
+    store.sweep().unwrap();
+    assert!(!store.root.path().join(PENDING).exists() && store.left_over().unwrap().is_none());
+}
+
+#[test]
 fn a_run_with_a_reboot_needs_a_place_that_survives_it() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
         figure("skipped: no /dev/shm");

@@ -1,0 +1,143 @@
+//! Calls that fail: each call on the state directory and the lock, with each of eight errnos and a short write. The program
+//! must stop loudly or get on rightly; it never says yes for nothing, never hangs, never panics.
+use std::time::Duration;
+
+use crate::campaign::{Peace, Story, Trouble};
+use crate::points::{Place, Point};
+use crate::rig::{Rig, Said};
+use crate::tier::{Tier, figures, tier};
+use crate::worker::{Job, Report, points, work};
+
+/// What a disk, a quota, a signal or a table of descriptors can answer.
+const ERRNOS: [&str; 8] = ["EIO", "ENOSPC", "EROFS", "EDQUOT", "EINTR", "EMFILE", "EAGAIN", "ENOMEM"];
+/// Not an errno: seven bytes were taken, the rest was not.
+const SHORT: &str = "a short write";
+const HANG: Duration = Duration::from_secs(5);
+
+struct Failing<'a> {
+    at: &'a Point,
+    fault: &'a str,
+    said: Option<Said>,
+    over: bool,
+}
+
+impl Trouble for Failing<'_> {
+    fn inject(&mut self, here: usize) -> Vec<String> {
+        match self.at {
+            Point::Call { sitting, name, nth, .. } if *sitting == here && self.fault == SHORT => {
+                vec![format!("{name}:retval=7:when={nth}")]
+            }
+            Point::Call { sitting, name, nth, .. } if *sitting == here => {
+                vec![format!("{name}:error={}:when={nth}", self.fault)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn after(&mut self, nth: usize, said: &Said, rig: &Rig, _: &mut Story) -> Result<(), String> {
+        if nth == self.at.sitting() {
+            self.over = rig.is_over().unwrap_or(false);
+            self.said = Some(said.clone());
+            return self.judge(said);
+        }
+        Ok(())
+    }
+
+    fn excuses(&self, nth: usize) -> bool {
+        nth == self.at.sitting()
+    }
+}
+
+impl Failing<'_> {
+    /// What the sitting in which it happened may say.
+    fn judge(&self, said: &Said) -> Result<(), String> {
+        let words = format!("exit {:?}, `{}`", said.code, said.err.trim());
+        if said.err.contains("panicked") || matches!(said.code, Some(70 | 101) | None) {
+            return Err(format!("a panic: {words}"));
+        }
+        if said.code == Some(0) && !self.over {
+            return Err("a false success".to_owned());
+        }
+        if said.code != Some(0) && said.err.trim().is_empty() {
+            return Err(format!("silence: {words}"));
+        }
+        if self.must_stop() && said.code != Some(31) {
+            return Err(format!("a failure of the journal that is not exit 31: {words}"));
+        }
+        Ok(())
+    }
+
+    /// A record or its acknowledgement could not be written or synced. An interrupted write is written again, and only that.
+    fn must_stop(&self) -> bool {
+        let Point::Call { name, place, .. } = self.at else { return false };
+        match (name.as_str(), place) {
+            ("fdatasync", Place::Journal | Place::Head) => true,
+            ("pwrite64", Place::Journal | Place::Head) => self.fault != "EINTR",
+            _ => false,
+        }
+    }
+}
+
+/// Injects each of `names` at each point; every third run is then taken to its end.
+pub(crate) fn inject(rig: &Rig, points: &[Point], names: &[String], report: &mut Report) {
+    rig.fresh();
+    let end = rig.to_the_end(0, &mut Peace).unwrap().end;
+    let half_way = rig.half_way();
+    for (row, at) in points.iter().enumerate() {
+        for (column, fault) in names.iter().enumerate() {
+            let is_write = matches!(at, Point::Call { name, .. } if name == "pwrite64");
+            if fault == SHORT && !is_write {
+                continue;
+            }
+            if at.sitting() == 0 {
+                rig.fresh()
+            } else {
+                rig.load(&half_way)
+            }
+            let mut failing = Failing { at, fault, said: None, over: false };
+            report.add("injections", 1);
+            if (row + column) % names.len() == 0 {
+                match rig.to_the_end(at.sitting(), &mut failing) {
+                    Ok(story) if story.end == end => report.add("taken to the end", 1),
+                    Ok(story) => report.bad.push(format!("{at}, {fault}: another end:\n{}", story.end)),
+                    Err(why) => report.bad.push(format!("{at}, {fault}: {why}")),
+                }
+            } else if let Err(why) = rig.one(at.sitting(), &mut failing) {
+                report.bad.push(format!("{at}, {fault}: {why}"));
+            }
+            tally(&failing, report);
+        }
+    }
+}
+
+fn tally(failing: &Failing<'_>, report: &mut Report) {
+    let Some(said) = &failing.said else { return };
+    report.add(&format!("exit {}", said.code.map_or("by signal".to_owned(), |code| code.to_string())), 1);
+    report.peak("longest sitting, ms", u64::try_from(said.took.as_millis()).unwrap_or(u64::MAX));
+    // Waiting is what counts, not a machine that is busy with other things: its processor time is small either way.
+    if said.hung || said.took > HANG {
+        report.bad.push(format!("{}, {}: took {:?}", failing.at, failing.fault, said.took));
+    }
+}
+
+#[test]
+fn calls_that_fail_stop_the_run_loudly_or_not_at_all() {
+    let Some(tier) = tier("errnos") else { return };
+    let all = points();
+    let ours = |p: &&Point| matches!(p, Point::Call { place, .. } if *place != Place::Elsewhere);
+    let step = if tier == Tier::Full { 1 } else { 37 };
+    let points: Vec<Point> = all.iter().filter(ours).step_by(step).cloned().collect();
+    let names: Vec<String> = ERRNOS.iter().chain([&SHORT]).map(|name| (*name).to_owned()).collect();
+    let found = work(&Job::Errnos { names }, &points, 2);
+    let figures = figures("errnos");
+    figures.say("calls on state directory and lock", points.len());
+    figures.say("errnos, and a short write", ERRNOS.len());
+    figures.say("injections", found.count("injections"));
+    for (exit, count) in found.counts.iter().filter(|(key, _)| key.starts_with("exit ")) {
+        figures.say(&format!("  sittings with {exit}"), count);
+    }
+    figures.say("runs taken to their end afterwards, the same as ever", found.count("taken to the end"));
+    figures.say("longest sitting in ms", found.peaks.values().max().copied().unwrap_or(0));
+    figures.say("panics, hangs over 5 s, false successes, silences", found.bad.len());
+    assert!(found.bad.is_empty(), "{:#?}", found.bad);
+}

@@ -1,0 +1,164 @@
+//! The kill matrix: the program is killed at every one of its state-relevant system calls and by each of its effects, and
+//! every run still ends in the same world.
+use crate::campaign::{Peace, Story, Trouble};
+use crate::points::Point;
+use crate::random::Random;
+use crate::rig::{Rig, Said, Saved};
+use crate::tier::{Tier, figures, tier};
+use crate::worker::{Job, Report, points, work};
+
+/// Kills at one point, and perhaps at a second one in the sitting after that.
+struct Killer<'a> {
+    first: &'a Point,
+    /// Name and count of a call in the next sitting.
+    second: Option<(String, usize)>,
+    killed: usize,
+    second_hit: bool,
+}
+
+impl Trouble for Killer<'_> {
+    fn inject(&mut self, sitting: usize) -> Vec<String> {
+        match &self.second {
+            Some((name, nth)) if self.killed == 1 && !self.second_hit => {
+                vec![format!("{name}:signal=KILL:when={nth}")]
+            }
+            _ if self.killed == 0 => self.first.kill(sitting),
+            _ => Vec::new(),
+        }
+    }
+
+    fn after(&mut self, _: usize, said: &Said, _: &Rig, _: &mut Story) -> Result<(), String> {
+        if self.killed == 1 && self.second.is_some() {
+            // One try only: a call that this sitting never made is no second kill.
+            self.second_hit = said.killed;
+            self.second = None;
+        }
+        self.killed += usize::from(said.killed);
+        Ok(())
+    }
+}
+
+/// What every run is compared with, and where second sittings begin.
+struct Reference {
+    end: String,
+    half_way: Saved,
+}
+
+fn reference(rig: &Rig) -> Reference {
+    rig.fresh();
+    let end = rig.to_the_end(0, &mut Peace).unwrap().end;
+    Reference { end, half_way: rig.half_way() }
+}
+
+fn once(rig: &Rig, killer: &mut Killer<'_>, reference: &Reference, report: &mut Report) {
+    let sitting = killer.first.sitting();
+    if sitting == 0 {
+        rig.fresh()
+    } else {
+        rig.load(&reference.half_way)
+    }
+    if let Some(bomb) = killer.first.bomb() {
+        rig.lay(&bomb);
+    }
+    match rig.to_the_end(sitting, killer) {
+        Ok(story) => {
+            report.add("sittings", story.sittings as u64);
+            report.add("kills", story.kills as u64);
+            report.add("asked", story.asked as u64);
+            report.add("by hand", story.by_hand as u64);
+            report.add("effects", story.ledger.counts.values().sum::<usize>() as u64);
+            if story.end != reference.end {
+                report.bad.push(format!("{}: another end:\n{}", killer.first, story.end));
+            }
+        }
+        Err(why) => report.bad.push(format!("{}: {why}", killer.first)),
+    }
+}
+
+/// Kills once at each point.
+pub(crate) fn single(rig: &Rig, points: &[Point], report: &mut Report) {
+    let end = reference(rig);
+    for first in points {
+        let mut killer = Killer { first, second: None, killed: 0, second_hit: false };
+        // How often progress is shown differs a little from run to run, and with it the count of the last writes.
+        for _ in 0..3 {
+            if killer.killed == 0 {
+                once(rig, &mut killer, &end, report);
+            }
+        }
+        report.add("points", 1);
+        report.add(if killer.killed > 0 { "hit" } else { "not reached" }, 1);
+        if killer.killed == 0 {
+            report.add(&format!("not reached: {first}"), 1);
+        }
+    }
+}
+
+/// Kills twice: at a point, and in the sitting that takes the run up again.
+pub(crate) fn double(rig: &Rig, points: &[Point], rounds: u64, seed: u64, report: &mut Report) {
+    let end = reference(rig);
+    let mut random = Random::new(seed);
+    let calls = ["pwrite64", "fdatasync", "openat", "fsync", "write", "sendmsg", "flock", "clone3", "unlinkat"];
+    let mut tries = 0;
+    while report.count("double kills") < rounds && tries < 3 * rounds {
+        tries += 1;
+        let first = &points[random.below(points.len())];
+        let name = calls[random.below(calls.len())];
+        let most = match name {
+            "pwrite64" | "fdatasync" => 12,
+            "openat" => 60,
+            "write" | "sendmsg" => 8,
+            _ => 2,
+        };
+        let second = Some((name.to_owned(), 1 + random.below(most)));
+        let said = format!("{first} then {second:?}");
+        let mut killer = Killer { first, second, killed: 0, second_hit: false };
+        let before = report.bad.len();
+        once(rig, &mut killer, &end, report);
+        report.add(if killer.second_hit { "double kills" } else { "single only" }, 1);
+        for bad in report.bad.iter_mut().skip(before) {
+            *bad = format!("seed {seed}, round {tries}, {said}: {bad}");
+        }
+    }
+}
+
+#[test]
+fn killed_at_every_system_call_every_run_ends_in_the_same_world() {
+    let Some(tier) = tier("kill matrix") else { return };
+    let all = points();
+    let (calls, effects): (Vec<_>, Vec<_>) = all.iter().partition(|point| matches!(point, Point::Call { .. }));
+    assert!(calls.len() >= 300, "only {} state-relevant calls", calls.len());
+    assert_eq!(effects.len(), 60);
+    let step = if tier == Tier::Full { 1 } else { 24 };
+    let points: Vec<Point> = all.iter().step_by(step).cloned().collect();
+    let found = work(&Job::Kills, &points, 2);
+    let figures = figures("kill matrix");
+    figures.say("state-relevant system calls of the reference run", calls.len());
+    figures.say("points inside effects", effects.len());
+    figures.say("points killed at", format!("{} of {}", found.count("hit"), found.count("points")));
+    figures.say("sittings until done", found.count("sittings"));
+    figures.say("doubts that a person settled from the ledger", found.count("asked"));
+    figures.say("reboots that a person had to do", found.count("by hand"));
+    figures.say("effects noted in the ledger", found.count("effects"));
+    figures.say("runs that ended otherwise, effects twice or unannounced", found.bad.len());
+    for (key, _) in found.counts.iter().filter(|(key, _)| key.starts_with("not reached:")) {
+        figures.say("note", key);
+    }
+    assert!(found.bad.is_empty(), "{:#?}", found.bad);
+    assert!(found.count("hit") * 100 >= found.count("points") * 98, "{:?}", found.counts);
+}
+
+#[test]
+fn killed_twice_every_run_ends_in_the_same_world() {
+    let Some(tier) = tier("double kills") else { return };
+    let (rounds, seed) = (if tier == Tier::Full { 1000 } else { 16 }, 0x5eed);
+    let found = work(&Job::DoubleKills { rounds, seed }, points(), 2);
+    let figures = figures("double kills");
+    figures.say("runs killed twice", found.count("double kills"));
+    figures.say("runs in which the second call was never made", found.count("single only"));
+    figures.say("kills", found.count("kills"));
+    figures.say("seed", seed);
+    figures.say("runs that ended otherwise, effects twice or unannounced", found.bad.len());
+    assert!(found.bad.is_empty(), "{:#?}", found.bad);
+    assert!(found.count("double kills") >= rounds, "{:?}", found.counts);
+}
