@@ -1,26 +1,38 @@
 //! Foreign text: everything that a service, a file or another user wrote.
 //!
 //! Such bytes reach a terminal, a log or a report only through [`tame`]: control characters, escape sequences and
-//! direction overrides are shown as `\u{..}` instead of being obeyed, and the length is bounded. It lives on the
-//! ground floor because the safest place to tame text is the moment it enters the house.
+//! direction overrides are shown as `\u{..}` instead of being obeyed, known secrets are replaced ([`super::redact`]) and the
+//! length is bounded, in this order: a secret that is cut first is not recognised any more. It lives on the ground floor
+//! because the safest place to tame text is the moment it enters the house.
+
+use super::redact;
 
 /// Shows `text` harmlessly: at most `max` characters, one line, every control, bidi or zero-width character escaped.
 #[must_use]
 pub fn tame(text: &str, max: usize) -> String {
+    let text = redact::text(text);
     let mut out = String::with_capacity(text.len().min(max));
-    for (n, c) in text.chars().enumerate() {
-        if n == max {
+    match text.char_indices().nth(max) {
+        None => shown_harmless(&text, &mut out),
+        Some((end, _)) => {
+            shown_harmless(&text[..end], &mut out);
             out.push_str("...");
-            break;
         }
-        if harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// Appends `text` with everything harmful shown by its number.
+pub(super) fn shown_harmless(text: &str, out: &mut String) {
+    for c in text.chars() {
+        if harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
 }
 
 /// [`tame`] for bytes that need not be UTF-8: invalid ones are shown as `\xNN`.
 #[must_use]
 pub fn tame_bytes(bytes: &[u8], max: usize) -> String {
+    let bytes = redact::bytes(bytes);
     let mut text = String::new();
     for chunk in bytes[..bytes.len().min(max.saturating_mul(4))].utf8_chunks() {
         text.push_str(chunk.valid());
