@@ -8,6 +8,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::host::foreign::guarded;
 use crate::host::redact::Sieved;
 use anstyle::{AnsiColor, Effects, Style as Look};
 
@@ -158,10 +159,10 @@ impl Out {
         Self::to(std::io::stderr(), style)
     }
 
-    /// Writes the text as it is. A reader that went away (EPIPE) or a dead terminal (EIO) is no reason to stop.
+    /// Writes the text; of what a terminal obeys, only what this program draws with. A reader that went away (EPIPE) or a dead terminal (EIO) is no reason to stop.
     pub fn print(&self, text: &str) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = sink.write_all(text.as_bytes()).and_then(|()| sink.flush());
+        let _ = sink.write_all(guarded(text).as_bytes()).and_then(|()| sink.flush());
     }
 
     /// Writes a line.
