@@ -1,10 +1,14 @@
 //! What a command leaves behind when it cannot do its work: an exit code, the reason, and the next thing to type.
+use std::backtrace::BacktraceStatus;
+
 use crate::execute::ExecuteError;
 use crate::execute::dress::DressError;
 use crate::host::facts::FactsError;
+use crate::host::foreign::tame;
 use crate::journal::lock::LockError;
 use crate::journal::store::StoreError;
 use crate::journal::{FileError, JournalError};
+use crate::report::{Out, Style};
 
 /// Exit codes; a code is never given a second meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,25 @@ impl Exit {
         let line = |(exit, meaning): &(Self, &str)| format!("{:>5}  {meaning}\n", exit.code());
         format!("Exit codes:\n{}", Self::TABLE.iter().map(line).collect::<String>())
     }
+}
+
+/// Panics speak through the filter for secrets, and not at all when nobody can hear them: the standard hook would panic again
+/// on a dead terminal.
+pub(super) fn guard_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let said = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let said = said.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => trace.to_string(),
+            _ => String::new(),
+        };
+        let sink = Out::stderr(Style::PLAIN);
+        sink.line(&format!("runbook: a bug of this program, at {place}: {}", tame(&said, 2000)));
+        sink.print(&trace);
+    }));
 }
 
 /// Why a command ends without its result.

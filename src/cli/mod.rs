@@ -40,6 +40,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
+
+use crate::host::own_process::survive_file_limit;
 use screen::Screen;
 use site::Site;
 
@@ -142,6 +144,12 @@ pub fn parse() -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
+/// Before anything else: nobody may look into this process, and not even a bug shows a secret.
+pub fn guard_secrets() {
+    crate::host::own_process::keep_private();
+    failure::guard_panics();
+}
+
 /// What every command works with.
 struct Desk {
     site: Site,
@@ -156,6 +164,7 @@ impl Cli {
     /// # Errors
     /// [`Failure`] with its exit code.
     pub async fn call(&self) -> Result<Exit, Failure> {
+        survive_file_limit().map_err(|error| Failure::new(Exit::Bug, error))?;
         let site = Site::find(self.global.state_dir.as_deref())?;
         let desk = Desk { site, screen: self.screen(), no_input: self.global.no_input };
         desk.screen.version();

@@ -1,15 +1,21 @@
 //! Finding and reading runbooks. What is hashed, parsed and frozen are the same bytes, read once through one descriptor.
+//!
+//! A runbook that is acted on must be in nobody else's hands: the file, and every directory above it, in which somebody could
+//! put another file under its name. Each is judged by the descriptor through which the next is opened, so that nothing can be
+//! swapped between the look and the use (sudo and sshd refuse such files, too).
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::anyhow;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 
 use super::site::Site;
 use super::{Exit, Failure};
 use crate::host::clock;
+use crate::host::foreign::tame;
 use crate::runbook::{Diagnostic, Loaded, MAX_BYTES, load_bytes};
 
 /// A runbook's file, read.
@@ -27,7 +33,7 @@ pub(super) fn path_of(site: &Site, name: &str) -> Result<PathBuf, Failure> {
     }
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fine) {
-        let text = format!("`{}` is no name of a runbook", crate::host::foreign::tame(name, 80));
+        let text = format!("`{}` is no name of a runbook", tame(name, 80));
         return Err(
             Failure::say(Exit::Usage, text).hint("letters, digits, - _ and . only; a path needs a slash: ./NAME.yaml")
         );
@@ -47,31 +53,69 @@ pub(super) fn names(site: &Site) -> Vec<String> {
     names
 }
 
-/// Reads the file behind a name. `trusted`: what is acted on as root must be root's alone, or whoever may write the file is root.
+/// Reads the file behind a name. `trusted`: it is going to be acted on, so nobody but root and the user may be able to change it.
 pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Failure> {
     let path = path_of(site, name)?;
-    let shown = path.display().to_string();
+    let shown = tame(&path.display().to_string(), 300);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| not_opened(site, name, &shown, errno))?;
+    let opened = match (trusted, path.file_name()) {
+        (true, Some(file)) => rustix::fs::openat(trusted_parent(&path, &shown)?, file, flags, Mode::empty()),
+        _ => rustix::fs::openat(CWD, &path, flags, Mode::empty()),
+    };
+    let fd = opened.map_err(|errno| not_opened(site, name, &shown, errno))?;
     let file = File::from(fd);
     let broken =
         |error: std::io::Error| Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot read {shown}")));
     let meta = file.metadata().map_err(broken)?;
     if !meta.is_file() {
-        return Err(Failure::say(Exit::Invalid, format!("{shown} is not a regular file")));
+        let failure = Failure::say(Exit::Invalid, format!("{shown} is not a regular file"));
+        return Err(failure.hint("name the file itself: what is a pipe, a device or a directory can say something else each time"));
     }
-    if trusted && site.root && (meta.uid() != 0 || meta.mode() & 0o022 != 0) {
-        let text = format!(
-            "{shown} can be changed by others than root (owner {}, mode {:04o})",
-            meta.uid(),
-            meta.mode() & 0o7777
-        );
-        return Err(Failure::say(Exit::Refused, text).hint(format!("chown root {shown} && chmod go-w {shown}")));
+    if trusted {
+        in_good_hands(meta.uid(), meta.mode(), &shown, false)?;
     }
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the loader sees that it is too long.
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(broken)?;
     Ok(Source { name: shown, bytes })
+}
+
+/// The directory of a file, opened step by step from the root; links are resolved first, and must then be none.
+fn trusted_parent(path: &Path, shown: &str) -> Result<OwnedFd, Failure> {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let missing = |error: std::io::Error| {
+        Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot open the directory of {shown}"))).hint("runbook list")
+    };
+    let real = parent.canonicalize().map_err(missing)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let (mut at, mut so_far) = (rustix::fs::open("/", flags, Mode::empty()), PathBuf::from("/"));
+    for part in real.components().filter(|part| matches!(part, Component::Normal(_))) {
+        let dir = at.map_err(|errno| missing(errno.into()))?;
+        judge_dir(&dir, &so_far).map_err(|errno| missing(errno.into()))??;
+        at = rustix::fs::openat(&dir, part.as_os_str(), flags, Mode::empty());
+        so_far.push(part);
+    }
+    let dir = at.map_err(|errno| missing(errno.into()))?;
+    judge_dir(&dir, &so_far).map_err(|errno| missing(errno.into()))??;
+    Ok(dir)
+}
+
+fn judge_dir(dir: &OwnedFd, path: &Path) -> Result<Result<(), Failure>, rustix::io::Errno> {
+    let stat = rustix::fs::fstat(dir)?;
+    Ok(in_good_hands(stat.st_uid, stat.st_mode, &tame(&path.display().to_string(), 300), true))
+}
+
+/// Root's or ours, and for nobody else to write. In a directory with the sticky bit others cannot touch what is not theirs.
+fn in_good_hands(owner: u32, mode: u32, shown: &str, dir: bool) -> Result<(), Failure> {
+    let me = rustix::process::geteuid().as_raw();
+    let sticky = dir && mode & 0o1000 != 0;
+    if (owner == 0 || owner == me) && (mode & 0o022 == 0 || sticky) {
+        return Ok(());
+    }
+    let who = if me == 0 { "root" } else { "you and root" };
+    let text = format!("{shown} can be changed by others than {who} (owner {owner}, mode {:04o})", mode & 0o7777);
+    let chown = if owner == 0 || owner == me { String::new() } else { format!("chown {me} {shown} && ") };
+    Err(Failure::say(Exit::Refused, text).hint(format!("look who changed it last, then: {chown}chmod go-w {shown}")))
 }
 
 fn not_opened(site: &Site, name: &str, shown: &str, errno: rustix::io::Errno) -> Failure {

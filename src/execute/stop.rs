@@ -69,13 +69,15 @@ impl Stop {
     }
 
     /// Listens to signals: the first SIGINT pauses, the second leaves at once, SIGTERM terminates after a checkpoint.
-    /// SIGHUP is swallowed: a lost SSH line must not stop a run.
+    /// SIGHUP is swallowed: a lost SSH line must not stop a run. Ctrl-Z (SIGTSTP) pauses, too: a stopped process would hold
+    /// the host while the window passes, with services down.
     ///
     /// # Errors
     /// When the signals cannot be taken over.
     pub fn listen(&self) -> std::io::Result<()> {
         let (mut int, mut term, mut hup) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
+        let mut suspend = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
         let stop = self.clone();
         tokio::spawn(async move {
             loop {
@@ -83,6 +85,7 @@ impl Stop {
                     _ = int.recv() => stop.ask(if stop.urge() == Urge::None { Urge::Pause } else { Urge::Now }),
                     _ = term.recv() => stop.ask(Urge::Terminate),
                     _ = hup.recv() => {}
+                    _ = suspend.recv() => stop.ask(Urge::Pause),
                 }
             }
         });

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ask::{Answer, Ask};
-use super::foreign::tame;
+use super::foreign::{defuse, tame};
 use super::machine::MachineSeen;
 use super::pm2::{Pm2At, Pm2Seen};
 use super::redis::eta::History;
@@ -82,7 +82,10 @@ impl Facts {
         if head.format > FORMAT {
             return Err(FactsError::Newer { found: head.format });
         }
-        serde_json::from_slice(bytes).map_err(broken)
+        // Whoever wrote the file need not have tamed what it repeats.
+        let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(broken)?;
+        defuse(&mut value);
+        serde_json::from_value(value).map_err(broken)
     }
 
     /// The text of a facts file: one answer on a line, so that two files can be compared.

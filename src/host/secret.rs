@@ -2,7 +2,7 @@
 //!
 //! A [`SecretRef`] is what is written and journaled; a [`Secret`] exists only between reading it and handing it to a
 //! connection. It is wiped when dropped and has neither `Debug`, `Display` nor `Serialize`, so that no log line, error
-//! text or saved value can carry it by accident.
+//! text or saved value can carry it by accident; and it is told to [`redact`], in case somebody else repeats it.
 
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::host::foreign::tame;
+use crate::host::redact;
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
 const MAX_BYTES: u64 = 4096;
@@ -52,6 +53,14 @@ pub enum SecretError {
         path: String,
         /// Its permission bits.
         mode: u32,
+    },
+    /// Whoever owns the file may change what is sent as a password.
+    #[error("secret file {path} belongs to user id {uid}; chown it to root, or to the account that runs this")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// Its owner.
+        uid: u32,
     },
     /// More than a password can be.
     #[error("secret in {place} is longer than {MAX_BYTES} bytes; is this the right place?")]
@@ -150,7 +159,10 @@ fn read_file(path: &Path, judge_mode: bool) -> Result<Secret, SecretError> {
     if !meta.is_file() {
         return Err(SecretError::NotRegular { path: place });
     }
-    let mode = meta.mode() & 0o7777;
+    let (mode, me) = (meta.mode() & 0o7777, rustix::process::geteuid().as_raw());
+    if judge_mode && meta.uid() != me && meta.uid() != 0 {
+        return Err(SecretError::Foreign { path: place, uid: meta.uid() });
+    }
     if judge_mode && mode & 0o077 != 0 {
         return Err(SecretError::OpenToOthers { path: place, mode });
     }
@@ -169,6 +181,8 @@ fn finish(text: Zeroizing<String>, place: String) -> Result<Secret, SecretError>
     if line.len() as u64 > MAX_BYTES {
         return Err(SecretError::TooLong { place });
     }
+    // From here on no sink shows it.
+    redact::learn(line);
     Ok(Secret(Zeroizing::new(line.to_owned())))
 }
 

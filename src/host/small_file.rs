@@ -8,6 +8,8 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use crate::host::redact;
+
 /// Reads at most `max` bytes of a regular file.
 ///
 /// # Errors
@@ -36,14 +38,14 @@ pub fn read_text(path: &Path, max: u64) -> Result<String> {
 }
 
 /// Replaces `path` by `text` with the given mode: a synced temporary in the same directory, renamed, directory synced.
-/// Readers see the old file or the new one; after a power cut, too.
+/// Readers see the old file or the new one; after a power cut, too. Known secrets are replaced.
 ///
 /// # Errors
 /// Any step failed; the old file is then untouched, unless only the last directory sync failed.
 pub fn write_whole(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     let parent = path.parent().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a path without a directory"))?;
     let mut draft = tempfile::Builder::new().prefix(".runbook-").tempfile_in(parent)?;
-    draft.write_all(text)?;
+    draft.write_all(&redact::json(text))?;
     draft.as_file().set_permissions(Permissions::from_mode(mode))?;
     draft.as_file().sync_all()?;
     draft.persist(path).map_err(|failed| failed.error)?;

@@ -9,6 +9,7 @@ use super::record::{self, Entry, FORMAT};
 use super::recover::{self, Reading, Tail};
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
+use crate::host::redact;
 
 /// Room that only outcomes and stop records may use, so that they fit on a full disk.
 pub(super) const RESERVE: u64 = 64 << 10;
@@ -173,7 +174,8 @@ impl Journal {
                 boot_id: boot_id.clone(),
                 mono_ms,
                 wall,
-                checkpoint: checkpoint.clone(),
+                // What is kept in memory is what is on disk, so that a resume reads what this process acts on.
+                checkpoint: redact::checked(checkpoint).unwrap_or_else(|| checkpoint.clone()),
             };
             self.state.after(&entry)?;
             let line = record::encode(&entry)?;

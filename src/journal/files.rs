@@ -1,9 +1,11 @@
 //! Opening files of the state directory: never through a symbolic link, never a file that others own, share or can change.
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::host::redact;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
 /// Private file.
@@ -149,9 +151,15 @@ impl Directory {
     /// [`FileError`]; an existing file is not touched.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.path.join(name);
+        let bytes = self.without_secrets(name, bytes);
         let mut file = self.create(name)?;
-        file.write_all(bytes).map_err(FileError::std("write", &path))?;
+        file.write_all(&bytes).map_err(FileError::std("write", &path))?;
         fs::fsync(&file).map_err(FileError::io("sync", &path))
+    }
+
+    /// The last filter. What is proven by its hash is written as it is: the frozen runbook, and copies of a damaged journal.
+    fn without_secrets<'b>(&self, name: &str, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        if name == "runbook.yaml" || name.starts_with("journal") { Cow::Borrowed(bytes) } else { redact::json(bytes) }
     }
 
     /// Replaces a small file so that a crash leaves the old or the new content, never a mix: a new file beside it, synced,
@@ -203,11 +211,11 @@ fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
-        return Err(FileError::refused(path, format!("it belongs to user id {}, not {me}", stat.st_uid)));
+        return Err(FileError::refused(path, format!("it belongs to user id {}, not {me}; run as its owner, or if nobody tampered with it: chown {me} {}", stat.st_uid, path.display())));
     }
     let mode = stat.st_mode & 0o7777;
     if mode & loose != 0 {
-        let why = format!("its mode {mode:04o} lets others in; if nobody tampered with it: chmod go-rwx");
+        let why = format!("its mode {mode:04o} lets others in; if nobody tampered with it: chmod go-rwx {}", path.display());
         return Err(FileError::refused(path, why));
     }
     Ok(stat)
@@ -216,10 +224,10 @@ fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError
 fn is_our_file(fd: impl AsFd, path: &Path) -> Result<(), FileError> {
     let stat = is_ours(fd, path, 0o077)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(FileError::refused(path, "it is not a regular file"));
+        return Err(FileError::refused(path, "it is not a regular file, so somebody put it there; look who, then take it away"));
     }
     if stat.st_nlink != 1 {
-        return Err(FileError::refused(path, format!("it has {} names (hard links)", stat.st_nlink)));
+        return Err(FileError::refused(path, format!("it has {} names (hard links), so it can be changed under another one; find / -xdev -samefile {} shows them", stat.st_nlink, path.display())));
     }
     Ok(())
 }

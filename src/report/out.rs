@@ -1,12 +1,15 @@
 //! Where text goes out: a sink that never panics, and how much a terminal can show.
 //!
 //! `println!` panics once the SSH line is gone (EIO after a caught SIGHUP, rust-lang/rust#92989) and would take the run
-//! with it. Here a write that fails is dropped: no screen may stop a run.
+//! with it. Here a write that fails is dropped: no screen may stop a run. Every sink is behind the filter for known secrets
+//! ([`crate::host::redact`]), also when two writes share one.
 
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::host::foreign::guarded;
+use crate::host::redact::Sieved;
 use anstyle::{AnsiColor, Effects, Style as Look};
 
 /// `--color`.
@@ -139,9 +142,9 @@ impl std::fmt::Debug for Out {
 }
 
 impl Out {
-    /// A sink around any writer.
+    /// A sink around any writer, behind the filter for secrets.
     pub fn to(writer: impl Write + Send + 'static, style: Style) -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(writer))), style }
+        Self { sink: Arc::new(Mutex::new(Box::new(Sieved::new(writer)))), style }
     }
 
     /// The standard output.
@@ -156,10 +159,10 @@ impl Out {
         Self::to(std::io::stderr(), style)
     }
 
-    /// Writes the text as it is. A reader that went away (EPIPE) or a dead terminal (EIO) is no reason to stop.
+    /// Writes the text; of what a terminal obeys, only what this program draws with. A reader that went away (EPIPE) or a dead terminal (EIO) is no reason to stop.
     pub fn print(&self, text: &str) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = sink.write_all(text.as_bytes()).and_then(|()| sink.flush());
+        let _ = sink.write_all(guarded(text).as_bytes()).and_then(|()| sink.flush());
     }
 
     /// Writes a line.

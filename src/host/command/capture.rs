@@ -18,11 +18,11 @@ const LINE_MAX: usize = 2000;
 /// What is kept of one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
-    /// Tamed lines from the beginning; everything if `skipped` is 0.
+    /// Tamed whole lines from the beginning; everything if `skipped` is 0.
     pub head: Vec<String>,
     /// Bytes between head and tail that were read and dropped.
     pub skipped: u64,
-    /// Tamed lines from the end; the first may begin in the middle.
+    /// Tamed whole lines from the end.
     pub tail: Vec<String>,
     /// All bytes that were read.
     pub total: u64,
@@ -41,6 +41,8 @@ pub(super) struct Bounded {
     half: usize,
     head: Vec<u8>,
     tail: VecDeque<u8>,
+    /// The last byte that was dropped before the tail.
+    before: u8,
     total: u64,
 }
 
@@ -54,9 +56,11 @@ impl Bounded {
         let room = (self.half - self.head.len()).min(bytes.len());
         let (to_head, rest) = bytes.split_at(room);
         self.head.extend_from_slice(to_head);
-        self.tail.extend(&rest[rest.len().saturating_sub(self.half)..]);
+        let passed = rest.len().saturating_sub(self.half);
+        self.tail.extend(&rest[passed..]);
         let over = self.tail.len().saturating_sub(self.half);
-        self.tail.drain(..over);
+        let dropped = self.tail.drain(..over).next_back();
+        self.before = rest[..passed].last().copied().or(dropped).unwrap_or(self.before);
     }
 
     pub(super) fn captured(&self) -> Captured {
@@ -67,7 +71,14 @@ impl Bounded {
             let whole = [self.head.as_slice(), &tail].concat();
             return Captured { head: lines(&whole), skipped, tail: Vec::new(), total: self.total };
         }
-        Captured { head: lines(&self.head), skipped, tail: lines(&tail), total: self.total }
+        // A line that the cut went through may hold a part of a secret, which nothing recognises.
+        let head = self.head.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &self.head[..end]);
+        let tail = match tail.iter().position(|byte| *byte == b'\n') {
+            _ if self.before == b'\n' => &tail[..],
+            Some(end) => &tail[end + 1..],
+            None => &[],
+        };
+        Captured { head: lines(head), skipped, tail: lines(tail), total: self.total }
     }
 }
 

@@ -14,6 +14,7 @@ use super::procs::{Orphan, Scan, cgroup, scan};
 use super::request::Request;
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+use crate::host::redact;
 
 /// Why nobody answers at a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,7 +182,10 @@ pub async fn list(rpc: &Rpc) -> Result<Vec<App>, RpcError> {
 pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
     let request = Request::List;
     match rpc.call(&request).await? {
-        Value::Array(entries) => Ok(entries),
+        Value::Array(entries) => {
+            entries.iter().for_each(redact::learn_app);
+            Ok(entries)
+        }
         _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".to_owned() }),
     }
 }

@@ -7,6 +7,9 @@ use crate::runbook::{brace, codes};
 const SUFFIXES: [&str; 9] =
     [".service", ".socket", ".target", ".timer", ".mount", ".automount", ".path", ".slice", ".scope"];
 
+/// Parts of a query that carry secrets by their name.
+const SECRET_PARAMETERS: [&str; 7] = ["pass=", "password=", "passwd=", "token=", "secret=", "key=", "auth="];
+
 /// The address of a server that speaks the Redis protocol.
 pub(super) fn redis(item: &Item<'_>, out: &mut Findings<'_>) -> Option<String> {
     let url = item.text(out)?;
@@ -54,7 +57,8 @@ fn checked(
     let after = url.split_once("://").map_or(url.as_str(), |(_, after)| after);
     let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
     // `pass=` is how redis+unix addresses carry one.
-    if authority.contains('@') || url.contains("pass=") || url.contains("password=") {
+    let lower = url.to_ascii_lowercase();
+    if authority.contains('@') || SECRET_PARAMETERS.iter().any(|name| lower.contains(name)) {
         let found = item.error(codes::PLAIN_SECRET, format!("{} carries a user or a secret", item.what), out);
         found
             .label("shown in plans, logs and reports")

@@ -1,0 +1,21 @@
+//! What must never happen, tried many times over: a secret in an output, a terminal that obeys a service, an argument that is
+//! read as something else, a file that was planted, a child or a signal that ends a run in the dark.
+//!
+//! Each part prints the figures it has counted, as `security: ...` lines on standard error.
+#![expect(clippy::disallowed_methods, reason = "tests start programs, wait, and read their own environment")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod argv;
+mod bench;
+mod canaries;
+mod children;
+mod escapes;
+mod fakes;
+mod files;
+mod signals;
+
+/// A figure for the record; straight to standard error, because the harness keeps what a passing test prints.
+fn figure(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "security: {line}");
+}
