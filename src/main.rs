@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use runbook::cli::{self, Exit, Failure};
 
 fn main() -> ExitCode {
+    cli::tell_bugs();
     let cli = cli::parse();
     // A bug must have an exit code of its own: the resume unit tries again after it, and opens after too many.
     let ended = catch_unwind(AssertUnwindSafe(|| {

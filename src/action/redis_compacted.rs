@@ -153,7 +153,11 @@ impl Act for RedisCompacted {
                 continue;
             };
             for obstacle in preflight(now, *free, seen.mem_available).into_iter().chain(seen.fork(now)) {
-                change.concerns.push(concern(instance, obstacle));
+                let one = concern(instance, obstacle);
+                // What is said of the kernel is said once, not for each server.
+                if !change.concerns.iter().any(|said| said.seen == one.seen && said.weight == Weight::Warn) {
+                    change.concerns.push(one);
+                }
             }
             change.items.push(item);
         }

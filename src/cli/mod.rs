@@ -142,6 +142,22 @@ pub fn parse() -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
+/// Says of a panic what an operator needs, instead of what a programmer would: that it is a bug, that the journal is whole up
+/// to here, and how to go on. Standard error may be gone, so nothing here insists on it.
+pub fn tell_bugs() {
+    std::panic::set_hook(Box::new(|panic| {
+        use std::io::Write as _;
+        let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        let said = panic.payload_as_str().unwrap_or("no words");
+        let text = format!(
+            "runbook: a bug of this program{place}: {}\n  what was done is on record, and nothing was begun since\n  \
+             runbook status    where a run stands\n  runbook resume    goes on with it\n",
+            crate::host::foreign::tame(said, 400)
+        );
+        let _gone = std::io::stderr().write_all(text.as_bytes());
+    }));
+}
+
 /// What every command works with.
 struct Desk {
     site: Site,

@@ -65,6 +65,23 @@ impl Seen {
         self
     }
 
+    /// Leaves out what follows these words on their line.
+    pub(crate) fn cut_after(mut self, words: &str) -> Self {
+        let cut =
+            |line: &str| line.split_once(words).map_or(line.to_owned(), |(before, _)| format!("{before}{words} …"));
+        self.text = self.text.lines().map(cut).collect::<Vec<_>>().join("\n");
+        self
+    }
+
+    /// Puts `…` in the place of the one word behind these words.
+    pub(crate) fn word_after(mut self, words: &str) -> Self {
+        if let Some((before, rest)) = self.text.split_once(words) {
+            let end = rest.find([' ', ';', '\n']).unwrap_or(rest.len());
+            self.text = format!("{before}{words}…{}", &rest[end..]);
+        }
+        self
+    }
+
     /// Keeps only lines from the first that holds `first`.
     pub(crate) fn from(mut self, first: &str) -> Self {
         let lines: Vec<&str> = self.text.lines().collect();
@@ -72,6 +89,11 @@ impl Seen {
         let at = at.unwrap_or_else(|| panic!("`{first}` is not in:\n{}", self.text));
         self.text = lines[at..].join("\n");
         self
+    }
+
+    /// Replaces what the holder of a lock is known by: user, terminal, start.
+    pub(crate) fn tidy_holder(self) -> Self {
+        self.number_after("started ").word_after("boot ").word_after("user ").word_after("tty ")
     }
 
     /// Keeps the first line and the indented ones behind it.
