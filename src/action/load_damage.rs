@@ -9,11 +9,13 @@ use super::inventory::RedisInstance;
 use crate::host::Probe;
 
 /// What aof.c and rdb.c write before they leave.
-const FATAL: [&str; 5] = [
+const FATAL: [&str; 7] = [
     "Bad file format",
     "Unexpected end of file",
     "Fatal error loading",
     "Wrong signature",
+    "Wrong RDB checksum",
+    "Internal error in RDB",
     "Error reading from the AOF",
 ];
 

@@ -126,7 +126,27 @@ impl Pm2Saved {
             let text = format!("{} process(es) of an earlier daemon still run", seen.orphans.len());
             out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
+        out.extend(self.dump_concern(&seen.dump));
         out
+    }
+
+    /// No reason to stop: the run restores from its own snapshot of the live list, and copies the dump aside before.
+    fn dump_concern(&self, dump: &DumpSeen) -> Option<Concern> {
+        let why = bad_dump(dump)?;
+        let text =
+            format!("dump.pm2 {why}: a boot now would bring back nothing (and `pm2 resurrect` would delete the file)");
+        let cure = "the run saves its own list from the daemon; until then: pm2 save";
+        Some(Concern::new(Weight::Warn, &self.pm2, text, cure))
+    }
+}
+
+/// What is wrong with PM2's own list; a missing one is nothing unusual.
+fn bad_dump(dump: &DumpSeen) -> Option<String> {
+    match dump {
+        DumpSeen::Unreadable { why } => Some(format!("cannot be read ({why})")),
+        DumpSeen::Unparsable { why } => Some(format!("is damaged ({why})")),
+        DumpSeen::Read { entries } if entries.is_empty() => Some("is empty".to_owned()),
+        DumpSeen::Read { .. } | DumpSeen::Missing => None,
     }
 }
 

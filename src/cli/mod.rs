@@ -148,7 +148,9 @@ pub fn tell_bugs() {
     std::panic::set_hook(Box::new(|panic| {
         use std::io::Write as _;
         let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let said = panic.payload_as_str().unwrap_or("no words");
+        let payload = panic.payload();
+        let owned = || payload.downcast_ref::<String>().map(String::as_str);
+        let said = payload.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no words");
         let text = format!(
             "runbook: a bug of this program{place}: {}\n  what was done is on record, and nothing was begun since\n  \
              runbook status    where a run stands\n  runbook resume    goes on with it\n",

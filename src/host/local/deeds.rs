@@ -79,9 +79,9 @@ impl LocalHost {
             Ok(outcome) if done(&outcome) => Ok(Told::Done),
             Ok(JobOutcome::Ended { result, after }) => {
                 let state = format!("{} ({}, result {})", after.active_state, after.sub_state, after.result);
-                // systemd counts starts, not reasons: it stays shut until somebody has looked and says so.
-                let reset = match after.result.as_str() {
-                    "start-limit-hit" => format!(", then systemctl reset-failed {unit}"),
+                // systemd counts starts, not reasons, and a start that it refuses leaves the result of the one before.
+                let reset = match after.active_state.as_str() {
+                    "failed" => format!(" (where it says `repeated too quickly`: systemctl reset-failed {unit})"),
                     _ => String::new(),
                 };
                 Err(HostError::refused(

@@ -104,6 +104,7 @@ impl Door {
             Self::Refused | Self::TimedOut { connected: false } => "start it, or correct the address",
             Self::Loading => "wait until it has loaded, then look again",
             Self::Busy => "SCRIPT KILL, or wait for the script",
+            Self::Reset => "is `maxclients` reached, or protected mode on? see its log",
             Self::NotRedis { .. } | Self::BadAddress { .. } | Self::Unreachable { .. } => "correct the address",
             _ => "look at its log; it must answer INFO to this user",
         }
