@@ -66,9 +66,9 @@ impl Act for Pm2AsSaved {
             }
             change.items.push(item);
         }
-        for new in
-            seen.list.apps.iter().filter(|app| !app.module && process_list::find(&seen.saved, &app.key).is_none())
-        {
+        let compared = process_list::snapshot(ground, &self.pm2).is_some();
+        let is_new = |app: &&App| compared && !app.module && process_list::find(&seen.saved, &app.key).is_none();
+        for new in seen.list.apps.iter().filter(is_new) {
             let cure = "look whether it belongs there";
             change.concerns.push(Concern::new(Weight::Note, label(&new.key), "is new since the snapshot", cure));
         }

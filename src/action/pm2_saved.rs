@@ -17,6 +17,9 @@ pub struct Pm2Saved {
     pub allow_fewer: bool,
 }
 
+/// How many apps a message names.
+const NAMED: usize = 10;
+
 /// What `pm2_saved` looks at.
 pub struct Seen {
     pm2: Box<Pm2Seen>,
@@ -39,7 +42,8 @@ impl Act for Pm2Saved {
         let item = Item::new(&self.pm2, Sign::Add, before, "in a snapshot of this run").taking(Span::secs(1.0, 4.0));
         Change {
             items: vec![item],
-            concerns: self.concerns(&seen.pm2),
+            concerns: self
+                .concerns(&seen.pm2, process_list::place(ground, &self.pm2).and_then(|at| at.unit.as_deref())),
             diff: dump_diff(&seen.pm2),
             ..Change::default()
         }
@@ -67,7 +71,7 @@ impl Act for Pm2Saved {
 
 impl Pm2Saved {
     /// Reasons not to trust the list, or not to touch this daemon.
-    fn concerns(&self, seen: &Pm2Seen) -> Vec<Concern> {
+    fn concerns(&self, seen: &Pm2Seen, unit: Option<&str>) -> Vec<Concern> {
         let mut out = Vec::new();
         let mut stop = |seen: String, cure: &str| out.push(Concern::new(Weight::Stop, &self.pm2, seen, cure));
         match &seen.daemon {
@@ -83,8 +87,13 @@ impl Pm2Saved {
                 }
             }
             DaemonSeen::Absent { .. } => stop(
-                "no PM2 daemon is running".into(),
-                "check `user`, `home` and `unit`; nothing is saved from an absent daemon",
+                "no PM2 daemon is running, so nothing can be saved; none was started".into(),
+                &match unit {
+                    Some(unit) => {
+                        format!("systemctl start {unit} (not `pm2`, which starts an empty daemon for whoever calls it)")
+                    }
+                    None => "start it as its own user; check `user`, `home` and `unit`".to_owned(),
+                },
             ),
             DaemonSeen::Denied { why } => stop(why.clone(), "run as root, or as the daemon's user"),
             DaemonSeen::Dying { why } => {
@@ -110,15 +119,41 @@ impl Pm2Saved {
         }
         let missing = missing_from_live(seen);
         if !missing.is_empty() && !self.allow_fewer {
-            let text = format!("in dump.pm2 and not running or listed: {}", missing.join(", "));
+            let text = format!("in dump.pm2 and not running or listed, so a save would drop {}", some(&missing));
             stop(text, "restore them first, or set `allow_fewer: true`");
         }
         if !seen.orphans.is_empty() {
             let text = format!("{} process(es) of an earlier daemon still run", seen.orphans.len());
             out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
+        out.extend(self.dump_concern(&seen.dump));
         out
     }
+
+    /// No reason to stop: the run restores from its own snapshot of the live list, and copies the dump aside before.
+    fn dump_concern(&self, dump: &DumpSeen) -> Option<Concern> {
+        let why = bad_dump(dump)?;
+        let text =
+            format!("dump.pm2 {why}: a boot now would bring back nothing (and `pm2 resurrect` would delete the file)");
+        let cure = "the run saves its own list from the daemon; until then: pm2 save";
+        Some(Concern::new(Weight::Warn, &self.pm2, text, cure))
+    }
+}
+
+/// What is wrong with PM2's own list; a missing one is nothing unusual.
+fn bad_dump(dump: &DumpSeen) -> Option<String> {
+    match dump {
+        DumpSeen::Unreadable { why } => Some(format!("cannot be read ({why})")),
+        DumpSeen::Unparsable { why } => Some(format!("is damaged ({why})")),
+        DumpSeen::Read { entries } if entries.is_empty() => Some("is empty".to_owned()),
+        DumpSeen::Read { .. } | DumpSeen::Missing => None,
+    }
+}
+
+/// How many, and the first of them by name.
+fn some(names: &[String]) -> String {
+    let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+    format!("{}: {}{more}", names.len(), names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", "))
 }
 
 /// Apps that PM2's own dump knows and the list does not: what a save would forget.

@@ -122,6 +122,15 @@ fn concerns(seen: &Seen) -> Vec<Concern> {
         let cure = "without boot ids a reboot cannot be proven, so none is asked for";
         out.push(Concern::new(Weight::Stop, MACHINE, why.to_string(), cure));
     }
+    if !seen.machine.runs_systemd() {
+        let text = format!("process 1 is {}, not systemd", seen.machine.init.as_deref().unwrap_or("unknown"));
+        let cure =
+            "nobody would resume the run after the boot: run this on the host itself, not in a chroot or a container";
+        out.push(Concern::new(Weight::Stop, MACHINE, text, cure));
+    } else if !seen.machine.is_root {
+        let text = "this is not root: logind would ask for a password, and no resume unit can be installed";
+        out.push(Concern::new(Weight::Stop, MACHINE, text, "sudo runbook ..."));
+    }
     if let Some((kind, read_only)) = seen.state_disk
         && (matches!(kind, DiskKind::Tmpfs | DiskKind::Network) || read_only)
     {
@@ -136,7 +145,8 @@ fn concerns(seen: &Seen) -> Vec<Concern> {
     for one in &seen.inhibitors {
         let weight = if blocking(std::slice::from_ref(one)).is_empty() { Weight::Note } else { Weight::Stop };
         let text = format!("{} inhibits {} ({}): {}", one.who, one.what, one.mode, one.why);
-        out.push(Concern::new(weight, MACHINE, text, "end it, or wait for it"));
+        let cure = "wait until it is gone from `systemd-inhibit --list`, or end it";
+        out.push(Concern::new(weight, MACHINE, text, cure));
     }
     out
 }

@@ -11,10 +11,12 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
 use super::loads;
 use super::measure;
+use super::needs::role_wanted;
+use crate::host::machine::MachineSeen;
 use crate::host::redis::eta::IncrCost;
 use crate::host::redis::{
-    Layout, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge, preflight,
-    rewrite_secs,
+    Layout, Obstacle, Overcommit, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Role, RoleWanted, Severity,
+    compacted_bytes, footing, judge, overcommit, preflight, rewrite_secs,
 };
 use crate::host::span::{Span, bytes, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -54,6 +56,54 @@ struct Look {
 pub struct Seen {
     instances: Vec<Look>,
     mem_available: Option<u64>,
+    kernel: Option<Overcommit>,
+}
+
+impl Seen {
+    /// What the kernel has against forking this server.
+    fn fork(&self, now: &RedisSeen) -> Option<Obstacle> {
+        overcommit(now, self.kernel.as_ref()?)
+    }
+}
+
+/// How the kernel accounts for memory, from the same look as everything else.
+fn accounting(machine: &MachineSeen) -> Option<Overcommit> {
+    let headroom = machine.commit_limit.zip(machine.committed_as).map(|(limit, used)| limit.saturating_sub(used));
+    Some(Overcommit { mode: machine.overcommit_memory?, headroom })
+}
+
+fn concern(instance: &RedisInstance, obstacle: Obstacle) -> Concern {
+    let weight = match obstacle.severity {
+        Severity::Stop if instance.required => Weight::Stop,
+        _ => Weight::Warn,
+    };
+    Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure)
+}
+
+/// Why this is not the instance that the runbook means, or cannot be told to be: it does not let itself be asked, or a
+/// failover has given it another role. Compacting the wrong server proves nothing about the one that will be restarted.
+fn stranger(instance: &RedisInstance, now: &RedisSeen) -> Option<Concern> {
+    let stop = |seen: String, cure: &str| {
+        let severity = Severity::Stop;
+        Some(concern(instance, Obstacle { severity, seen, cure: cure.to_owned() }))
+    };
+    let Some(facts) = &now.facts else {
+        let why = now.unseen.first().map_or(String::new(), |unseen| format!(" ({}: {})", unseen.what, unseen.why));
+        return stop(format!("redis {}{why}", now.door), now.door.cure());
+    };
+    let cure = "was there a failover? correct `role` in the runbook, or fail back; then plan anew";
+    match (&facts.role, role_wanted(instance)?) {
+        (Some(Role::Replica { master_host, master_port, .. }), RoleWanted::Master) => stop(
+            format!(
+                "is a replica of {master_host}:{master_port} now, and the runbook says master: nothing is rewritten"
+            ),
+            cure,
+        ),
+        (Some(Role::Master { .. }), RoleWanted::Replica) => {
+            stop("is a master now, and the runbook says replica: nothing is rewritten".to_owned(), cure)
+        }
+        _ => None,
+    }
 }
 
 impl Act for RedisCompacted {
@@ -72,7 +122,8 @@ impl Act for RedisCompacted {
             Ok::<_, HostError>(Look { instance: instance.clone(), now: seen, free, cost })
         });
         let instances = try_join_all(looks).await?;
-        Ok(Seen { instances, mem_available: on.machine().await?.mem_available })
+        let machine = on.machine().await?;
+        Ok(Seen { instances, mem_available: machine.mem_available, kernel: accounting(&machine) })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -91,16 +142,22 @@ impl Act for RedisCompacted {
                 change.already += 1;
                 continue;
             }
+            if let Some(strange) = stranger(instance, now) {
+                change.concerns.push(strange);
+                continue;
+            }
             let Some(item) = self.item(look, ground) else {
+                // No rewrite, but a restart must still find these files by the settings that it will read.
+                change.concerns.extend(footing(now).into_iter().map(|o| concern(instance, o)));
                 change.already += 1;
                 continue;
             };
-            for obstacle in preflight(now, *free, seen.mem_available) {
-                let weight = match obstacle.severity {
-                    Severity::Stop if instance.required => Weight::Stop,
-                    _ => Weight::Warn,
-                };
-                change.concerns.push(Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure));
+            for obstacle in preflight(now, *free, seen.mem_available).into_iter().chain(seen.fork(now)) {
+                let one = concern(instance, obstacle);
+                // What is said of the kernel is said once, not for each server.
+                if !change.concerns.iter().any(|said| said.seen == one.seen && said.weight == Weight::Warn) {
+                    change.concerns.push(one);
+                }
             }
             change.items.push(item);
         }

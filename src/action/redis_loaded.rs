@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Item, Sign};
 use super::inventory::{RedisInstance, Selector};
+use super::load_damage;
 use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
 use super::needs::is_ready;
@@ -192,7 +193,7 @@ impl Watch<'_> {
         if let Some(unit) = &self.instance.unit {
             match self.judge_unit(on.unit(unit).await) {
                 Ok(()) => {}
-                Err(lost) => return Look::Lost(lost),
+                Err(lost) => return Look::Lost(self.with_cause(lost).await),
             }
         }
         let why = match is_ready(self.instance, &seen, self.ground) {
@@ -245,6 +246,16 @@ impl Watch<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The loss with what the server's own log says about it.
+    async fn with_cause(&self, lost: Outcome) -> Outcome {
+        match (lost, load_damage::cause(self.instance, self.on.as_probe(), self.ground).await) {
+            (Outcome::Failed { why, causes }, Some(cause)) => {
+                Outcome::Failed { why: format!("{why}; {cause}"), causes }
+            }
+            (lost, _) => lost,
+        }
     }
 
     /// The end of the wait, with the load for those to come.

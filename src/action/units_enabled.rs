@@ -46,6 +46,7 @@ impl Act for UnitsEnabled {
         for (unit, required, load) in &seen.units {
             let before = change.items.len();
             self.judge_boot(unit, *required, &mut change);
+            change.concerns.extend(known_before(unit));
             if let Some(trap) = start_timeout_trap(unit, *load) {
                 self.judge_timeout(unit, &trap, &mut change);
             }
@@ -140,6 +141,25 @@ impl UnitsEnabled {
         let cure = "set TimeoutStartSec=infinity in a drop-in, or `fix: true`";
         change.concerns.push(Concern::new(Weight::Stop, &unit.asked, seen, cure));
     }
+}
+
+/// What was so before the run and must not be taken for its work, or surprises on the way down.
+fn known_before(unit: &UnitSeen) -> Vec<Concern> {
+    let warn = |seen: String, cure: String| Concern::new(Weight::Warn, &unit.asked, seen, cure);
+    let mut out = Vec::new();
+    if unit.active_state == "failed" {
+        let seen = format!("has failed already, before this run (result {})", unit.result);
+        out.push(warn(seen, format!("journalctl -u {0}; systemctl reset-failed {0}", unit.id)));
+    }
+    if unit.need_daemon_reload {
+        let seen = "its files are newer than what systemd has read: the boot will use them, a start now does not";
+        out.push(warn(seen.into(), format!("systemctl cat {}, then systemctl daemon-reload", unit.id)));
+    }
+    if unit.stop_timeout.is_none() && unit.id.ends_with(".service") && unit.active_state == "active" {
+        let seen = "has no stop time-out: a stop that hangs holds up the shutdown for ever".to_owned();
+        out.push(warn(seen, "set TimeoutStopSec= in a drop-in".into()));
+    }
+    out
 }
 
 /// The slow estimate of what a unit loads at its start: the files of the Redis instance that it runs.

@@ -108,6 +108,9 @@ pub(super) fn guard_panics() {
         let sink = Out::stderr(Style::PLAIN);
         sink.line(&format!("runbook: a bug of this program, at {place}: {}", tame(&said, 2000)));
         sink.print(&trace);
+        sink.line("  what was done is on record, and nothing was begun since");
+        sink.line("  runbook status    where a run stands");
+        sink.line("  runbook resume    goes on with it");
     }));
 }
 
@@ -162,7 +165,7 @@ impl From<LockError> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        Self::new(Exit::Storage, error)
+        Self::new(Exit::Storage, error).hint("runbook doctor    looks at the place where runs are kept")
     }
 }
 
@@ -176,7 +179,14 @@ impl From<JournalError> for Failure {
             | JournalError::File(_) => Exit::Storage,
             _ => Exit::Damaged,
         };
-        Self::new(exit, error)
+        let hint = match &error {
+            JournalError::OtherMachine { .. } => Some(
+                "nothing was done. On the host that the run belongs to: runbook resume\n  here, if this is a copy of it: move `pending` out of the state directory",
+            ),
+            JournalError::Full { .. } => Some("runbook doctor    says how much is free there"),
+            _ => None,
+        };
+        Self { hint: hint.map(str::to_owned), ..Self::new(exit, error) }
     }
 }
 
@@ -190,7 +200,10 @@ impl From<StoreError> for Failure {
                 let hint = format!("runbook resume {run}");
                 Self::new(Exit::Held, error).hint(hint)
             }
-            StoreError::Dangling { .. } | StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error),
+            StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error).hint(
+                "nothing was done. Put the copy in the run's directory back as it was, then: runbook resume\n  a run follows the text that it began with; for another one: runbook abort, then run anew",
+            ),
+            StoreError::Dangling { .. } => Self::new(Exit::Damaged, error),
         }
     }
 }

@@ -10,6 +10,7 @@ use jiff::{Timestamp, ToSpan};
 use super::site::identity;
 use super::source::read;
 use super::{Desk, Exit, Failure, check, offline, resume_unit, saved_plan};
+use crate::action::change::Weight;
 use crate::host::Probe;
 use crate::host::local::LocalHost;
 use crate::host::model::Model;
@@ -163,8 +164,9 @@ pub(super) fn allowed(
 ) -> Result<(), Failure> {
     let refused: Vec<&str> = plan.refused().map(|step| step.id.as_str()).collect();
     if !refused.is_empty() {
-        let text = format!("refused at {}: see what STOP says in the plan; nothing was changed", refused.join(", "));
-        return Err(Failure::say(Exit::Refused, text));
+        let again = format!("{}runbook plan {}", cure(plan), runbook.name);
+        let text = format!("refused at {}: {}nothing was changed", refused.join(", "), first_reason(plan));
+        return Err(Failure::say(Exit::Refused, text).hint(again));
     }
     let unseen: Vec<String> = plan
         .unforeseen()
@@ -179,6 +181,22 @@ pub(super) fn allowed(
     }
     let text = outside(plan, verdict, runbook);
     Err(Failure::say(Exit::Window, text).hint("runbook plan --at TIME; --ignore-window REASON runs all the same"))
+}
+
+/// What forbids the run, in front: the first of all reasons, because the later ones are often its consequences.
+fn first_reason(plan: &Planned) -> String {
+    let stops = || plan.steps.iter().flat_map(|step| &step.change.concerns).filter(|one| one.weight == Weight::Stop);
+    let more = match stops().count().saturating_sub(1) {
+        0 => String::new(),
+        n => format!(" (and {n} more, shown above)"),
+    };
+    stops().next().map_or_else(String::new, |one| format!("{}: {}{more}; ", one.about, one.seen))
+}
+
+/// Its cure, to be read before the plan is asked for again.
+fn cure(plan: &Planned) -> String {
+    let mut concerns = plan.steps.iter().flat_map(|step| &step.change.concerns);
+    concerns.find(|one| one.weight == Weight::Stop).map_or_else(String::new, |one| format!("{}\n  then: ", one.cure))
 }
 
 fn outside(plan: &Planned, verdict: &Verdict, runbook: &Runbook) -> String {

@@ -59,14 +59,17 @@ impl Resume {
 
     /// One sitting; `None` when there is nothing to go on with.
     pub(super) async fn go_on(&self, desk: &Desk, stop: Stop) -> Result<Option<Sat>, Failure> {
-        let none = |desk: &Desk| desk.screen.alert("no run is unfinished\n");
         let Some(store) = desk.site.look()? else {
-            none(desk);
+            let place = desk.site.state_dir.display();
+            desk.screen.alert(&format!(
+                "no run is unfinished: there is no {place}, and none was made. If its disk is not mounted, mount it, then: runbook resume\n"
+            ));
             return Ok(None);
         };
         let Some(id) = desk.site.unfinished(&store, self.run.as_deref())? else {
             sweep(desk, &store).await?;
-            none(desk);
+            desk.screen.alert("no run is unfinished
+");
             return Ok(None);
         };
         let mut prompt = if self.unattended { Prompt::nobody(&desk.screen) } else { self.answers.prompt(desk) };

@@ -154,12 +154,13 @@ impl Executor<'_> {
             Err(error) => return self.open_and_fail(step, id, &error.to_string()),
         };
         self.settle_by_sight(id, &preview.change)?;
+        // Before "already so": a unit that was masked or a Redis that changed its role has nothing left to be done, either.
+        if preview.change.refused() {
+            return self.open_and_fail(step, id, &refusal(&preview.change));
+        }
         if preview.change.is_empty() {
             self.book.write(&[done(id, How::AlreadySo, Duration::ZERO)])?;
             return Ok(StepEnd::Done);
-        }
-        if preview.change.refused() {
-            return self.open_and_fail(step, id, &refusal(&preview.change));
         }
         if let Some(ending) = self.permit(phase, step, id)? {
             return Ok(StepEnd::Refused(ending));

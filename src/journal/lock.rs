@@ -27,7 +27,7 @@ pub const CHILDREN_LOCK: &str = "/run/runbook/children.lock";
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("another run holds this host: {holder}; `runbook attach` shows it")]
+    #[error("another run holds this host: {holder}; nothing was done")]
     Held {
         /// The holder's own line, tamed. It may be a moment old or missing.
         holder: String,

@@ -86,7 +86,15 @@ impl LocalHost {
             Ok(outcome) if done(&outcome) => Ok(Told::Done),
             Ok(JobOutcome::Ended { result, after }) => {
                 let state = format!("{} ({}, result {})", after.active_state, after.sub_state, after.result);
-                Err(HostError::refused(unit, format!("{verb}: job {result}, now {state}; see journalctl -u {unit}")))
+                // systemd counts starts, not reasons, and a start that it refuses leaves the result of the one before.
+                let reset = match after.active_state.as_str() {
+                    "failed" => format!(" (where it says `repeated too quickly`: systemctl reset-failed {unit})"),
+                    _ => String::new(),
+                };
+                Err(HostError::refused(
+                    unit,
+                    format!("{verb}: job {result}, now {state}; see journalctl -u {unit}{reset}"),
+                ))
             }
             Ok(JobOutcome::Unknown { why, .. }) => Err(HostError::unknown(format!("{verb} {unit}"), why)),
             Err(error) => Err(self.bus_error(unit, error).await),

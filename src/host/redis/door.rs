@@ -93,6 +93,23 @@ impl fmt::Display for Door {
 }
 
 impl Door {
+    /// What to do about a door that lets no question through.
+    #[must_use]
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::NoAuth => "give the instance `password: { file: ... }` in the runbook",
+            Self::WrongPass => "correct the password file, or `user`; the server's own is `requirepass` or its ACL",
+            Self::NoPerm { .. } => "ACL SETUSER NAME +ping +info +role +command|info +config|get +bgrewriteaof",
+            Self::Secret { .. } => "make the secret readable to this user, and to nobody else",
+            Self::Refused | Self::TimedOut { connected: false } => "start it, or correct the address",
+            Self::Loading => "wait until it has loaded, then look again",
+            Self::Busy => "SCRIPT KILL, or wait for the script",
+            Self::Reset => "is `maxclients` reached, or protected mode on? see its log",
+            Self::NotRedis { .. } | Self::BadAddress { .. } | Self::Unreachable { .. } => "correct the address",
+            _ => "look at its log; it must answer INFO to this user",
+        }
+    }
+
     /// The door as an error reply to `command` shows it. `code` is the first word (`LOADING`), `detail` the rest.
     pub(super) fn of_reply(code: &str, detail: &str, command: &str) -> Self {
         let text = tame(&format!("{code} {detail}"), 200);

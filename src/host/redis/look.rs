@@ -181,14 +181,18 @@ fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, Str
     let pid = facts.server.process_id.ok_or("INFO names no process")?;
     let process = Path::new("/proc").join(pid.to_string());
     if !process.exists() {
-        return Err(format!("process {pid} is not on this host; does the server run in a container?"));
+        return Err(format!(
+            "process {pid} is not on this host: a tunnel leads to another host, or it runs in a container"
+        ));
     }
     // CONFIG GET dir is the working directory. Readable for root and the owner; others have to trust the address.
     if let Ok(works_in) = std::fs::read_link(process.join("cwd"))
         && works_in != Path::new(dir)
     {
         let works_in = tame(&works_in.to_string_lossy(), 200);
-        return Err(format!("process {pid} works in {works_in}, not in {dir}; does the server run in a container?"));
+        return Err(format!(
+            "process {pid} works in {works_in}, not in {dir}: a tunnel leads to another host, or it runs in a container"
+        ));
     }
     files::read(&Names {
         aof: get("appendonly") == Some("yes"),

@@ -37,7 +37,7 @@ pub use estimate::{Range, compacted_bytes, rewrite_secs};
 pub use files::{AofFile, AofFiles, Layout};
 pub use knock::loading_ends;
 pub use look::{look, look_with};
-pub use preflight::{Obstacle, Overcommit, Severity, overcommit, preflight};
+pub use preflight::{Obstacle, Overcommit, Severity, footing, overcommit, preflight};
 pub use progress::{LoadProgress, Part, load_progress};
 pub use ready::{NotReady, RoleWanted, Wanted, ready};
 pub use request::{RedisFault, RewriteReply, request_rewrite, request_rewrite_with};

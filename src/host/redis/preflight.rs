@@ -104,6 +104,19 @@ pub fn overcommit(seen: &RedisSeen, kernel: &Overcommit) -> Option<Obstacle> {
     found.0.pop()
 }
 
+/// What speaks against restarting this instance whether or not a rewrite pays: files and settings that cannot be seen, and
+/// settings that decide which files the next start reads and that it would not find again.
+#[must_use]
+pub fn footing(seen: &RedisSeen) -> Vec<Obstacle> {
+    let mut found = Found(Vec::new());
+    if let Some(facts) = &seen.facts {
+        unseen(&mut found, seen);
+        differences(&mut found, facts);
+    }
+    found.0.retain(|obstacle| obstacle.severity == Severity::Stop);
+    found.0
+}
+
 struct Found(Vec<Obstacle>);
 
 impl Found {
@@ -123,6 +136,10 @@ fn permitted(found: &mut Found, seen: &RedisSeen, facts: &RedisFacts) {
             "remove its rename-command from the configuration, or leave the instance out".to_owned(),
         );
     }
+    unseen(found, seen);
+}
+
+fn unseen(found: &mut Found, seen: &RedisSeen) {
     for unseen in &seen.unseen {
         let (seen, why) = (&unseen.what, &unseen.why);
         match seen.as_str() {
@@ -152,6 +169,10 @@ fn settings(found: &mut Found, facts: &RedisFacts) {
             "make sure that its unit passes appendonly and dir on the command line".to_owned(),
         );
     }
+    differences(found, facts);
+}
+
+fn differences(found: &mut Found, facts: &RedisFacts) {
     let (Some(config), Some(written)) = (&facts.config, &facts.written) else {
         return;
     };

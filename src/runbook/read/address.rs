@@ -114,6 +114,12 @@ pub(super) fn units(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
         }
         return Vec::new();
     }
+    if let Some(bare) = names.iter().find(|name| name.contains("@.")) {
+        let message = format!("`{}` is a template, not a unit", shown(bare));
+        let found = item.error(codes::UNIT_NAME, message, out).label("no instance between `@` and `.`");
+        found.help("systemd starts only instances of it, such as `redis-server@bull01.service`; braces list several");
+        return Vec::new();
+    }
     names
 }
 

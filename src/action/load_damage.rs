@@ -1,0 +1,36 @@
+//! Why a server that does not come up does not, in the words of its log, and what may be tried without losing more.
+//!
+//! A damaged append-only file is never repaired from here: `redis-check-aof --fix` cuts off everything behind the damage,
+//! and only a person can say whether that, a replica or a backup loses least.
+use std::path::Path;
+
+use super::act::Ground;
+use super::inventory::RedisInstance;
+use crate::host::Probe;
+
+/// What aof.c and rdb.c write before they leave.
+const FATAL: [&str; 7] = [
+    "Bad file format",
+    "Unexpected end of file",
+    "Fatal error loading",
+    "Wrong signature",
+    "Wrong RDB checksum",
+    "Internal error in RDB",
+    "Error reading from the AOF",
+];
+
+/// The last fatal line of the instance's log with what to do about it; `None` where the log says nothing of the kind. Its files
+/// are known from the baseline, because the server itself can no longer be asked.
+pub(super) async fn cause(instance: &RedisInstance, on: &dyn Probe, ground: &Ground<'_>) -> Option<String> {
+    let facts = ground.baseline.redis(&instance.at())?.facts.as_ref()?;
+    let config = facts.config.as_ref()?;
+    let log = config.get("logfile").filter(|path| path.starts_with('/'))?;
+    let lines = on.log_tail(Path::new(log)).await.ok()?;
+    let line = lines.iter().rev().find(|line| FATAL.iter().any(|word| line.contains(word)))?;
+    let dir = facts.files.as_ref().map(|files| files.dir.clone())?;
+    let name = config.get("appendfilename").map_or("appendonly.aof", String::as_str);
+    Some(format!(
+        "its log says: {line}; nothing was repaired. Copy first: cp -a {dir} {dir}.damaged; \
+         then look: redis-check-aof {dir}/{name}.manifest (--fix cuts off everything behind the damage)"
+    ))
+}
