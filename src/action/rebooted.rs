@@ -10,6 +10,7 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::way_back::{self, RESUME_UNIT};
 use crate::host::disk::DiskKind;
 use crate::host::machine::{BootUnknown, MachineSeen, rebooted};
+use crate::host::redis::{Obstacle, RedisKind, restart_obstacles};
 use crate::host::span::Span;
 use crate::host::systemd::logind::{Inhibitor, blocking};
 use crate::host::{Deed, Down, Host, HostError, Probe};
@@ -31,6 +32,8 @@ pub struct Seen {
     resume: Vec<String>,
     inhibitors: Vec<Inhibitor>,
     state_disk: Option<(DiskKind, bool)>,
+    /// Settings without which an instance would not read its data after the boot.
+    unread: Vec<(String, Obstacle)>,
 }
 
 impl Act for Rebooted {
@@ -41,7 +44,14 @@ impl Act for Rebooted {
         let before = ground.baseline.machine().and_then(|machine| machine.boot_id.as_deref()).unwrap_or_default();
         let changed = rebooted(before, &machine);
         if changed == Ok(true) {
-            return Ok(Seen { machine, changed, resume: Vec::new(), inhibitors: Vec::new(), state_disk: None });
+            return Ok(Seen {
+                machine,
+                changed,
+                resume: Vec::new(),
+                inhibitors: Vec::new(),
+                state_disk: None,
+                unread: Vec::new(),
+            });
         }
         let disk = on.disk(ground.run_dir).await.ok();
         Ok(Seen {
@@ -50,6 +60,7 @@ impl Act for Rebooted {
             resume: on.resume_unit().await?,
             inhibitors: on.inhibitors().await?,
             state_disk: disk.map(|disk| (disk.kind, disk.read_only)),
+            unread: unread(on, ground).await,
         })
     }
 
@@ -115,9 +126,21 @@ fn inhibited(held: &[Inhibitor]) -> String {
     )
 }
 
+/// What a boot would not read: append-only persistence that is on now and off in the file, a directory moved at runtime.
+async fn unread(on: &dyn Probe, ground: &Ground<'_>) -> Vec<(String, Obstacle)> {
+    let redis = ground.inventory.redis.values().filter(|one| one.kind == RedisKind::Redis && one.required);
+    let looks = redis.map(|one| async move {
+        let seen = on.redis(&one.at()).await.ok()?;
+        Some(restart_obstacles(&seen).into_iter().map(|found| (one.name.clone(), found)).collect::<Vec<_>>())
+    });
+    futures_util::future::join_all(looks).await.into_iter().flatten().flatten().collect()
+}
+
 /// What must be in order before a machine may go down under a run.
 fn concerns(seen: &Seen) -> Vec<Concern> {
-    let mut out = Vec::new();
+    let unread = seen.unread.iter();
+    let mut out: Vec<Concern> =
+        unread.map(|(name, found)| Concern::new(Weight::Stop, name, &found.seen, &found.cure)).collect();
     if let Err(why) = &seen.changed {
         let cure = "without boot ids a reboot cannot be proven, so none is asked for";
         out.push(Concern::new(Weight::Stop, MACHINE, why.to_string(), cure));

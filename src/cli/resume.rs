@@ -68,8 +68,10 @@ impl Resume {
         };
         let Some(id) = desk.site.unfinished(&store, self.run.as_deref())? else {
             sweep(desk, &store).await?;
-            desk.screen.alert("no run is unfinished
-");
+            desk.screen.alert(
+                "no run is unfinished
+",
+            );
             return Ok(None);
         };
         let mut prompt = if self.unattended { Prompt::nobody(&desk.screen) } else { self.answers.prompt(desk) };

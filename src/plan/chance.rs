@@ -133,6 +133,7 @@ mod tests {
             steps: spans.iter().enumerate().map(step).collect(),
             back_out: Vec::new(),
             probed_in: 0.0,
+            unsaved: Vec::new(),
         }
     }
 

@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 pub use chance::Chance;
 pub use eta::{Estimate, History, Source};
-pub use rehearse::rehearse;
+pub use rehearse::{look_around, rehearse};
 pub use verdict::Verdict;
 
 use crate::action::Change;
 use crate::host::Facts;
+use crate::host::redis::Unsaved;
 use crate::host::span::Span;
 use crate::runbook::StepId;
 
@@ -47,6 +48,18 @@ pub struct Plan {
     pub back_out: Vec<String>,
     /// How long the probes took, in seconds.
     pub probed_in: f64,
+    /// Redis settings that the restart would lose, instance by instance; only where there is something to tell.
+    #[serde(default)]
+    pub unsaved: Vec<UnsavedAt>,
+}
+
+/// What one Redis instance would lose at the restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsavedAt {
+    /// Its inventory name.
+    pub instance: String,
+    /// What is set and not in its file, or why nobody can tell.
+    pub unsaved: Unsaved,
 }
 
 /// One step as rehearsed.

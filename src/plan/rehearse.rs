@@ -7,10 +7,12 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use super::eta::{Estimate, History, Source, estimate};
-use super::{FORMAT, Plan, PlannedStep, Rehearsed};
+use super::{FORMAT, Plan, PlannedStep, Rehearsed, UnsavedAt};
 use crate::action::act::start_key;
+use crate::action::inventory::RedisInstance;
 use crate::action::{Action, Change, Ground, Kept, Outcome, Preview, Sign};
 use crate::host::model::Model;
+use crate::host::redis::{self, RedisKind, Unsaved};
 use crate::host::span::Span;
 use crate::host::{Ask, Facts, Probe};
 use crate::runbook::{Loaded, Runbook, Step, StepId};
@@ -46,12 +48,28 @@ pub async fn rehearse(
         steps,
         back_out: loaded.runbook.back_out.clone(),
         probed_in,
+        unsaved: unsaved(&loaded.runbook, &baseline),
     };
     Rehearsed { plan, facts: baseline }
 }
 
-/// Asks everything that the inventory names, at the same time: the baseline of a run.
-async fn look_around(runbook: &Runbook, probe: &dyn Probe) -> Facts {
+/// What a runbook that restarts the machine would cost each instance of its runtime settings.
+fn unsaved(runbook: &Runbook, baseline: &Facts) -> Vec<UnsavedAt> {
+    if !runbook.reboots() {
+        return Vec::new();
+    }
+    let redis = runbook.inventory.redis.values().filter(|one| one.kind == RedisKind::Redis);
+    let of = |one: &RedisInstance| {
+        let unknown = || Unsaved { unknown: Some("it could not be asked".into()), ..Unsaved::default() };
+        let found = baseline.redis(&one.at()).map_or_else(unknown, redis::unsaved);
+        let told = found.unknown.is_some() || !found.lost.is_empty();
+        told.then(|| UnsavedAt { instance: one.name.clone(), unsaved: found })
+    };
+    redis.filter_map(of).collect()
+}
+
+/// Asks everything that the inventory names, at the same time: the baseline of a run, and what it is held against at its end.
+pub async fn look_around(runbook: &Runbook, probe: &dyn Probe) -> Facts {
     let inventory = &runbook.inventory;
     let mut asks = vec![Ask::Machine];
     asks.extend(inventory.redis.values().map(|instance| Ask::Redis(instance.at())));

@@ -42,7 +42,10 @@ fn staging(inventory: &Inventory) -> Facts {
         let master = one.of.as_ref().and_then(|of| inventory.redis.get(of));
         let port =
             master.and_then(|master| master.url.rsplit(':').next()?.parse().ok()).filter(|_| one.role == Role::Replica);
-        let seen = sample::redis(name, one.kind, port, data(name));
+        let mut seen = sample::redis(name, one.kind, port, data(name));
+        if name == "bull00" {
+            sample::set_at_runtime(&mut seen, "maxmemory", "8589934592", "4gb");
+        }
         if let Some(files) = seen.facts.as_ref().and_then(|facts| facts.files.as_ref()) {
             facts.put(Ask::Disk(files.dir.clone().into()), Answer::Disk(sample::disk(400 * GB)));
         }
@@ -159,6 +162,7 @@ fn bare(steps: &[(&str, bool, bool)], back_out: &[&str]) -> Plan {
         steps: steps.iter().enumerate().map(step).collect(),
         back_out: back_out.iter().map(|name| (*name).to_owned()).collect(),
         probed_in: 0.0,
+        unsaved: Vec::new(),
     }
 }
 

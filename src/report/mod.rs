@@ -16,6 +16,7 @@ pub mod lines;
 pub mod live;
 pub mod out;
 mod plan_changes;
+mod plan_unsaved;
 pub mod plan_view;
 mod plan_window;
 mod progress;

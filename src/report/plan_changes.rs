@@ -87,8 +87,13 @@ struct Group<'a> {
 pub(super) fn changes(sheet: &mut Sheet<'_>) {
     let groups = groups(sheet);
     if groups.is_empty() {
-        sheet.line("No changes: everything is as the runbook wants it.");
+        let unknown = unknown(sheet);
+        sheet.line(&match unknown {
+            0 => "No changes: everything is as the runbook wants it.".to_owned(),
+            n => format!("No changes that can be seen, and {n} unknown: those are marked `?`."),
+        });
         sheet.line("");
+        super::plan_unsaved::unsaved(sheet);
         return;
     }
     let full = sheet.detail == Detail::Full;
@@ -109,10 +114,18 @@ pub(super) fn changes(sheet: &mut Sheet<'_>) {
             sheet.tone(tone, &line);
         }
     }
+    super::plan_unsaved::unsaved(sheet);
     if full {
         differences(sheet);
     }
     sums(sheet);
+}
+
+/// Items, steps and instances of which nobody can say whether they would change.
+fn unknown(sheet: &Sheet<'_>) -> usize {
+    let items = sheet.plan.steps.iter().flat_map(|step| &step.change.items);
+    let blind = sheet.plan.unsaved.iter().filter(|at| at.unsaved.unknown.is_some());
+    items.filter(|item| item.sign == Sign::Unknown).count() + sheet.plan.unforeseen().count() + blind.count()
 }
 
 fn tone(sign: Sign) -> Tone {
@@ -207,18 +220,19 @@ fn sums(sheet: &mut Sheet<'_>) {
         let all = steps.iter().filter(|step| step.action != "healthy").flat_map(|step| &step.change.items);
         all.filter(|item| item.sign == sign && !is_chore(item)).count()
     };
-    let unknown = steps.iter().flat_map(|step| &step.change.items).filter(|item| item.sign == Sign::Unknown).count()
-        + sheet.plan.unforeseen().count();
+    let unknown = unknown(sheet);
     // Waits, and a restore after a stop, look at the same things once more.
     let first = steps.iter().filter(|step| !step.waits && step.action != "pm2_restored");
     let already: usize = first.map(|step| step.change.already).sum();
     let reboots = items(Sign::Reboot);
+    let lost: usize = sheet.plan.unsaved.iter().map(|at| at.unsaved.lost.len()).sum();
     let parts = [
         (items(Sign::Remove), "to stop"),
         (items(Sign::Add), "to add"),
         (items(Sign::Alter), "to change"),
         (reboots, if reboots == 1 { "reboot" } else { "reboots" }),
         (already, "already so"),
+        (lost, if lost == 1 { "setting lost" } else { "settings lost" }),
         (unknown, "unknown"),
     ];
     let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
@@ -233,21 +247,26 @@ fn differences(sheet: &mut Sheet<'_>) {
     for (id, (before, after)) in diffs {
         sheet.line("");
         sheet.tone(Tone::Strong, &format!("Difference seen by {id}"));
-        let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-        let text = diff.unified_diff().context_radius(2).to_string();
-        let all = text.lines().count();
-        for line in text.lines().take(LONGEST_DIFF) {
-            let tone = match line.chars().next() {
-                Some('+') => Tone::Good,
-                Some('-') => Tone::Warn,
-                Some('@') => Tone::Faint,
-                _ => Tone::Plain,
-            };
-            sheet.tone(tone, &format!("  {}", clean(line)));
-        }
-        if all > LONGEST_DIFF {
-            sheet.tone(Tone::Faint, &format!("  ... {} more lines", all - LONGEST_DIFF));
-        }
+        difference(sheet, before, after);
     }
     sheet.line("");
+}
+
+/// One unified difference, cut with a count when it is long.
+pub(super) fn difference(sheet: &mut Sheet<'_>, before: &str, after: &str) {
+    let diff = TextDiff::from_lines(before, after);
+    let text = diff.unified_diff().context_radius(2).to_string();
+    let all = text.lines().count();
+    for line in text.lines().take(LONGEST_DIFF) {
+        let tone = match line.chars().next() {
+            Some('+') => Tone::Good,
+            Some('-') => Tone::Warn,
+            Some('@') => Tone::Faint,
+            _ => Tone::Plain,
+        };
+        sheet.tone(tone, &format!("  {}", clean(line)));
+    }
+    if all > LONGEST_DIFF {
+        sheet.tone(Tone::Faint, &format!("  ... {} more lines", all - LONGEST_DIFF));
+    }
 }

@@ -201,6 +201,7 @@ pub(super) fn plan() -> Plan {
         steps,
         back_out: vec!["restore".into(), "verify".into()],
         probed_in: 1.84,
+        unsaved: Vec::new(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::course::Faults;
 use super::world::{Happening, World};
 use crate::host::redis::{
-    AofFile, AofFiles, Door, Layout, LoadProgress, Loading, Part, RedisAt, RedisKind, RedisSeen, RewriteReply, Role,
-    compacted_bytes, rewrite_secs,
+    self, AofFile, AofFiles, Door, Layout, LoadProgress, Loading, Part, RedisAt, RedisKind, RedisSeen, RewriteReply,
+    Role, compacted_bytes, rewrite_secs,
 };
 use crate::host::{HostError, Told};
 
@@ -130,6 +130,14 @@ impl World {
         if let Some(aof) = &mut facts.aof {
             (aof.rewrites, aof.consecutive_failures) = (aof.rewrites.map(|_| 0), aof.consecutive_failures.map(|_| 0));
             aof.last_bgrewrite_ok = true;
+        }
+        if let (Some(config), Some(written)) = (&mut facts.config, &facts.written) {
+            // What was set at runtime only is gone.
+            config.iter_mut().for_each(|(key, value)| {
+                if let Some(file) = written.get(key).filter(|file| !redis::same_setting(key, value, file)) {
+                    value.clone_from(file);
+                }
+            });
         }
         if loading {
             let started = u64::try_from(wall.as_second()).unwrap_or(0);

@@ -114,12 +114,27 @@ pub(crate) fn redis(name: &str, kind: RedisKind, of: Option<u16>, data: Data) ->
         memory: (!tile38).then_some(Memory { used_memory: data.used, rss: data.used / 10 * 11, maxmemory: 0 }),
         keys: if tile38 { BTreeMap::new() } else { BTreeMap::from([(0, data.keys)]) },
         latest_fork_usec: Some(41_000),
-        config: None,
-        written: None,
+        config: (!tile38).then(|| settings(name)),
+        written: (!tile38).then(|| settings(name)),
         rewrite_known: Some(!tile38),
         files: (!tile38).then(|| files(name, data)),
     };
     RedisSeen { door: Door::Open, facts: Some(facts), unseen: Vec::new() }
+}
+
+/// The settings as an operator writes them; CONFIG GET and the file agree.
+fn settings(name: &str) -> BTreeMap<String, String> {
+    let dir = format!("/var/lib/redis/{name}");
+    let pairs = [("appendonly", "yes"), ("dir", &dir), ("save", ""), ("maxmemory", "0")];
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// A setting that somebody changed at runtime and never wrote into the file.
+pub(crate) fn set_at_runtime(seen: &mut RedisSeen, key: &str, now: &str, file: &str) {
+    let Some(facts) = seen.facts.as_mut() else { return };
+    for (side, value) in [(&mut facts.config, now), (&mut facts.written, file)] {
+        side.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+    }
 }
 
 fn aof(data: Data) -> Aof {

@@ -6,20 +6,8 @@ use redis::Value;
 
 use super::info::Fields;
 use super::seen::{Aof, Loading, Memory, Rdb, RedisFacts, ReplicaOf, Role, Server, ServerName};
+use super::settings;
 use crate::host::foreign::{tame, tame_bytes};
-
-/// The settings that decide what the next start reads, and where it tells of it.
-pub(super) const SETTINGS: [&str; 9] = [
-    "appendonly",
-    "dir",
-    "appendfilename",
-    "appenddirname",
-    "save",
-    "dbfilename",
-    "aof-use-rdb-preamble",
-    "aof-load-truncated",
-    "logfile",
-];
 
 const MAX_REPLICAS: usize = 256;
 
@@ -190,9 +178,9 @@ pub(super) fn settings(answer: &Value) -> Option<BTreeMap<String, String>> {
 
 fn keep(found: &mut BTreeMap<String, String>, key: &Value, value: &Value) {
     if let (Some(key), Some(value)) = (text(key), text(value))
-        && SETTINGS.contains(&key.as_str())
+        && let Some(name) = settings::known(&key)
     {
-        found.insert(key, value);
+        found.insert(name.to_owned(), settings::kept(name, value));
     }
 }
 
@@ -272,8 +260,10 @@ mod tests {
 
     #[test]
     fn only_the_settings_asked_for_are_kept() {
-        let answer = Value::Array(vec![bulk("dir"), bulk("/data"), bulk("requirepass"), bulk("hunter2"), bulk("save")]);
-        assert_eq!(settings(&answer), Some(BTreeMap::from([("dir".into(), "/data".into())])));
+        let words = ["dir", "/data", "requirepass", "hunter2", "proc-title-template", "x", "save"];
+        let answer = Value::Array(words.map(bulk).into());
+        let pairs = [("dir", "/data"), ("requirepass", "(set)")].map(|(key, value)| (key.into(), value.into()));
+        assert_eq!(settings(&answer), Some(BTreeMap::from(pairs)), "of a password only that there is one");
         assert_eq!(settings(&Value::Nil), None);
     }
 }

@@ -13,6 +13,7 @@ use super::facts;
 use super::files::{self, Names};
 use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen, Unseen};
+use super::settings;
 use super::wire::{self, Patience, Wire};
 use super::written;
 use crate::host::foreign::tame;
@@ -59,9 +60,9 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
     commands[0].arg("SETNAME").arg("runbook"); // a courtesy to whoever reads CLIENT LIST; its answer does not matter
     commands[4].arg("INFO").arg("BGREWRITEAOF");
     // One setting each: several in one CONFIG GET came with Redis 7.
-    commands.extend(facts::SETTINGS.iter().map(|name| {
+    commands.extend(settings::names().map(|name| {
         let mut get = cmd("CONFIG");
-        get.arg("GET").arg(*name);
+        get.arg("GET").arg(name);
         get
     }));
     let answers = wire.ask(commands).await?;

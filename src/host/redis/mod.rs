@@ -8,6 +8,7 @@
 //! the data set; a rewrite whose child was killed politely reports `ok`; a loading server may be silent for seconds.
 
 mod at;
+mod config_line;
 mod door;
 mod estimate;
 pub mod eta;
@@ -22,6 +23,7 @@ mod ready;
 mod request;
 mod rewrite;
 mod seen;
+mod settings;
 mod size;
 mod wire;
 mod written;
@@ -37,10 +39,12 @@ pub use estimate::{Range, compacted_bytes, rewrite_secs};
 pub use files::{AofFile, AofFiles, Layout};
 pub use knock::loading_ends;
 pub use look::{look, look_with};
-pub use preflight::{Obstacle, Overcommit, Severity, footing, overcommit, preflight};
+pub use preflight::{Obstacle, Overcommit, Severity, footing, overcommit, preflight, restart_obstacles};
 pub use progress::{LoadProgress, Part, load_progress};
 pub use ready::{NotReady, RoleWanted, Wanted, ready};
 pub use request::{RedisFault, RewriteReply, request_rewrite, request_rewrite_with};
 pub use rewrite::{Rewrite, RewriteFailure, Waiting, judge};
 pub use seen::{Aof, Loading, Memory, Rdb, RedisFacts, RedisSeen, ReplicaOf, Role, Server, ServerName, Unseen};
+pub(crate) use settings::same as same_setting;
+pub use settings::{Setting, Unsaved, is_setting, unsaved};
 pub use wire::Patience;

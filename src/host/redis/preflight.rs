@@ -1,17 +1,29 @@
 //! May this instance be compacted? Pure judgement of one look, before anything is asked of the instance.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use super::files::Layout;
 use super::seen::{RedisFacts, RedisSeen};
+use super::settings;
 use super::size::bytes;
 
 /// More increments than this are the rests of rewrites that failed; each failure leaves one.
 const USUAL_INCRS: usize = 2;
 /// What a rewrite needs beside the new base: the increment of its own run and some air.
 const AIR: u64 = 1 << 30;
+/// Settings without which the next start would not read the data of now.
+const MUST: [&str; 4] = ["appendonly", "appendfilename", "appenddirname", "dir"];
+/// All that decide what a start reads.
+const READ: [&str; 8] = [
+    "appendonly",
+    "appendfilename",
+    "appenddirname",
+    "dir",
+    "save",
+    "dbfilename",
+    "aof-use-rdb-preamble",
+    "aof-load-truncated",
+];
 
 /// Something in the way of a rewrite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,26 +188,34 @@ fn differences(found: &mut Found, facts: &RedisFacts) {
     let (Some(config), Some(written)) = (&facts.config, &facts.written) else {
         return;
     };
-    for (key, file) in written {
-        let Some(now) = config.get(key) else { continue };
-        if same(key, now, file) {
+    for key in READ {
+        let (Some(now), Some(file)) = (config.get(key), written.get(key)) else { continue };
+        if settings::same(key, now, file) {
             continue;
         }
-        let seen = format!("{key} is {now:?} now, but {file:?} in {}", facts.server.config_file);
-        let cure = "CONFIG REWRITE, or correct the file; else the next start does something else".to_owned();
-        match key.as_str() {
-            "appendonly" | "appendfilename" | "appenddirname" | "dir" => found.stop(seen, cure),
-            _ => found.warn(seen, cure),
-        }
+        let severity = if MUST.contains(&key) { Severity::Stop } else { Severity::Warn };
+        found.0.push(not_in_file(severity, key, now, file, &facts.server.config_file));
     }
 }
 
-fn same(key: &str, now: &str, file: &str) -> bool {
-    match key {
-        "dir" => Path::new(now) == Path::new(file),
-        "appendonly" | "aof-use-rdb-preamble" | "aof-load-truncated" => now.eq_ignore_ascii_case(file),
-        _ => now == file,
+/// What the next start would read otherwise, as an obstacle.
+fn not_in_file(severity: Severity, key: &str, now: &str, file: &str, path: &str) -> Obstacle {
+    Obstacle {
+        severity,
+        seen: format!("{key} is {now:?} now, but {file:?} in {path}"),
+        cure: "CONFIG REWRITE, or correct the file; else the next start does something else".to_owned(),
     }
+}
+
+/// What a restart must not be risked with: the next start would not read the data that are there now.
+#[must_use]
+pub fn restart_obstacles(seen: &RedisSeen) -> Vec<Obstacle> {
+    let (Some(facts), unsaved) = (&seen.facts, settings::unsaved(seen)) else { return Vec::new() };
+    let stop = |one: &settings::Setting| {
+        let then = one.then.as_deref().filter(|_| MUST.contains(&one.key.as_str()))?;
+        Some(not_in_file(Severity::Stop, &one.key, &one.now, then, &facts.server.config_file))
+    };
+    unsaved.lost.iter().filter_map(stop).collect()
 }
 
 fn busy(found: &mut Found, facts: &RedisFacts) {

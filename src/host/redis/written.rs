@@ -4,33 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::facts::SETTINGS;
-use super::files::words;
+use super::config_line::words;
+use super::settings;
 use crate::host::foreign::tame;
 
 const MAX_BYTES: u64 = 1 << 20;
 const MAX_DEPTH: u8 = 8;
 const MAX_FILES: u32 = 64;
-
-/// Defaults of config.c for a setting that no file names. `dir` and `save` are left out: the first depends on where the
-/// server is started, the second on the version.
-const DEFAULTS: [(&str, &str); 6] = [
-    ("appendonly", "no"),
-    ("appendfilename", "appendonly.aof"),
-    ("appenddirname", "appendonlydir"),
-    ("dbfilename", "dump.rdb"),
-    ("aof-use-rdb-preamble", "yes"),
-    ("aof-load-truncated", "yes"),
-];
+const MAX_ENTRIES: usize = 4096;
 
 /// The settings as the file (and what it includes) gives them. `Err` says what could not be read. Blocks on the file system.
 pub(super) fn read(config_file: &str) -> Result<BTreeMap<String, String>, String> {
     let mut found: BTreeMap<String, String> =
-        DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let mut files = 0;
-    include(Path::new(config_file), &mut found, 0, &mut files)?;
+        settings::defaults().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let mut reading = Reading { files: 0, save_seen: false };
+    include(Path::new(config_file), &mut found, 0, &mut reading)?;
     if let Some(dir) = found.get_mut("dir") {
         // CONFIG GET answers with the working directory, where links are resolved.
         match std::fs::canonicalize(&*dir) {
@@ -41,10 +31,19 @@ pub(super) fn read(config_file: &str) -> Result<BTreeMap<String, String>, String
     Ok(found)
 }
 
-fn include(path: &Path, found: &mut BTreeMap<String, String>, depth: u8, files: &mut u32) -> Result<(), String> {
-    let at = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    *files += 1;
-    if depth > MAX_DEPTH || *files > MAX_FILES {
+/// What one reading has come across.
+struct Reading {
+    files: u32,
+    /// The first `save` line replaces the default, the later ones add to it (config.c, `setConfigSaveOption`).
+    save_seen: bool,
+}
+
+type Found = BTreeMap<String, String>;
+
+fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading) -> Result<(), String> {
+    let at = |why: &dyn std::fmt::Display| tame(&format!("{}: {why}", path.display()), 300);
+    reading.files += 1;
+    if depth > MAX_DEPTH || reading.files > MAX_FILES {
         return Err(at(&"too many files included"));
     }
     let file = std::fs::File::open(path).map_err(|e| at(&e))?;
@@ -56,38 +55,89 @@ fn include(path: &Path, found: &mut BTreeMap<String, String>, depth: u8, files: 
     if bytes.len() as u64 > MAX_BYTES {
         return Err(at(&"larger than 1 MiB"));
     }
-    for line in String::from_utf8_lossy(&bytes).lines() {
+    for (n, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Some(words) = words(line) else { continue };
+        let bad = || at(&format!("line {}: unbalanced quotes, and redis refuses to start with it", n + 1));
+        let words = words(line).ok_or_else(bad)?;
         let Some((key, values)) = words.split_first() else {
             continue;
         };
         match (key.to_ascii_lowercase().as_str(), values) {
             ("include", [pattern]) if pattern.contains(['*', '?', '[']) => {
-                return Err(at(&"includes by pattern are not followed"));
+                for path in globbed(Path::new(pattern)).map_err(|why| at(&why))? {
+                    include(&path, found, depth + 1, reading)?;
+                }
             }
-            ("include", [other]) => include(Path::new(other), found, depth + 1, files)?,
-            ("save", values) => save(found, values),
-            (key, [value]) if SETTINGS.contains(&key) => {
-                found.insert(key.to_owned(), tame(value, 4096));
+            ("include", [other]) => include(Path::new(other), found, depth + 1, reading)?,
+            ("save", values) => save(found, values, reading),
+            (key, values) => {
+                if let Some(name) = settings::known(key) {
+                    found.insert(name.to_owned(), value_of(name, values));
+                }
             }
-            _ => {}
         }
     }
     Ok(())
 }
 
-/// `save` lines add up; `save ""` forgets those before it.
-fn save(found: &mut BTreeMap<String, String>, values: &[String]) {
-    let points = found.entry("save".to_owned()).or_default();
-    if values.iter().all(String::is_empty) {
-        points.clear();
-        return;
+/// A value as CONFIG GET would show it.
+fn value_of(name: &str, values: &[String]) -> String {
+    let joined = values.join(" ");
+    let nobody = name == "replicaof" && joined.eq_ignore_ascii_case("no one");
+    if nobody { String::new() } else { settings::kept(name, tame(&joined, 4096)) }
+}
+
+/// The files behind `/dir/*.conf`, in the order of their names as glob(3) gives them. Redis follows such since 7.0.
+fn globbed(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+    let wild = |text: &str| text.contains(['*', '?', '[']);
+    let parts = pattern.parent().zip(pattern.file_name().and_then(|name| name.to_str()));
+    let Some((dir, name)) = parts.filter(|(dir, name)| !wild(&dir.to_string_lossy()) && !name.contains('[')) else {
+        return Err("includes by such a pattern are not followed".into());
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| error.to_string())?.take(MAX_ENTRIES) {
+        let entry = entry.map_err(|error| error.to_string())?.file_name();
+        let Some(text) = entry.to_str().filter(|text| !text.starts_with('.') || name.starts_with('.')) else {
+            continue;
+        };
+        if matches(name.as_bytes(), text.as_bytes()) {
+            found.push(dir.join(text));
+        }
     }
-    for value in values.iter().take(64) {
+    found.sort();
+    Ok(found)
+}
+
+/// `*` and `?` as a shell reads them; the last star alone is thought over again, so it is never exponential.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == name[n] => (p, n) = (p + 1, n + 1),
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                (p, n) = (at + 1, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+/// `save` lines add up; `save ""` forgets those before it.
+fn save(found: &mut Found, values: &[String], reading: &mut Reading) {
+    let points = found.entry("save".to_owned()).or_default();
+    if !std::mem::replace(&mut reading.save_seen, true) || values.iter().all(String::is_empty) {
+        points.clear();
+    }
+    for value in values.iter().filter(|value| !value.is_empty()).take(64) {
         if !points.is_empty() {
             points.push(' ');
         }
@@ -113,7 +163,8 @@ mod tests {
         assert_eq!(found["save"], "900 1 60 10000");
         assert_eq!(found["appenddirname"], "appendonlydir");
         assert_eq!(found["dir"], dir.path().canonicalize().unwrap().to_str().unwrap());
-        assert!(!found.contains_key("requirepass"));
+        assert_eq!(found["requirepass"], "(set)");
+        assert!(!format!("{found:?}").contains("hunter2"));
         std::fs::write(&main, format!("include {}\nsave \"\"\n", common.display())).unwrap();
         assert_eq!(read(main.to_str().unwrap()).unwrap()["save"], "");
     }
@@ -124,7 +175,22 @@ mod tests {
         let main = dir.path().join("main.conf");
         std::fs::write(&main, format!("include {}\n", main.display())).unwrap();
         assert!(read(main.to_str().unwrap()).unwrap_err().contains("too many"));
-        std::fs::write(&main, "include /etc/redis/*.conf\n").unwrap();
+        std::fs::write(&main, "include /etc/re*/x.conf\n").unwrap();
         assert!(read(main.to_str().unwrap()).unwrap_err().contains("pattern"));
+        std::fs::write(&main, "# x\ndir \"/a\n").unwrap();
+        assert!(read(main.to_str().unwrap()).unwrap_err().contains("line 2: unbalanced"));
+    }
+
+    #[test]
+    fn fragments_by_pattern_are_read_in_the_order_of_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("20.conf", "maxmemory 2gb\nslaveof 10.0.0.1 6379\nbind 127.0.0.1 -::1\n");
+        write("10.conf", "maxmemory 1gb\n");
+        write("30.conf.off", "maxmemory 3gb\n");
+        write("main", &format!("save 1 1\ninclude {}/*.conf\nreplicaof no one\n", dir.path().display()));
+        let found = read(dir.path().join("main").to_str().unwrap()).unwrap();
+        assert_eq!((&*found["maxmemory"], &*found["replicaof"]), ("2gb", ""));
+        assert_eq!((&*found["bind"], &*found["save"]), ("127.0.0.1 -::1", "1 1"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::redis::testbed::recorded;
+use crate::host::redis::testbed::{Testbed, recorded, until};
 use crate::host::redis::*;
 
 const GB: u64 = 1_000_000_000;
@@ -95,4 +95,51 @@ fn kernel_accounting() {
     assert_eq!(of(2, Some(5 * GB)), Some(Severity::Stop));
     assert_eq!(of(2, Some(50 * GB)), None);
     assert!(Overcommit::read().is_some_and(|kernel| kernel.mode <= 2));
+}
+
+/// The server's own word, with what Testbed passes on its command line: those alone differ from an empty file.
+#[tokio::test]
+async fn an_untouched_server_agrees_with_the_defaults_of_its_file() {
+    let Some(mut bed) = Testbed::start(&[]).await else { return };
+    std::fs::write(bed.path("conf"), "# nothing\n").unwrap();
+    bed.boot(&["--appendonly", "no"]).await;
+    let found = unsaved(&bed.seen().await);
+    let lost: Vec<&str> = found.lost.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(lost, ["dir", "save", "port"], "{found:?}");
+    assert_eq!((found.lost[0].then.as_deref(), found.unknown), (None, None));
+    assert!(found.same > 25, "{}", found.same);
+}
+
+#[tokio::test]
+async fn what_was_set_and_never_written_is_found_on_a_real_server_and_no_password_is_told() {
+    let Some(mut bed) = Testbed::start(&[]).await else { return };
+    let conf = format!("appendonly no\nport 0\nsave \"\"\ndir {}\nmaxmemory 64mb\n", bed.dir.path().display());
+    std::fs::write(bed.path("conf"), conf).unwrap();
+    bed.boot(&["--appendonly", "no"]).await;
+    assert_eq!(unsaved(&bed.seen().await).lost, []);
+    assert_eq!(restart_obstacles(&bed.seen().await), []);
+    for (key, value) in [("appendonly", "yes"), ("maxmemory", "128mb"), ("masterauth", "hunter2")] {
+        bed.tell(&["CONFIG", "SET", key, value]).await.unwrap();
+    }
+    // The first file is written by a child.
+    let manifest = bed.path("appendonlydir/appendonly.aof.manifest");
+    until("the append-only file is there", async || manifest.exists().then_some(())).await;
+    let seen = bed.seen().await;
+    let setting =
+        |key: &str, now: &str, then: &str| Setting { key: key.into(), now: now.into(), then: Some(then.to_owned()) };
+    let lost = unsaved(&seen).lost;
+    let wanted = [
+        setting("appendonly", "yes", "no"),
+        setting("maxmemory", "134217728", "64mb"),
+        setting("masterauth", "(set)", ""),
+    ];
+    assert_eq!(lost, wanted);
+    for found in [restart_obstacles(&seen), preflight(&seen, Some(100 * GB), Some(100 * GB))] {
+        let stops: Vec<_> = found.iter().filter(|one| one.severity == Severity::Stop).collect();
+        assert_eq!(stops.len(), 1, "{found:?}");
+        assert!(stops[0].seen.starts_with("appendonly is \"yes\" now, but \"no\" in /"), "{stops:?}");
+    }
+    assert!(!format!("{seen:?}{}", serde_json::to_string(&seen).unwrap()).contains("hunter2"));
+    bed.tell(&["CONFIG", "REWRITE"]).await.unwrap();
+    assert_eq!(unsaved(&bed.seen().await).lost, []);
 }
