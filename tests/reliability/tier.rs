@@ -20,6 +20,20 @@ thread_local! {
 
 /// The tier that was asked for, when this campaign's turn has come; `None` (and a word) if it is not to run here.
 pub(crate) fn tier(name: &str) -> Option<Tier> {
+    let asked = asked(name)?;
+    if let Some(missing) = missing() {
+        say(&format!("skipped: {name}: {missing}"));
+        return None;
+    }
+    Some(turn(asked))
+}
+
+/// The same for a campaign that needs neither root nor tools.
+pub(crate) fn tier_anywhere(name: &str) -> Option<Tier> {
+    asked(name).map(turn)
+}
+
+fn asked(name: &str) -> Option<Tier> {
     let tier = match std::env::var("RUNBOOK_HARD").as_deref() {
         Ok("quick") => Tier::Quick,
         Ok("full") => Tier::Full,
@@ -28,13 +42,13 @@ pub(crate) fn tier(name: &str) -> Option<Tier> {
             return None;
         }
     };
-    if let Some(missing) = missing() {
-        say(&format!("skipped: {name}: {missing}"));
-        return None;
-    }
+    Some(tier)
+}
+
+fn turn(tier: Tier) -> Tier {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     HELD.with(|held| *held.borrow_mut() = Some((turn, Instant::now())));
-    Some(tier)
+    tier
 }
 
 fn missing() -> Option<String> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::points::{Point, survey};
 use crate::rig::Rig;
-use crate::{cuts, errnos, kills};
+use crate::{cuts, errnos, full_disk, kills};
 
 const JOB: &str = "RUNBOOK_RELIABILITY_JOB";
 
@@ -25,6 +25,8 @@ pub(crate) enum Job {
     Cuts { syncs: bool },
     /// Makes calls fail.
     Errnos { names: Vec<String> },
+    /// Fills the disk.
+    FullDisk,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -121,6 +123,7 @@ fn worker() {
         Job::DoubleKills { rounds, seed } => kills::double(&rig, &order.points, rounds, seed, &mut report),
         Job::Cuts { syncs } => cuts::cut(&rig, &order.points, syncs, &mut report),
         Job::Errnos { names } => errnos::inject(&rig, &order.points, &names, &mut report),
+        Job::FullDisk => full_disk::run(&rig, &mut report),
     }
     std::fs::write(order.report, serde_json::to_vec(&report).unwrap()).unwrap();
 }
