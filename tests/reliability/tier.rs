@@ -55,7 +55,7 @@ fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("mount namespaces need root".to_owned());
     }
-    let tools = ["strace", "unshare", "mount", "mkfs.ext4", "perl", "dbus-daemon"];
+    let tools = ["strace", "setpriv", "unshare", "mount", "mkfs.ext4", "perl", "dbus-daemon"];
     let paths: Vec<_> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     let there = |tool: &str| paths.iter().chain(&sbin).any(|dir| dir.join(tool).exists());

@@ -93,8 +93,10 @@ pub(crate) fn work(job: &Job, points: &[Point], workers: usize) -> Report {
         let path = base.path().join(format!("order-{worker}"));
         std::fs::write(&path, serde_json::to_vec(&order).unwrap()).unwrap();
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reliability/fixtures");
-        let mut command = Command::new("unshare");
-        command.args(["-m", "--propagation", "private", "sh"]).arg(fixtures.join("sandbox.sh"));
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "unshare", "-m", "--propagation", "private", "sh"])
+            .arg(fixtures.join("sandbox.sh"));
         command.arg(env!("CARGO_BIN_EXE_runbook")).arg(&fixtures).arg(std::env::current_exe().unwrap());
         command.args(["--exact", "worker::worker", "--nocapture", "--test-threads=1"]).env(JOB, &path);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

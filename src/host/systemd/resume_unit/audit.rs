@@ -152,8 +152,7 @@ pub async fn remove(bus: &Bus, unit_dir: &Path) -> Result<(), SystemdError> {
         Ok(_) | Err(SystemdError::NoSuchUnit { .. }) => {}
         Err(failed) => return Err(failed),
     }
-    // The resume unit last: as long as its file is there, the next process knows that the work is not done.
-    for name in [FAIL_OPEN, RESUME] {
+    for name in [RESUME, FAIL_OPEN] {
         let path = unit_dir.join(name);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
