@@ -60,7 +60,7 @@ fn missing() -> Option<String> {
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     let there = |tool: &str| paths.iter().chain(&sbin).any(|dir| dir.join(tool).exists());
     let gone: Vec<&str> = tools.into_iter().filter(|tool| !there(tool)).collect();
-    (!gone.is_empty()).then(|| format!("{} missing: tests/lab/need.sh services", gone.join(", ")))
+    (!gone.is_empty()).then(|| format!("{} missing: tests/lab/need.sh hard", gone.join(", ")))
 }
 
 /// The table of one campaign.
