@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use super::site::Site;
 use super::{Exit, Failure};
 use crate::host::secret::SecretRef;
-use crate::host::systemd::resume_unit::{RESUME, ResumeUnit, sha256_of};
+use crate::host::systemd::resume_unit::{FAIL_OPEN, RESUME, ResumeUnit, sha256_of};
 use crate::host::systemd::unit_files::UNIT_DIR;
 use crate::runbook::Runbook;
 
@@ -63,9 +63,10 @@ fn credentials(runbook: &Runbook) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// Whether a resume unit for this state directory is installed here. A look at the file is enough: what is not there, or
-/// is another's, must not be removed.
+/// Whether a resume unit for this state directory is installed here, or half of it: a process may have died between its two
+/// files. A look at them is enough: what is not there, or is another's, must not be removed.
 pub(super) fn installed(site: &Site) -> bool {
-    let text = std::fs::read_to_string(Path::new(UNIT_DIR).join(RESUME)).unwrap_or_default();
-    text.contains(&format!("--state-dir {} ", site.state_dir.display()))
+    let ours = format!("--state-dir {} ", site.state_dir.display());
+    let text = |name| std::fs::read_to_string(Path::new(UNIT_DIR).join(name)).unwrap_or_default();
+    [RESUME, FAIL_OPEN].into_iter().any(|name| text(name).contains(&ours))
 }

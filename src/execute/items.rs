@@ -19,6 +19,7 @@ use crate::action::{Action, Change, Ground, Item, Outcome, Sign, Tick};
 use crate::host::Host;
 use crate::host::pressure::PressureSeen;
 use crate::host::span::words;
+use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, Outcome as Verdict, StepId};
 
 /// How long actions that are in flight may take to finish after the first Ctrl-C.
@@ -92,7 +93,7 @@ impl<'a> Fan<'a> {
         loop {
             self.launch(&mut work, &mut flying, &tell, book)?;
             if work.over() {
-                return Ok(work.tally);
+                return work.full.map_or(Ok(work.tally), Err);
             }
             tokio::select! {
                 biased;
@@ -128,12 +129,14 @@ impl<'a> Fan<'a> {
         book: &mut Book<'_>,
     ) -> Result<bool, ExecuteError> {
         let mut batch: Vec<Checkpoint> = Vec::new();
+        // Apart from the outcomes: on a full disk those are written and these are not.
+        let mut never: Vec<Checkpoint> = Vec::new();
         let mut too_late = None;
         for one in all {
             match one {
                 Happened::Ended(item, outcome, took) => batch.extend(self.ended(*item, outcome, took, work, book)),
                 Happened::Opened(index, Ok(())) => work.lanes.open(index),
-                Happened::Opened(index, Err(why)) => batch.extend(self.closed(index, &why, work)),
+                Happened::Opened(index, Err(why)) => never.extend(self.closed(index, &why, work)),
                 Happened::Look => {
                     self.stop.ask(requested(self.ground.run_dir));
                     flying.push(self.look());
@@ -147,6 +150,7 @@ impl<'a> Fan<'a> {
         }
         once_each(&mut batch);
         book.write(&batch)?;
+        written_or_full(book.write(&never), work)?;
         if let Some(why) = &too_late {
             self.give_up(why, work, book)?;
         }
@@ -161,12 +165,12 @@ impl<'a> Fan<'a> {
         tell: &'f (dyn Fn(Tick) + 'f),
         book: &mut Book<'_>,
     ) -> Result<(), ExecuteError> {
-        if work.tally.stopped != Urge::None || work.tally.leaving {
+        if work.tally.stopped != Urge::None || work.tally.leaving || work.full.is_some() {
             return Ok(());
         }
         for (index, why) in work.lanes.unreachable() {
             let batch = self.closed(index, &why, work);
-            book.write(&batch)?;
+            written_or_full(book.write(&batch), work)?;
         }
         for index in work.lanes.ask_next() {
             let wave = self.change.wave(index);
@@ -178,7 +182,12 @@ impl<'a> Fan<'a> {
         if ready.is_empty() {
             return Ok(());
         }
-        book.write(&ready.iter().flat_map(|item| self.intents(item)).collect::<Vec<_>>())?;
+        let intents: Vec<_> = ready.iter().flat_map(|item| self.intents(item)).collect();
+        written_or_full(book.write(&intents), work)?;
+        if work.full.is_some() {
+            ready.iter().for_each(|item| work.lanes.land(item, true));
+            return Ok(());
+        }
         for item in ready {
             flying.push(Box::pin(async move {
                 let began = self.host.as_probe().uptime();
@@ -305,7 +314,7 @@ impl<'a> Fan<'a> {
                 let gate = self.change.wave(index).name;
                 let seen = work.said.get(&gate).cloned().unwrap_or_default();
                 let batch = self.closed(index, &format!("{why}; {seen}"), work);
-                book.write(&batch)?;
+                written_or_full(book.write(&batch), work)?;
             }
         }
         Ok(())
@@ -342,6 +351,18 @@ fn at_hand<'f>(flying: &mut Flying<'f>) -> Vec<Happened> {
     std::iter::from_fn(next).collect()
 }
 
+/// Without room for anything new nothing was written, and nothing new begins. What is in flight goes on to its outcome, for
+/// which the journal keeps room.
+fn written_or_full(written: Result<(), ExecuteError>, work: &mut Work) -> Result<(), ExecuteError> {
+    match written {
+        Err(full @ ExecuteError::Journal(JournalError::Full { .. })) => {
+            work.full = Some(full);
+            Ok(())
+        }
+        written => written,
+    }
+}
+
 /// What is captured is write-once, within one batch as well.
 fn once_each(batch: &mut Vec<Checkpoint>) {
     let mut keys = std::collections::BTreeSet::new();
@@ -359,12 +380,14 @@ struct Work {
     said: BTreeMap<String, String>,
     /// Slots that follow the machine's pressure.
     throttle: Option<Throttle>,
+    /// The journal has no room for new intents.
+    full: Option<ExecuteError>,
 }
 
 impl Work {
     fn new(change: &Change) -> Self {
         let throttle = change.slots.map(Throttle::new);
-        Self { lanes: Lanes::new(change), tally: Tally::default(), said: BTreeMap::new(), throttle }
+        Self { lanes: Lanes::new(change), tally: Tally::default(), said: BTreeMap::new(), throttle, full: None }
     }
 
     fn felt(&mut self, at: Duration, seen: Option<PressureSeen>) {
@@ -377,6 +400,6 @@ impl Work {
     /// Nothing is in flight, and nothing will start any more.
     fn over(&self) -> bool {
         let idle = self.lanes.flying().next().is_none();
-        idle && (self.lanes.empty() || self.tally.leaving || self.tally.stopped != Urge::None)
+        idle && (self.lanes.empty() || self.tally.leaving || self.tally.stopped != Urge::None || self.full.is_some())
     }
 }

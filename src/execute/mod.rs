@@ -138,6 +138,15 @@ impl Executor<'_> {
     /// # Errors
     /// [`ExecuteError`] when the journal cannot be written; nothing more was done then.
     pub async fn run(&mut self) -> Result<Ending, ExecuteError> {
+        let ended = self.go_through().await;
+        if let Err(ExecuteError::Journal(full @ JournalError::Full { .. })) = &ended {
+            // The journal keeps room for this record; without it the next reader sees a process that vanished.
+            let _told_by_the_error = self.book.pause(PauseReason::Operator, Some(full.to_string()));
+        }
+        ended
+    }
+
+    async fn go_through(&mut self) -> Result<Ending, ExecuteError> {
         if self.book.state().backing_out() {
             return self.back_out("resumed while backing out").await;
         }

@@ -184,7 +184,18 @@ impl Executor<'_> {
 
     async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
         let kept = kept(&self.book, id);
-        step.action.preview(self.host.as_probe(), &self.ground(&kept, step, id)).await
+        let mut preview = step.action.preview(self.host.as_probe(), &self.ground(&kept, step, id)).await?;
+        if !step.action.repeatable() {
+            // What happened once, or was proven to have happened after a crash, is never planned again (P2); its action may
+            // not be able to see it.
+            let state = self.book.state().steps().get(id);
+            let applied = |key: &str| {
+                let item = state.and_then(|state| state.items.get(key));
+                item.is_some_and(|item| !item.open && item.outcome == Some(Outcome::Applied))
+            };
+            preview.change.items.retain(|item| !applied(&item.key));
+        }
+        Ok(preview)
     }
 
     /// Journals the beginning of an attempt and what it must remember from this moment.

@@ -20,7 +20,7 @@ const PIECE: u64 = 1 << 20;
 pub struct Journal {
     run: String,
     path: PathBuf,
-    disk: Box<dyn Disk>,
+    pub(super) disk: Box<dyn Disk>,
     pub(super) clock: Box<dyn Clock>,
     state: RunState,
     seq: u64,

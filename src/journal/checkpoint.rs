@@ -197,7 +197,8 @@ impl Checkpoint {
     }
 
     /// Whether something new may begin after it. Such records leave the journal's reserve alone, so that outcomes and
-    /// the stop record still fit on a full disk.
+    /// the stop record still fit on a full disk. A value is kept together with the outcome that found it, or with the
+    /// beginning of a step, which is refused by itself.
     #[must_use]
     pub fn begins_something(&self) -> bool {
         matches!(
@@ -206,7 +207,6 @@ impl Checkpoint {
                 | Self::Resumed { .. }
                 | Self::StepStarted { .. }
                 | Self::ItemIntent { .. }
-                | Self::Captured { .. }
                 | Self::RebootIntent { .. }
         )
     }

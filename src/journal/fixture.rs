@@ -205,3 +205,33 @@ pub(super) fn told() -> (Vec<u8>, Vec<(usize, Vec<u8>)>) {
     let bytes = disk.0.lock().unwrap().journal.clone();
     (bytes, marks)
 }
+
+/// A disk on which nothing more can be reserved.
+struct Cramped(Option<Box<dyn Disk>>);
+
+impl Disk for Cramped {
+    fn write_at(&mut self, part: Part, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.as_mut().unwrap().write_at(part, bytes, offset)
+    }
+
+    fn sync(&mut self, part: Part) -> io::Result<()> {
+        self.0.as_mut().unwrap().sync(part)
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.0.as_mut().unwrap().cut(len)
+    }
+
+    fn reserve(&mut self, _: u64) -> io::Result<bool> {
+        Err(io::Error::from_raw_os_error(28))
+    }
+}
+
+impl Journal {
+    /// From here on the disk has `room` bytes for beginnings, and the reserve.
+    pub(crate) fn cramp(&mut self, room: u64) {
+        let disk = std::mem::replace(&mut self.disk, Box::new(Cramped(None)));
+        self.disk = Box::new(Cramped(Some(disk)));
+        self.promised = Some(self.good + super::append::RESERVE + room);
+    }
+}

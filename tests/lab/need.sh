@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the lab needs on the machine it runs on, and only what is missing: a fresh Debian has none of it.
-# Usage: need.sh lab|rust|lint ... ; root is needed only if something is really missing.
+# Usage: need.sh lab|rust|lint|services|hard ... ; root is needed only if something is really missing.
 set -euo pipefail
 
 # Command and the Debian package that brings it.
@@ -10,7 +10,11 @@ packages_for() {
     rust) printf '%s\n' cargo:cargo cc:gcc ;;
     lint) printf '%s\n' shellcheck:shellcheck ;;
     services) printf '%s\n' redis-server:redis-server strace:strace ;;
-    *) echo "need.sh: unknown group '$1': lab, rust, lint or services" >&2; exit 2 ;;
+    hard)
+      printf '%s\n' strace:strace mkfs.ext4:e2fsprogs dbus-daemon:dbus-daemon perl:perl-base
+      printf '%s\n' unshare:util-linux setpriv:util-linux mount:mount
+      ;;
+    *) echo "need.sh: unknown group '$1': lab, rust, lint, services or hard" >&2; exit 2 ;;
   esac
 }
 

@@ -39,8 +39,12 @@ impl Systemd {
              <allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>"
         );
         std::fs::write(config, text).unwrap();
-        let mut daemon = Command::new("dbus-daemon");
-        daemon.args(["--nofork", "--config-file", config]).stdin(Stdio::null()).stdout(Stdio::null());
+        // It dies with this worker, whatever ends that: a daemon that lives on keeps the sandbox and its loop device.
+        let mut daemon = Command::new("setpriv");
+        daemon
+            .args(["--pdeathsig", "KILL", "dbus-daemon", "--nofork", "--config-file", config])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let daemon = daemon.stderr(Stdio::null()).spawn().unwrap();
         while !Path::new(SOCKET).exists() {
             std::thread::sleep(Duration::from_millis(5));

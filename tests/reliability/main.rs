@@ -2,7 +2,7 @@
 //! with effects counted in a ledger that it cannot edit.
 //!
 //! `RUNBOOK_HARD=quick cargo test --test reliability -- --nocapture` is a sample of about a minute, `RUNBOOK_HARD=full` does
-//! everything; both need root and `tests/lab/need.sh services`. Without the variable nothing is done.
+//! everything; both need root and `tests/lab/need.sh hard`. Without the variable nothing is done.
 //!
 //! Each worker lives in a mount namespace of its own (`fixtures/sandbox.sh`): an ext4 in a loop device as the state
 //! directory's disk, a boot id and a process 1 of our making, and a bus with systemd and logind on it that note what they do.
@@ -12,7 +12,9 @@ mod bus;
 mod campaign;
 mod cuts;
 mod errnos;
+mod full_disk;
 mod kills;
+mod locks;
 mod points;
 mod random;
 mod rig;

@@ -20,6 +20,20 @@ thread_local! {
 
 /// The tier that was asked for, when this campaign's turn has come; `None` (and a word) if it is not to run here.
 pub(crate) fn tier(name: &str) -> Option<Tier> {
+    let asked = asked(name)?;
+    if let Some(missing) = missing() {
+        say(&format!("skipped: {name}: {missing}"));
+        return None;
+    }
+    Some(turn(asked))
+}
+
+/// The same for a campaign that needs neither root nor tools.
+pub(crate) fn tier_anywhere(name: &str) -> Option<Tier> {
+    asked(name).map(turn)
+}
+
+fn asked(name: &str) -> Option<Tier> {
     let tier = match std::env::var("RUNBOOK_HARD").as_deref() {
         Ok("quick") => Tier::Quick,
         Ok("full") => Tier::Full,
@@ -28,25 +42,25 @@ pub(crate) fn tier(name: &str) -> Option<Tier> {
             return None;
         }
     };
-    if let Some(missing) = missing() {
-        say(&format!("skipped: {name}: {missing}"));
-        return None;
-    }
+    Some(tier)
+}
+
+fn turn(tier: Tier) -> Tier {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     HELD.with(|held| *held.borrow_mut() = Some((turn, Instant::now())));
-    Some(tier)
+    tier
 }
 
 fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("mount namespaces need root".to_owned());
     }
-    let tools = ["strace", "unshare", "mount", "mkfs.ext4", "perl", "dbus-daemon"];
+    let tools = ["strace", "setpriv", "unshare", "mount", "mkfs.ext4", "perl", "dbus-daemon"];
     let paths: Vec<_> = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
     let there = |tool: &str| paths.iter().chain(&sbin).any(|dir| dir.join(tool).exists());
     let gone: Vec<&str> = tools.into_iter().filter(|tool| !there(tool)).collect();
-    (!gone.is_empty()).then(|| format!("{} missing: tests/lab/need.sh services", gone.join(", ")))
+    (!gone.is_empty()).then(|| format!("{} missing: tests/lab/need.sh hard", gone.join(", ")))
 }
 
 /// The table of one campaign.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::points::{Point, survey};
 use crate::rig::Rig;
-use crate::{cuts, errnos, kills};
+use crate::{cuts, errnos, full_disk, kills};
 
 const JOB: &str = "RUNBOOK_RELIABILITY_JOB";
 
@@ -25,6 +25,8 @@ pub(crate) enum Job {
     Cuts { syncs: bool },
     /// Makes calls fail.
     Errnos { names: Vec<String> },
+    /// Fills the disk.
+    FullDisk,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,8 +93,10 @@ pub(crate) fn work(job: &Job, points: &[Point], workers: usize) -> Report {
         let path = base.path().join(format!("order-{worker}"));
         std::fs::write(&path, serde_json::to_vec(&order).unwrap()).unwrap();
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reliability/fixtures");
-        let mut command = Command::new("unshare");
-        command.args(["-m", "--propagation", "private", "sh"]).arg(fixtures.join("sandbox.sh"));
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "unshare", "-m", "--propagation", "private", "sh"])
+            .arg(fixtures.join("sandbox.sh"));
         command.arg(env!("CARGO_BIN_EXE_runbook")).arg(&fixtures).arg(std::env::current_exe().unwrap());
         command.args(["--exact", "worker::worker", "--nocapture", "--test-threads=1"]).env(JOB, &path);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -121,6 +125,7 @@ fn worker() {
         Job::DoubleKills { rounds, seed } => kills::double(&rig, &order.points, rounds, seed, &mut report),
         Job::Cuts { syncs } => cuts::cut(&rig, &order.points, syncs, &mut report),
         Job::Errnos { names } => errnos::inject(&rig, &order.points, &names, &mut report),
+        Job::FullDisk => full_disk::run(&rig, &mut report),
     }
     std::fs::write(order.report, serde_json::to_vec(&report).unwrap()).unwrap();
 }

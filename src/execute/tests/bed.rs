@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 
 use crate::event::{Event, Reporter};
-use crate::execute::{Approve, Book, Ending, Executor, Orders, Question, Reply, Stop};
+use crate::execute::{Approve, Book, Ending, ExecuteError, Executor, Orders, Question, Reply, Stop};
 use crate::host::model::{Faults, Model, Pace, sample};
 use crate::host::{Facts, Probe};
 use crate::journal::checkpoint::{Checkpoint, Opened, Owner};
@@ -157,6 +157,25 @@ impl Bed {
             Err(thrown) if thrown.is::<Crash>() => None,
             Err(thrown) => std::panic::resume_unwind(thrown),
         }
+    }
+
+    /// One sitting on a disk that has `room` more bytes for beginnings; gives the error that ended it.
+    pub(super) async fn sit_cramped(&mut self, room: u64) -> ExecuteError {
+        let mut journal = self.journal().await;
+        journal.cramp(room);
+        let (run_dir, mut ear, mut yes) = (self.run_dir(), self.ear.clone(), Yes);
+        let mut executor = Executor {
+            runbook: &self.loaded.runbook,
+            plan: &self.rehearsed.plan,
+            baseline: &self.rehearsed.facts,
+            run_dir,
+            host: &self.model,
+            book: Book::new(&mut journal, &mut ear),
+            approve: &mut yes,
+            stop: Stop::default(),
+            orders: Orders::default(),
+        };
+        executor.run().await.unwrap_err()
     }
 
     /// A directory for a run without a journal.

@@ -108,3 +108,23 @@ async fn a_crash_while_backing_out_still_brings_the_apps_back() {
     }
     assert!(at > 120, "{at}");
 }
+
+#[tokio::test]
+async fn a_command_that_is_proven_done_after_a_crash_is_not_begun_again() {
+    let yaml = "version: 1\nname: once\nhosts: [stg-1]\nphases:\n  - name: do\n    steps:\n      - command: { argv: [/usr/bin/true], repeatable: false, done_if: [/usr/bin/true] }\n";
+    let mut settled = 0;
+    for at in 1..6 {
+        let mut bed = Bed::new(yaml, Faults::default()).await;
+        bed.ear = Ear { crash_at: Some(at), ..Ear::default() };
+        let crashed = bed.sit(None).await.is_none();
+        bed.ear = Ear::default();
+        if crashed && bed.state().ended().is_none() {
+            assert_eq!(bed.sit(None).await, Some(Ending::Done { losses: vec![] }), "entry {at}");
+        }
+        let state = bed.state();
+        let intents: u32 = state.steps().values().flat_map(|step| step.items.values()).map(|item| item.intents).sum();
+        assert_eq!((state.ended(), intents), (Some(End::Done), 1), "entry {at}");
+        settled += usize::from(crashed);
+    }
+    assert!(settled >= 2, "{settled}");
+}

@@ -2,6 +2,7 @@
 
 mod bed;
 mod crashes;
+mod full;
 mod laws;
 mod windows;
 
