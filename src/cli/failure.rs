@@ -3,6 +3,7 @@ use crate::execute::ExecuteError;
 use crate::execute::dress::DressError;
 use crate::host::facts::FactsError;
 use crate::journal::lock::LockError;
+use crate::journal::ownership::NotOurs;
 use crate::journal::store::StoreError;
 use crate::journal::{FileError, JournalError};
 
@@ -134,6 +135,12 @@ impl From<LockError> for Failure {
             LockError::Held { .. } => Self::new(Exit::Held, error).hint("runbook status"),
             LockError::Refused { .. } | LockError::Io { .. } => Self::new(Exit::Storage, error),
         }
+    }
+}
+
+impl From<NotOurs> for Failure {
+    fn from(error: NotOurs) -> Self {
+        Self::new(Exit::Damaged, error)
     }
 }
 

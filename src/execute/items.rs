@@ -16,6 +16,7 @@ use super::stop::{Stop, Urge, requested};
 use super::{Book, ExecuteError};
 use crate::action::{Action, Change, Ground, Item, Outcome, Sign, Tick};
 use crate::host::Host;
+use crate::host::planted::{Bug, planted};
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Outcome as Verdict, StepId};
 
@@ -139,7 +140,9 @@ impl<'a> Fan<'a> {
         if ready.is_empty() {
             return Ok(());
         }
-        book.write(&ready.iter().flat_map(|item| self.intents(item)).collect::<Vec<_>>())?;
+        if !planted(Bug::EffectFirst) {
+            book.write(&ready.iter().flat_map(|item| self.intents(item)).collect::<Vec<_>>())?;
+        }
         for item in ready {
             flying.push(Box::pin(async move {
                 let began = self.host.as_probe().uptime();
@@ -170,6 +173,9 @@ impl<'a> Fan<'a> {
         book: &mut Book<'_>,
     ) -> Result<(), ExecuteError> {
         work.said.remove(&item.key);
+        if planted(Bug::EffectFirst) {
+            book.write(&self.intents(&item))?;
+        }
         let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown { .. }) && !item.optional;
         work.lanes.land(&item, failed);
         let mut facts = Vec::new();
@@ -190,6 +196,7 @@ impl<'a> Fan<'a> {
                 work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
                 Verdict::Failed { why, causes }
             }
+            Outcome::Unknown { .. } if planted(Bug::UnknownIsDone) => Verdict::Applied,
             Outcome::Unknown { why } => {
                 work.tally.unknown.push((item.key.clone(), why.clone()));
                 Verdict::Unknown { why }

@@ -4,6 +4,8 @@
 //! direction overrides are shown as `\u{..}` instead of being obeyed, and the length is bounded. It lives on the
 //! ground floor because the safest place to tame text is the moment it enters the house.
 
+use super::planted::{Bug, planted};
+
 /// Shows `text` harmlessly: at most `max` characters, one line, every control, bidi or zero-width character escaped.
 #[must_use]
 pub fn tame(text: &str, max: usize) -> String {
@@ -13,7 +15,7 @@ pub fn tame(text: &str, max: usize) -> String {
             out.push_str("...");
             break;
         }
-        if harmful(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if harmful(c) && !planted(Bug::TameOff) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

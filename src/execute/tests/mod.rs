@@ -2,6 +2,7 @@
 
 mod bed;
 mod crashes;
+mod decisions;
 mod laws;
 
 use crate::execute::Ending;

@@ -15,6 +15,8 @@ pub mod dump;
 mod fake;
 #[cfg(test)]
 mod lab;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 pub mod life;
 pub mod listed;
 pub mod place;

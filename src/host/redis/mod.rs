@@ -13,6 +13,8 @@ mod estimate;
 pub mod eta;
 mod facts;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod info;
 mod look;
 mod preflight;
