@@ -47,7 +47,8 @@ pub const TARGETS: [Target; 14] = [
 /// Characters that a terminal obeys, or that make text look like other text. Written down here a second time on purpose.
 fn obeyed(c: char) -> bool {
     let code = u32::from(c);
-    let (controls, zero_width, directions) = (code < 0x20 || (0x7f..0xa0).contains(&code), 0x200b..=0x200f, 0x202a..=0x202e);
+    let (controls, zero_width, directions) =
+        (code < 0x20 || (0x7f..0xa0).contains(&code), 0x200b..=0x200f, 0x202a..=0x202e);
     controls || zero_width.contains(&code) || directions.contains(&code) || (0x2066..=0x2069).contains(&code)
 }
 
@@ -105,7 +106,8 @@ pub fn runbook(bytes: &[u8]) {
 /// Any bytes as a journal and its head: what is accepted writes itself anew to the very bytes that were read.
 pub fn journal_bytes(bytes: &[u8]) {
     if let Ok(reading) = journal::fuzz::raw(bytes) {
-        let again: Vec<u8> = reading.entries.iter().flat_map(|one| journal::record::encode(one).unwrap_or_default()).collect();
+        let again: Vec<u8> =
+            reading.entries.iter().flat_map(|one| journal::record::encode(one).unwrap_or_default()).collect();
         let behind_head = bytes.get(bytes.len().min(1024)..).unwrap_or_default();
         assert_eq!(behind_head.get(..again.len()), Some(&again[..]), "accepted, and not what was written");
         assert_eq!(again.len() as u64, reading.good);
@@ -166,7 +168,10 @@ pub fn manifest(bytes: &[u8]) {
         Ok(files) => {
             assert!(files.len() <= 4097, "{} files", files.len());
             for (name, _) in files {
-                assert!(!name.contains('/') && name != ".." && name != "." && !name.is_empty(), "{name:?} leads elsewhere");
+                assert!(
+                    !name.contains('/') && name != ".." && name != "." && !name.is_empty(),
+                    "{name:?} leads elsewhere"
+                );
             }
         }
         Err(why) => assert_harmless(&why, "a refusal"),
@@ -260,7 +265,8 @@ pub fn json_path(bytes: &[u8]) {
         Ok(path) => path,
         Err(bad) => return assert_harmless(&bad.to_string(), "a bad path"),
     };
-    let (Ok(document), Ok(wanted)) = (serde_json::from_str::<Value>(document), serde_json::from_str::<Value>(wanted)) else {
+    let (Ok(document), Ok(wanted)) = (serde_json::from_str::<Value>(document), serde_json::from_str::<Value>(wanted))
+    else {
         return;
     };
     let Some(seen) = path.get(&document) else { return };

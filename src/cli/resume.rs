@@ -111,7 +111,6 @@ pub(super) async fn sit(
 ) -> Result<Sat, Failure> {
     let identity = identity()?;
     let _lock = hold(&desk.site, &identity, id.as_str())?;
-    let frozen = Frozen::read(store, &id)?;
     let here = Here {
         hostname: &identity.hostname,
         boot_id: &identity.boot_id,
@@ -121,6 +120,7 @@ pub(super) async fn sit(
         witness: witness::last(&desk.site),
     };
     may_go_on(&store.read(&id)?, &here)?;
+    let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?);
     let journal = store.resume(&id, &identity.machine_id, stamps(&identity.boot_id))?;

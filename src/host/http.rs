@@ -81,8 +81,9 @@ pub async fn get(url: &str, headers: &[(String, String)], deadline: Duration) ->
         return Err(HttpError::BadUrl { url: shown, why: "write http:// or https:// in front".to_owned() });
     }
     let (url, headers, named) = (url.to_owned(), headers.to_vec(), shown.clone());
-    let call =
-        tokio::task::spawn_blocking(move || blocking_get(&config(deadline).new_agent(), &url, &headers, deadline, &named));
+    let call = tokio::task::spawn_blocking(move || {
+        blocking_get(&config(deadline).new_agent(), &url, &headers, deadline, &named)
+    });
     match tokio::time::timeout(deadline.saturating_add(SLACK), call).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(HttpError::Failed { url: shown, why: "the call was cut off".to_owned() }),

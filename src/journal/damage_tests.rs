@@ -231,16 +231,24 @@ fn heads_of_other_moments_and_of_another_run() {
     let (file, marks) = told();
     let twin = told_later();
     let slots = |marks: &[(usize, Vec<u8>)]| -> Vec<(usize, Vec<u8>)> {
-        marks.iter().enumerate().map(|(nth, (len, head))| {
-            let slot = head.chunks(head::SLOT).nth(nth % 2).unwrap_or(&head[..head::SLOT.min(head.len())]);
-            (*len, slot.to_vec())
-        }).collect()
+        marks
+            .iter()
+            .enumerate()
+            .map(|(nth, (len, head))| {
+                let slot = head.chunks(head::SLOT).nth(nth % 2).unwrap_or(&head[..head::SLOT.min(head.len())]);
+                (*len, slot.to_vec())
+            })
+            .collect()
     };
     let (ours, theirs) = (slots(&marks), slots(&twin.1));
     let (mut accepted, mut refused) = (0, 0);
     for (len, _) in &marks {
         for (own, first) in &ours {
-            for (other_len, other, is_ours) in ours.iter().map(|(len, slot)| (len, slot, true)).chain(theirs.iter().map(|(len, slot)| (len, slot, false))) {
+            for (other_len, other, is_ours) in ours
+                .iter()
+                .map(|(len, slot)| (len, slot, true))
+                .chain(theirs.iter().map(|(len, slot)| (len, slot, false)))
+            {
                 let verdict = examine(RUN, &file[..*len], &[&first[..], &other[..]].concat());
                 // Each slot must name a record that is there, with its hash: one of the twin's never is.
                 let right = is_ours && own <= len && other_len <= len;

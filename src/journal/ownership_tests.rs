@@ -71,7 +71,10 @@ fn a_state_directory_from_a_backup_is_refused() {
     assert_eq!(may_go_on(&whole, &seen(&witness)), Ok(()));
     let older = reading(&run()[..1]);
     let said = may_go_on(&older, &seen(&witness)).unwrap_err().to_string();
-    assert!(said.contains("record 2 of the run was written in this boot, and the journal ends with record 1"), "{said}");
+    assert!(
+        said.contains("record 2 of the run was written in this boot, and the journal ends with record 1"),
+        "{said}"
+    );
     let other = Witness { prev: "0".repeat(64), ..witness.clone() };
     assert!(matches!(may_go_on(&whole, &seen(&other)), Err(NotOurs::WentBack { .. })));
     assert_eq!(may_go_on(&older, &seen(&Witness { run: "r-other".into(), ..witness })), Ok(()), "of another run");
@@ -81,7 +84,11 @@ fn a_state_directory_from_a_backup_is_refused() {
 fn a_machine_from_a_snapshot_is_refused() {
     let error = may_go_on(&reading(&run()), &Here { mono_ms: 1_500, ..here() }).unwrap_err();
     assert_eq!(error, NotOurs::Future { written_ms: 2_000, now_ms: 1_500 });
-    assert_eq!(may_go_on(&reading(&run()), &Here { mono_ms: 1_500, boot_id: "boot-2", ..here() }), Ok(()), "another boot");
+    assert_eq!(
+        may_go_on(&reading(&run()), &Here { mono_ms: 1_500, boot_id: "boot-2", ..here() }),
+        Ok(()),
+        "another boot"
+    );
 }
 
 #[test]

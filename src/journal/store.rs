@@ -190,7 +190,11 @@ impl Store {
         let reading = self.read(id)?;
         let expected = reading.state.opened().map(|opened| opened.runbook_sha256.clone()).unwrap_or_default();
         let found = sha256_hex(&bytes);
-        if found == expected || planted(Bug::FrozenUnchecked) { Ok(bytes) } else { Err(StoreError::RunbookChanged { run: id.clone(), expected, found }) }
+        if found == expected || planted(Bug::FrozenUnchecked) {
+            Ok(bytes)
+        } else {
+            Err(StoreError::RunbookChanged { run: id.clone(), expected, found })
+        }
     }
 
     /// The directory of a run.

@@ -13,10 +13,10 @@ pub mod daemon;
 pub mod dump;
 #[cfg(test)]
 mod fake;
-#[cfg(test)]
-mod lab;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+#[cfg(test)]
+mod lab;
 pub mod life;
 pub mod listed;
 pub mod place;

@@ -11,12 +11,12 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::app::{App, AppKey, Status};
-use crate::host::planted::{Bug, planted};
 use super::daemon::{DaemonUp, Support, list, up_of};
 use super::place::{AccountError, Pm2At, account};
 use super::recipe::Recipe;
 use super::request::{PmId, Request};
 use super::rpc::{Rpc, RpcError};
+use crate::host::planted::{Bug, planted};
 
 const SETTLING_LOOKS: usize = 6;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -318,4 +318,30 @@ fn same(one: &AppKey, other: &AppKey) -> bool {
 /// The number in an answer of `prepare`: a list of one.
 fn number_in(answer: &Value) -> Option<PmId> {
     PmId::try_from(answer.get(0)?.get("pm2_env")?.get("pm_id")?.as_u64()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_alone_is_not_the_same_app() {
+        let text = |text: &str| text.to_owned();
+        let key = |namespace, instance, script, ordinal| AppKey {
+            namespace: text(namespace),
+            name: text("api"),
+            instance,
+            script: text(script),
+            ordinal,
+        };
+        let one = key("default", Some(0), "/srv/a.js", 0);
+        assert!(same(&one, &key("default", Some(0), "/srv/a.js", 3)), "a place among equals does not last");
+        for other in [
+            key("eu", Some(0), "/srv/a.js", 0),
+            key("default", Some(1), "/srv/a.js", 0),
+            key("default", Some(0), "/b", 0),
+        ] {
+            assert!(!same(&one, &other), "{other:?}");
+        }
+    }
 }

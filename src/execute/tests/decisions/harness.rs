@@ -29,7 +29,7 @@ use crate::runbook::{Loaded, load};
 
 const MACHINE_ID: &str = "5d0c1e2f3a4b4c5d8e9f0a1b2c3d4e5f";
 const HOST: &str = "stg-1";
-const TEXT: &str = include_str!("runbook.yaml");
+pub(super) const TEXT: &str = include_str!("runbook.yaml");
 
 /// Runbook, plan and facts: the same for every run.
 pub(super) struct Stage {
@@ -46,7 +46,12 @@ fn facts() -> Facts {
 
 impl Stage {
     pub(super) async fn set() -> Self {
-        let loaded = load(TEXT, "decisions.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
+        Self::of(TEXT).await
+    }
+
+    /// With another text of the same steps.
+    pub(super) async fn of(text: &str) -> Self {
+        let loaded = load(text, "decisions.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
         let model = Model::of(facts()).with_ties(loaded.runbook.inventory.ties());
         let rehearsed = rehearse(&loaded, &model, Path::new("/nowhere"), &History::default(), model.now()).await;
         Self { loaded, rehearsed }
@@ -185,9 +190,7 @@ impl<'s> Harness<'s> {
     async fn happen(&mut self, op: &Op, first: &mut Option<Journal>, counts: &mut Counts) -> Result<(), String> {
         self.turn().await;
         match op {
-            Op::Sit { unattended, wish, words } => {
-                self.sitting(first.take(), *unattended, *wish, words, counts).await
-            }
+            Op::Sit { unattended, wish, words } => self.sitting(first.take(), *unattended, *wish, words, counts).await,
             // Until the first sitting the process that opened the run still has it.
             _ if first.is_some() => Ok(()),
             Op::Weeks { words } => {
@@ -244,14 +247,8 @@ impl<'s> Harness<'s> {
     fn judge(&self, hostname: &'static str, unattended: bool) -> Result<(), NotOurs> {
         let (stamp, witness, hostname, unattended) = self.here(hostname, unattended);
         let reading = self.store.read(&self.run).unwrap();
-        let here = Here {
-            hostname,
-            boot_id: &stamp.boot_id,
-            mono_ms: stamp.mono_ms,
-            now: stamp.wall,
-            unattended,
-            witness,
-        };
+        let here =
+            Here { hostname, boot_id: &stamp.boot_id, mono_ms: stamp.mono_ms, now: stamp.wall, unattended, witness };
         may_go_on(&reading, &here)
     }
 

@@ -215,6 +215,31 @@ async fn a_ruling_to_run_again_holds_once() {
     Harness::play(&stage, &ops, &mut Counts::default()).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_unknown_outcome_stays_unknown() {
+    let stage = Stage::set().await;
+    let sit = |words: &[Word]| Op::Sit { unattended: false, wish: Wish::Nothing, words: words.to_vec() };
+    let unknown = Word::Unknown { happened: true };
+    let ops = [
+        sit(&[Word::Ok, unknown]),
+        sit(&[]),
+        Op::Resolve { step: 1, how: Resolution::Rerun },
+        sit(&[unknown]),
+        sit(&[]),
+    ];
+    Harness::play(&stage, &ops, &mut Counts::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_opens_no_window() {
+    let window = "window: { timezone: Europe/Berlin, opens: \"00:00\", length: 24h }\nunits:\n";
+    let stage = Stage::of(&harness::TEXT.replacen("units:\n", window, 1)).await;
+    let sit = |words: &[Word]| Op::Sit { unattended: false, wish: Wish::Nothing, words: words.to_vec() };
+    let ops = [sit(&[Word::Crash { happened: false }]), Op::Clock { days: -2 }, sit(&[])];
+    let wrong = Harness::play(&stage, &ops, &mut Counts::default()).await.unwrap_err();
+    assert!(wrong.contains("the clock shows an earlier time than the journal"), "{wrong}");
+}
+
 pub(super) fn days(count: i16) -> SignedDuration {
     SignedDuration::from_hours(24 * i64::from(count))
 }

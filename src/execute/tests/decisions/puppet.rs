@@ -19,9 +19,13 @@ pub(in crate::execute::tests) enum Word {
     Ok,
     Fails,
     TimesOut,
-    Unknown { happened: bool },
+    Unknown {
+        happened: bool,
+    },
     /// The process dies in it.
-    Crash { happened: bool },
+    Crash {
+        happened: bool,
+    },
     /// The process dies when the outcome is durable and the end of the step is not.
     CrashAfterOutcome,
 }
