@@ -6,13 +6,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# From `cargo metadata`: the packages that a build of the program for this machine takes in, no tests, no build-time tools.
+# The packages are those of `cargo tree` for a build of the program for this machine: no tests, no build scripts' own. What is
+# known of each is in `cargo metadata`, which alone would list a few more that only tests switch on.
 sbom() {
-  local target
+  local target linked
   target=$(rustc -vV | sed -n 's/^host: //p')
+  linked=$(cargo tree --locked --edges normal --target "$target" --prefix none --no-dedupe --format '{p}')
   cargo metadata --locked --format-version 1 --filter-platform "$target" --no-default-features |
-    python3 -c '
-import json, sys, hashlib, tomllib
+    LINKED=$linked python3 -c '
+import json, os, sys, hashlib, tomllib
+linked = {tuple(line.split()[:2]) for line in os.environ["LINKED"].splitlines() if line}
 meta = json.load(sys.stdin)
 lock = {(p["name"], p["version"]): p.get("checksum") for p in tomllib.load(open("Cargo.lock", "rb"))["package"]}
 nodes = {node["id"]: node for node in meta["resolve"]["nodes"]}
@@ -22,7 +25,8 @@ normal = lambda dep: any(kind["kind"] is None for kind in dep["dep_kinds"])
 used, todo = set(), [root]
 while todo:
     this = todo.pop()
-    if this not in used:
+    package = packages[this]
+    if this not in used and (package["name"], "v" + package["version"]) in linked:
         used.add(this)
         todo += [dep["pkg"] for dep in nodes[this]["deps"] if normal(dep)]
 purl = lambda p: "pkg:cargo/%s@%s" % (p["name"], p["version"])
@@ -39,7 +43,7 @@ bom = {
     "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
     "metadata": {"component": {key: value for key, value in component(packages[root], "application").items() if key != "scope"}},
     "components": [component(packages[i], "library") for i in order if i != root],
-    "dependencies": [{"ref": purl(packages[i]), "dependsOn": sorted(purl(packages[d["pkg"]]) for d in nodes[i]["deps"] if normal(d))} for i in order],
+    "dependencies": [{"ref": purl(packages[i]), "dependsOn": sorted(purl(packages[d["pkg"]]) for d in nodes[i]["deps"] if normal(d) and d["pkg"] in used)} for i in order],
 }
 # The same inputs give the same serial number: a build can be repeated byte by byte.
 digest = hashlib.sha256(json.dumps(bom, sort_keys=True).encode()).hexdigest()
