@@ -45,6 +45,10 @@ pub mod plan;
 
 pub mod journal;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub mod event;
 
 pub mod execute;

@@ -8,6 +8,7 @@ mod lab_plan;
 mod lab_restart;
 mod lab_trouble;
 mod machine_output;
+mod ownership;
 mod rehearse;
 mod saved_plans;
 mod schema;

@@ -6,6 +6,7 @@ use crate::execute::dress::DressError;
 use crate::host::facts::FactsError;
 use crate::host::foreign::tame;
 use crate::journal::lock::LockError;
+use crate::journal::ownership::NotOurs;
 use crate::journal::store::StoreError;
 use crate::journal::{FileError, JournalError};
 use crate::report::{Out, Style};
@@ -160,6 +161,12 @@ impl From<LockError> for Failure {
             LockError::Held { .. } => Self::new(Exit::Held, error).hint("runbook status"),
             LockError::Refused { .. } | LockError::Io { .. } => Self::new(Exit::Storage, error),
         }
+    }
+}
+
+impl From<NotOurs> for Failure {
+    fn from(error: NotOurs) -> Self {
+        Self::new(Exit::Damaged, error)
     }
 }
 

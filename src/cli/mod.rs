@@ -34,6 +34,7 @@ mod site;
 mod sitting;
 mod source;
 mod status;
+mod witness;
 
 use std::path::PathBuf;
 

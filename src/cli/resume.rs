@@ -8,12 +8,14 @@ use super::prompt::{Answers, Prompt};
 use super::run::hold;
 use super::site::{identity, stamps, who};
 use super::sitting::{Sat, Sitting, resumed, tidy};
-use super::{Desk, Exit, Failure, fail_open, resume_unit};
+use super::{Desk, Exit, Failure, fail_open, resume_unit, witness};
 use crate::execute::{Ending, Stop, stop};
 use crate::host::Facts;
+use crate::host::clock;
 use crate::host::local::LocalHost;
 use crate::host::notice::{self, Severity};
 use crate::journal::checkpoint::{Checkpoint, Ruling};
+use crate::journal::ownership::{Here, may_go_on};
 use crate::journal::store::{RunId, Store};
 use crate::plan::Plan;
 use crate::runbook::{Runbook, load_bytes};
@@ -133,6 +135,15 @@ pub(super) async fn sit(
 ) -> Result<Sat, Failure> {
     let identity = identity()?;
     let _lock = hold(&desk.site, &identity, id.as_str())?;
+    let here = Here {
+        hostname: &identity.hostname,
+        boot_id: &identity.boot_id,
+        mono_ms: stamps(&identity.boot_id).stamp().mono_ms,
+        now: clock::now(),
+        unattended,
+        witness: witness::last(&desk.site),
+    };
+    may_go_on(&store.read(&id)?, &here)?;
     let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?);

@@ -13,6 +13,7 @@ use crate::report::Live;
 use crate::runbook::Runbook;
 
 use super::resume_unit;
+use super::witness::Noting;
 
 /// Everything that a sitting needs. The caller holds the host lock until it is over.
 pub(super) struct Sitting<'a> {
@@ -46,8 +47,9 @@ impl Sitting<'_> {
     /// Goes on with the run; `opening` is written first.
     pub(super) async fn through(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
         self.stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
-        let mut reporter = self.desk.screen.reporters(self.live.as_ref(), self.runbook, self.plan);
+        let mut listeners = self.desk.screen.reporters(self.live.as_ref(), self.runbook, self.plan);
         let run_dir = self.store.dir(&self.id)?.path().to_owned();
+        let mut reporter = Noting::beside(&self.desk.site, &mut listeners);
         let mut book = Book::new(&mut self.journal, &mut reporter);
         book.write(&opening)?;
         let mut executor = Executor {
@@ -64,6 +66,7 @@ impl Sitting<'_> {
         let ended = executor.run().await;
         drop(executor);
         drop(reporter);
+        drop(listeners);
         if let Some(live) = &self.live {
             live.close();
         }

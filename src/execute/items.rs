@@ -17,6 +17,7 @@ use super::stop::{Stop, Urge, requested};
 use super::{Book, ExecuteError};
 use crate::action::{Action, Change, Ground, Item, Outcome, Sign, Tick};
 use crate::host::Host;
+use crate::host::planted::{Bug, planted};
 use crate::host::pressure::PressureSeen;
 use crate::host::span::words;
 use crate::journal::JournalError;
@@ -182,7 +183,8 @@ impl<'a> Fan<'a> {
         if ready.is_empty() {
             return Ok(());
         }
-        let intents: Vec<_> = ready.iter().flat_map(|item| self.intents(item)).collect();
+        let none = planted(Bug::EffectFirst);
+        let intents: Vec<_> = ready.iter().filter(|_| !none).flat_map(|item| self.intents(item)).collect();
         written_or_full(book.write(&intents), work)?;
         if work.full.is_some() {
             ready.iter().for_each(|item| work.lanes.land(item, true));
@@ -231,12 +233,14 @@ impl<'a> Fan<'a> {
                 work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
                 Verdict::Failed { why, causes }
             }
+            Outcome::Unknown { .. } if planted(Bug::UnknownIsDone) => Verdict::Applied,
             Outcome::Unknown { why } => {
                 work.tally.unknown.push((item.key.clone(), why.clone()));
                 Verdict::Unknown { why }
             }
         };
-        let mut batch: Vec<_> = facts.into_iter().map(|(key, value)| self.captured(key, value)).collect();
+        let mut batch = if planted(Bug::EffectFirst) { self.intents(&item) } else { Vec::new() };
+        batch.extend(facts.into_iter().map(|(key, value)| self.captured(key, value)));
         batch.push(self.done(&item.key, told, took, note));
         batch
     }

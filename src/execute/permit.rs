@@ -2,6 +2,7 @@
 
 use super::{Ending, ExecuteError, Executor};
 use crate::action::Action;
+use crate::host::planted::{Bug, planted};
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Ruling, StepId};
 use crate::runbook::{ConfirmKind, Phase, Step};
@@ -100,7 +101,7 @@ impl Executor<'_> {
             return None;
         }
         let now = self.host.as_probe().now();
-        if self.book.state().latest_wall().is_some_and(|latest| now < latest) {
+        if self.book.state().latest_wall().is_some_and(|latest| now < latest) && !planted(Bug::ClockBack) {
             return Some(
                 "the clock shows an earlier time than the journal: the window cannot be judged. Set the clock right"
                     .into(),

@@ -9,6 +9,7 @@ use crate::action::act::start_key;
 use crate::action::{Action, Change, Preview, Settled, Sign};
 use crate::host::HostError;
 use crate::host::machine;
+use crate::host::planted::{Bug, planted};
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, StepId};
 use crate::runbook::{OnUnknown, Phase, Step};
 
@@ -72,18 +73,14 @@ impl Executor<'_> {
             return self.prove_reboot(id, old, &in_doubt).await;
         }
         let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
-        let ruled = self
-            .book
-            .state()
-            .decisions()
-            .iter()
-            .any(|ruling| matches!(ruling, Ruling::Resolve { step, how: Resolution::Rerun } if step == id));
+        // A ruling holds for one attempt: after another crash somebody has to look again.
+        let ruled = state.may_run_again();
         for item in in_doubt {
             let kept = kept(&self.book, id);
             match step.action.settle(&item, self.host, &self.ground(&kept, step, id)).await {
                 Settled::Done => self.book.write(&[found(id, &item, "settled by evidence")])?,
                 Settled::Again => {}
-                Settled::Unknown if ruled => {}
+                Settled::Unknown if ruled || planted(Bug::DoubtRepeated) => {}
                 Settled::Unknown => return self.apply_policy(step, id, &item),
             }
         }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::planted::{Bug, planted};
 use super::redact;
 
 /// Shows `text` harmlessly: at most `max` characters, one line, every control, bidi or zero-width character escaped.
@@ -31,7 +32,7 @@ pub(super) fn shown_harmless(text: &str, out: &mut String) {
     let mut stacked = 0;
     for c in text.chars() {
         stacked = if combining(c) { stacked + 1 } else { 0 };
-        if harmful(c) || stacked > STACKED { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if (harmful(c) || stacked > STACKED) && !planted(Bug::TameOff) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
 }
 

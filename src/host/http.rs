@@ -81,7 +81,9 @@ pub async fn get(url: &str, headers: &[(String, String)], deadline: Duration) ->
         return Err(HttpError::BadUrl { url: shown, why: "write http:// or https:// in front".to_owned() });
     }
     let (url, headers, named) = (url.to_owned(), headers.to_vec(), shown.clone());
-    let call = tokio::task::spawn_blocking(move || blocking_get(&url, &headers, deadline, &named));
+    let call = tokio::task::spawn_blocking(move || {
+        blocking_get(&config(deadline).new_agent(), &url, &headers, deadline, &named)
+    });
     match tokio::time::timeout(deadline.saturating_add(SLACK), call).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(HttpError::Failed { url: shown, why: "the call was cut off".to_owned() }),
@@ -98,7 +100,8 @@ fn shown_url(url: &str) -> String {
     tame(&if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{host}/{path}") }, 200)
 }
 
-fn blocking_get(
+pub(super) fn blocking_get(
+    agent: &ureq::Agent,
     url: &str,
     headers: &[(String, String)],
     deadline: Duration,
@@ -106,7 +109,7 @@ fn blocking_get(
 ) -> Result<HttpSeen, HttpError> {
     let begun = clock::boottime();
     let failed = |why: ureq::Error| error(why, shown, deadline);
-    let mut request = agent(deadline).get(url);
+    let mut request = agent.get(url);
     for (name, value) in headers {
         request = request.header(name, value);
     }
@@ -126,7 +129,8 @@ fn blocking_get(
     })
 }
 
-fn agent(deadline: Duration) -> ureq::Agent {
+/// Everything that an answer is held to.
+pub(super) fn config(deadline: Duration) -> ureq::config::Config {
     ureq::Agent::config_builder()
         .timeout_global(Some(deadline))
         .max_redirects(0)
@@ -137,7 +141,6 @@ fn agent(deadline: Duration) -> ureq::Agent {
         .proxy(None)
         .user_agent("runbook")
         .build()
-        .new_agent()
 }
 
 fn few_headers(headers: &ureq::http::HeaderMap) -> Vec<(String, String)> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::host::foreign::tame;
+use crate::host::planted::{Bug, planted};
 use crate::host::small_file::read_text;
 
 /// No file that is read here comes near this size; /proc/meminfo has some 1.5 KiB.
@@ -151,7 +152,7 @@ pub enum BootUnknown {
 pub fn rebooted(before: &str, now: &MachineSeen) -> Result<bool, BootUnknown> {
     let now = now.boot_id.as_deref().map(str::trim).filter(|id| !id.is_empty()).ok_or(BootUnknown::SeenNone)?;
     let before = Some(before.trim()).filter(|id| !id.is_empty()).ok_or(BootUnknown::NotedNone)?;
-    Ok(before != now)
+    Ok(before != now || planted(Bug::BootIdUnchecked))
 }
 
 /// When a process started, in clock ticks since the boot (field 22 of /proc/PID/stat), if it exists and is not a

@@ -5,6 +5,8 @@
 //! so that this machine ([`local::LocalHost`]), recorded [`facts`] and the [`model::Model`] are interchangeable.
 
 pub mod ask;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod canned;
 pub mod clock;
 pub mod command;
 pub mod deed;
@@ -19,6 +21,7 @@ pub mod model;
 pub mod notice;
 pub mod own_process;
 pub mod passwd;
+pub(crate) mod planted;
 pub mod pm2;
 pub mod pressure;
 pub mod questions;

@@ -10,6 +10,7 @@ use super::recover::{self, Reading, Tail};
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
 use crate::host::redact;
+use crate::host::planted::{Bug, planted};
 
 /// Room that only outcomes and stop records may use, so that they fit on a full disk.
 pub(super) const RESERVE: u64 = 64 << 10;
@@ -22,7 +23,7 @@ pub struct Journal {
     path: PathBuf,
     pub(super) disk: Box<dyn Disk>,
     pub(super) clock: Box<dyn Clock>,
-    state: RunState,
+    pub(super) state: RunState,
     seq: u64,
     hash: String,
     /// Length of the acknowledged part.
@@ -81,7 +82,7 @@ impl Journal {
         hold(&files, &path)?;
         let reading = Self::read(dir, run)?;
         let home = reading.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
-        if home != machine_id {
+        if home != machine_id && !planted(Bug::MachineUnchecked) {
             return Err(JournalError::OtherMachine { journal: home, here: machine_id.to_owned() });
         }
         let mut journal = Self::begin(run, path, Box::new(files), clock);
@@ -217,9 +218,13 @@ impl Journal {
     /// After a failed sync the pages count as clean whatever is on disk, so the file is cut in the hope that this sticks, and
     /// left. If it does not, the next reader finds a record that nobody acted on: an intent in doubt, which is safe.
     fn sync_or_cut(&mut self) -> Result<(), JournalError> {
-        let Err(source) = self.disk.sync(Part::Journal) else {
+        let synced = if planted(Bug::NoDataSync) { Ok(()) } else { self.disk.sync(Part::Journal) };
+        let Err(source) = synced else {
             return Ok(());
         };
+        if planted(Bug::SyncFailureIgnored) {
+            return Ok(());
+        }
         let _ = self.disk.cut(self.good);
         Err(self.poisoned("sync", source))
     }
@@ -234,7 +239,8 @@ impl Journal {
             Ok(_) => return Err(self.poisoned("write the head of", std::io::ErrorKind::WriteZero.into())),
             Err(source) => return Err(self.poisoned("write the head of", source)),
         }
-        self.disk.sync(Part::Head).map_err(|source| self.poisoned("sync the head of", source))?;
+        let synced = if planted(Bug::NoHeadSync) { Ok(()) } else { self.disk.sync(Part::Head) };
+        synced.map_err(|source| self.poisoned("sync the head of", source))?;
         self.free_slot = 1 - self.free_slot;
         Ok(())
     }

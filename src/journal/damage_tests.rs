@@ -167,6 +167,134 @@ fn records_swapped_copied_removed() {
 }
 
 #[test]
+fn bytes_put_in_taken_out_and_written_over_at_every_place() {
+    let (file, marks) = told();
+    let head = &marks.last().unwrap().1;
+    let walks = walks(&file);
+    let mut tried = 0;
+    for at in 0..file.len() {
+        let walk = walks.iter().rev().find(|walk| walk.offset <= at).unwrap();
+        let mut refuse = |bytes: Vec<u8>, what: &str| {
+            if bytes != file {
+                assert!(walk.clone().finish(&bytes, head).is_err(), "{what} at {at}");
+                tried += 1;
+            }
+        };
+        for byte in [0, b'\n', b' ', b'0', b'R', 0xff] {
+            let mut more = file.clone();
+            more.insert(at, byte);
+            refuse(more, "put in");
+            let mut over = file.clone();
+            over[at] = byte;
+            refuse(over, "written over");
+        }
+        for len in [1, 2, 16, 300] {
+            let mut less = file.clone();
+            less.drain(at..(at + len).min(file.len()));
+            refuse(less, "taken out");
+        }
+    }
+    figure(&format!("{tried} insertions, overwrites and removals of bytes: {tried} refused"));
+}
+
+#[test]
+fn runs_of_records_removed_turned_round_and_moved() {
+    let (file, marks) = told();
+    let head = &marks.last().unwrap().1;
+    let lines = lines(&file);
+    let mut tried = 0;
+    let mut refuse = |lines: &[Vec<u8>], what: String| {
+        if lines.concat() != file {
+            assert!(examine(RUN, &lines.concat(), head).is_err(), "{what}");
+            tried += 1;
+        }
+    };
+    for from in 0..lines.len() {
+        for to in from + 1..=lines.len() {
+            refuse(&[&lines[..from], &lines[to..]].concat(), format!("{from}..{to} removed"));
+            let mut turned = lines.clone();
+            turned[from..to].reverse();
+            refuse(&turned, format!("{from}..{to} turned round"));
+            let mut moved = lines.clone();
+            moved[from..to].rotate_left(1);
+            refuse(&moved, format!("{from}..{to} moved on by one"));
+            let twice = [&lines[..to], &lines[from..]].concat();
+            refuse(&twice, format!("{from}..{to} twice"));
+        }
+    }
+    figure(&format!("{tried} ranges of records removed, turned round, moved, doubled: {tried} refused"));
+}
+
+/// Every head that ever was, of this run and of its twin, with both slots in every pairing, over every whole-record prefix.
+#[test]
+fn heads_of_other_moments_and_of_another_run() {
+    let (file, marks) = told();
+    let twin = told_later();
+    let slots = |marks: &[(usize, Vec<u8>)]| -> Vec<(usize, Vec<u8>)> {
+        marks
+            .iter()
+            .enumerate()
+            .map(|(nth, (len, head))| {
+                let slot = head.chunks(head::SLOT).nth(nth % 2).unwrap_or(&head[..head::SLOT.min(head.len())]);
+                (*len, slot.to_vec())
+            })
+            .collect()
+    };
+    let (ours, theirs) = (slots(&marks), slots(&twin.1));
+    let (mut accepted, mut refused) = (0, 0);
+    for (len, _) in &marks {
+        for (own, first) in &ours {
+            for (other_len, other, is_ours) in ours
+                .iter()
+                .map(|(len, slot)| (len, slot, true))
+                .chain(theirs.iter().map(|(len, slot)| (len, slot, false)))
+            {
+                let verdict = examine(RUN, &file[..*len], &[&first[..], &other[..]].concat());
+                // Each slot must name a record that is there, with its hash: one of the twin's never is.
+                let right = is_ours && own <= len && other_len <= len;
+                assert_eq!(verdict.is_ok(), right, "journal of {len}, heads at {own} and {other_len}, ours: {is_ours}");
+                if right { accepted += 1 } else { refused += 1 }
+            }
+        }
+    }
+    figure(&format!("{} pairs of head slots: {refused} refused, {accepted} name what is there", accepted + refused));
+}
+
+/// The same story under the same name, told a moment later.
+fn told_later() -> (Vec<u8>, Vec<(usize, Vec<u8>)>) {
+    let (mut journal, disk, boot) = in_memory(None);
+    let mut marks = Vec::new();
+    for (now, batch) in story() {
+        *boot.lock().unwrap() = now.into();
+        let stamp = super::Stamp { mono_ms: 5_000, ..super::fixture::stamp(now) };
+        journal.clock = Box::new(move || stamp.clone());
+        journal.append(&batch).unwrap();
+        let memory = disk.0.lock().unwrap();
+        marks.push((memory.journal.len(), memory.head.clone()));
+    }
+    let bytes = disk.0.lock().unwrap().journal.clone();
+    (bytes, marks)
+}
+
+#[test]
+fn two_runs_spliced_whole() {
+    // Both runs told to the end; every prefix of one with every suffix of the other, under either head.
+    let ((ours, our_marks), (theirs, their_marks)) = (told(), told_later());
+    let (our_lines, their_lines) = (lines(&ours), lines(&theirs));
+    let mut tried = 0;
+    for head in [&our_marks.last().unwrap().1, &their_marks.last().unwrap().1] {
+        for at in 1..=our_lines.len() {
+            for from in 0..their_lines.len() {
+                let spliced = [&our_lines[..at], &their_lines[from..]].concat().concat();
+                assert!(examine(RUN, &spliced, head).is_err(), "ours to {at}, then theirs from {from}");
+                tried += 1;
+            }
+        }
+    }
+    figure(&format!("{tried} splices of two whole runs under either head: {tried} refused"));
+}
+
+#[test]
 fn two_runs_spliced() {
     let (file, marks) = told();
     let head = &marks.last().unwrap().1;

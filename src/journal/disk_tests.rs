@@ -67,6 +67,28 @@ fn every_call_fails_in_every_way() {
 }
 
 #[test]
+fn an_acknowledgement_is_a_write_a_sync_a_head_and_its_sync() {
+    let (mut journal, disk, _) = in_memory(None);
+    let mut batches = story().into_iter().map(|(_, batch)| batch);
+    journal.append(&batches.next().unwrap()).unwrap();
+    let first = ["reserve", "write journal", "sync journal", "write head", "sync head"];
+    assert_eq!(disk.0.lock().unwrap().calls, first);
+    journal.append(&batches.next().unwrap()).unwrap();
+    assert_eq!(disk.0.lock().unwrap().calls[first.len()..], first[1..]);
+}
+
+#[test]
+fn a_replaced_file_is_as_durable_as_its_directory() {
+    use super::files::{Directory, SYNCED};
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let open = Directory::open(dir.path(), 0o077).unwrap();
+    let before = SYNCED.get();
+    open.replace("pending", b"r-1\n").unwrap();
+    assert_eq!(SYNCED.get() - before, 1, "without this a power cut takes the rename back");
+}
+
+#[test]
 fn a_full_disk_still_takes_outcomes_and_the_stop_record() {
     let (mut journal, disk, _) = in_memory(None);
     let mut batches = story().into_iter().map(|(_, batch)| batch);

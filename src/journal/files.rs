@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::host::redact;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 
+use crate::host::planted::{Bug, planted};
+
 /// Private file.
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 /// Private directory.
@@ -58,6 +60,12 @@ impl FileError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has synced a directory.
+    pub(super) static SYNCED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// A directory held open, with its path for messages. Names below it are resolved against the descriptor.
@@ -126,7 +134,8 @@ impl Directory {
     /// Creates a private file that must not exist.
     pub(super) fn create(&self, name: &str) -> Result<File, FileError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, FILE_MODE);
+        let mode = if planted(Bug::OpenMode) { Mode::from_raw_mode(0o644) } else { FILE_MODE };
+        let fd = fs::openat(&self.fd, name, flags, mode);
         fd.map(File::from).map_err(FileError::io("create", &self.path.join(name)))
     }
 
@@ -173,7 +182,7 @@ impl Directory {
         self.write_new(&beside, bytes)?;
         let path = self.path.join(name);
         fs::renameat(&self.fd, &beside, &self.fd, name).map_err(FileError::io("rename to", &path))?;
-        self.sync()
+        if planted(Bug::NoDirSync) { Ok(()) } else { self.sync() }
     }
 
     /// Removes a file if it is there.
@@ -189,6 +198,8 @@ impl Directory {
     /// # Errors
     /// [`FileError`].
     pub fn sync(&self) -> Result<(), FileError> {
+        #[cfg(test)]
+        SYNCED.with(|count| count.set(count.get() + 1));
         fs::fsync(&self.fd).map_err(FileError::io("sync", &self.path))
     }
 
@@ -209,6 +220,9 @@ impl Directory {
 /// Owner and mode of a descriptor that is open already, so that nothing can be swapped in between.
 fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError> {
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
+    if planted(Bug::LooseFiles) {
+        return Ok(stat);
+    }
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
         return Err(FileError::refused(

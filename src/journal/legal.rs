@@ -6,6 +6,7 @@ use super::checkpoint::{Checkpoint, End, How, Opened, Outcome, Resolution, Rulin
 use super::record::{Entry, FORMAT};
 use super::state::RunState;
 use super::step::{StepState, StepStatus};
+use crate::host::planted::{Bug, planted};
 
 /// A checkpoint that must not follow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -170,7 +171,7 @@ impl RunState {
             Checkpoint::RebootIntent { boot_id, .. } => {
                 need(!self.backing_out, Rule::BackingOut)?;
                 self.runs_now(state)?;
-                need(state.reboot.is_none(), Rule::RebootAlready)?;
+                need(state.reboot.is_none() || planted(Bug::SecondReboot), Rule::RebootAlready)?;
                 need(boot_id == now, Rule::BootIds)
             }
             Checkpoint::Rebooted { old, new, .. } => {
@@ -195,7 +196,7 @@ impl RunState {
         need(!state.is_running() || abandoned, Rule::AnotherRunning)?;
         need(!state.waits_for_reboot(), Rule::RebootOpen)?;
         let doubt = state.in_doubt().next().is_some() || matches!(state.status, StepStatus::Unknown { .. });
-        need(!doubt || repeatable || state.rerun_granted, Rule::InDoubt)
+        need(!doubt || repeatable || state.rerun_granted || planted(Bug::DoubtRepeated), Rule::InDoubt)
     }
 
     /// The order of the plan: every earlier step done, unless backing out, and no other step running.
@@ -213,7 +214,8 @@ impl RunState {
             return Ok(());
         };
         need(!item.open, Rule::IntentOpen)?;
-        need(state.repeatable == Some(true) || !item.may_have_happened(), Rule::MayHaveHappened)
+        let again = state.repeatable == Some(true) || planted(Bug::DoubtRepeated);
+        need(again || !item.may_have_happened(), Rule::MayHaveHappened)
     }
 
     fn may_be_done(&self, step: &StepId, state: &StepState, how: &How) -> Result<(), Rule> {
@@ -243,9 +245,10 @@ impl RunState {
         let Ruling::Resolve { how, .. } = what else {
             return Ok(());
         };
-        let left_alone = state.is_running() && (self.at_rest || state.sitting < self.sitting);
+        // A running step, too, even of this sitting: its process died without a word, which nobody wrote down. One that lives
+        // holds the journal, and the ruling would put it to rest.
         let ended_badly = matches!(state.status, StepStatus::Failed { .. } | StepStatus::Unknown { .. });
-        need(left_alone || ended_badly, Rule::NothingToRule)?;
+        need(state.is_running() || ended_badly, Rule::NothingToRule)?;
         // A reboot is proven by boot ids, never by word, and never asked for twice.
         need(!state.waits_for_reboot() || *how == Resolution::Skip, Rule::RebootOpen)
     }

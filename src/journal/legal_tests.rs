@@ -171,13 +171,13 @@ fn the_table() {
     open:
         resumed in boot-1, resumed in boot-2, start a, a already so, a skipped, back out, paused, ignore window, recovered, finished failed, abandoned
     running:
-        resumed in boot-1, resumed in boot-2, intent x, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent x, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     intent x:
-        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x unknown, capture k, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x unknown, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     x applied:
-        resumed in boot-1, resumed in boot-2, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     x unknown:
-        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, capture k, a unknown, reboot intent, paused, ignore window, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died before an intent:
         resumed in boot-1, resumed in boot-2, start a, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died with intent x:
@@ -195,7 +195,7 @@ fn the_table() {
     a done:
         resumed in boot-1, resumed in boot-2, start b, b already so, back out, paused, ignore window, recovered, finished failed, abandoned
     reboot intended:
-        resumed in boot-1, resumed in boot-2, a failed, a unknown, paused, ignore window, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, a failed, a unknown, paused, ignore window, rule a skip, recovered, abandoned
     same boot after intent:
         resumed in boot-1, resumed in boot-2, a failed, a unknown, paused, ignore window, rule a skip, recovered, abandoned
     other boot after intent:

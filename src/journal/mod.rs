@@ -9,9 +9,12 @@ mod disk;
 pub mod estimates;
 mod facts;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod head;
 pub mod legal;
 pub mod lock;
+pub mod ownership;
 pub mod place;
 pub mod plans;
 pub mod record;

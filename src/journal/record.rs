@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Checkpoint;
+use crate::host::planted::{Bug, planted};
 
 /// Version of the record format that this tool writes and the only one that it reads.
 pub const FORMAT: u32 = 1;
@@ -121,14 +122,14 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry, usize), Refusal> {
     };
     let json = &line[start..want - 1];
     let found = crc32c::crc32c(json);
-    if found != written {
+    if found != written && !planted(Bug::CrcUnchecked) {
         return Err(Refusal::Checksum { written, found });
     }
     if line[want - 1] != b'\n' {
         return Err(Refusal::Unterminated);
     }
     // One reading of the header only: no leading zeros, no upper-case digits.
-    if header(json).as_bytes() != &line[..start] {
+    if header(json).as_bytes() != &line[..start] && !planted(Bug::CrcUnchecked) {
         return Err(Refusal::Header);
     }
     let entry = parse_entry(json)?;

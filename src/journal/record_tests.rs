@@ -98,6 +98,18 @@ fn the_header_has_one_spelling() {
 }
 
 #[test]
+fn one_flipped_bit_anywhere_is_no_record() {
+    let mut line = encode(&entry(Checkpoint::BackOut { reason: "xyzxyz".into() })).unwrap();
+    for byte in 0..line.len() {
+        for bit in 0..8 {
+            line[byte] ^= 1 << bit;
+            assert!(decode(&line).is_err(), "bit {bit} of byte {byte}");
+            line[byte] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
 fn what_could_not_be_read_is_not_written() {
     let mut deep = json!(1);
     for _ in 0..200 {

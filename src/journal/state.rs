@@ -177,6 +177,8 @@ impl RunState {
         self.decisions.push(ruling.clone());
         let Ruling::Resolve { step, how } = ruling else { return };
         let Some(state) = self.steps.get_mut(step) else { return };
+        // Whoever opens a journal knows that the process before is gone; whoever reads one learns it here.
+        self.at_rest |= state.is_running() && state.sitting == self.sitting;
         match how {
             Resolution::Rerun => state.rerun_granted = true,
             Resolution::Done => state.status = StepStatus::Done { how: How::Ruled, took_ms: 0 },

@@ -132,6 +132,12 @@ impl StepState {
         live && self.reboot.as_ref().is_some_and(|reboot| reboot.new.is_none())
     }
 
+    /// Whether a decision allows one more attempt in spite of doubt, and none has begun since.
+    #[must_use]
+    pub fn may_run_again(&self) -> bool {
+        self.rerun_granted
+    }
+
     /// Whether a reboot of this step was proven.
     #[must_use]
     pub fn has_rebooted(&self) -> bool {

@@ -19,6 +19,7 @@ use super::record::sha256_hex;
 pub use super::run_id::RunId;
 use super::step::StepStatus;
 use super::{Clock, Journal, JournalError, Reading, Stamp};
+use crate::host::planted::{Bug, planted};
 
 /// The state directory refuses.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +192,11 @@ impl Store {
         let reading = self.read(id)?;
         let expected = reading.state.opened().map(|opened| opened.runbook_sha256.clone()).unwrap_or_default();
         let found = sha256_hex(&bytes);
-        if found == expected { Ok(bytes) } else { Err(StoreError::RunbookChanged { run: id.clone(), expected, found }) }
+        if found == expected || planted(Bug::FrozenUnchecked) {
+            Ok(bytes)
+        } else {
+            Err(StoreError::RunbookChanged { run: id.clone(), expected, found })
+        }
     }
 
     /// The directory of a run.

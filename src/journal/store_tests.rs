@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::{Arc, Mutex};
 
 use super::super::checkpoint::{Checkpoint as C, PauseReason};
-use super::super::fixture::{clock, figure, opened, resumed, still, story};
+use super::super::fixture::{clock, figure, intent, opened, resumed, still, story};
 use super::super::recover::Reason;
 use super::*;
 
@@ -89,6 +89,25 @@ fn resume_goes_on_where_the_journal_ends() {
     assert!(matches!(too_early, Err(JournalError::Illegal(_))));
     journal.append(&[resumed("boot-1")]).unwrap();
     assert_eq!(store.read(&id).unwrap().entries.len() as u64, seq + 1);
+}
+
+#[test]
+fn a_ruling_right_after_a_crash_reads_back() {
+    use super::super::checkpoint::{Resolution, Ruling};
+    for how in [Resolution::Done, Resolution::Rerun, Resolution::Skip] {
+        let (_dir, store) = store();
+        let (id, journal) = told(&store, 6);
+        // The process dies with two intents open; nobody resumes before somebody rules.
+        drop(journal);
+        let mut journal = store.resume(&id, "m-1", still()).unwrap();
+        let what = Ruling::Resolve { step: "stop".into(), how };
+        journal.append(&[C::Decision { who: "ann".into(), what, reason: "looked".into() }]).unwrap();
+        let live = journal.state().clone();
+        assert_eq!(store.read(&id).unwrap().state, live, "{how:?}");
+        assert!(matches!(journal.append(&[intent("stop", "api")]), Err(JournalError::Illegal(_))), "still at rest");
+        drop(journal);
+        store.resume(&id, "m-1", still()).unwrap().append(&[resumed("boot-1")]).unwrap();
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bed;
 mod crashes;
 mod full;
+mod decisions;
 mod laws;
 mod windows;
 

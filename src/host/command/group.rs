@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::host::clock;
 use crate::host::foreign::tame;
 use crate::host::machine::process_stat;
+use crate::host::planted::{Bug, planted};
 use crate::host::small_file::read_text;
 
 const POLL: Duration = Duration::from_millis(25);
@@ -35,6 +36,9 @@ impl Group {
 
     /// Sends KILL without waiting.
     pub(super) fn kill(self) {
+        if planted(Bug::GroupSurvives) {
+            return;
+        }
         let _gone_already = kill_process_group(self.0, Signal::KILL);
     }
 

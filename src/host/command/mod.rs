@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use capture::Captured;
 
 use crate::host::clock;
+use crate::host::planted::{Bug, planted};
 use capture::Reading;
 use child::{Exit, Running};
 
@@ -67,6 +68,9 @@ impl CommandAsked {
 /// Shows the names of the variables only: values may be secrets.
 impl fmt::Debug for CommandAsked {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if planted(Bug::SecretShown) {
+            return write!(out, "{:?}", self.env);
+        }
         let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
         out.debug_struct("CommandAsked")
             .field("argv", &self.argv)

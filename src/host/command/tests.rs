@@ -52,6 +52,14 @@ async fn a_deaf_command_takes_kill() {
 }
 
 #[tokio::test]
+async fn a_deaf_child_of_a_deaf_command_is_ended_too() {
+    // Bounded, so that it ends by itself should nobody end it.
+    let deaf = "trap '' TERM; i=0; while [ $i -lt 20 ]; do sleep 1; i=$((i+1)); done";
+    let both = CommandAsked { grace: SOON, ..shell(&format!("({deaf}) & {deaf}"), SOON) };
+    assert_eq!(run(both).await.end, CommandEnd::TimedOut { forced: true });
+}
+
+#[tokio::test]
 async fn fifty_megabytes_stay_bounded() {
     let flood =
         CommandAsked { keep: 8192, ..shell("head -c 52428800 /dev/zero | tr '\\0' x; echo; echo end >&2", LONG) };

@@ -7,6 +7,8 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::host::planted::{Bug, planted};
+
 /// Largest frame accepted or sent, in bytes. A list of 133 apps is under 1 MB; 64 MiB leaves room for 10,000.
 pub const MAX_FRAME: usize = 64 << 20;
 
@@ -90,7 +92,7 @@ impl Decoder {
             };
             let from = at + LENGTH_BYTES;
             at = from.saturating_add(length);
-            if at > MAX_FRAME {
+            if at > MAX_FRAME && !planted(Bug::FrameUnbounded) {
                 return Err(AmpError::TooLarge(at));
             }
             spans.push(from..at);

@@ -116,7 +116,7 @@ fn pass_on(decoder: &mut Decoder, events: &mpsc::Sender<BusEvent>, lost: &Atomic
 }
 
 /// Looks at the topic first: log lines are by far the most and their JSON is never parsed.
-fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
+pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
     let topic = args.first().and_then(|arg| as_text(arg))?;
     let kept = matches!(topic, "process:event" | "process:exception" | "process:msg");
     let body = as_json(args.get(1).filter(|_| kept)?)?;

@@ -14,6 +14,8 @@ pub mod dump;
 #[cfg(test)]
 mod fake;
 pub mod hearing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod lab;
 pub mod life;

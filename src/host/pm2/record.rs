@@ -93,9 +93,14 @@ pub fn open(path: &Path, sha256: &str) -> Result<Snapshot, SnapshotError> {
     if found != sha256 {
         return Err(SnapshotError::Altered { path: path.to_owned(), found, expected: tame(sha256, 64) });
     }
+    parse(path, &bytes)
+}
+
+/// The content of a snapshot; `path` is for messages.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
     let not_ours = |why: String| SnapshotError::Format { path: path.to_owned(), why };
     // The place of a parse error is enough; its text could quote a secret.
-    let document: Document = serde_json::from_slice(&bytes)
+    let document: Document = serde_json::from_slice(bytes)
         .map_err(|error| not_ours(format!("line {}, column {}", error.line(), error.column())))?;
     if document.format != FORMAT {
         return Err(not_ours(format!("format {}", document.format)));

@@ -74,7 +74,8 @@ pub enum RpcError {
     },
 }
 
-type Answer = Result<Value, String>;
+/// What a daemon answered: a value, or its refusal in words.
+pub(super) type Answer = Result<Value, String>;
 type Waiting = Arc<Mutex<Waiters>>;
 
 #[derive(Default)]
@@ -286,7 +287,7 @@ fn own_number(id: &str) -> Option<u64> {
 }
 
 /// `{args:[result]}` or `{error: text or anything, stack?}`.
-fn read_envelope(mut body: Value) -> Answer {
+pub(super) fn read_envelope(mut body: Value) -> Answer {
     match body.get_mut("error").map(Value::take) {
         Some(Value::String(message)) => return Err(tame(&message, 400)),
         Some(Value::Null) | None => {}

@@ -24,6 +24,7 @@ use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+use crate::host::planted::{Bug, planted};
 
 /// Name of the snapshot in its directory.
 pub const FILE: &str = "pm2.snapshot.json";
@@ -220,12 +221,12 @@ async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
 fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), SnapshotError> {
     let saved = dump.entries();
     let expected = terms.at_least.unwrap_or(if terms.expect_empty { 0 } else { saved.len() });
-    if apps.len() < expected {
+    if apps.len() < expected && !planted(Bug::PartialSave) {
         let listed = |name: &str| apps.iter().any(|app| app.key.name == name);
         let missing = saved.iter().filter(|entry| !listed(&entry.name)).map(|entry| entry.name.clone()).take(20);
         return Err(SnapshotError::Shrunken { have: apps.len(), expected, missing: missing.collect() });
     }
-    if apps.is_empty() && !terms.expect_empty { Err(SnapshotError::Empty) } else { Ok(()) }
+    if apps.is_empty() && !terms.expect_empty && !planted(Bug::EmptySave) { Err(SnapshotError::Empty) } else { Ok(()) }
 }
 
 fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {

@@ -20,6 +20,7 @@ use super::recipe::Recipe;
 use super::request::{PmId, Request};
 use super::rpc::{Rpc, RpcError};
 use crate::host::clock;
+use crate::host::planted::{Bug, planted};
 
 const SETTLING_LOOKS: usize = 6;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -444,6 +445,9 @@ fn at_number(listed: &[App], id: PmId, key: &AppKey) -> Option<App> {
 
 /// The same app but for its place among equals, which changes when one of them goes.
 fn same(one: &AppKey, other: &AppKey) -> bool {
+    if planted(Bug::NameOnly) {
+        return one.name == other.name;
+    }
     (&one.namespace, &one.name, one.instance, &one.script)
         == (&other.namespace, &other.name, other.instance, &other.script)
 }
@@ -465,5 +469,31 @@ async fn ended_early(hearing: Option<&Hearing>, id: PmId, restarts: bool) {
     match hearing {
         Some(hearing) => hearing.until(id, |heard| heard.loops() || (!restarts && heard.exits > 0)).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_alone_is_not_the_same_app() {
+        let text = |text: &str| text.to_owned();
+        let key = |namespace, instance, script, ordinal| AppKey {
+            namespace: text(namespace),
+            name: text("api"),
+            instance,
+            script: text(script),
+            ordinal,
+        };
+        let one = key("default", Some(0), "/srv/a.js", 0);
+        assert!(same(&one, &key("default", Some(0), "/srv/a.js", 3)), "a place among equals does not last");
+        for other in [
+            key("eu", Some(0), "/srv/a.js", 0),
+            key("default", Some(1), "/srv/a.js", 0),
+            key("default", Some(0), "/b", 0),
+        ] {
+            assert!(!same(&one, &other), "{other:?}");
+        }
     }
 }

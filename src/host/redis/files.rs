@@ -147,14 +147,15 @@ fn manifest(dir: &Path, appendfilename: &str) -> Result<AofFiles, String> {
     Ok(AofFiles { dir: dir.display().to_string(), layout: Layout::Manifest, base, incrs, missing })
 }
 
+/// One line of a manifest.
 #[derive(Debug, PartialEq)]
-struct Listed {
-    name: String,
-    seq: u64,
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) seq: u64,
 }
 
 /// Lines of `file NAME seq N type b|h|i`; `h` (history) is being deleted and never read. Comments begin with `#`.
-fn parse(text: &str) -> Result<(Option<Listed>, Vec<Listed>), String> {
+pub(super) fn parse(text: &str) -> Result<(Option<Listed>, Vec<Listed>), String> {
     let (mut base, mut incrs) = (None, Vec::new());
     for (n, line) in text.lines().enumerate() {
         if line.is_empty() || line.starts_with('#') {
@@ -175,7 +176,8 @@ fn parse(text: &str) -> Result<(Option<Listed>, Vec<Listed>), String> {
         let (Some(name), Some(seq), Some(kind)) = (name, seq, kind) else {
             return Err(bad("file, seq or type is missing"));
         };
-        if name.contains('/') || name.chars().any(char::is_control) {
+        // `.` and `..` are directories, whose size would count as data.
+        if matches!(name.as_str(), "" | "." | "..") || name.contains('/') || name.chars().any(char::is_control) {
             return Err(bad("a file name with a path"));
         }
         match kind.as_str() {

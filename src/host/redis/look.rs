@@ -65,8 +65,12 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
         get.arg("GET").arg(name);
         get
     }));
-    let answers = wire.ask(commands).await?;
-    let [_, ping, info, role, command, settings @ ..] = answers.as_slice() else {
+    understand(&wire.ask(commands).await?)
+}
+
+/// What the answers of a Redis amount to, in the order of the questions. Pure.
+pub(super) fn understand(answers: &[Value]) -> Result<RedisSeen, Door> {
+    let [_, ping, info, role, command, settings @ ..] = answers else {
         return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
     };
     let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };

@@ -14,6 +14,8 @@ mod estimate;
 pub mod eta;
 mod facts;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod info;
 mod knock;
 mod look;

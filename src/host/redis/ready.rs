@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::door::Door;
 use super::seen::{RedisFacts, RedisSeen, Role, ServerName};
 use super::size::{count, part_of};
+use crate::host::planted::{Bug, planted};
 
 /// What is wanted of an instance.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +136,7 @@ pub fn ready(seen: &RedisSeen, wanted: &Wanted<'_>) -> Result<(), Vec<NotReady>>
     let mut against = Vec::new();
     let loading = seen.facts.as_ref().and_then(|facts| facts.loading.as_ref());
     match (&seen.door, loading) {
+        (_, Some(_)) if planted(Bug::LoadingReady) => {}
         (_, Some(loading)) => {
             against.push(NotReady::Loading { loaded_bytes: loading.loaded_bytes, total_bytes: loading.total_bytes })
         }
@@ -201,7 +203,7 @@ fn keys(facts: &RedisFacts, wanted: &Wanted<'_>, against: &mut Vec<NotReady>) {
     for (&db, &before) in wanted.keys_before.into_iter().flatten() {
         let now = facts.keys.get(&db).copied().unwrap_or(0);
         let enough = now as f64 >= before as f64 * wanted.keys_at_least;
-        if before > 0 && (now == 0 || !enough) {
+        if before > 0 && (now == 0 || !enough) && !planted(Bug::KeysIgnored) {
             against.push(NotReady::Keys { db, now, before });
         }
     }

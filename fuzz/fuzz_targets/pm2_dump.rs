@@ -1,0 +1,4 @@
+//! See `runbook::fuzzing::pm2_dump`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| runbook::fuzzing::pm2_dump(bytes));

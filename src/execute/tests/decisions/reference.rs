@@ -1,0 +1,267 @@
+//! The reference: what must be decided, stated without journal, fold, table or executor. Eight steps, one array each.
+
+use super::puppet::Word;
+use crate::journal::checkpoint::{End, Resolution};
+
+pub(super) const A: usize = 0;
+pub(super) const S: usize = 2;
+pub(super) const C: usize = 3;
+pub(super) const R: usize = 4;
+pub(super) const D: usize = 5;
+pub(super) const F: usize = 7;
+pub(super) const STEPS: [&str; 8] =
+    ["before/a", "before/b", "away/s", "away/c", "down/r", "after/d", "after/e", "mend/f"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::execute::tests) enum Stand {
+    Fresh,
+    /// Begun by a process that is gone.
+    Begun,
+    Failed,
+    Unknown,
+    Done,
+}
+
+/// What a sitting comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::execute::tests) enum Comes {
+    Done,
+    BackedOut,
+    GivenUp,
+    Failed(usize),
+    Unknown(usize),
+    Paused,
+    Waiting,
+    Crashed,
+    Stale,
+    BootLoop,
+}
+
+/// What is asked of a sitting before it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::execute::tests) enum Wish {
+    Nothing,
+    Pause,
+    Abort,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Reference {
+    pub(super) stand: [Stand; 8],
+    pub(super) doubt: [bool; 8],
+    granted: [bool; 8],
+    /// The effect is on record, the end of the step is not.
+    applied: [bool; 8],
+    /// What the world has seen of each command; for the reboot, how often the machine was asked.
+    pub(super) effects: [u32; 8],
+    /// The boot that a reboot was asked in, until it is proven.
+    asked: Option<u32>,
+    pub(super) rebooted: bool,
+    pub(super) backing_out: bool,
+    pub(super) ended: Option<End>,
+    pub(super) boot: u32,
+    /// Boots that were resumed by themselves since something was achieved.
+    vain: Vec<u32>,
+}
+
+impl Reference {
+    pub(super) fn new() -> Self {
+        Self {
+            stand: [Stand::Fresh; 8],
+            doubt: [false; 8],
+            granted: [false; 8],
+            applied: [false; 8],
+            effects: [0; 8],
+            asked: None,
+            rebooted: false,
+            backing_out: false,
+            ended: None,
+            boot: 0,
+            vain: Vec::new(),
+        }
+    }
+
+    fn done(&mut self, step: usize) {
+        self.stand[step] = Stand::Done;
+        self.vain.clear();
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.asked.is_some() && self.stand[R] != Stand::Done
+    }
+
+    fn backs_out(&self) -> bool {
+        self.stand[S] != Stand::Fresh && !self.rebooted && !self.waits()
+    }
+
+    /// May a person rule so?
+    pub(super) fn may_rule(&self, step: usize, how: Resolution) -> bool {
+        let open = matches!(self.stand[step], Stand::Begun | Stand::Failed | Stand::Unknown);
+        open && (step != R || !self.waits() || how == Resolution::Skip)
+    }
+
+    pub(super) fn rule(&mut self, step: usize, how: Resolution) {
+        self.vain.clear();
+        match how {
+            Resolution::Rerun => self.granted[step] = true,
+            Resolution::Done | Resolution::Skip => self.stand[step] = Stand::Done,
+        }
+    }
+
+    /// Whether the run would be taken up here at all.
+    pub(super) fn refuses(&self, unattended: bool, stale: bool) -> Option<Comes> {
+        let others = self.vain.iter().filter(|boot| **boot != self.boot).count();
+        match () {
+            () if !unattended => None,
+            () if stale => Some(Comes::Stale),
+            () if others >= 3 => Some(Comes::BootLoop),
+            () => None,
+        }
+    }
+
+    pub(super) fn sit(&mut self, first: bool, unattended: bool, wish: Wish, words: &mut dyn FnMut() -> Word) -> Comes {
+        match (first, unattended) {
+            (true, _) => {}
+            (false, false) => self.vain.clear(),
+            (false, true) if !self.vain.contains(&self.boot) => self.vain.push(self.boot),
+            (false, true) => {}
+        }
+        if self.backing_out {
+            return self.back_out(words);
+        }
+        if let Some(next) = (0..8).find(|step| self.stand[*step] != Stand::Done)
+            && wish != Wish::Nothing
+        {
+            return self.wished(next, wish, words);
+        }
+        for step in 0..8 {
+            if self.stand[step] == Stand::Done {
+                continue;
+            }
+            match self.step(step, words) {
+                None => {}
+                Some(Comes::Failed(_) | Comes::Unknown(_)) if self.backs_out() => return self.back_out(words),
+                Some(comes) => return comes,
+            }
+        }
+        self.ended = Some(End::Done);
+        Comes::Done
+    }
+
+    fn wished(&mut self, _next: usize, wish: Wish, words: &mut dyn FnMut() -> Word) -> Comes {
+        if wish == Wish::Pause {
+            return Comes::Paused;
+        }
+        if self.backs_out() {
+            return self.back_out(words);
+        }
+        if self.stand[S] != Stand::Fresh {
+            return Comes::Paused;
+        }
+        self.close();
+        if let Some(unknown) = (0..8).find(|step| self.stand[*step] == Stand::Unknown) {
+            return Comes::Unknown(unknown);
+        }
+        self.ended = Some(End::Failed);
+        Comes::GivenUp
+    }
+
+    fn close(&mut self) {
+        for step in 0..8 {
+            if self.stand[step] == Stand::Begun {
+                self.stand[step] = if self.doubt[step] { Stand::Unknown } else { Stand::Failed };
+            }
+        }
+    }
+
+    fn back_out(&mut self, words: &mut dyn FnMut() -> Word) -> Comes {
+        if !self.backing_out {
+            self.close();
+            self.backing_out = true;
+        }
+        if self.stand[F] != Stand::Done && self.step(F, words) == Some(Comes::Crashed) {
+            return Comes::Crashed;
+        }
+        self.ended = Some(End::BackedOut);
+        Comes::BackedOut
+    }
+
+    /// One step; `None` when it is done.
+    fn step(&mut self, step: usize, words: &mut dyn FnMut() -> Word) -> Option<Comes> {
+        if step == R {
+            return self.reboot(words);
+        }
+        if step == S {
+            self.done(S);
+            return None;
+        }
+        let repeatable = matches!(step, A | F);
+        if self.doubt[step] && !repeatable && !self.granted[step] {
+            if step == C {
+                self.done(C);
+                return None;
+            }
+            return Some(Comes::Unknown(step));
+        }
+        self.doubt[step] = false;
+        if self.applied[step] {
+            self.done(step);
+            return None;
+        }
+        self.granted[step] = false;
+        let word = words();
+        self.effects[step] += u32::from(word.happens());
+        match word {
+            Word::Ok => {
+                self.done(step);
+                None
+            }
+            Word::Fails | Word::TimesOut => {
+                self.stand[step] = Stand::Failed;
+                Some(Comes::Failed(step))
+            }
+            Word::Unknown { .. } => {
+                (self.stand[step], self.doubt[step]) = (Stand::Unknown, true);
+                Some(Comes::Unknown(step))
+            }
+            Word::Crash { .. } => {
+                (self.stand[step], self.doubt[step]) = (Stand::Begun, true);
+                Some(Comes::Crashed)
+            }
+            Word::CrashAfterOutcome => {
+                (self.stand[step], self.applied[step]) = (Stand::Begun, true);
+                Some(Comes::Crashed)
+            }
+        }
+    }
+
+    fn reboot(&mut self, words: &mut dyn FnMut() -> Word) -> Option<Comes> {
+        match self.asked {
+            Some(boot) if boot == self.boot && self.waits() => return Some(Comes::Waiting),
+            Some(_) => {
+                self.rebooted = true;
+                self.asked = None;
+                self.done(R);
+                return None;
+            }
+            // Somebody else's reboot does as well.
+            None if self.boot > 0 => {
+                self.done(R);
+                return None;
+            }
+            None => {}
+        }
+        let word = words();
+        self.effects[R] += u32::from(word.happens());
+        self.asked = Some(self.boot);
+        self.stand[R] = Stand::Begun;
+        match word {
+            Word::Crash { .. } => Some(Comes::Crashed),
+            Word::Fails => {
+                (self.asked, self.stand[R]) = (None, Stand::Failed);
+                Some(Comes::Failed(R))
+            }
+            _ => Some(Comes::Waiting),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Doors to the reader of this room, for `fuzz/`: any bytes as files, and any checkpoints as a run.
+
+use std::collections::BTreeMap;
+
+use super::checkpoint::Checkpoint;
+use super::head::{Mark, SLOT};
+use super::record::{self, Entry, FORMAT};
+use super::recover::{Damage, Reading, examine};
+use super::state::RunState;
+
+const RUN: &str = "r-fuzz";
+
+/// `bytes` as the two files: the head first, the journal behind it.
+pub(crate) fn raw(bytes: &[u8]) -> Result<Reading, Damage> {
+    let (head, journal) = bytes.split_at(bytes.len().min(2 * SLOT));
+    examine(RUN, journal, head)
+}
+
+/// A run made of lines `BOOT JSON`, one checkpoint each. What is not legal is left out, as an append would.
+pub(crate) struct Told {
+    pub(crate) journal: Vec<u8>,
+    pub(crate) head: Vec<u8>,
+    pub(crate) state: RunState,
+    pub(crate) entries: Vec<Entry>,
+    /// Length of the journal after each record.
+    pub(crate) ends: BTreeMap<usize, u64>,
+}
+
+impl Told {
+    pub(crate) fn of(text: &str) -> Self {
+        let mut told = Self {
+            journal: Vec::new(),
+            head: vec![0; SLOT],
+            state: RunState::default(),
+            entries: Vec::new(),
+            ends: BTreeMap::new(),
+        };
+        let mut hash = record::sha256_hex(RUN.as_bytes());
+        for line in text.lines().take(64) {
+            let Some((boot, json)) = line.split_once(' ') else { continue };
+            let Ok(checkpoint) = serde_json::from_str::<Checkpoint>(json) else { continue };
+            let entry = Entry {
+                v: FORMAT,
+                run: RUN.into(),
+                seq: told.entries.len() as u64 + 1,
+                prev: hash.clone(),
+                boot_id: boot.into(),
+                mono_ms: 1,
+                wall: jiff::Timestamp::UNIX_EPOCH,
+                checkpoint,
+            };
+            let before = told.state.clone();
+            let Ok(bytes) = record::encode(&entry) else { continue };
+            if told.state.after(&entry).is_err() {
+                assert!(told.state == before, "a refused checkpoint changed the state");
+                continue;
+            }
+            hash = record::sha256_hex(&bytes);
+            told.journal.extend(bytes);
+            told.ends.insert(told.journal.len(), entry.seq);
+            told.entries.push(entry);
+        }
+        told.head.extend(Mark { seq: told.entries.len() as u64, hash }.encode());
+        told
+    }
+
+    pub(crate) fn read(&self, journal: &[u8]) -> Result<Reading, Damage> {
+        examine(RUN, journal, &self.head)
+    }
+}
