@@ -5,8 +5,8 @@
 //! swapped between the look and the use (sudo and sshd refuse such files, too).
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::anyhow;
@@ -69,7 +69,8 @@ pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Fai
     let meta = file.metadata().map_err(broken)?;
     if !meta.is_file() {
         let failure = Failure::say(Exit::Invalid, format!("{shown} is not a regular file"));
-        return Err(failure.hint("name the file itself: what is a pipe, a device or a directory can say something else each time"));
+        return Err(failure
+            .hint("name the file itself: what is a pipe, a device or a directory can say something else each time"));
     }
     if trusted {
         in_good_hands(meta.uid(), meta.mode(), &shown, false)?;
@@ -84,7 +85,8 @@ pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Fai
 fn trusted_parent(path: &Path, shown: &str) -> Result<OwnedFd, Failure> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let missing = |error: std::io::Error| {
-        Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot open the directory of {shown}"))).hint("runbook list")
+        Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot open the directory of {shown}")))
+            .hint("runbook list")
     };
     let real = parent.canonicalize().map_err(missing)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

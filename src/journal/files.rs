@@ -211,11 +211,19 @@ fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid != me {
-        return Err(FileError::refused(path, format!("it belongs to user id {}, not {me}; run as its owner, or if nobody tampered with it: chown {me} {}", stat.st_uid, path.display())));
+        return Err(FileError::refused(
+            path,
+            format!(
+                "it belongs to user id {}, not {me}; run as its owner, or if nobody tampered with it: chown {me} {}",
+                stat.st_uid,
+                path.display()
+            ),
+        ));
     }
     let mode = stat.st_mode & 0o7777;
     if mode & loose != 0 {
-        let why = format!("its mode {mode:04o} lets others in; if nobody tampered with it: chmod go-rwx {}", path.display());
+        let why =
+            format!("its mode {mode:04o} lets others in; if nobody tampered with it: chmod go-rwx {}", path.display());
         return Err(FileError::refused(path, why));
     }
     Ok(stat)
@@ -224,10 +232,20 @@ fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError
 fn is_our_file(fd: impl AsFd, path: &Path) -> Result<(), FileError> {
     let stat = is_ours(fd, path, 0o077)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(FileError::refused(path, "it is not a regular file, so somebody put it there; look who, then take it away"));
+        return Err(FileError::refused(
+            path,
+            "it is not a regular file, so somebody put it there; look who, then take it away",
+        ));
     }
     if stat.st_nlink != 1 {
-        return Err(FileError::refused(path, format!("it has {} names (hard links), so it can be changed under another one; find / -xdev -samefile {} shows them", stat.st_nlink, path.display())));
+        return Err(FileError::refused(
+            path,
+            format!(
+                "it has {} names (hard links), so it can be changed under another one; find / -xdev -samefile {} shows them",
+                stat.st_nlink,
+                path.display()
+            ),
+        ));
     }
     Ok(())
 }

@@ -9,12 +9,62 @@ use super::figure;
 fn payloads() -> Vec<String> {
     let long = "x".repeat(4000);
     let atoms = [
-        "", " ", "$(id)", "`id`", "${HOME}", "$HOME", "; rm -rf /", "| sh", "&& reboot", "> /etc/passwd", "{{ name }}", "{% raw %}", "%n", "%h%%", "%s%x",
-        "-rf", "--help", "--", "*", "~root", "@/etc/passwd", "\\", "'", "\"", "a b  c", "!!", "#", "\u{e4}\u{6f22}", "\n", "no", &long,
+        "",
+        " ",
+        "$(id)",
+        "`id`",
+        "${HOME}",
+        "$HOME",
+        "; rm -rf /",
+        "| sh",
+        "&& reboot",
+        "> /etc/passwd",
+        "{{ name }}",
+        "{% raw %}",
+        "%n",
+        "%h%%",
+        "%s%x",
+        "-rf",
+        "--help",
+        "--",
+        "*",
+        "~root",
+        "@/etc/passwd",
+        "\\",
+        "'",
+        "\"",
+        "a b  c",
+        "!!",
+        "#",
+        "\u{e4}\u{6f22}",
+        "\n",
+        "no",
+        &long,
     ];
-    let around = [("", ""), ("'", "'"), ("\"", "\""), ("a", "b"), ("\\", ""), ("$", ""), ("-", ""), ("=", "="), ("\\\"", "\\'"), ("{", "}"), ("[", "]"), ("<", ">"), (" ", " "),
-        ("%", "%"), ("!", ""), ("\n", "\n"), ("*", "*"), ("&", "&"), ("--x=", ""), ("\u{301}", "")];
-    let all: BTreeSet<String> = around.iter().flat_map(|(a, b)| atoms.iter().map(move |atom| format!("{a}{atom}{b}"))).collect();
+    let around = [
+        ("", ""),
+        ("'", "'"),
+        ("\"", "\""),
+        ("a", "b"),
+        ("\\", ""),
+        ("$", ""),
+        ("-", ""),
+        ("=", "="),
+        ("\\\"", "\\'"),
+        ("{", "}"),
+        ("[", "]"),
+        ("<", ">"),
+        (" ", " "),
+        ("%", "%"),
+        ("!", ""),
+        ("\n", "\n"),
+        ("*", "*"),
+        ("&", "&"),
+        ("--x=", ""),
+        ("\u{301}", ""),
+    ];
+    let all: BTreeSet<String> =
+        around.iter().flat_map(|(a, b)| atoms.iter().map(move |atom| format!("{a}{atom}{b}"))).collect();
     all.into_iter().take(500).collect()
 }
 
@@ -32,15 +82,19 @@ fn arguments_arrive_byte_for_byte() {
         let mut bench = Bench::new();
         let mut steps = String::new();
         for (n, words) in payloads.chunks(25).enumerate() {
-            let dump = format!("/bin/sh, -c, 'cat /proc/$$/cmdline > {}', dump", bench.path(&format!("seen-{n}")).display());
+            let dump =
+                format!("/bin/sh, -c, 'cat /proc/$$/cmdline > {}', dump", bench.path(&format!("seen-{n}")).display());
             let words = format!("[{dump}, {}]", listed(words));
             steps += &match place {
                 "argv" => format!("      - command: {{ argv: {words}, repeatable: true }}\n"),
                 "done_if" => format!("      - command: {{ argv: [\"false\"], done_if: {words} }}\n"),
-                _ => format!("      - healthy: {{ checks: [ {{ command: {{ argv: {words} }} }} ] }}\n        within: 30s\n"),
+                _ => format!(
+                    "      - healthy: {{ checks: [ {{ command: {{ argv: {words} }} }} ] }}\n        within: 30s\n"
+                ),
             };
         }
-        let text = format!("version: 1\nname: words\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n{steps}", hostname());
+        let text =
+            format!("version: 1\nname: words\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n{steps}", hostname());
         let book = bench.file("words.yaml", &text);
         let output = bench.runbook(&["run", &book, "--yes", "--progress", "plain"]);
         assert_eq!(output.status.code(), Some(0), "{place}: {}", told(&output));
@@ -57,12 +111,21 @@ fn arguments_arrive_byte_for_byte() {
     let refused = ["\\0", "\\e[2J", "\\a", "\\x7f", "\\u0085", "\\r"];
     let mut bench = Bench::new();
     for (n, word) in refused.iter().enumerate() {
-        let text = format!("version: 1\nname: words\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [/usr/bin/touch, {}, \"{word}\"], repeatable: true }}\n", hostname(), bench.path("touched").display());
+        let text = format!(
+            "version: 1\nname: words\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [/usr/bin/touch, {}, \"{word}\"], repeatable: true }}\n",
+            hostname(),
+            bench.path("touched").display()
+        );
         let book = bench.file(&format!("bad-{n}.yaml"), &text);
         let output = bench.runbook(&["run", &book, "--yes"]);
         assert_eq!(output.status.code(), Some(3), "{word}: {}", told(&output));
     }
     assert!(!bench.path("touched").exists());
-    figure(&format!("argv: {} payloads x 3 places: {} not identical; {} with control characters refused", payloads.len(), wrong.len(), refused.len()));
+    figure(&format!(
+        "argv: {} payloads x 3 places: {} not identical; {} with control characters refused",
+        payloads.len(),
+        wrong.len(),
+        refused.len()
+    ));
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

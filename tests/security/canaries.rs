@@ -37,7 +37,11 @@ impl Canary {
     pub(crate) fn encodings(&self) -> [String; 5] {
         let value = &self.value;
         let percent = value.bytes().fold(String::new(), |mut out, byte| {
-            if byte.is_ascii_alphanumeric() { out.push(byte.into()) } else { write!(out, "%{byte:02X}").unwrap() }
+            if byte.is_ascii_alphanumeric() {
+                out.push(byte.into())
+            } else {
+                write!(out, "%{byte:02X}").unwrap()
+            }
             out
         });
         [
@@ -90,7 +94,17 @@ impl Redis {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "yes", "--save", "", "--dir"]);
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--appendonly",
+            "yes",
+            "--save",
+            "",
+            "--dir",
+        ]);
         command.arg(dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().ok()?;
         for _ in 0..200 {
@@ -147,7 +161,9 @@ fn environment(n: usize, canary: &Canary) -> serde_json::Value {
     match n % 3 {
         0 => json!({ "DB_PASSWORD": canary.value, "NODE_ENV": "production" }),
         1 => json!({ "API_TOKEN": canary.value, "PORT": "3005" }),
-        _ => json!({ "DATABASE_URL": format!("postgres://app:{}@db:5432/x", canary.encodings()[2]), "SMTP_KEY": canary.value }),
+        _ => {
+            json!({ "DATABASE_URL": format!("postgres://app:{}@db:5432/x", canary.encodings()[2]), "SMTP_KEY": canary.value })
+        }
     }
 }
 
@@ -190,33 +206,48 @@ fn plant() -> Option<Planted> {
     let home = bench.path("pm2");
     std::fs::create_dir(&home).unwrap();
     let flag = bench.path("flag");
-    let list: Vec<_> = apps.iter().enumerate().map(|(n, canary)| {
-        let log = bench.file(&format!("logs/{n}.log"), &gossip(std::slice::from_ref(canary)));
-        fakes::app(&format!("app-{n:02}"), u32::try_from(n).unwrap(), &log, environment(n, canary))
-    }).collect();
+    let list: Vec<_> = apps
+        .iter()
+        .enumerate()
+        .map(|(n, canary)| {
+            let log = bench.file(&format!("logs/{n}.log"), &gossip(std::slice::from_ref(canary)));
+            fakes::app(&format!("app-{n:02}"), u32::try_from(n).unwrap(), &log, environment(n, canary))
+        })
+        .collect();
     let (flagged, refusal) = (flag.clone(), gossip(apps).replace('\n', " | "));
-    fakes::pm2(&home, Box::new(move |method, args| {
-        let mut now = json!(list);
-        if flagged.exists() {
-            // Half of the apps refuse to start, the others start and are given up at once.
-            for (n, app) in now.as_array_mut().unwrap().iter_mut().enumerate() {
-                app["pid"] = json!(0);
-                app["pm2_env"]["status"] = json!(if n % 2 == 0 { "stopped" } else { "errored" });
-                app["pm2_env"]["pm_uptime"] = json!(9 + method.len());
+    fakes::pm2(
+        &home,
+        Box::new(move |method, args| {
+            let mut now = json!(list);
+            if flagged.exists() {
+                // Half of the apps refuse to start, the others start and are given up at once.
+                for (n, app) in now.as_array_mut().unwrap().iter_mut().enumerate() {
+                    app["pid"] = json!(0);
+                    app["pm2_env"]["status"] = json!(if n % 2 == 0 { "stopped" } else { "errored" });
+                    app["pm2_env"]["pm_uptime"] = json!(9 + method.len());
+                }
             }
-        }
-        if method == "restartProcessId" && args[0]["id"].as_u64().is_some_and(|id| id % 2 == 1) {
-            return Ok(json!([]));
-        }
-        let about = args[0]["id"].as_u64().and_then(|id| list.get(usize::try_from(id).ok()?)).map(|app| app["pm2_env"]["env"].to_string());
-        fakes::daemon(method, &now, &format!("cannot: {} {refusal}", about.unwrap_or_default()))
-    }));
+            if method == "restartProcessId" && args[0]["id"].as_u64().is_some_and(|id| id % 2 == 1) {
+                return Ok(json!([]));
+            }
+            let about = args[0]["id"]
+                .as_u64()
+                .and_then(|id| list.get(usize::try_from(id).ok()?))
+                .map(|app| app["pm2_env"]["env"].to_string());
+            fakes::daemon(method, &now, &format!("cannot: {} {refusal}", about.unwrap_or_default()))
+        }),
+    );
 
     let mut inventory = String::new();
     for (n, canary) in passwords.iter().enumerate() {
         redis.user(&format!("u{n}"), &canary.value);
         let place = keep(&mut bench, n, canary);
-        writeln!(inventory, "  r{n}: {{ url: \"redis://127.0.0.1:{}\", user: u{n}, role: master, password: {place} }}", redis.1).unwrap();
+        writeln!(
+            inventory,
+            "  r{n}: {{ url: \"redis://127.0.0.1:{}\", user: u{n}, role: master, password: {place} }}",
+            redis.1
+        )
+        .unwrap();
     }
     bench.env.push(("CREDENTIALS_DIRECTORY".into(), bench.path("credentials").to_str().unwrap().into()));
     let mut checks = String::new();
@@ -237,17 +268,30 @@ fn plant() -> Option<Planted> {
          \x20 - name: noise\n    steps:\n{noise}      - command: {{ argv: [/usr/bin/touch, {}], repeatable: true }}\n  \
          - name: restore\n    steps:\n      - pm2_restored: {{ pm2: svc }}\n        within: 60s\n        on_failure: continue\n  \
          - name: last\n    steps:\n      - healthy:\n          checks:\n            - http: {{ url: \"http://127.0.0.1:{http}/last\", status: 200 }}\n        within: 2s\n",
-        head("planted"), user.trim(), home.display(), flag.display(),
+        head("planted"),
+        user.trim(),
+        home.display(),
+        flag.display(),
     );
     let book = bench.file("planted.yaml", &text);
     let redirected = inventory.replace(&format!(":{}\"", redis.1), &format!(":{gossip_port}\""));
-    let gossiping = format!("{}redis:\n{redirected}phases:\n  - name: gate\n    steps:\n      - healthy: {{ checks: [ {{ redis: {{ instances: all, role: master }} }} ] }}\n        within: 3s\n", head("gossiping"));
+    let gossiping = format!(
+        "{}redis:\n{redirected}phases:\n  - name: gate\n    steps:\n      - healthy: {{ checks: [ {{ redis: {{ instances: all, role: master }} }} ] }}\n        within: 3s\n",
+        head("gossiping")
+    );
     let gossiping = bench.file("gossiping.yaml", &gossiping);
-    let mut refused = format!("{}phases:\n  - name: gate\n    steps:\n      - healthy:\n          checks:\n", head("refused"));
+    let mut refused =
+        format!("{}phases:\n  - name: gate\n    steps:\n      - healthy:\n          checks:\n", head("refused"));
     for canary in urls {
         for form in canary.encodings() {
             let (user, query) = (format!("http://app:{form}@127.0.0.1/"), format!("https://127.0.0.1/x?token={form}"));
-            writeln!(refused, "            - http: {{ url: {} }}\n            - http: {{ url: {} }}", json!(user), json!(query)).unwrap();
+            writeln!(
+                refused,
+                "            - http: {{ url: {} }}\n            - http: {{ url: {} }}",
+                json!(user),
+                json!(query)
+            )
+            .unwrap();
         }
     }
     let refused = bench.file("refused.yaml", &refused);
@@ -256,19 +300,35 @@ fn plant() -> Option<Planted> {
 
 /// Looks at the arguments and environments of the program and of everything below it, until told to stop. A variable that the
 /// operator gave the program is in its own environment by the operator's will, and must be in no other.
-fn watch(pid: u32, needles: Vec<(usize, Vec<u8>)>, over: Arc<AtomicBool>) -> std::thread::JoinHandle<(usize, Vec<String>)> {
+fn watch(
+    pid: u32,
+    needles: Vec<(usize, Vec<u8>)>,
+    over: Arc<AtomicBool>,
+) -> std::thread::JoinHandle<(usize, Vec<String>)> {
     std::thread::spawn(move || {
         let (mut looks, mut found) = (0, Vec::new());
         while !over.load(Ordering::Relaxed) {
-            let parents: BTreeMap<u32, u32> = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-                let pid = entry.file_name().to_str()?.parse().ok()?;
-                let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-                Some((pid, stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?))
-            }).collect();
-            let below = |mut one: u32| (0..20).any(|_| { let hit = one == pid; one = parents.get(&one).copied().unwrap_or(0); hit });
+            let parents: BTreeMap<u32, u32> = std::fs::read_dir("/proc")
+                .unwrap()
+                .flatten()
+                .filter_map(|entry| {
+                    let pid = entry.file_name().to_str()?.parse().ok()?;
+                    let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+                    Some((pid, stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?))
+                })
+                .collect();
+            let below = |mut one: u32| {
+                (0..20).any(|_| {
+                    let hit = one == pid;
+                    one = parents.get(&one).copied().unwrap_or(0);
+                    hit
+                })
+            };
             for &one in parents.keys().filter(|one| below(**one)) {
                 for file in ["cmdline", "environ"] {
-                    if one == pid && file == "environ" { continue; }
+                    if one == pid && file == "environ" {
+                        continue;
+                    }
                     let bytes = std::fs::read(format!("/proc/{one}/{file}")).unwrap_or_default();
                     looks += usize::from(!bytes.is_empty());
                     found.extend(hits(&bytes, &needles).map(|n| format!("canary {n} in /proc/{one}/{file}")));
@@ -298,8 +358,12 @@ fn hits<'a>(bytes: &'a [u8], needles: &'a [(usize, Vec<u8>)]) -> impl Iterator<I
 #[test]
 fn no_planted_secret_leaves_the_program() {
     let Some(mut planted) = plant() else { return };
-    let needles: Vec<(usize, Vec<u8>)> =
-        planted.canaries.iter().enumerate().flat_map(|(n, canary)| canary.needles().into_iter().map(move |needle| (n, needle))).collect();
+    let needles: Vec<(usize, Vec<u8>)> = planted
+        .canaries
+        .iter()
+        .enumerate()
+        .flat_map(|(n, canary)| canary.needles().into_iter().map(move |needle| (n, needle)))
+        .collect();
     let bench = &mut planted.bench;
     let (book, facts) = (planted.book.as_str(), bench.path("facts.json"));
     let facts = facts.to_str().unwrap().to_owned();
@@ -311,13 +375,28 @@ fn no_planted_secret_leaves_the_program() {
         let output = bench.runbook(&[&[*verb, planted.refused.as_str()], more].concat());
         assert_eq!(output.status.code(), Some(3), "{verb}: {}", told(&output));
     }
-    for words in [&["check", "--json"][..], &["plan", "-v"], &["plan", "--json"], &["facts"], &["run", "--yes"], &["plan", "--save"]] {
+    for words in [
+        &["check", "--json"][..],
+        &["plan", "-v"],
+        &["plan", "--json"],
+        &["facts"],
+        &["run", "--yes"],
+        &["plan", "--save"],
+    ] {
         let (verb, more) = words.split_first().unwrap();
         bench.runbook(&[&[*verb, planted.gossiping.as_str()], more].concat());
     }
     // What was begun there must not own the host.
     bench.runbook(&["abort"]);
-    for words in [&["show"][..], &["plan", "-v"], &["plan", "--json"], &["plan", "--save"], &["plan", "--junit", &junit], &["facts"], &["facts", "-o", &facts]] {
+    for words in [
+        &["show"][..],
+        &["plan", "-v"],
+        &["plan", "--json"],
+        &["plan", "--save"],
+        &["plan", "--junit", &junit],
+        &["facts"],
+        &["facts", "-o", &facts],
+    ] {
         let (verb, more) = words.split_first().unwrap();
         bench.runbook(&[&[*verb, book], more].concat());
     }
@@ -325,9 +404,21 @@ fn no_planted_secret_leaves_the_program() {
     bench.runbook(&["rehearse", book, "--offline", &facts, "--speed", "100000", "--yes", "--progress", "live"]);
 
     let (looks, mut leaks) = watched_run(bench, &["run", book, "--yes", "--progress", "plain", "-v"], &needles);
-    for words in [&["status"][..], &["status", "--json"], &["history"], &["history", "--json"], &["report"], &["resume", "--progress", "json"], &["resume", "--progress", "live"],
-        &["report", "--format", "md"], &["report", "--format", "html"], &["report", "--format", "json"], &["report", "--format", "junit"], &["abort"], &["report", "-v"]]
-    {
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["history"],
+        &["history", "--json"],
+        &["report"],
+        &["resume", "--progress", "json"],
+        &["resume", "--progress", "live"],
+        &["report", "--format", "md"],
+        &["report", "--format", "html"],
+        &["report", "--format", "json"],
+        &["report", "--format", "junit"],
+        &["abort"],
+        &["report", "-v"],
+    ] {
         bench.runbook(words);
     }
     side_paths(bench, &planted.canaries);
@@ -336,17 +427,25 @@ fn no_planted_secret_leaves_the_program() {
     let mut snapshots = Vec::new();
     for path in bench.state_files().into_iter().chain([PathBuf::from(&facts), PathBuf::from(&junit)]) {
         let Ok(bytes) = std::fs::read(&path) else { continue };
-        if path.to_string_lossy().contains("/snapshot/") { snapshots.extend(bytes) } else { sinks.push((path.display().to_string(), bytes)) }
+        if path.to_string_lossy().contains("/snapshot/") {
+            snapshots.extend(bytes)
+        } else {
+            sinks.push((path.display().to_string(), bytes))
+        }
     }
     let total: usize = sinks.iter().map(|(_, bytes)| bytes.len()).sum();
     for (sink, bytes) in &sinks {
         leaks.extend(hits(bytes, &needles).map(|n| format!("canary {n} in {sink}")));
     }
-    let marks: usize = sinks.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).matches("[redacted]").count()).sum();
+    let marks: usize =
+        sinks.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).matches("[redacted]").count()).sum();
     let kept: std::collections::BTreeSet<usize> = hits(&snapshots, &needles).collect();
     figure(&format!(
         "canaries: {} planted x 5 encodings, {} sinks ({total} bytes, {marks} places redacted), {looks} looks into /proc: {} found; the snapshot keeps {}",
-        planted.canaries.len(), sinks.len() + 1, leaks.len(), kept.len()
+        planted.canaries.len(),
+        sinks.len() + 1,
+        leaks.len(),
+        kept.len()
     ));
     leaks.sort();
     leaks.dedup();
@@ -425,7 +524,10 @@ fn the_child_that_panics() {
 fn there_is_no_core_to_look_into() {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     let bench = Bench::new();
-    let text = format!("version: 1\nname: core\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [sleep, \"30\"], repeatable: true }}\n", hostname());
+    let text = format!(
+        "version: 1\nname: core\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [sleep, \"30\"], repeatable: true }}\n",
+        hostname()
+    );
     let book = bench.file("core.yaml", &text);
     let dumped = |program: &str, words: &[&str]| {
         let turn = TURN.fetch_add(1, Ordering::Relaxed);
@@ -433,10 +535,22 @@ fn there_is_no_core_to_look_into() {
         std::fs::create_dir(&dir).unwrap();
         let script = format!("ulimit -c unlimited && cd {} && exec \"$0\" \"$@\"", dir.display());
         let mut command = bench.command(&[]);
-        let mut child = Command::new("bash").arg("-c").arg(script).arg(program).args(words)
+        let mut child = Command::new("bash")
+            .arg("-c")
+            .arg(script)
+            .arg(program)
+            .args(words)
             .envs(command.env("X", "1").get_envs().filter_map(|(k, v)| Some((k, v?))))
-            .stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        if words.first() == Some(&"run") { bench.until_journaled("item_intent") } else { std::thread::sleep(Duration::from_millis(300)) }
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if words.first() == Some(&"run") {
+            bench.until_journaled("item_intent")
+        } else {
+            std::thread::sleep(Duration::from_millis(300))
+        }
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::SEGV).unwrap();
         let status = child.wait().unwrap();
@@ -447,5 +561,8 @@ fn there_is_no_core_to_look_into() {
     let (control, _) = dumped("sleep", &["30"]);
     let (ours, files) = dumped(env!("CARGO_BIN_EXE_runbook"), &["run", &book, "--yes"]);
     assert!(!ours && files.is_empty(), "{files:?}");
-    figure(&format!("core: runbook killed by SIGSEGV with `ulimit -c unlimited`: no core; a control that may: {}", if control { "has one" } else { "has none either, on this machine" }));
+    figure(&format!(
+        "core: runbook killed by SIGSEGV with `ulimit -c unlimited`: no core; a control that may: {}",
+        if control { "has one" } else { "has none either, on this machine" }
+    ));
 }

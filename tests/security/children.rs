@@ -6,7 +6,10 @@ use super::figure;
 
 fn book(bench: &Bench, script: &str, more: &str) -> String {
     let script = serde_json::to_string(script).unwrap();
-    let text = format!("version: 1\nname: child\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [/bin/sh, -c, {script}] }}\n{more}", hostname());
+    let text = format!(
+        "version: 1\nname: child\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [/bin/sh, -c, {script}] }}\n{more}",
+        hostname()
+    );
     bench.file("child.yaml", &text)
 }
 
@@ -35,7 +38,8 @@ fn ten_gigabytes_of_output_stay_bounded() {
     let output = child.wait_with_output().unwrap();
     let mut files = Vec::new();
     walk(&bench.path(""), &mut files);
-    let disk: u64 = files.iter().map(|path| std::os::unix::fs::MetadataExt::blocks(&path.symlink_metadata().unwrap()) * 512).sum();
+    let disk: u64 =
+        files.iter().map(|path| std::os::unix::fs::MetadataExt::blocks(&path.symlink_metadata().unwrap()) * 512).sum();
     figure(&format!("flood: 10 GB of output, peak {} MiB resident, {} KiB on disk", peak / 1024, disk / 1024));
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(told(&output).contains("the end"), "{}", told(&output));
@@ -57,10 +61,20 @@ fn what_hangs_is_ended_and_nothing_is_left() {
         let book = book(&bench, &script, &within);
         let child = bench.start(&["run", &book, "--yes", "--progress", "plain"]);
         let id = child.id();
-        let watching = std::thread::spawn(move || (0..20).map(|_| { std::thread::sleep(Duration::from_millis(40)); size_and_zombies(id).1 }).max());
+        let watching = std::thread::spawn(move || {
+            (0..20)
+                .map(|_| {
+                    std::thread::sleep(Duration::from_millis(40));
+                    size_and_zombies(id).1
+                })
+                .max()
+        });
         let output = ended(child, Duration::from_secs(120));
         assert_eq!(output.status.code(), Some(code), "{what}: {}", told(&output));
-        assert!(watching.join().unwrap().unwrap() <= 1, "{what}: a child may be unreaped while its group is watched, and no more");
+        assert!(
+            watching.join().unwrap().unwrap() <= 1,
+            "{what}: a child may be unreaped while its group is watched, and no more"
+        );
         if let Ok(leader) = std::fs::read_to_string(&pid) {
             let group = leader.trim();
             let alive = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {

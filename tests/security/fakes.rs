@@ -60,7 +60,9 @@ pub(crate) fn daemon(method: &str, apps: &Value, error: &str) -> Result<Value, V
     match method {
         "ping" => Ok(json!({ "msg": "pong" })),
         "getVersion" => Ok(json!("5.4.3")),
-        "getReport" => Ok(json!({ "pm2_version": "5.4.3", "node_version": "18.0.0", "argv": ["node", "/opt/pm2/lib/Daemon.js"] })),
+        "getReport" => {
+            Ok(json!({ "pm2_version": "5.4.3", "node_version": "18.0.0", "argv": ["node", "/opt/pm2/lib/Daemon.js"] }))
+        }
         "getMonitorData" => Ok(apps.clone()),
         _ => Err(json!(error)),
     }

@@ -11,7 +11,10 @@ use super::bench::{Bench, hostname, is_root, mode, told};
 use super::figure;
 
 fn book(name: &str) -> String {
-    format!("version: 1\nname: {name}\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [\"true\"], repeatable: true }}\n", hostname())
+    format!(
+        "version: 1\nname: {name}\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [\"true\"], repeatable: true }}\n",
+        hostname()
+    )
 }
 
 fn give(path: &Path, uid: u32) {
@@ -39,20 +42,83 @@ fn a_runbook_in_other_hands_is_not_run() {
         ("a directory for a group", |p| mode(p.parent().unwrap(), 0o770), Err("chmod go-w")),
         ("a directory above for all", |p| mode(p.parent().unwrap().parent().unwrap(), 0o757), Err("chmod go-w")),
         ("a sticky directory", |p| mode(p.parent().unwrap(), 0o1777), Ok(())),
-        ("a link", |p| { std::fs::rename(p, p.with_extension("real")).unwrap(); symlink(p.with_extension("real"), p).unwrap(); }, Err("symbolic link")),
-        ("a link to nowhere", |p| { std::fs::remove_file(p).unwrap(); symlink("/nowhere", p).unwrap(); }, Err("symbolic link")),
-        ("a link above", |p| { let dir = p.parent().unwrap(); std::fs::rename(dir, dir.with_extension("real")).unwrap(); symlink(dir.with_extension("real"), dir).unwrap(); }, Ok(())),
-        ("a link above, to a directory for all", |p| { let dir = p.parent().unwrap(); mode(dir, 0o777); std::fs::rename(dir, dir.with_extension("real")).unwrap(); symlink(dir.with_extension("real"), dir).unwrap(); }, Err("chmod go-w")),
-        ("a pipe", |p| { std::fs::remove_file(p).unwrap(); special(p, FileType::Fifo, 0); }, Err("not a regular file")),
-        ("a directory", |p| { std::fs::remove_file(p).unwrap(); std::fs::create_dir(p).unwrap(); }, Err("not a regular file")),
-        ("a socket", |p| { std::fs::remove_file(p).unwrap(); drop(std::os::unix::net::UnixListener::bind(p).unwrap()); }, Err("cannot open")),
+        (
+            "a link",
+            |p| {
+                std::fs::rename(p, p.with_extension("real")).unwrap();
+                symlink(p.with_extension("real"), p).unwrap();
+            },
+            Err("symbolic link"),
+        ),
+        (
+            "a link to nowhere",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                symlink("/nowhere", p).unwrap();
+            },
+            Err("symbolic link"),
+        ),
+        (
+            "a link above",
+            |p| {
+                let dir = p.parent().unwrap();
+                std::fs::rename(dir, dir.with_extension("real")).unwrap();
+                symlink(dir.with_extension("real"), dir).unwrap();
+            },
+            Ok(()),
+        ),
+        (
+            "a link above, to a directory for all",
+            |p| {
+                let dir = p.parent().unwrap();
+                mode(dir, 0o777);
+                std::fs::rename(dir, dir.with_extension("real")).unwrap();
+                symlink(dir.with_extension("real"), dir).unwrap();
+            },
+            Err("chmod go-w"),
+        ),
+        (
+            "a pipe",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                special(p, FileType::Fifo, 0);
+            },
+            Err("not a regular file"),
+        ),
+        (
+            "a directory",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                std::fs::create_dir(p).unwrap();
+            },
+            Err("not a regular file"),
+        ),
+        (
+            "a socket",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                drop(std::os::unix::net::UnixListener::bind(p).unwrap());
+            },
+            Err("cannot open"),
+        ),
     ];
     if is_root() {
         cases.extend([
             ("of another user", (|p| give(p, 65534)) as fn(&Path), Err("chown 0")),
             ("in a directory of another user", |p| give(p.parent().unwrap(), 65534), Err("chown 0")),
-            ("below a directory of another user", |p| give(p.parent().unwrap().parent().unwrap(), 65534), Err("chown 0")),
-            ("a device", |p| { std::fs::remove_file(p).unwrap(); special(p, FileType::CharacterDevice, rustix::fs::makedev(1, 5)); }, Err("not a regular file")),
+            (
+                "below a directory of another user",
+                |p| give(p.parent().unwrap().parent().unwrap(), 65534),
+                Err("chown 0"),
+            ),
+            (
+                "a device",
+                |p| {
+                    std::fs::remove_file(p).unwrap();
+                    special(p, FileType::CharacterDevice, rustix::fs::makedev(1, 5));
+                },
+                Err("not a regular file"),
+            ),
         ]);
     }
     let count = cases.len();
@@ -80,17 +146,46 @@ fn a_runbook_in_other_hands_is_not_run() {
 fn planted_state_is_refused() {
     type Change = fn(&Path);
     let mut kinds: Vec<(&str, Change, &str)> = vec![
-        ("a pipe", |p| { std::fs::remove_file(p).unwrap(); special(p, FileType::Fifo, 0); }, "not a regular file"),
-        ("a link", |p| { std::fs::rename(p, p.with_extension("real")).unwrap(); symlink(p.with_extension("real"), p).unwrap(); }, ""),
+        (
+            "a pipe",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                special(p, FileType::Fifo, 0);
+            },
+            "not a regular file",
+        ),
+        (
+            "a link",
+            |p| {
+                std::fs::rename(p, p.with_extension("real")).unwrap();
+                symlink(p.with_extension("real"), p).unwrap();
+            },
+            "",
+        ),
         ("a hard link", |p| std::fs::hard_link(p, p.with_extension("twin")).unwrap(), "samefile"),
-        ("a directory", |p| { std::fs::remove_file(p).unwrap(); std::fs::create_dir(p).unwrap(); mode(p, 0o700); }, ""),
+        (
+            "a directory",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                std::fs::create_dir(p).unwrap();
+                mode(p, 0o700);
+            },
+            "",
+        ),
         ("mode 0640", |p| mode(p, 0o640), "chmod go-rwx"),
         ("mode 0602", |p| mode(p, 0o602), "chmod go-rwx"),
         ("mode 0666", |p| mode(p, 0o666), "chmod go-rwx"),
     ];
     if is_root() {
         kinds.push(("another owner", |p| give(p, 65534), "chown 0"));
-        kinds.push(("a device", |p| { std::fs::remove_file(p).unwrap(); special(p, FileType::CharacterDevice, rustix::fs::makedev(1, 5)); }, "not a regular file"));
+        kinds.push((
+            "a device",
+            |p| {
+                std::fs::remove_file(p).unwrap();
+                special(p, FileType::CharacterDevice, rustix::fs::makedev(1, 5));
+            },
+            "not a regular file",
+        ));
     }
     let mut count = 0;
     for (what, change, words) in kinds {
@@ -115,7 +210,11 @@ fn planted_state_is_refused() {
         bench.runbook(&["run", &path, "--yes", "--progress", "none"]);
         mode(&bench.path(dir), 0o777);
         let output = bench.runbook(&["run", &path, "--yes", "--progress", "none"]);
-        assert!(matches!(output.status.code(), Some(5 | 30 | 31)) && told(&output).contains("chmod go"), "{dir}: {}", told(&output));
+        assert!(
+            matches!(output.status.code(), Some(5 | 30 | 31)) && told(&output).contains("chmod go"),
+            "{dir}: {}",
+            told(&output)
+        );
         count += 1;
     }
     figure(&format!("state: {count} plantings refused"));
@@ -164,7 +263,8 @@ fn ten_thousand_swaps_lead_nowhere() {
     let over = Arc::new(AtomicBool::new(false));
     let (stop, place) = (Arc::clone(&over), inside.clone());
     let swapper = std::thread::spawn(move || {
-        let swap = |a: &str, b: &str| renameat_with(CWD, place.join(a), CWD, place.join(b), RenameFlags::EXCHANGE).unwrap();
+        let swap =
+            |a: &str, b: &str| renameat_with(CWD, place.join(a), CWD, place.join(b), RenameFlags::EXCHANGE).unwrap();
         for _ in 0..SWAPS / 2 {
             swap("sub", "other");
             swap("file", "file-link");

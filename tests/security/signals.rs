@@ -14,7 +14,8 @@ const LONG: Duration = Duration::from_secs(120);
 fn slow(bench: &Bench, seconds: &str) -> String {
     let text = format!(
         "version: 1\nname: slow\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [sleep, \"{seconds}\"], repeatable: true }}\n      - command: {{ argv: [/usr/bin/touch, {}], repeatable: true }}\n",
-        hostname(), bench.path("second").display()
+        hostname(),
+        bench.path("second").display()
     );
     bench.file("slow.yaml", &text)
 }
@@ -82,7 +83,10 @@ fn a_run_outlives_its_terminal() {
         let line = format!("exec {} run {book} --yes --progress {mode}", env!("CARGO_BIN_EXE_runbook"));
         let program = bench.command(&[]);
         let mut script = Command::new("script");
-        script.args(["-qec", &line, "/dev/null"]).envs(program.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("TERM", "xterm");
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .env("TERM", "xterm");
         script.current_dir(bench.path("")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let Ok(mut child) = script.spawn() else {
             figure("skipped: lost terminal: no script(1)");
@@ -107,7 +111,9 @@ fn a_limit_on_files_is_a_failure_of_storage() {
     for limit in ["0", "1", "4", "16", "unlimited"] {
         let line = format!("ulimit -f {limit}; exec \"$0\" run \"$1\" --yes --progress plain");
         let mut shell = Command::new("bash");
-        shell.args(["-c", &line, env!("CARGO_BIN_EXE_runbook"), &book]).envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        shell
+            .args(["-c", &line, env!("CARGO_BIN_EXE_runbook"), &book])
+            .envs(program.get_envs().filter_map(|(k, v)| Some((k, v?))));
         let output = shell.current_dir(bench.path("")).stdin(Stdio::null()).output().unwrap();
         seen.push(format!("{limit}: {:?}", output.status.code()));
         let wanted: &[i32] = if limit == "unlimited" { &[0] } else { &[31, 8, 0] };
