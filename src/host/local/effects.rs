@@ -1,8 +1,10 @@
 //! Commands of steps on this machine: by PID 1 where it is systemd and we are told to, else as our own children.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use super::LocalHost;
 use crate::host::command::{self, Captured, CommandAsked, CommandEnd, CommandSeen};
@@ -49,7 +51,7 @@ impl LocalHost {
             argv: vec![program.to_string_lossy().into_owned(), "effect".to_owned(), order],
             ..TransientAsked::watched(unit.clone(), asked.deadline.saturating_add(asked.grace).saturating_add(SLACK))
         };
-        let guard = StopUnit { bus: Some(Arc::clone(bus)), unit: unit.clone() };
+        let guard = StopUnit { bus: Some(Arc::clone(bus)), unit: unit.clone(), stops: Arc::clone(&self.stops) };
         let outcome = bus.start_transient(&transient).await;
         guard.disarm();
         match outcome {
@@ -68,6 +70,15 @@ impl LocalHost {
         }
     }
 
+    /// Waits until every unit that was given up has really been ended. Call it before the process leaves.
+    pub async fn finish_stops(&self) {
+        let stops = std::mem::take(&mut *self.stops.lock().unwrap_or_else(PoisonError::into_inner));
+        for stop in stops {
+            // Each has its own deadline, and a task that failed has nothing to stop any more.
+            drop(stop.await);
+        }
+    }
+
     /// What became of an effect that a process before this one has begun; waits for one that is still at work.
     pub(super) async fn recall(&self, effect: &Effect) -> Result<Told, HostError> {
         let unknown = |why: String| HostError::unknown(effect.unit(), why);
@@ -75,24 +86,32 @@ impl LocalHost {
             return Err(unknown("it was no unit of systemd".to_owned()));
         }
         loop {
+            let bus = self.bus().await?;
             if let Some(seen) = effect.ended() {
+                drop(bus.forget_transient(&effect.unit(), FORGET).await);
                 return Ok(Told::Ran(seen));
             }
-            let bus = self.bus().await?;
             match bus.outcome_of(&effect.unit()).await {
                 Ok(TransientOutcome::Running) => clock::sleep(LOOK).await,
                 Ok(outcome) => {
                     let seen = conclude(effect, outcome);
-                    return match seen.end {
-                        CommandEnd::Unknown { why } => Err(unknown(why)),
-                        _ => Ok(Told::Ran(seen)),
-                    };
+                    if let CommandEnd::Unknown { why } = seen.end {
+                        return Err(unknown(why));
+                    }
+                    // Kept before systemd may forget it.
+                    if effect.keep(&seen).is_ok() {
+                        drop(bus.forget_transient(&effect.unit(), FORGET).await);
+                    }
+                    return Ok(Told::Ran(seen));
                 }
                 Err(error) => return Err(unknown(error.to_string())),
             }
         }
     }
 }
+
+/// Units that are being ended.
+pub(super) type Stops = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 /// The command's own end if it is known, else what the end of its unit proves.
 fn conclude(effect: &Effect, outcome: TransientOutcome) -> CommandSeen {
@@ -115,11 +134,11 @@ fn conclude(effect: &Effect, outcome: TransientOutcome) -> CommandSeen {
     CommandSeen { end, stdout: nothing.clone(), stderr: nothing, took: Duration::ZERO, left_behind: 0 }
 }
 
-/// Has systemd end the unit when nobody waits for it any more, because its step's time is over. A process that leaves at
-/// once leaves the unit at work: its successor asks for the end.
+/// Has systemd end the unit when nobody waits for it any more: its step's time is over, or the step is cancelled.
 struct StopUnit {
     bus: Option<Arc<Bus>>,
     unit: String,
+    stops: Stops,
 }
 
 impl StopUnit {
@@ -132,7 +151,8 @@ impl Drop for StopUnit {
     fn drop(&mut self) {
         if let Some(bus) = self.bus.take() {
             let unit = std::mem::take(&mut self.unit);
-            tokio::spawn(async move { bus.stop(&unit, FORGET).await.map(drop) });
+            let stop = tokio::spawn(async move { drop(bus.stop(&unit, FORGET).await) });
+            self.stops.lock().unwrap_or_else(PoisonError::into_inner).push(stop);
         }
     }
 }

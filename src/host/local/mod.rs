@@ -26,6 +26,8 @@ pub struct LocalHost {
     resume: Option<ResumeUnit>,
     /// This program's file, where commands of steps are to be run by systemd.
     program: Option<PathBuf>,
+    /// Units of commands that were given up and are being ended.
+    stops: effects::Stops,
     /// One bus connection, made when first needed and made anew when it broke.
     bus: Mutex<Option<Arc<Bus>>>,
     /// One connection per PM2 daemon, shared so that lists are shared.
@@ -38,7 +40,14 @@ impl LocalHost {
     /// This machine. `resume` is needed only by runs that reboot.
     #[must_use]
     pub fn new(resume: Option<ResumeUnit>) -> Self {
-        Self { resume, program: None, bus: Mutex::default(), steers: Mutex::default(), lists: Mutex::default() }
+        Self {
+            resume,
+            program: None,
+            stops: effects::Stops::default(),
+            bus: Mutex::default(),
+            steers: Mutex::default(),
+            lists: Mutex::default(),
+        }
     }
 
     /// The same with commands of steps run by systemd, where that is process 1; `program` is this program's own file.
