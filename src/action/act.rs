@@ -132,12 +132,14 @@ impl From<HostError> for Outcome {
 }
 
 /// What an in-doubt item turns out to be; see [`Act::settle`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// Evidence says that it happened.
     Done,
     /// Doing it again is harmless, or evidence says that it never began.
     Again,
+    /// Evidence says that it happened and failed, and how.
+    Failed(String),
     /// There is no evidence; the step's `on_unknown`, then a person, decides.
     Unknown,
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Settled, Tell, Tick};
 use super::change::{Change, Item, Sign};
 use crate::host::command::{CommandAsked, CommandEnd, CommandSeen};
+use crate::host::effect::Effect;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
 /// Run one program to its end and require exit status 0.
@@ -56,20 +57,24 @@ impl Act for Command {
             return ended(ground, "already so".into());
         }
         tell(Tick::say(RUN, format!("running `{}`", self.argv.join(" "))));
-        match on.tell(&Deed::Run(self.asked(&self.argv))).await {
+        let effect = Some(Effect::of(ground.run_dir, ground.step));
+        match on.tell(&Deed::Run(CommandAsked { effect, ..self.asked(&self.argv) })).await {
             Ok(Told::Ran(seen)) => conclude(&seen, ground),
             Ok(other) => Outcome::failed(format!("an odd answer to a command: {other:?}")),
             Err(error) => error.into(),
         }
     }
 
-    async fn settle(&self, _: &str, on: &dyn Host, _: &Ground<'_>) -> Settled {
-        if self.is_done(on).await {
-            Settled::Done
-        } else if self.repeatable {
-            Settled::Again
-        } else {
-            Settled::Unknown
+    async fn settle(&self, _: &str, on: &dyn Host, ground: &Ground<'_>) -> Settled {
+        // What its unit, or the file it left, can prove outranks every guess.
+        let recalled = match on.tell(&Deed::Recall(Effect::of(ground.run_dir, ground.step))).await {
+            Ok(Told::Ran(seen)) => proven(&seen),
+            _ => Settled::Unknown,
+        };
+        match recalled {
+            Settled::Unknown if self.is_done(on).await => Settled::Done,
+            Settled::Unknown | Settled::Failed(_) if self.repeatable => Settled::Again,
+            other => other,
         }
     }
 
@@ -101,6 +106,18 @@ fn ended_key(step: &str) -> String {
 
 fn ended(ground: &Ground<'_>, note: String) -> Outcome {
     Outcome::Applied { note: Some(note), keep: vec![(ended_key(ground.step), serde_json::Value::Bool(true))] }
+}
+
+/// What a known end says about an item in doubt.
+fn proven(seen: &CommandSeen) -> Settled {
+    match &seen.end {
+        CommandEnd::Exited { code: 0 } => Settled::Done,
+        CommandEnd::NotBegun { .. } => Settled::Again,
+        CommandEnd::Exited { code } => Settled::Failed(format!("exit status {code}")),
+        CommandEnd::Killed { signal } => Settled::Failed(format!("ended by signal {signal}")),
+        CommandEnd::TimedOut { .. } => Settled::Failed("the deadline passed, and all of it was ended".into()),
+        CommandEnd::Unknown { .. } => Settled::Unknown,
+    }
 }
 
 fn conclude(seen: &CommandSeen, ground: &Ground<'_>) -> Outcome {

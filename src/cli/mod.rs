@@ -8,6 +8,7 @@ mod check;
 mod closing;
 mod completions;
 mod doctor;
+mod effect;
 mod explain;
 mod facts;
 mod fail_open;
@@ -128,6 +129,9 @@ enum Command {
     Completions(completions::Completions),
     /// Write the manual pages
     Man(man::Man),
+    /// Carry out an order of a run; called by its transient unit
+    #[command(hide = true)]
+    Effect(effect::RunEffect),
 }
 
 /// The definition of the command line, for parsing, manual pages and completions.
@@ -196,6 +200,7 @@ impl Cli {
             Command::Schema(schema) => schema.call(desk),
             Command::Completions(completions) => completions.call(desk),
             Command::Man(man) => man.call(desk),
+            Command::Effect(effect) => effect.call().await,
         }
     }
 

@@ -146,7 +146,7 @@ pub(super) async fn sit(
     may_go_on(&store.read(&id)?, &here)?;
     let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
-    let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?);
+    let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?).with_effects(desk.site.effects());
     let journal = store.resume(&id, &identity.machine_id, stamps(&identity.boot_id))?;
     // What somebody asked of an earlier sitting was heeded or has died with it.
     stop::withdraw(store.dir(&id)?.path());

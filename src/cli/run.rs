@@ -63,7 +63,7 @@ impl Run {
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
-        let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
+        let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?).with_effects(desk.site.effects());
         let past = plan::past(Some(&store), &loaded.runbook.name)?;
         let mut rehearsal = Rehearsal::of(desk, past, loaded, &host, None).await?;
         if let Some(saved) = saved {

@@ -48,6 +48,12 @@ impl Site {
         Ok(Self { runbooks: runbooks.into(), state_dir, lock, root })
     }
 
+    /// This program's file, where commands of steps may be run by systemd: as root, on the host's own lock.
+    pub(super) fn effects(&self) -> Option<PathBuf> {
+        let ours = self.root && self.lock == Path::new(HOST_LOCK);
+        std::env::current_exe().and_then(|path| path.canonicalize()).ok().filter(|_| ours)
+    }
+
     /// The state directory, opened to look only; `None` when there is none yet.
     pub(super) fn look(&self) -> Result<Option<Store>, Failure> {
         match Store::open(&self.state_dir) {

@@ -2,7 +2,7 @@
 use super::closing;
 use super::site::{identity, owner};
 use super::{Desk, Exit, Failure};
-use crate::execute::{Approve, Book, Ending, Executor, Orders, Stop};
+use crate::execute::{Approve, Book, Ending, Executor, Orders, Stop, Urge};
 use crate::host::local::LocalHost;
 use crate::host::{Deed, Facts, Host, notice};
 use crate::journal::Journal;
@@ -65,13 +65,15 @@ impl Sitting<'_> {
         };
         let ended = executor.run().await;
         drop(executor);
+        self.host.finish_stops().await;
         drop(reporter);
         drop(listeners);
         if let Some(live) = &self.live {
             live.close();
         }
         let ending = ended?;
-        let exit = closing::exit(&ending, self.detailed);
+        let left_at_once = self.stop.urge() == Urge::Now && self.journal.state().ended().is_none();
+        let exit = if left_at_once { Exit::HardStop } else { closing::exit(&ending, self.detailed) };
         if self.journal.state().ended().is_some() {
             // `pending` goes last: as long as it is there, the next process knows that something is left to tidy up.
             tidy(self.desk, self.host).await;

@@ -80,6 +80,14 @@ impl Executor<'_> {
             match step.action.settle(&item, self.host, &self.ground(&kept, step, id)).await {
                 Settled::Done => self.book.write(&[found(id, &item, "settled by evidence")])?,
                 Settled::Again => {}
+                Settled::Failed(why) if self.book.state().steps().get(id).is_some_and(|state| state.is_running()) => {
+                    self.book.write(&[settled_as_failed(id, &item, &why)])?;
+                    return self.fail(id, format!("{item}: {why}, as its unit has kept")).map(Some);
+                }
+                Settled::Failed(_) if ruled => {}
+                Settled::Failed(why) => {
+                    return Ok(Some(StepEnd::Unknown(format!("{item} is known to have failed by now: {why}"))));
+                }
                 Settled::Unknown if ruled || planted(Bug::DoubtRepeated) => {}
                 Settled::Unknown => return self.apply_policy(step, id, &item),
             }
@@ -146,11 +154,12 @@ impl Executor<'_> {
         id: &StepId,
         within: Option<Duration>,
     ) -> Result<StepEnd, ExecuteError> {
-        let preview = match self.look(step, id).await {
+        let mut preview = match self.look(step, id).await {
             Ok(preview) => preview,
             Err(error) => return self.open_and_fail(step, id, &error.to_string()),
         };
         self.settle_by_sight(id, &preview.change)?;
+        self.leave_out_proven(id, &mut preview.change);
         // Before "already so": a unit that was masked or a Redis that changed its role has nothing left to be done, either.
         if preview.change.refused() {
             return self.open_and_fail(step, id, &refusal(&preview.change));
@@ -177,6 +186,17 @@ impl Executor<'_> {
         let is_left = |key: &str| change.items.iter().any(|item| item.key == key);
         let seen: Vec<_> = state.in_doubt().filter(|key| !is_left(key)).map(|key| found(id, key, "found so")).collect();
         self.book.write(&seen)
+    }
+
+    /// What no look can see (a command that has run) and evidence has settled is so.
+    fn leave_out_proven(&self, id: &StepId, change: &mut Change) {
+        let Some(state) = self.book.state().steps().get(id) else {
+            return;
+        };
+        let proven = |key: &str| state.items.get(key).is_some_and(|item| item.outcome == Some(Outcome::Applied));
+        let before = change.items.len();
+        change.items.retain(|item| item.sign != Sign::Unknown || !proven(&item.key));
+        change.already += before - change.items.len();
     }
 
     async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
@@ -314,6 +334,13 @@ fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
         note: Some(note.to_owned()),
         facts: None,
     }
+}
+
+/// An item that is known to have failed.
+fn settled_as_failed(step: &StepId, item: &str, why: &str) -> Checkpoint {
+    let outcome = Outcome::Failed { why: why.to_owned(), causes: Vec::new() };
+    let note = Some("settled by evidence".to_owned());
+    Checkpoint::ItemDone { step: step.clone(), item: item.to_owned(), outcome, took_ms: 0, note, facts: None }
 }
 
 fn done(step: &StepId, how: How, took: Duration) -> Checkpoint {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::command::{CommandAsked, CommandSeen};
+use super::effect::Effect;
 use super::pm2::{App, AppKey, Pm2At, SnapshotRef};
 use super::redis::{RedisAt, RewriteReply};
 
@@ -67,6 +68,8 @@ pub enum Deed {
     StartDaemon(Pm2At),
     /// Runs a command.
     Run(CommandAsked),
+    /// Asks what became of a command that an earlier process began; changes nothing. Unknown when nobody can say.
+    Recall(Effect),
     /// Installs and enables the unit that resumes the run after the boot.
     InstallResume,
     /// Disables and removes it again.

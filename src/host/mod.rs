@@ -11,6 +11,7 @@ pub mod clock;
 pub mod command;
 pub mod deed;
 pub mod disk;
+pub mod effect;
 pub mod facts;
 pub mod foreign;
 pub mod http;

@@ -43,9 +43,17 @@ pub fn read_text(path: &Path, max: u64) -> Result<String> {
 /// # Errors
 /// Any step failed; the old file is then untouched, unless only the last directory sync failed.
 pub fn write_whole(path: &Path, text: &[u8], mode: u32) -> Result<()> {
+    write_as_is(path, &redact::json(text), mode)
+}
+
+/// [`write_whole`] without the filter for secrets: for orders, which must be carried out as they were given.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_as_is(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     let parent = path.parent().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a path without a directory"))?;
     let mut draft = tempfile::Builder::new().prefix(".runbook-").tempfile_in(parent)?;
-    draft.write_all(&redact::json(text))?;
+    draft.write_all(text)?;
     draft.as_file().set_permissions(Permissions::from_mode(mode))?;
     draft.as_file().sync_all()?;
     draft.persist(path).map_err(|failed| failed.error)?;

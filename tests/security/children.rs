@@ -26,9 +26,12 @@ fn size_and_zombies(pid: u32) -> (u64, usize) {
 }
 
 #[test]
-fn ten_gigabytes_of_output_stay_bounded() {
+fn gigabytes_of_output_stay_bounded() {
+    // Ten of them in the full tier: on a slow machine that takes minutes.
+    let full = std::env::var_os("RUNBOOK_FULL").is_some();
+    let size = if full { 10_000_000_000_u64 } else { 1_000_000_000 };
     let bench = Bench::new();
-    let book = book(&bench, "yes | head -c 10000000000; echo; echo the end >&2; exit 3", "");
+    let book = book(&bench, &format!("yes | head -c {size}; echo; echo the end >&2; exit 3"), "");
     let mut child = bench.start(&["run", &book, "--yes", "--progress", "plain"]);
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
@@ -40,7 +43,12 @@ fn ten_gigabytes_of_output_stay_bounded() {
     walk(&bench.path(""), &mut files);
     let disk: u64 =
         files.iter().map(|path| std::os::unix::fs::MetadataExt::blocks(&path.symlink_metadata().unwrap()) * 512).sum();
-    figure(&format!("flood: 10 GB of output, peak {} MiB resident, {} KiB on disk", peak / 1024, disk / 1024));
+    figure(&format!(
+        "flood: {} GB of output, peak {} MiB resident, {} KiB on disk",
+        size / 1_000_000_000,
+        peak / 1024,
+        disk / 1024
+    ));
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(told(&output).contains("the end"), "{}", told(&output));
     assert!(peak > 0 && peak < 64 * 1024 && disk < 4 << 20, "{peak} KiB, {disk} bytes");
@@ -49,8 +57,8 @@ fn ten_gigabytes_of_output_stay_bounded() {
 #[test]
 fn what_hangs_is_ended_and_nothing_is_left() {
     for (what, script, within, code) in [
-        ("hangs", "echo $$ > PID; sleep 600 & sleep 600", "      within: 1s\n", 1),
-        ("ignores TERM", "echo $$ > PID; trap '' TERM; while :; do sleep 1; done", "      within: 1s\n", 1),
+        ("hangs", "echo $$ > PID; sleep 600 & sleep 600", "      within: 1s\n", 21),
+        ("ignores TERM", "echo $$ > PID; trap '' TERM; while :; do sleep 1; done", "      within: 1s\n", 21),
         ("leaves a daemon that holds the pipe", "setsid sleep 5 & echo started", "", 0),
         ("reads its input", "cat; echo $?", "", 0),
     ] {
@@ -77,11 +85,20 @@ fn what_hangs_is_ended_and_nothing_is_left() {
         );
         if let Ok(leader) = std::fs::read_to_string(&pid) {
             let group = leader.trim();
-            let alive = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
-                let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-                stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)) == Some(group)
-            });
-            assert_eq!(alive.count(), 0, "{what}: the whole group is gone");
+            let alive = || {
+                std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+                    let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+                    stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)) == Some(group)
+                })
+            };
+            // Killed is not yet gone.
+            let left = (0..100)
+                .map(|_| {
+                    std::thread::sleep(Duration::from_millis(50));
+                    alive().count()
+                })
+                .find(|left| *left == 0);
+            assert_eq!(left, Some(0), "{what}: the whole group is gone");
         }
     }
     figure("children: hanging, deaf, daemonising and reading ones end as they must; 0 left behind");

@@ -361,7 +361,7 @@ fn no_terminal_obeys_a_service() {
         bench.runbook(words);
     }
     // Runbooks that carry the payloads themselves.
-    for (n, some) in payloads.chunks(12).enumerate() {
+    for (n, some) in payloads.chunks(24).enumerate() {
         let bytes = [
             b"version: 1\nname: x\n# ".to_vec(),
             some.join(&b" "[..]),
@@ -373,8 +373,10 @@ fn no_terminal_obeys_a_service() {
         std::fs::write(&path, bytes).unwrap();
         super::bench::mode(&path, 0o600);
         bench.runbook(&["check", path.to_str().unwrap()]);
-        bench.runbook(&["show", &text(&some[0])]);
-        bench.runbook(&["status", &text(&some[1 % some.len()])]);
+        if n % 6 == 0 {
+            bench.runbook(&["show", &text(&some[0])]);
+            bench.runbook(&["status", &text(&some[1 % some.len()])]);
+        }
     }
     let mut bad = Vec::new();
     let (mut total, mut shown) = (0, 0);

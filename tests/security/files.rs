@@ -223,7 +223,7 @@ fn planted_state_is_refused() {
 /// Everything that a run writes is for its owner only, whatever the umask.
 #[test]
 fn what_is_written_is_private() {
-    let mut bench = Bench::new();
+    let bench = Bench::new();
     let path = bench.file("x.yaml", &book("x"));
     for words in [&["run", "--yes"][..], &["plan", "--save"]] {
         let words = [&[words[0], path.as_str()], &words[1..]].concat();

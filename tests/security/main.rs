@@ -12,6 +12,9 @@ mod children;
 mod escapes;
 mod fakes;
 mod files;
+#[path = "../support/lab.rs"]
+mod host;
+mod lab;
 mod signals;
 
 /// A figure for the record; straight to standard error, because the harness keeps what a passing test prints.

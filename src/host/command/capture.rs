@@ -1,6 +1,5 @@
 //! A stream read to its end but kept in bounds: the head and the tail, because the cause stands at one or the other.
 
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +39,8 @@ impl Captured {
 pub(super) struct Bounded {
     half: usize,
     head: Vec<u8>,
-    tail: VecDeque<u8>,
+    /// At least the last `half` bytes behind the head, at most three times as many.
+    tail: Vec<u8>,
     /// The last byte that was dropped before the tail.
     before: u8,
     total: u64,
@@ -57,24 +57,33 @@ impl Bounded {
         let (to_head, rest) = bytes.split_at(room);
         self.head.extend_from_slice(to_head);
         let passed = rest.len().saturating_sub(self.half);
-        self.tail.extend(&rest[passed..]);
-        let over = self.tail.len().saturating_sub(self.half);
-        let dropped = self.tail.drain(..over).next_back();
-        self.before = rest[..passed].last().copied().or(dropped).unwrap_or(self.before);
+        if passed > 0 {
+            self.before = rest[passed - 1];
+            self.tail.clear();
+        }
+        self.tail.extend_from_slice(&rest[passed..]);
+        // Not at each push: moving the rest would cost more than reading it.
+        if self.tail.len() > 2 * self.half {
+            let over = self.tail.len() - self.half;
+            self.before = self.tail[over - 1];
+            self.tail.drain(..over);
+        }
     }
 
     pub(super) fn captured(&self) -> Captured {
-        let kept = u64::try_from(self.head.len() + self.tail.len()).unwrap_or(u64::MAX);
+        let over = self.tail.len().saturating_sub(self.half);
+        let before = if over > 0 { self.tail[over - 1] } else { self.before };
+        let tail = &self.tail[over..];
+        let kept = u64::try_from(self.head.len() + tail.len()).unwrap_or(u64::MAX);
         let skipped = self.total.saturating_sub(kept);
-        let tail: Vec<u8> = self.tail.iter().copied().collect();
         if skipped == 0 {
-            let whole = [self.head.as_slice(), &tail].concat();
+            let whole = [self.head.as_slice(), tail].concat();
             return Captured { head: lines(&whole), skipped, tail: Vec::new(), total: self.total };
         }
         // A line that the cut went through may hold a part of a secret, which nothing recognises.
         let head = self.head.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &self.head[..end]);
         let tail = match tail.iter().position(|byte| *byte == b'\n') {
-            _ if self.before == b'\n' => &tail[..],
+            _ if before == b'\n' => tail,
             Some(end) => &tail[end + 1..],
             None => &[],
         };

@@ -5,7 +5,7 @@
 //! apart what a maintenance run must not confuse: never begun, ended by itself, ended by us, and *not known*.
 //!
 //! A daemon that the command leaves behind keeps our pipes open; reading stops shortly after the main process is gone.
-//! Effects that must outlive this process belong to [`crate::host::systemd::transient`] instead.
+//! Effects that must outlive this process are run by another one, a transient unit: [`crate::host::effect`].
 
 mod capture;
 mod child;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use capture::Captured;
 
 use crate::host::clock;
+use crate::host::effect::Effect;
 use crate::host::planted::{Bug, planted};
 use capture::Reading;
 use child::{Exit, Running};
@@ -28,7 +29,7 @@ use child::{Exit, Running};
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// What to run, as whom, for how long.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct CommandAsked {
     /// Program and arguments; a program without a slash is looked up in root-owned system directories only.
     pub argv: Vec<String>,
@@ -46,6 +47,9 @@ pub struct CommandAsked {
     pub grace: Duration,
     /// Bytes of each stream that are kept: half from its head, half from its tail.
     pub keep: usize,
+    /// The step whose effect it is; `None` for a question, which dies with whoever asks it.
+    #[serde(skip)]
+    pub effect: Option<Effect>,
 }
 
 impl CommandAsked {
@@ -61,6 +65,7 @@ impl CommandAsked {
             deadline,
             grace: Duration::from_secs(10),
             keep: 32 * 1024,
+            effect: None,
         }
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LocalHost, unit_dir};
-use crate::host::command;
 use crate::host::deed::{Deed, Down, Told};
 use crate::host::pm2::{
     self, App, AppKey, Pm2At, Recipe, Snapshot, SnapshotError, SnapshotRef, Steer, SteerError, Terms,
@@ -53,7 +52,8 @@ impl LocalHost {
                 Ok(up) => Ok(Told::Said(format!("PM2 {}", up.version))),
                 Err(error) => Err(self.steer_error(at, format!("pm2 daemon of {}", at.user), error).await),
             },
-            Deed::Run(asked) => Ok(Told::Ran(command::run(asked.clone()).await)),
+            Deed::Run(asked) => self.run(asked).await,
+            Deed::Recall(effect) => self.recall(effect).await,
             Deed::InstallResume => self.install_resume().await,
             Deed::RemoveResume => match resume_unit::remove(&*self.bus().await?, unit_dir()).await {
                 Ok(()) => Ok(Told::Done),

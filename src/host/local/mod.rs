@@ -4,6 +4,7 @@
 //! there and turns their errors into the three that matter (refused, unreachable, unknown).
 
 mod deeds;
+mod effects;
 mod questions;
 
 use std::collections::HashMap;
@@ -24,6 +25,10 @@ use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told, clock};
 pub struct LocalHost {
     /// The resume unit as it has to be for this program and this state directory.
     resume: Option<ResumeUnit>,
+    /// This program's file, where commands of steps are to be run by systemd.
+    program: Option<PathBuf>,
+    /// Units of commands that were given up and are being ended.
+    stops: effects::Stops,
     /// One bus connection, made when first needed and made anew when it broke.
     bus: Mutex<Option<Arc<Bus>>>,
     /// One connection per PM2 daemon, shared so that lists are shared.
@@ -45,12 +50,20 @@ impl LocalHost {
     pub fn new(resume: Option<ResumeUnit>) -> Self {
         Self {
             resume,
+            program: None,
+            stops: effects::Stops::default(),
             bus: Mutex::default(),
             steers: Mutex::default(),
             lists: Mutex::default(),
             loading: Mutex::default(),
             snapshot: Mutex::default(),
         }
+    }
+
+    /// The same with commands of steps run by systemd, where that is process 1; `program` is this program's own file.
+    #[must_use]
+    pub fn with_effects(self, program: Option<PathBuf>) -> Self {
+        Self { program, ..self }
     }
 
     async fn bus(&self) -> Result<Arc<Bus>, HostError> {

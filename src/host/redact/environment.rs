@@ -53,7 +53,10 @@ fn learn_variable(name: &str, value: &str) {
         return;
     }
     let number = value.bytes().all(|byte| byte.is_ascii_digit());
-    let place = value.starts_with('/') && value.bytes().filter(|byte| *byte == b'/').count() > 1 && !random(value);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte);
+    let path =
+        value.starts_with('/') && value.bytes().filter(|byte| *byte == b'/').count() > 1 && value.bytes().all(plain);
+    let place = path && !random(value) && !["PASS", "SECRET", "TOKEN"].iter().any(|part| name.contains(part));
     if (TELLING.iter().any(|part| name.contains(part)) && !place && !(number && value.len() < 9)) || random(value) {
         learn(value);
     }

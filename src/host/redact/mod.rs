@@ -48,6 +48,8 @@ struct Known {
     by_start: HashMap<[u8; KEY], Vec<Box<[u8]>>>,
     /// The first one to three bytes of every form: what may be the beginning of one at the end of a write.
     starts: HashSet<Box<[u8]>>,
+    /// A bit for each pair of bytes that a form begins with: nearly every place of a text ends here.
+    pairs: Vec<u64>,
     forms: usize,
 }
 
@@ -62,6 +64,9 @@ impl Known {
             if bucket.iter().any(|known| **known == *form) {
                 continue;
             }
+            self.pairs.resize(1 << 10, 0);
+            let pair = pair(start[0], start[1]);
+            self.pairs[pair / 64] |= 1 << (pair % 64);
             self.starts.extend((1..KEY).map(|len| Box::from(&form[..len])));
             let at = bucket.partition_point(|known| known.len() > form.len());
             bucket.insert(at, form.into());
@@ -71,7 +76,12 @@ impl Known {
 
     /// The length of the longest form that `bytes` begins with.
     fn begins(&self, bytes: &[u8]) -> Option<usize> {
-        let bucket = self.by_start.get(bytes.first_chunk::<KEY>()?)?;
+        let start = bytes.first_chunk::<KEY>()?;
+        let pair = pair(start[0], start[1]);
+        if self.pairs.get(pair / 64)? & (1 << (pair % 64)) == 0 {
+            return None;
+        }
+        let bucket = self.by_start.get(start)?;
         bucket.iter().find(|form| bytes.starts_with(form)).map(|form| form.len())
     }
 
@@ -85,6 +95,10 @@ impl Known {
             None => self.starts.contains(bytes),
         }
     }
+}
+
+fn pair(first: u8, second: u8) -> usize {
+    usize::from(first) << 8 | usize::from(second)
 }
 
 /// Learns a secret; also each of its lines that is long enough, because logs and screens break lines.

@@ -37,10 +37,10 @@ pub struct TransientAsked {
     pub cwd: Option<PathBuf>,
     /// `Environment=`. **Not for secrets**: any local user can read it over D-Bus.
     pub env: Vec<(String, String)>,
-    /// Where PID 1 writes standard output, as root; cut off first. The directory must exist.
-    pub stdout: PathBuf,
+    /// Where PID 1 writes standard output, as root; cut off first. The directory must exist. `None`: the system's journal.
+    pub stdout: Option<PathBuf>,
     /// The same for standard error.
-    pub stderr: PathBuf,
+    pub stderr: Option<PathBuf>,
     /// `LimitFSIZE=` in bytes: bounds the two files, and *every other file the command writes*.
     pub file_size: Option<u64>,
     /// `MemoryMax=` in bytes.
@@ -54,6 +54,15 @@ impl std::fmt::Debug for TransientAsked {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let program = self.argv.first();
         out.debug_struct("TransientAsked").field("name", &self.name).field("program", &program).finish_non_exhaustive()
+    }
+}
+
+impl TransientAsked {
+    /// A unit without a program yet: as root, in `/`, its words in the system's journal, ended at the deadline.
+    #[must_use]
+    pub fn watched(name: String, deadline: Duration) -> Self {
+        let (user, cwd, stdout, stderr, file_size, memory) = (None, None, None, None, None, None);
+        Self { name, argv: Vec::new(), user, cwd, env: Vec::new(), stdout, stderr, file_size, memory, deadline }
     }
 }
 
@@ -205,12 +214,16 @@ fn settings(asked: &TransientAsked) -> Vec<Setting<'_>> {
         ("ExecStartEx", Variant::from(exec)),
         ("Environment", Variant::from(env)),
         ("StandardInput", Variant::from("null")),
-        ("StandardOutputFileToTruncate", text(&asked.stdout)),
-        ("StandardErrorFileToTruncate", text(&asked.stderr)),
         ("TimeoutStartUSec", micros(asked.deadline)),
         ("TimeoutStopUSec", micros(GRACE)),
         ("LimitCORE", Variant::U64(0)),
     ];
+    for (file, key, stream) in [
+        (&asked.stdout, "StandardOutputFileToTruncate", "StandardOutput"),
+        (&asked.stderr, "StandardErrorFileToTruncate", "StandardError"),
+    ] {
+        settings.push(file.as_ref().map_or((stream, Variant::from("journal")), |file| (key, text(file))));
+    }
     settings.extend(asked.user.iter().map(|user| ("User", Variant::from(user.clone()))));
     settings.extend(asked.cwd.iter().map(|cwd| ("WorkingDirectory", text(cwd))));
     settings.extend(asked.file_size.map(|bytes| ("LimitFSIZE", Variant::U64(bytes))));

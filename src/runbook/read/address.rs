@@ -58,7 +58,11 @@ fn checked(
     let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
     // `pass=` is how redis+unix addresses carry one.
     let lower = url.to_ascii_lowercase();
-    if authority.contains('@') || SECRET_PARAMETERS.iter().any(|name| lower.contains(name)) {
+    // A slash in a password ends the authority, but a name with a colon and a later @ are still user and password.
+    let password = after
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.split(['/', '?']).next().unwrap_or_default().contains(':') && !host_of(after));
+    if authority.contains('@') || password || SECRET_PARAMETERS.iter().any(|name| lower.contains(name)) {
         let found = item.error(codes::PLAIN_SECRET, format!("{} carries a user or a secret", item.what), out);
         found
             .label("shown in plans, logs and reports")
