@@ -143,6 +143,10 @@ impl From<FileError> for Failure {
     }
 }
 
+/// The commands that look at a damaged run, and lead out.
+const OUT_OF_DAMAGE: &str =
+    "runbook journal verify\n  runbook abort --abandon --reason TEXT     (sets the run aside and frees the host)";
+
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let exit = match &error {
@@ -153,7 +157,8 @@ impl From<JournalError> for Failure {
             | JournalError::File(_) => Exit::Storage,
             _ => Exit::Damaged,
         };
-        Self::new(exit, error)
+        let failure = Self::new(exit, error);
+        if exit == Exit::Damaged { failure.hint(OUT_OF_DAMAGE) } else { failure }
     }
 }
 
@@ -167,7 +172,9 @@ impl From<StoreError> for Failure {
                 let hint = format!("runbook resume {run}");
                 Self::new(Exit::Held, error).hint(hint)
             }
-            StoreError::Dangling { .. } | StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error),
+            StoreError::Dangling { .. } | StoreError::RunbookChanged { .. } => {
+                Self::new(Exit::Damaged, error).hint(OUT_OF_DAMAGE)
+            }
         }
     }
 }

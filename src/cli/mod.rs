@@ -14,6 +14,7 @@ mod fail_open;
 mod failure;
 mod history;
 mod install_resume_unit;
+mod journal;
 mod list;
 mod man;
 mod offline;
@@ -109,6 +110,8 @@ enum Command {
     Abort(abort::Abort),
     /// Rule on a step of which nobody knows whether it happened
     Resolve(resolve::Resolve),
+    /// Show the journal of a run record by record, or verify it
+    Journal(journal::Journal),
     /// Show past runs
     History(history::History),
     /// Write the summary of a run
@@ -178,6 +181,7 @@ impl Cli {
             Command::Pause(pause) => pause.call(desk),
             Command::Abort(abort) => abort.call(desk).await,
             Command::Resolve(resolve) => resolve.call(desk),
+            Command::Journal(journal) => journal.call(desk),
             Command::History(history) => history.call(desk),
             Command::Report(report) => report.call(desk),
             Command::Doctor(doctor) => doctor.call(desk).await,
@@ -206,6 +210,7 @@ impl Cli {
             Command::Check(check) => check.json,
             Command::Plan(plan) => plan.json,
             Command::Status(status) => status.json,
+            Command::Journal(journal) => journal.json(),
             Command::History(history) => history.json,
             Command::Run(run) => run.json || self.global.progress == "json",
             Command::Resume(resume) => resume.json || self.global.progress == "json",
