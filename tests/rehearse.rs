@@ -98,6 +98,32 @@ fn a_slow_instance_shows_in_the_length_and_a_kept_journal_can_be_reported() {
     rehearse(&place, &["--slow", "bds"]).exits(2).says("write bds=4x");
 }
 
+/// A rehearsal in one process, followed from another: everything is told, and both end alike.
+#[test]
+fn a_run_is_followed_from_a_second_terminal_to_its_exit_code() {
+    for (fault, code, word) in [(&[][..], 0, "is over: done"), (&["--fail", "stop/compact-again"], 1, "backed out")] {
+        let place = Place::new();
+        let program = assert_cmd::cargo::cargo_bin!("runbook");
+        let mut first = std::process::Command::new(program);
+        first.args(["rehearse", "restart-staging", "--speed", "200", "--keep"]).args(ANSWERED).args(fault);
+        first.env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", place.path("state"));
+        let mut first = first.stderr(std::process::Stdio::null()).stdin(std::process::Stdio::null()).spawn().unwrap();
+        let state = (0..600).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            let dir = std::fs::read_dir(place.path("state")).unwrap().next()?.unwrap().path().join("state");
+            let named = |run: &std::fs::DirEntry| run.file_name().to_string_lossy().starts_with("r-");
+            std::fs::read_dir(dir.join("runs")).ok()?.find(|run| run.as_ref().is_ok_and(named))?.ok()?;
+            Some(dir.to_str().unwrap().to_owned())
+        });
+        let state = state.expect("the rehearsal has begun");
+        let said = place.runbook(&["--state-dir", &state, "attach"]);
+        assert_eq!(first.wait().unwrap().code(), Some(code));
+        said.exits(code).says("[1/9 preflight]").says("[8/9 restore]").says(word).says("runbook report r-");
+        // One that is over is told once more, with the same code.
+        place.runbook(&["--state-dir", &state, "attach", "--progress", "none"]).exits(code);
+    }
+}
+
 #[test]
 fn drawn_runs_give_the_chance_and_a_seed_gives_the_same_again() {
     let place = Place::new();

@@ -4,6 +4,7 @@
 //! create no file, take no lock and start no process.
 mod abort;
 mod ask_to_stop;
+mod attach;
 mod check;
 mod closing;
 mod completions;
@@ -104,6 +105,8 @@ enum Command {
     Resume(resume::Resume),
     /// Show where a run stands; the exit code says it too
     Status(status::Status),
+    /// Follow the run in progress from a second terminal; ends with its exit code
+    Attach(attach::Attach),
     /// Ask the run in progress to stop at the next checkpoint
     Pause(pause::Pause),
     /// Give a run up: back out where service was taken away
@@ -178,6 +181,7 @@ impl Cli {
             Command::Run(run) => run.call(desk).await,
             Command::Resume(resume) => resume.call(desk).await,
             Command::Status(status) => status.call(desk),
+            Command::Attach(attach) => attach.call(desk).await,
             Command::Pause(pause) => pause.call(desk),
             Command::Abort(abort) => abort.call(desk).await,
             Command::Resolve(resolve) => resolve.call(desk),
@@ -214,7 +218,7 @@ impl Cli {
             Command::History(history) => history.json,
             Command::Run(run) => run.json || self.global.progress == "json",
             Command::Resume(resume) => resume.json || self.global.progress == "json",
-            Command::Abort(_) => self.global.progress == "json",
+            Command::Abort(_) | Command::Attach(_) => self.global.progress == "json",
             _ => false,
         }
     }

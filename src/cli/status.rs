@@ -59,7 +59,7 @@ fn aside(desk: &Desk, id: &RunId) -> Option<Exit> {
 }
 
 /// The state of a run as an exit code.
-fn exit(state: &RunState, at_work: bool, detailed: bool) -> Exit {
+pub(super) fn exit(state: &RunState, at_work: bool, detailed: bool) -> Exit {
     match state.ended() {
         Some(End::Done) => Exit::Done,
         Some(End::DoneWithLosses) if detailed => Exit::Losses,
