@@ -52,6 +52,46 @@ fn nobody_can_rehearse_with_nothing_installed() {
     assert_eq!(names.len(), 2, "the copy of the program and the state directory of the test: {names:?}");
 }
 
+/// The demonstration says why there is no real host, and rehearses: as nobody, and on what calls itself another system.
+#[test]
+fn the_demonstration_rehearses_where_there_is_no_root_and_no_linux() {
+    let place = Place::new();
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap()
+    };
+    let copied = |from: &str, to: &str| {
+        let to = place.path(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        open(to.parent().unwrap());
+        std::fs::copy(from, &to).unwrap();
+        open(&to);
+    };
+    open(&place.path("."));
+    copied(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/real-host.sh"), "examples/real-host.sh");
+    copied(assert_cmd::cargo::cargo_bin!("runbook").to_str().unwrap(), "target/debug/runbook");
+    copied(&place.file("uname", "#!/bin/sh\necho Darwin\n"), "elsewhere/uname");
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let start = |who: &[&str], path: &str| {
+        let script = place.path("examples/real-host.sh");
+        let words: Vec<&str> = who.iter().copied().chain(["bash", script.to_str().unwrap()]).collect();
+        let mut command = std::process::Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .env_clear()
+            .env("PATH", path)
+            .env("RUNBOOK_PROGRESS", "none")
+            .stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let who = if rustix::process::geteuid().is_root() { &nobody[..] } else { &[] };
+    let unprivileged = start(who, "/usr/bin:/bin");
+    let elsewhere = start(&[], &format!("{}:/usr/bin:/bin", place.path("elsewhere").display()));
+    for (child, why) in [(unprivileged, "this is not root"), (elsewhere, "this is not Linux")] {
+        let said: Said = child.wait_with_output().unwrap().into();
+        said.exits(0).says(&format!("No real host: {why}")).says("nothing is touched").says("Done:");
+    }
+}
+
 #[test]
 fn without_a_terminal_and_flags_a_rehearsal_answers_for_itself() {
     let place = Place::new();
