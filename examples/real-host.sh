@@ -43,6 +43,10 @@ why_not=''
 [ -n "$why_not" ] || command -v apt-get >/dev/null || command -v mmdebstrap >/dev/null || why_not="neither apt-get nor mmdebstrap is here"
 if [ -n "$why_not" ]; then
   echo "No real host: $why_not. Rehearsing $runbook on the model instead; nothing is touched."
+  # What was built already will do: a rehearsal needs no release.
+  for built in "$binary" target/debug/runbook; do
+    if [ -x "$built" ]; then exec "$built" rehearse "$runbook"; fi
+  done
   build
   exec "$binary" rehearse "$runbook"
 fi

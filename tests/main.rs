@@ -1,5 +1,6 @@
 //! The one integration binary: each file beside this one is a part of it.
 mod cli;
+mod damaged_runs;
 mod eta;
 mod floors;
 mod lab_host;

@@ -56,6 +56,46 @@ fn nobody_can_rehearse_with_nothing_installed() {
     assert_eq!(names.len(), 2, "the copy of the program and the state directory of the test: {names:?}");
 }
 
+/// The demonstration says why there is no real host, and rehearses: as nobody, and on what calls itself another system.
+#[test]
+fn the_demonstration_rehearses_where_there_is_no_root_and_no_linux() {
+    let place = Place::new();
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap()
+    };
+    let copied = |from: &str, to: &str| {
+        let to = place.path(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        open(to.parent().unwrap());
+        std::fs::copy(from, &to).unwrap();
+        open(&to);
+    };
+    open(&place.path("."));
+    copied(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/real-host.sh"), "examples/real-host.sh");
+    copied(assert_cmd::cargo::cargo_bin!("runbook").to_str().unwrap(), "target/debug/runbook");
+    copied(&place.file("uname", "#!/bin/sh\necho Darwin\n"), "elsewhere/uname");
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let start = |who: &[&str], path: &str| {
+        let script = place.path("examples/real-host.sh");
+        let words: Vec<&str> = who.iter().copied().chain(["bash", script.to_str().unwrap()]).collect();
+        let mut command = std::process::Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .env_clear()
+            .env("PATH", path)
+            .env("RUNBOOK_PROGRESS", "none")
+            .stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let who = if rustix::process::geteuid().is_root() { &nobody[..] } else { &[] };
+    let unprivileged = start(who, "/usr/bin:/bin");
+    let elsewhere = start(&[], &format!("{}:/usr/bin:/bin", place.path("elsewhere").display()));
+    for (child, why) in [(unprivileged, "this is not root"), (elsewhere, "this is not Linux")] {
+        let said: Said = child.wait_with_output().unwrap().into();
+        said.exits(0).says(&format!("No real host: {why}")).says("nothing is touched").says("Done:");
+    }
+}
+
 #[test]
 fn without_a_terminal_and_flags_a_rehearsal_answers_for_itself() {
     let place = Place::new();
@@ -100,6 +140,32 @@ fn a_slow_instance_shows_in_the_length_and_a_kept_journal_can_be_reported() {
     place.runbook(&["--state-dir", &kept, "report"]).exits(0).says("restart-staging");
     std::fs::remove_dir_all(std::path::Path::new(&kept).parent().unwrap()).unwrap();
     rehearse(&place, &["--slow", "bds"]).exits(2).says("write bds=4x");
+}
+
+/// A rehearsal in one process, followed from another: everything is told, and both end alike.
+#[test]
+fn a_run_is_followed_from_a_second_terminal_to_its_exit_code() {
+    for (fault, code, word) in [(&[][..], 0, "is over: done"), (&["--fail", "stop/compact-again"], 1, "backed out")] {
+        let place = Place::new();
+        let program = assert_cmd::cargo::cargo_bin!("runbook");
+        let mut first = std::process::Command::new(program);
+        first.args(["rehearse", "restart-staging", "--speed", "200", "--keep"]).args(ANSWERED).args(fault);
+        first.env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", place.path("state"));
+        let mut first = first.stderr(std::process::Stdio::null()).stdin(std::process::Stdio::null()).spawn().unwrap();
+        let state = (0..600).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            let dir = std::fs::read_dir(place.path("state")).unwrap().next()?.unwrap().path().join("state");
+            let named = |run: &std::fs::DirEntry| run.file_name().to_string_lossy().starts_with("r-");
+            std::fs::read_dir(dir.join("runs")).ok()?.find(|run| run.as_ref().is_ok_and(named))?.ok()?;
+            Some(dir.to_str().unwrap().to_owned())
+        });
+        let state = state.expect("the rehearsal has begun");
+        let said = place.runbook(&["--state-dir", &state, "attach"]);
+        assert_eq!(first.wait().unwrap().code(), Some(code));
+        said.exits(code).says("[1/9 preflight]").says("[8/9 restore]").says(word).says("runbook report r-");
+        // One that is over is told once more, with the same code.
+        place.runbook(&["--state-dir", &state, "attach", "--progress", "none"]).exits(code);
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn at_work(site: &Site, id: &RunId) -> bool {
 }
 
 /// Whether somebody holds an exclusive flock(2) on a file (proc(5), `/proc/locks`: device in hexadecimal, then inode).
-fn held(path: &Path) -> bool {
+pub(super) fn held(path: &Path) -> bool {
     let Ok(meta) = std::fs::metadata(path) else {
         return false;
     };

@@ -16,8 +16,15 @@ const JOURNAL: &str = "A journal that is refused\n\n\
     Each line of `runs/RUN/journal` carries its length, a checksum and the hash of the line before; `head` says how far it was\n\
     acknowledged. Only a torn last line that was never acknowledged is dropped, after a copy. Anything else that does not fit\n\
     means that the file was changed, cut or damaged by its disk, and that nobody can say what was done: the run is refused and\n\
-    nothing is changed. Look at the host, bring it into order by hand, keep the directory for the post-mortem, and free the host\n\
-    by moving `pending` out of the state directory.\n";
+    nothing is changed. The host stays owned by it until a person has looked.\n\n\
+    1. runbook journal verify RUN    where the damage begins, what was lost, whether a reboot was asked for, whether services\n\
+    \x20                                may be down. It only reads; exit 30 on damage.\n\
+    2. runbook journal show RUN      every record before the damage, and what can still be read behind it, unproven.\n\
+    3. If services are down: runbook resume RUN --fail-open starts everything that the run's snapshot wants online, without any\n\
+    \x20  check. After a boot the fail-open unit has done that already.\n\
+    4. runbook abort RUN --abandon --reason TEXT sets the run aside: a note in its directory says who did it, why, and what was\n\
+    \x20  not known; the resume unit goes and the host is free. Nothing is moved and nothing is deleted: keep the directory for\n\
+    \x20  the post-mortem.\n";
 
 impl Explain {
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {

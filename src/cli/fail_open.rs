@@ -33,7 +33,7 @@ struct Tally {
 
 pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure> {
     let store = desk.site.store()?;
-    let Some(id) = desk.site.unfinished(&store, run)? else {
+    let Some(id) = meant(desk, &store, run)? else {
         desk.screen.alert("no run is unfinished; nothing is opened\n");
         return Ok(Exit::Done);
     };
@@ -60,6 +60,12 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     desk.screen.alert(&format!("{text}\n"));
     tell_people(desk, &text).await;
     Ok(exit)
+}
+
+/// The unfinished run, or one that was set aside and is named: its snapshot is as good as it was.
+fn meant(desk: &Desk, store: &Store, named: Option<&str>) -> Result<Option<RunId>, Failure> {
+    let aside = named.and_then(RunId::parse).filter(|id| store.aside(id).is_some());
+    if aside.is_some() { Ok(aside) } else { desk.site.unfinished(store, named) }
 }
 
 /// The runbook of the run, as far as it can still be read: a hash that does not match is no reason to stay down.

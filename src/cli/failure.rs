@@ -176,6 +176,10 @@ impl From<FileError> for Failure {
     }
 }
 
+/// The commands that look at a damaged run, and lead out.
+const OUT_OF_DAMAGE: &str =
+    "runbook journal verify\n  runbook abort --abandon --reason TEXT     (sets the run aside and frees the host)";
+
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let exit = match &error {
@@ -188,9 +192,10 @@ impl From<JournalError> for Failure {
         };
         let hint = match &error {
             JournalError::OtherMachine { .. } => Some(
-                "nothing was done. On the host that the run belongs to: runbook resume\n  here, if this is a copy of it: move `pending` out of the state directory",
+                "nothing was done. On the host that the run belongs to: runbook resume\n  here, if this is a copy of it: runbook abort --abandon --reason TEXT",
             ),
             JournalError::Full { .. } => Some("runbook doctor    says how much is free there"),
+            _ if exit == Exit::Damaged => Some(OUT_OF_DAMAGE),
             _ => None,
         };
         Self { hint: hint.map(str::to_owned), ..Self::new(exit, error) }
@@ -208,9 +213,9 @@ impl From<StoreError> for Failure {
                 Self::new(Exit::Held, error).hint(hint)
             }
             StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error).hint(
-                "nothing was done. Put the copy in the run's directory back as it was, then: runbook resume\n  a run follows the text that it began with; for another one: runbook abort, then run anew",
+                "nothing was done. Put the copy in the run's directory back as it was, then: runbook resume\n  a run follows the text that it began with; for another one: runbook abort --abandon --reason TEXT, then run anew",
             ),
-            StoreError::Dangling { .. } => Self::new(Exit::Damaged, error),
+            StoreError::Dangling { .. } => Self::new(Exit::Damaged, error).hint(OUT_OF_DAMAGE),
         }
     }
 }

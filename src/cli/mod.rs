@@ -4,6 +4,7 @@
 //! create no file, take no lock and start no process.
 mod abort;
 mod ask_to_stop;
+mod attach;
 mod check;
 mod closing;
 mod completions;
@@ -15,6 +16,7 @@ mod fail_open;
 mod failure;
 mod history;
 mod install_resume_unit;
+mod journal;
 mod list;
 mod man;
 mod offline;
@@ -107,12 +109,16 @@ enum Command {
     Resume(resume::Resume),
     /// Show where a run stands; the exit code says it too
     Status(status::Status),
+    /// Follow the run in progress from a second terminal; ends with its exit code
+    Attach(attach::Attach),
     /// Ask the run in progress to stop at the next checkpoint
     Pause(pause::Pause),
     /// Give a run up: back out where service was taken away
     Abort(abort::Abort),
     /// Rule on a step of which nobody knows whether it happened
     Resolve(resolve::Resolve),
+    /// Show the journal of a run record by record, or verify it
+    Journal(journal::Journal),
     /// Show past runs
     History(history::History),
     /// Write the summary of a run
@@ -189,9 +195,11 @@ impl Cli {
             Command::Run(run) => run.call(desk).await,
             Command::Resume(resume) => resume.call(desk).await,
             Command::Status(status) => status.call(desk),
+            Command::Attach(attach) => attach.call(desk).await,
             Command::Pause(pause) => pause.call(desk),
             Command::Abort(abort) => abort.call(desk).await,
             Command::Resolve(resolve) => resolve.call(desk),
+            Command::Journal(journal) => journal.call(desk),
             Command::History(history) => history.call(desk),
             Command::Report(report) => report.call(desk),
             Command::Doctor(doctor) => doctor.call(desk).await,
@@ -221,10 +229,11 @@ impl Cli {
             Command::Check(check) => check.json,
             Command::Plan(plan) => plan.json,
             Command::Status(status) => status.json,
+            Command::Journal(journal) => journal.json(),
             Command::History(history) => history.json,
             Command::Run(run) => run.json || self.global.progress == "json",
             Command::Resume(resume) => resume.json || self.global.progress == "json",
-            Command::Abort(_) => self.global.progress == "json",
+            Command::Abort(_) | Command::Attach(_) => self.global.progress == "json",
             _ => false,
         }
     }

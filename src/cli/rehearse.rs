@@ -95,8 +95,7 @@ impl Rehearse {
         if !answers.prompt(desk).start(runbook, &consequence(runbook, &plan, &plan.hostname)) {
             return Err(Failure::say(Exit::NeedsAnswer, "not started"));
         }
-        let dir = tempfile::Builder::new().prefix("runbook-rehearsal-").tempdir();
-        let dir = dir.map_err(|error| Failure::new(Exit::Storage, error))?;
+        let dir = self.place().map_err(|error| Failure::new(Exit::Storage, error))?;
         dress.open(dir.path(), &source.bytes, owner())?;
         let began = clock::boottime();
         let exit = self.play(desk, runbook, &mut dress, &answers).await;
@@ -106,6 +105,21 @@ impl Rehearse {
         ));
         self.tidy(desk, dir);
         exit
+    }
+
+    /// Where the journal lies. Its syncs mean nothing here, so memory will do where a disk may be busy; what is to be kept
+    /// goes where temporary files go.
+    fn place(&self) -> std::io::Result<TempDir> {
+        let mut name = tempfile::Builder::new();
+        name.prefix("runbook-rehearsal-");
+        let memory = Path::new("/dev/shm");
+        if !self.keep
+            && memory.is_dir()
+            && let Ok(dir) = name.tempdir_in(memory)
+        {
+            return Ok(dir);
+        }
+        name.tempdir()
     }
 
     /// Sits until the run is over, as often as a real one would.

@@ -152,6 +152,20 @@ impl Screen {
         (self.progress == Mode::Live).then(live)
     }
 
+    /// [`live`](Self::live) and [`reporters`](Self::reporters) of a run in another process, with its time.
+    pub(super) fn followers(&self, clock: Clock, wall: Wall, runbook: &Runbook, plan: &Plan) -> Followers {
+        let talk = self.streams.talk.clone();
+        match self.progress {
+            Mode::None => (None, Vec::new()),
+            Mode::Json => (None, self.reporters(None, runbook, plan)),
+            Mode::Live => {
+                let live = Live::timed(talk, runbook, plan, clock, wall);
+                (Some(live.clone()), vec![Box::new(live)])
+            }
+            _ => (None, vec![Box::new(Lines::with_clock(talk, runbook, plan, clock, wall))]),
+        }
+    }
+
     /// [`reporters`](Self::reporters) with the time of a rehearsal.
     pub(super) fn reporters_by(
         &self,
@@ -167,6 +181,9 @@ impl Screen {
         vec![Box::new(Lines::with_clock(self.streams.talk.clone(), runbook, plan, clock, wall))]
     }
 }
+
+/// Whoever follows a run from outside, and the block that is redrawn where one is wanted.
+pub(super) type Followers = (Option<Live>, Vec<Box<dyn Reporter>>);
 
 /// A rehearsal's time for the screens.
 fn times(dial: &Dial) -> (Clock, Wall) {

@@ -7,6 +7,7 @@ use super::{Desk, Exit, Failure};
 use crate::host::clock;
 use crate::journal::RunState;
 use crate::journal::checkpoint::{End, PauseReason};
+use crate::journal::store::RunId;
 use crate::report;
 
 /// Which run.
@@ -29,7 +30,10 @@ impl Status {
             return Ok(Exit::Done);
         };
         let id = listed.id;
-        let reading = listed.reading?;
+        let reading = match listed.reading {
+            Ok(reading) => reading,
+            Err(error) => return aside(desk, &id).ok_or_else(|| error.into()),
+        };
         let at_work = at_work(&desk.site, &id);
         let exit = exit(&reading.state, at_work, self.detailed_exitcode);
         if desk.screen.json {
@@ -46,8 +50,16 @@ impl Status {
     }
 }
 
+/// What became of a run that nobody could go on with.
+fn aside(desk: &Desk, id: &RunId) -> Option<Exit> {
+    let note = desk.site.store().ok()?.aside(id)?;
+    desk.screen.result(&report::set_aside(id.as_str(), &note, &desk.screen.streams.result.style));
+    desk.screen.alert(&format!("  runbook journal show {id}\n"));
+    Some(Exit::Failed)
+}
+
 /// The state of a run as an exit code.
-fn exit(state: &RunState, at_work: bool, detailed: bool) -> Exit {
+pub(super) fn exit(state: &RunState, at_work: bool, detailed: bool) -> Exit {
     match state.ended() {
         Some(End::Done) => Exit::Done,
         Some(End::DoneWithLosses) if detailed => Exit::Losses,

@@ -4,6 +4,7 @@
 //! [`RunState`] is the fold of the checkpoints; appending and replaying go through the same table of
 //! [`legal`] transitions. A journal that cannot be written stops the run at once, and damage is refused, never guessed away.
 mod append;
+pub mod aside;
 pub mod checkpoint;
 mod disk;
 pub mod estimates;
@@ -12,6 +13,7 @@ mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod head;
+pub mod inspect;
 pub mod legal;
 pub mod lock;
 pub mod ownership;
@@ -73,9 +75,7 @@ impl<F: Fn() -> Stamp + Send> Clock for F {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// Refused as damaged; nothing was changed.
-    #[error(
-        "journal {path} is refused {damage}; nothing was changed, keep the directory and see `runbook explain journal`"
-    )]
+    #[error("journal {path} is refused {damage}; nothing was changed: see `runbook explain journal`")]
     Damaged {
         /// Its path.
         path: PathBuf,

@@ -47,9 +47,7 @@ pub enum StoreError {
         run: RunId,
     },
     /// `pending` names nothing.
-    #[error(
-        "`pending` names run {run}, which is not there: somebody removed it; if the host is as it should be, remove {path}"
-    )]
+    #[error("{path} names run {run}, which is not there: somebody removed it, and what it had done cannot be known")]
     Dangling {
         /// The run.
         run: String,
@@ -96,7 +94,7 @@ pub struct Store {
     pub(super) root: Directory,
 }
 
-const PENDING: &str = "pending";
+pub(super) const PENDING: &str = "pending";
 
 impl Store {
     /// Opens a state directory and creates nothing; for commands that only look.

@@ -4,10 +4,12 @@
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 pub mod choose;
+mod doubts;
 pub mod drift_view;
 mod ending;
 mod estimates;
 pub mod findings;
+mod journal_view;
 pub mod json;
 mod json_runs;
 pub mod junit;
@@ -30,9 +32,11 @@ pub mod summary;
 mod telling;
 
 pub use choose::{Mode, Watcher};
+pub use doubts::doubts;
 pub use drift_view::{drift_lines, drifted};
 pub use estimates::{estimate_lines, estimate_table};
 pub use findings::{Annotation, annotations, finding_line};
+pub use journal_view::{journal_verdict, record_lines, set_aside, timeline, verdict_line};
 pub use json::{Json, plan_json, plan_lines, version_line};
 pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
 pub use junit::junit;
