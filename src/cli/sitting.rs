@@ -68,7 +68,7 @@ impl Sitting<'_> {
             live.close();
         }
         let ending = ended?;
-        let exit = closing::exit(&ending, self.detailed);
+        let exit = closing::exit_of(&ending, self.detailed, self.store, &self.id);
         if self.journal.state().ended().is_some() {
             self.store.release(&self.journal)?;
             tidy(self.desk, self.host).await;

@@ -3,6 +3,7 @@
 //! Everything here is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
+mod came_back_view;
 pub mod choose;
 pub mod drift_view;
 mod ending;
@@ -30,6 +31,7 @@ mod telling;
 
 pub use choose::{Mode, Watcher};
 pub use drift_view::{drift_lines, drifted};
+pub use ending::surprised;
 pub use findings::{Annotation, annotations, finding_line};
 pub use json::{Json, plan_json, plan_lines, version_line};
 pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
