@@ -15,6 +15,7 @@ pub mod inventory;
 mod load_damage;
 mod load_watch;
 pub mod loads;
+pub mod may_differ;
 pub mod measure;
 pub mod needs;
 pub mod pm2_as_saved;

@@ -21,6 +21,15 @@ pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
     }
 }
 
+/// [`exit`], told from [`Exit::Done`] when the journal says that something came back differently.
+pub(super) fn exit_of(ending: &Ending, detailed: bool, store: &Store, id: &RunId) -> Exit {
+    let surprised = || store.read(id).is_ok_and(|reading| report::surprised(&reading.entries));
+    match exit(ending, detailed) {
+        Exit::Done if detailed && surprised() => Exit::Losses,
+        exit => exit,
+    }
+}
+
 /// Shows how the sitting ended and what to type next.
 pub(super) fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store) {
     // What the journal does not hold is said here: a missing answer, a closed window, what is being waited for.

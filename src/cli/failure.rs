@@ -37,7 +37,7 @@ pub enum Exit {
     NeedsAnswer = 9,
     /// There are changes; only with `--detailed-exitcode`.
     Changes = 10,
-    /// Done with tolerated losses; only with `--detailed-exitcode`.
+    /// Done with tolerated losses, or with something that came back differently; only with `--detailed-exitcode`.
     Losses = 11,
     /// Paused on request.
     Paused = 20,
@@ -69,7 +69,10 @@ impl Exit {
         (Self::Held, "another run holds the host"),
         (Self::NeedsAnswer, "needs an answer, and there is no terminal"),
         (Self::Changes, "only with --detailed-exitcode: there are changes"),
-        (Self::Losses, "only with --detailed-exitcode: done, with tolerated losses"),
+        (
+            Self::Losses,
+            "only with --detailed-exitcode: done, with tolerated losses, or with something that came back differently",
+        ),
         (Self::Paused, "paused on request"),
         (Self::Waiting, "waiting for a reboot or an operator"),
         (Self::Damaged, "journal damaged or refused"),

@@ -158,10 +158,9 @@ impl Rehearse {
                 Sat::Ended(ending) => break ending,
             }
         };
-        if let Some((store, id)) = dress.run() {
-            closing::show(desk, id, &ending, store);
-        }
-        Ok(closing::exit(&ending, answers.detailed_exitcode))
+        let Some((store, id)) = dress.run() else { return Ok(closing::exit(&ending, answers.detailed_exitcode)) };
+        closing::show(desk, id, &ending, store);
+        Ok(closing::exit_of(&ending, answers.detailed_exitcode, store, id))
     }
 
     /// The facts to rehearse on: given ones, those of this machine, or those that come with the program.

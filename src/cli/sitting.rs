@@ -73,7 +73,8 @@ impl Sitting<'_> {
         }
         let ending = ended?;
         let left_at_once = self.stop.urge() == Urge::Now && self.journal.state().ended().is_none();
-        let exit = if left_at_once { Exit::HardStop } else { closing::exit(&ending, self.detailed) };
+        let foreseen = closing::exit_of(&ending, self.detailed, self.store, &self.id);
+        let exit = if left_at_once { Exit::HardStop } else { foreseen };
         if self.journal.state().ended().is_some() {
             // `pending` goes last: as long as it is there, the next process knows that something is left to tidy up.
             tidy(self.desk, self.host).await;

@@ -32,7 +32,8 @@ impl Executor<'_> {
             }
         }
         self.close_running("the run backed out")?;
-        self.book.finish(End::BackedOut, reason)?;
+        let came_back = self.look_back().await;
+        self.book.finish(End::BackedOut, reason, Some(&came_back))?;
         Ok(Ending::BackedOut { reason: reason.to_owned(), trouble })
     }
 

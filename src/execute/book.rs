@@ -10,6 +10,7 @@ use crate::journal::Journal;
 use crate::journal::checkpoint::{Checkpoint, End, How, PauseReason, StepId};
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
+use crate::plan::CameBack;
 use crate::runbook::Runbook;
 
 /// The journal of a run together with whoever listens to it.
@@ -63,8 +64,9 @@ impl<'a> Book<'a> {
         self.write(&[Checkpoint::Paused { why, note }])
     }
 
-    pub(super) fn finish(&mut self, outcome: End, words: &str) -> Result<(), ExecuteError> {
-        self.write(&[Checkpoint::Finished { outcome, summary: json!({ "words": words }) }])
+    pub(super) fn finish(&mut self, end: End, words: &str, came_back: Option<&CameBack>) -> Result<(), ExecuteError> {
+        let summary = json!({ "words": words, "came_back": came_back });
+        self.write(&[Checkpoint::Finished { outcome: end, summary }])
     }
 
     /// Whether no effect has happened or may have happened. Steps that only wait do not count; a command counts as soon as

@@ -27,7 +27,7 @@ use crate::host::{Facts, Host};
 use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, End, PauseReason, StepId};
 use crate::journal::step::{StepState, StepStatus};
-use crate::plan::Plan;
+use crate::plan::{CameBack, Plan, came_back, look_around};
 use crate::runbook::{OnFailure, Phase, Runbook, Step};
 use step::StepEnd;
 
@@ -163,7 +163,7 @@ impl Executor<'_> {
                 return Ok(ending);
             }
         }
-        self.finish()
+        self.finish().await
     }
 
     /// What an end of a step means for the run; `None` to go on.
@@ -233,7 +233,7 @@ impl Executor<'_> {
                     return Ok(Some(ending));
                 }
                 let reason = "aborted by the operator before anything was taken away".to_owned();
-                self.book.finish(End::Failed, &reason)?;
+                self.book.finish(End::Failed, &reason, None)?;
                 Ok(Some(Ending::GivenUp { reason }))
             }
             _ => {
@@ -256,11 +256,18 @@ impl Executor<'_> {
     }
 
     /// Ends the run after its last step.
-    fn finish(&mut self) -> Result<Ending, ExecuteError> {
+    async fn finish(&mut self) -> Result<Ending, ExecuteError> {
         let losses = self.book.losses();
         let end = if losses.is_empty() { End::Done } else { End::DoneWithLosses };
-        self.book.finish(end, &losses.join("; "))?;
+        let came_back = self.look_back().await;
+        self.book.finish(end, &losses.join("; "), Some(&came_back))?;
         Ok(Ending::Done { losses })
+    }
+
+    /// What is not as it was when the run began. It only reads, and it stops nothing: the run is over either way.
+    async fn look_back(&self) -> CameBack {
+        let now = look_around(self.runbook, self.host.as_probe()).await;
+        came_back(self.runbook, self.plan, self.baseline, &now)
     }
 
     /// Service was taken away, the machine has not gone down, and the runbook says how to bring the service back.

@@ -32,7 +32,11 @@ pub(super) fn shown_harmless(text: &str, out: &mut String) {
     let mut stacked = 0;
     for c in text.chars() {
         stacked = if combining(c) { stacked + 1 } else { 0 };
-        if (harmful(c) || stacked > STACKED) && !planted(Bug::TameOff) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if (harmful(c) || stacked > STACKED) && !planted(Bug::TameOff) {
+            out.extend(c.escape_unicode())
+        } else {
+            out.push(c)
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use super::record::{self, Entry, FORMAT};
 use super::recover::{self, Reading, Tail};
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
-use crate::host::redact;
 use crate::host::planted::{Bug, planted};
+use crate::host::redact;
 
 /// Room that only outcomes and stop records may use, so that they fit on a full disk.
 pub(super) const RESERVE: u64 = 64 << 10;

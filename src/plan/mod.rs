@@ -2,6 +2,7 @@
 //! machine and on which each step's effect is applied, because "start the apps" looks done until "stop the apps" has
 //! happened. The planner is handed a [`Probe`](crate::host::Probe) and can therefore change nothing.
 
+pub mod came_back;
 pub mod chance;
 pub mod drift;
 pub mod eta;
@@ -13,6 +14,7 @@ pub mod verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use came_back::{CameBack, came_back};
 pub use chance::Chance;
 pub use eta::{Estimate, History, Source};
 pub use rehearse::{look_around, rehearse};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::came_back_view;
 use super::layout::{clean, paragraph};
 use super::out::{Style, Tone};
 use super::status::{between, next};
@@ -25,8 +26,17 @@ pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
     figures(&mut out, &story, style);
     losses(&mut out, &story, state, style);
     troubles(&mut out, &story, state, style);
+    if let Some(found) = &story.came_back {
+        came_back_view::lines(&mut out, found, style);
+    }
     out.push_str(&next(&story, state, style));
     out
+}
+
+/// Whether the machine is, at the end of a run, in something other than it was and than anybody has announced.
+#[must_use]
+pub fn surprised(entries: &[Entry]) -> bool {
+    Story::of(entries).came_back.is_some_and(|found| found.surprises().next().is_some())
 }
 
 fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {

@@ -3,6 +3,7 @@
 //! Everything here is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
+mod came_back_view;
 pub mod choose;
 mod doubts;
 pub mod drift_view;
@@ -34,6 +35,7 @@ mod telling;
 pub use choose::{Mode, Watcher};
 pub use doubts::doubts;
 pub use drift_view::{drift_lines, drifted};
+pub use ending::surprised;
 pub use estimates::{estimate_lines, estimate_table};
 pub use findings::{Annotation, annotations, finding_line};
 pub use journal_view::{journal_verdict, record_lines, set_aside, timeline, verdict_line};

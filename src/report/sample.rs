@@ -517,7 +517,18 @@ pub(super) fn whole() -> Run {
         30.2,
     );
     run.done("verify/2", How::AlreadySo, 0.0);
-    run.fact(C::Finished { outcome: End::DoneWithLosses, summary: json!({ "words": "search; org-3x" }) });
+    let one = |class: &str, path: &str, before: &str, after: &str| json!({ "class": class, "path": path, "before": before, "after": after });
+    let differences = [
+        one("unexpected", "redis/bull00/maxmemory", "8589934592", "4294967296"),
+        one("unexpected", "pm2/services/search/status", "online", "errored"),
+        one("allowed", "machine/memory", "125.0 GB", "250.0 GB"),
+        one("allowed", "pm2/services/org-3x/status", "online", "stopped"),
+        one("by_run", "machine/boot", OLD_BOOT, NEW_BOOT),
+        one("by_run", "units/tile38@staging.service/enabled", "disabled", "enabled"),
+    ];
+    let came_back = json!({ "differences": differences, "same": 486 });
+    let summary = json!({ "words": "search; org-3x", "came_back": came_back });
+    run.fact(C::Finished { outcome: End::DoneWithLosses, summary });
     run
 }
 

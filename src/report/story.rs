@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, StepId};
 use crate::journal::record::Entry;
-use crate::plan::{Plan, PlannedStep};
+use crate::plan::{CameBack, Plan, PlannedStep};
 
 /// One item as it ended last.
 #[derive(Debug, Clone)]
@@ -64,6 +64,8 @@ pub(super) struct Story<'a> {
     pub(super) ended: Option<(Timestamp, End)>,
     pub(super) abandoned: Option<(&'a str, &'a str)>,
     pub(super) owner: Option<&'a Owner>,
+    /// What is not as it was when the run began; `None` before the end, and in journals of older versions.
+    pub(super) came_back: Option<CameBack>,
 }
 
 impl<'a> Story<'a> {
@@ -83,6 +85,7 @@ impl<'a> Story<'a> {
             ended: None,
             abandoned: None,
             owner: None,
+            came_back: None,
         };
         for entry in entries {
             story.take_in(entry);
@@ -99,7 +102,10 @@ impl<'a> Story<'a> {
                 self.steps = opened.steps.iter().map(|step| (step.clone(), StepTold::default())).collect();
             }
             Checkpoint::BackOut { reason } => self.backed_out = Some(reason),
-            Checkpoint::Finished { outcome, .. } => self.ended = Some((entry.wall, *outcome)),
+            Checkpoint::Finished { outcome, summary } => {
+                self.ended = Some((entry.wall, *outcome));
+                self.came_back = summary.get("came_back").and_then(|value| serde_json::from_value(value.clone()).ok());
+            }
             Checkpoint::Abandoned { who, reason } => {
                 self.ended = Some((entry.wall, End::Abandoned));
                 self.abandoned = Some((who, reason));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::came_back_view;
 pub use super::ending::ending;
 use super::layout::clean;
 use super::status::{between, name_of};
@@ -13,6 +14,7 @@ use super::telling::{decision, pause, person};
 use crate::host::span::{Span, clock, words};
 use crate::journal::checkpoint::{Checkpoint, End, How, Outcome};
 use crate::journal::record::Entry;
+use crate::plan::came_back::Class;
 use crate::runbook::Window;
 
 /// The session report as Markdown, verdict first, times of day in UTC.
@@ -26,13 +28,14 @@ pub fn markdown(entries: &[Entry]) -> String {
 pub fn markdown_in(entries: &[Entry], window: Option<&Window>) -> String {
     let story = Story::of(entries);
     let zone = window.map_or(TimeZone::UTC, |window| window.timezone.clone());
-    let mut page = Page { story, zone: &zone, window, text: String::new() };
+    let mut page = Page { story, zone: &zone, window, surprises: Vec::new(), text: String::new() };
     page.verdict();
     page.facts();
     page.timeline();
     page.redis();
     page.units();
     page.apps();
+    page.came_back();
     page.trouble();
     page.people();
     page.follow_ups();
@@ -43,6 +46,8 @@ struct Page<'a> {
     story: Story<'a>,
     zone: &'a TimeZone,
     window: Option<&'a Window>,
+    /// What is not as it was, for the follow-ups.
+    surprises: Vec<String>,
     text: String,
 }
 
@@ -281,6 +286,32 @@ impl Page<'_> {
             .collect()
     }
 
+    /// The machine against the baseline: surprises first, each by name.
+    fn came_back(&mut self) {
+        let Some(found) = self.story.came_back.take() else { return };
+        self.head("What came back differently");
+        self.line(&format!("{}.", came_back_view::counted(&found)));
+        let rows = came_back_view::rows(&found);
+        if rows.is_empty() {
+            return;
+        }
+        self.line("\n| | what | before | after |\n|---|---|---|---|");
+        for row in rows {
+            let word = came_back_view::word(row.class);
+            let class = if matches!(row.class, Class::Unexpected | Class::Unknown) {
+                format!("**{word}**")
+            } else {
+                word.into()
+            };
+            if row.class == Class::Unexpected {
+                self.surprises.push(cell(&row.subject));
+            }
+            let names = if row.names.is_empty() { String::new() } else { format!(": {}", cell(&row.names.join(", "))) };
+            let (before, after) = (cell(&row.before), cell(&row.after));
+            self.line(&format!("| {class} | {}{names} | {before} | {after} |", cell(&row.subject)));
+        }
+    }
+
     /// Failures, retries and doubts.
     fn trouble(&mut self) {
         let mut lines: Vec<String> = Vec::new();
@@ -369,6 +400,11 @@ impl Page<'_> {
         {
             lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
         }
+        lines.extend(
+            self.surprises
+                .iter()
+                .map(|what| format!("- [ ] {what} is not as it was: look, or list it in `may_differ`")),
+        );
         for (id, step) in &self.story.steps {
             let Some(planned) = self.story.planned(id) else {
                 continue;

@@ -105,6 +105,8 @@ codes! {
     "A step for `replicas` in a runbook without replicas would succeed without having looked at anything."
     NEVER_MATCHES "RB210" "a group that gets no app"
     "The first group whose pattern matches has the app; an earlier group with `*` leaves nothing for later ones."
+    COVERS_NOTHING "RB211" "a pattern of `may_differ` that covers nothing"
+    "After a run everything is held against the baseline, and `may_differ` names what may have changed: `machine/memory`, `units/x.service/state`, `redis/bds/maxmemory`, `pm2/services/org-*`. A pattern that can meet nothing is a slip, and the difference it was meant for would be called unexpected."
 
     LONGER_THAN_WINDOW "RB301" "a step that may take longer than the window"
     "`within` is the time after which a step has failed. One that exceeds the whole window is either a slip of the unit or a window too small."

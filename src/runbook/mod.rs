@@ -50,6 +50,9 @@ pub struct Runbook {
     pub window: Option<Window>,
     /// Names of the phases that bring service back when a run gives up before the reboot.
     pub back_out: Vec<String>,
+    /// What may differ after a run, as patterns of paths such as `redis/bds/maxmemory` or `pm2/services/org-*`.
+    #[serde(default)]
+    pub may_differ: Vec<String>,
     /// What steps refer to.
     pub inventory: Inventory,
     /// What is done, in this order; never empty.

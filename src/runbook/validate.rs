@@ -7,6 +7,7 @@ use super::source::Span;
 use super::{OnFailure, OnUnknown, Step, codes};
 use crate::action::Action;
 use crate::action::inventory::Pm2Place;
+use crate::action::may_differ::{covers, dangling};
 
 /// Notes everything that does not fit together.
 pub(super) fn runbook(written: &Written, out: &mut Findings<'_>) {
@@ -17,10 +18,24 @@ pub(super) fn runbook(written: &Written, out: &mut Findings<'_>) {
     }
     place_circles(written, out);
     limits(written, out);
+    may_differ(written, out);
     if written.complete {
         reboot(written, out);
         snapshots(written, out);
         way_back(written, out);
+    }
+}
+
+/// A pattern that can cover nothing, and one that an earlier one covers already.
+fn may_differ(written: &Written, out: &mut Findings<'_>) {
+    let patterns = &written.runbook.may_differ;
+    for (at, (pattern, span)) in patterns.iter().zip(&written.places.may_differ).enumerate() {
+        if let Some(why) = dangling(pattern, &written.runbook.inventory) {
+            out.warning(codes::COVERS_NOTHING, span, "this pattern of `may_differ` covers nothing").label(why);
+        } else if patterns[..at].iter().any(|earlier| covers(earlier, pattern)) {
+            let found = out.warning(codes::COVERS_NOTHING, span, "an earlier pattern of `may_differ` covers this one");
+            found.label("never needed");
+        }
     }
 }
 

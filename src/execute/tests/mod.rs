@@ -2,8 +2,8 @@
 
 mod bed;
 mod crashes;
-mod full;
 mod decisions;
+mod full;
 mod laws;
 mod windows;
 

@@ -13,9 +13,9 @@ pub mod daemon;
 pub mod dump;
 #[cfg(test)]
 mod fake;
-pub mod hearing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
+pub mod hearing;
 #[cfg(test)]
 mod lab;
 pub mod life;

@@ -43,6 +43,8 @@ pub(super) struct Places {
     pub(super) length: Span,
     /// Each entry of `back_out` that names a phase.
     pub(super) back_out: IndexMap<String, Span>,
+    /// Each pattern of `may_differ`, in parallel to the runbook.
+    pub(super) may_differ: Vec<Span>,
     /// In the inventory.
     pub(super) inventory: InventoryPlaces,
     /// Each step of each phase, in parallel to the runbook.
@@ -66,12 +68,13 @@ pub(super) fn runbook(root: &Node, out: &mut Findings<'_>) -> Option<Written> {
     let hosts = fields.need("hosts", out).map(|item| hosts(&item, out)).unwrap_or_default();
     let window = fields.get("window").and_then(|item| window::window(&item, &mut places, out));
     let back_out = fields.get("back_out").map(|item| back_out(&item, &names, &mut places, out)).unwrap_or_default();
+    let may_differ = fields.get("may_differ").map(|item| may_differ(&item, &mut places, out)).unwrap_or_default();
     let (inventory, inventory_places) = inventory::inventory(&mut fields, &names, out);
     places.inventory = inventory_places;
     let phases = fields.need("phases", out).map(|item| phases::phases(&item, &names, &inventory, &mut places, out));
     fields.close(out);
     let phases = phases.unwrap_or_default();
-    let runbook = Runbook { version, name, doc, hosts, window, back_out, inventory, phases };
+    let runbook = Runbook { version, name, doc, hosts, window, back_out, may_differ, inventory, phases };
     Some(Written { runbook, places, complete: !out.any_error() })
 }
 
@@ -86,6 +89,18 @@ fn version_of(item: &Item<'_>, out: &mut Findings<'_>) -> u32 {
 
 fn hosts(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
     item.one_or_more(out).iter().filter_map(|one| one.name(out)).collect()
+}
+
+/// Patterns; what they can mean is judged once the inventory is known.
+fn may_differ(item: &Item<'_>, places: &mut Places, out: &mut Findings<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for one in item.one_or_more(out) {
+        if let Some(pattern) = one.text(out) {
+            places.may_differ.push(one.span());
+            found.push(pattern);
+        }
+    }
+    found
 }
 
 fn back_out(item: &Item<'_>, names: &Names, places: &mut Places, out: &mut Findings<'_>) -> Vec<String> {

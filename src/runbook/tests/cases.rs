@@ -107,6 +107,7 @@ pub(super) const CASES: &[Case] = &[
     Case("replica of itself", "of: a", "of: b", &[("RB208", 8, 58)]),
     Case("master with of", "role: replica, of: a", "role: master, of: a", &[("RB208", 8, 57)]),
     Case("group behind a star", "apps: [\"id*\"]", "apps: [\"*\"]", &[("RB210", 17, 17)]),
+    Case("covers nothing", "back_out: [restore]", "back_out: [restore]\nmay_differ: [redis/zz, redis/a, redis/a/maxmemory]", &[("RB211", 6, 14), ("RB211", 6, 33)]),
     Case("longer than the window", "within: 1h", "within: 4h", &[("RB301", 33, 17)]),
     Case("not saved", "      - pm2_saved: { pm2: apps }", "      - units_active: {}", &[("RB304", 24, 9), ("RB304", 35, 9)]),
     Case("two reboots", "      - redis_loaded", "      - rebooted: {}\n      - redis_loaded", &[("RB305", 32, 9), ("RB313", 32, 9)]),

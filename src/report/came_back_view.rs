@@ -1,0 +1,146 @@
+//! What came back differently, for the closing screen and the session report: surprises by name, the rest counted.
+
+use super::layout::{clean, paragraph, patterns};
+use super::out::{Style, Tone};
+use crate::plan::CameBack;
+use crate::plan::came_back::{Class, Difference};
+
+/// Surprises that a closing screen has room for; the report has them all.
+const SHORT: usize = 8;
+
+/// Differences that are told in one line: one alone, or apps that changed in the same way.
+pub(super) struct Row {
+    pub(super) class: Class,
+    /// `redis bull00 maxmemory`, `pm2 services status of 3 apps`.
+    pub(super) subject: String,
+    pub(super) before: String,
+    pub(super) after: String,
+    /// The apps, where there are several.
+    pub(super) names: Vec<String>,
+}
+
+/// The differences in as few lines as keep every name that matters.
+pub(super) fn rows(found: &CameBack) -> Vec<Row> {
+    let mut groups: Vec<(Option<(String, String)>, Vec<&Difference>)> = Vec::new();
+    for one in &found.differences {
+        let app = app_of(&one.path).map(|(place, _, fact)| (place.to_owned(), fact.to_owned()));
+        let same = |(known, group): &&mut (Option<(String, String)>, Vec<&Difference>)| {
+            let first = group[0];
+            app.is_some()
+                && *known == app
+                && (first.class, &first.before, &first.after) == (one.class, &one.before, &one.after)
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((app, vec![one])),
+        }
+    }
+    groups.into_iter().map(|(app, group)| row(app, &group)).collect()
+}
+
+fn row(app: Option<(String, String)>, group: &[&Difference]) -> Row {
+    let first = group[0];
+    let names: Vec<String> = match group {
+        [_] => Vec::new(),
+        many => many.iter().filter_map(|one| Some(clean(app_of(&one.path)?.1))).collect(),
+    };
+    let subject = match app {
+        Some((place, fact)) if !names.is_empty() => format!("pm2 {} {fact} of {} apps", clean(&place), names.len()),
+        _ => clean(&first.path).replacen("units/", "unit/", 1).replace('/', " "),
+    };
+    Row { class: first.class, subject, before: clean(&first.before), after: clean(&first.after), names }
+}
+
+/// Place, app and fact of a path below `pm2/`.
+fn app_of(path: &str) -> Option<(&str, &str, &str)> {
+    let (place, rest) = path.strip_prefix("pm2/")?.split_once('/')?;
+    let (app, fact) = rest.rsplit_once('/')?;
+    Some((place, app, fact))
+}
+
+/// Appends the lines of the closing screen; nothing where everything is as before.
+pub(super) fn lines(out: &mut String, found: &CameBack, style: &Style) {
+    let rows = rows(found);
+    let told: Vec<&Row> = rows.iter().filter(|row| matches!(row.class, Class::Unexpected | Class::Unknown)).collect();
+    for row in told.iter().take(SHORT) {
+        let (label, tone) =
+            if row.class == Class::Unknown { ("  ?        ", Tone::Warn) } else { ("  differs  ", Tone::Bad) };
+        let room = style.columns().saturating_sub(30);
+        let names: Vec<&str> = row.names.iter().map(String::as_str).collect();
+        let names = if names.is_empty() { String::new() } else { format!("  ({})", patterns(&names, room)) };
+        let mut lines = String::new();
+        paragraph(&mut lines, label, &format!("{}: {} -> {}{names}", row.subject, row.before, row.after), style);
+        out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
+    }
+    if told.len() > SHORT {
+        paragraph(out, "           ", &format!("{} more: runbook report", told.len() - SHORT), style);
+    }
+    paragraph(out, "  since    ", &counted(found), style);
+}
+
+/// `2 came back differently, 1 unknown, 12 by the run, 3 as may_differ allows, 486 as before`.
+pub(super) fn counted(found: &CameBack) -> String {
+    let of = |class: Class| found.differences.iter().filter(|one| one.class == class).count();
+    let parts = [
+        (of(Class::Unexpected), "came back differently"),
+        (of(Class::Unknown), "unknown"),
+        (of(Class::ByRun), "changed by the run"),
+        (of(Class::Allowed), "allowed by the runbook"),
+        (found.same, "as before"),
+    ];
+    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    named.join(", ")
+}
+
+/// The class in words, for tables.
+pub(super) fn word(class: Class) -> &'static str {
+    match class {
+        Class::Unexpected => "unexpected",
+        Class::Unknown => "?",
+        Class::Allowed => "allowed",
+        Class::ByRun => "by the run",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> CameBack {
+        let one = |class, path: &str, before: &str, after: &str| Difference {
+            path: path.into(),
+            before: before.into(),
+            after: after.into(),
+            class,
+        };
+        let mut differences = vec![
+            one(Class::Unexpected, "redis/bull00/maxmemory", "8589934592", "4294967296"),
+            one(Class::Unexpected, "units/redis-router.service/state", "active", "failed"),
+            one(Class::Unexpected, "pm2/services/api/1/status", "online", "stop\u{1b}[2Jped"),
+        ];
+        let apps = ["mail-worker", "log-worker", "pdf-worker", "search", "cron"];
+        let lost = |app: &&str| one(Class::Unexpected, &format!("pm2/services/{app}/status"), "online", "errored");
+        differences.extend(apps.iter().map(lost));
+        differences.push(one(Class::Unknown, "redis/bds-r", "seen", "not seen: connection refused"));
+        differences.push(one(Class::Allowed, "machine/memory", "125.0 GB", "250.0 GB"));
+        differences.push(one(Class::ByRun, "machine/boot", "5b1f0c9e", "9d2e41aa"));
+        CameBack { differences, same: 486 }
+    }
+
+    fn screen(style: Style) -> String {
+        let mut out = String::new();
+        lines(&mut out, &found(), &style);
+        for line in out.lines() {
+            assert!(super::super::layout::columns(line) <= style.columns(), "too wide: {line:?}");
+        }
+        out
+    }
+
+    #[test]
+    fn surprises_are_named_and_the_rest_is_counted() {
+        insta::assert_snapshot!("came_back_80", screen(Style::PLAIN));
+        insta::assert_snapshot!("came_back_120", screen(Style { width: 120, ..Style::PLAIN }));
+        let colour = screen(Style { color: true, ..Style::PLAIN });
+        insta::assert_snapshot!("came_back_80_colour", colour.replace('\u{1b}', "^"));
+    }
+}
