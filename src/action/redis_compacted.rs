@@ -10,10 +10,11 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
 use super::loads;
-use super::measure;
-use crate::host::redis::eta::IncrCost;
+use super::{measure, process_list};
+use crate::host::pm2::Status;
+use crate::host::redis::eta::{IncrCost, Work};
 use crate::host::redis::{
-    Layout, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge, preflight,
+    Layout, Range, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Severity, compacted_bytes, judge, preflight,
     rewrite_secs,
 };
 use crate::host::span::{Span, bytes, words};
@@ -54,6 +55,84 @@ struct Look {
 pub struct Seen {
     instances: Vec<Look>,
     mem_available: Option<u64>,
+    /// Whether services write to it now; `None` where no PM2 is declared or none answers.
+    services_up: Option<bool>,
+}
+
+/// What a rewrite of one instance would change about its next load, and what it costs.
+struct Gain {
+    base: u64,
+    incr: u64,
+    compacted: u64,
+    used_memory: u64,
+    /// The load as the files are, and as compacted ones.
+    now: Work,
+    then: Work,
+    takes: Range,
+}
+
+impl Gain {
+    fn of(look: &Look, ground: &Ground<'_>) -> Self {
+        let Look { instance, now: seen, cost, .. } = look;
+        let facts = seen.facts.as_ref();
+        let (base, incr) =
+            facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
+        let used_memory = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
+        let compacted = compacted_bytes(base, incr, used_memory);
+        let work = |base, incr| loads::work(instance, (base, incr), seen, ground, cost.as_ref());
+        let last = facts.and_then(|facts| facts.aof.as_ref()).and_then(|aof| aof.last_rewrite_secs);
+        let (now, then, takes) = (work(base, incr), work(compacted, 0), rewrite_secs(used_memory, last));
+        Self { base, incr, compacted, used_memory, now, then, takes }
+    }
+
+    fn loads_in(&self) -> f64 {
+        self.now.expected().typical
+    }
+
+    fn would_load_in(&self) -> f64 {
+        self.then.expected().typical
+    }
+
+    /// Seconds by which the next load is shorter.
+    fn saving(&self) -> f64 {
+        (self.loads_in() - self.would_load_in()).max(0.0)
+    }
+
+    /// Both ways beside each other, and where the figures come from.
+    fn told(&self) -> String {
+        format!(
+            "as it is {} load in {}, compacted about {} in {}: a rewrite saves {} and {} of loading ({})",
+            bytes(self.base + self.incr),
+            secs(self.loads_in()),
+            bytes(self.compacted),
+            secs(self.would_load_in()),
+            bytes((self.base + self.incr).saturating_sub(self.compacted)),
+            secs(self.saving()),
+            self.now.source()
+        )
+    }
+
+    /// What it costs now, and what it would cost at the other moment.
+    fn order(&self, services_up: Option<bool>) -> String {
+        let takes = secs(self.takes.typical);
+        match services_up {
+            Some(false) => {
+                let more = if self.takes.typical > self.saving() { ", more than it saves" } else { "" };
+                format!(
+                    "the services are down: nothing is written meanwhile, but its {takes} lengthen the outage{more}"
+                )
+            }
+            _ => format!(
+                "while services are up it costs no outage, but up to {} of memory for pages that they change, and what they \
+                 write meanwhile is replayed on top; after the stop it would cost neither, and {takes} of outage",
+                bytes(self.used_memory / 10 * 7)
+            ),
+        }
+    }
+}
+
+fn secs(secs: f64) -> String {
+    words(Duration::from_secs_f64(secs.clamp(0.0, 1e9)))
 }
 
 impl Act for RedisCompacted {
@@ -72,7 +151,8 @@ impl Act for RedisCompacted {
             Ok::<_, HostError>(Look { instance: instance.clone(), now: seen, free, cost })
         });
         let instances = try_join_all(looks).await?;
-        Ok(Seen { instances, mem_available: on.machine().await?.mem_available })
+        let services_up = services_up(on, ground).await;
+        Ok(Seen { instances, mem_available: on.machine().await?.mem_available, services_up })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -91,10 +171,22 @@ impl Act for RedisCompacted {
                 change.already += 1;
                 continue;
             }
-            let Some(item) = self.item(look, ground) else {
+            if self.is_done(look, ground) {
                 change.already += 1;
                 continue;
-            };
+            }
+            let gain = Gain::of(look, ground);
+            if let Some(too_little) = self.too_little(&gain) {
+                change.already += 1;
+                change.concerns.push(Concern::new(Weight::Note, &instance.name, too_little, ""));
+                continue;
+            }
+            change.concerns.push(Concern::new(
+                Weight::Note,
+                &instance.name,
+                format!("{}; {}", gain.told(), gain.order(seen.services_up)),
+                "",
+            ));
             for obstacle in preflight(now, *free, seen.mem_available) {
                 let weight = match obstacle.severity {
                     Severity::Stop if instance.required => Weight::Stop,
@@ -102,7 +194,7 @@ impl Act for RedisCompacted {
                 };
                 change.concerns.push(Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure));
             }
-            change.items.push(item);
+            change.items.push(item(&instance.name, &gain));
         }
         change
     }
@@ -122,32 +214,48 @@ impl Act for RedisCompacted {
 }
 
 impl RedisCompacted {
-    /// The rewrite of one instance, unless this step has done it or it would not pay.
-    fn item(&self, look: &Look, ground: &Ground<'_>) -> Option<Item> {
-        let Look { instance, now, cost, .. } = look;
+    /// This step, or somebody since the run began, has rewritten it.
+    fn is_done(&self, look: &Look, ground: &Ground<'_>) -> bool {
+        let Look { instance, now, .. } = look;
         let at_start = match ground.at_start() {
             Some(marks) => marks.get(&instance.name).and_then(Value::as_u64),
             None => self.min_saving.is_none().then(|| ground.baseline.redis(&instance.at()).map(base_mark)).flatten(),
         };
-        if at_start.is_some_and(|mark| base_mark(now) > mark) {
-            return None;
-        }
-        let facts = now.facts.as_ref();
-        let (base, incr) =
-            facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
-        let used = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
-        let compacted = compacted_bytes(base, incr, used);
-        let load = |base, incr| loads::work(instance, (base, incr), now, ground, cost.as_ref()).expected().typical;
-        let saving = (load(base, incr) - load(compacted, 0)).max(0.0);
-        if self.min_saving.is_some_and(|least| saving < least.as_secs_f64()) {
-            return None;
-        }
-        let last = facts.and_then(|facts| facts.aof.as_ref()).and_then(|aof| aof.last_rewrite_secs);
-        let takes = rewrite_secs(used, last);
-        let before = format!("AOF {} (base {}, increments {})", bytes(base + incr), bytes(base), bytes(incr));
-        let after = format!("about {}; loads {} sooner", bytes(compacted), words(Duration::from_secs_f64(saving)));
-        Some(Item::new(&instance.name, Sign::Alter, before, after).taking(Span::secs(takes.typical, takes.slow)))
+        at_start.is_some_and(|mark| base_mark(now) > mark)
     }
+
+    /// Why a rewrite does not pay, if it does not.
+    fn too_little(&self, gain: &Gain) -> Option<String> {
+        let least = self.min_saving.filter(|least| gain.saving() < least.as_secs_f64())?;
+        let least = measure::show_duration(least);
+        Some(format!("left as it is: {}; that is less than the {least} asked for", gain.told()))
+    }
+}
+
+/// The rewrite of one instance.
+fn item(name: &str, gain: &Gain) -> Item {
+    let Gain { base, incr, compacted, takes, .. } = gain;
+    let before = format!(
+        "AOF {} (base {}, increments {}, loads in {})",
+        bytes(base + incr),
+        bytes(*base),
+        bytes(*incr),
+        secs(gain.loads_in())
+    );
+    let after = format!("about {}; loads {} sooner", bytes(*compacted), secs(gain.saving()));
+    Item::new(name, Sign::Alter, before, after).taking(Span::secs(takes.typical, takes.slow))
+}
+
+/// Whether any service of any declared PM2 runs now.
+async fn services_up(on: &dyn Probe, ground: &Ground<'_>) -> Option<bool> {
+    let mut up = None;
+    for place in ground.inventory.pm2.values() {
+        if let Ok(list) = on.pm2_list(&process_list::at(place)).await {
+            let online = list.apps.iter().any(|app| app.status == Status::Online);
+            up = Some(up == Some(true) || online);
+        }
+    }
+    up
 }
 
 /// What identifies the base file: its sequence number, or the inode before Redis 7. Grows or changes with a rewrite.
@@ -236,5 +344,38 @@ async fn follow(
                 tell(Tick::say(&item.key, why));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gain(base: u64, incr: u64, used_memory: u64) -> Gain {
+        let compacted = compacted_bytes(base, incr, used_memory);
+        let (now, then) = (Work::of_sizes(base, incr), Work::of_sizes(compacted, 0));
+        Gain { base, incr, compacted, used_memory, now, then, takes: rewrite_secs(used_memory, None) }
+    }
+
+    #[test]
+    fn what_a_rewrite_saves_and_what_it_costs_now_and_later() {
+        let gb = 1_000_000_000;
+        let much = gain(2 * gb, 8 * gb, 9 * gb);
+        let told = much.told();
+        for words in ["10.0 GB load in 5m17s", "about 3.0 GB in 39s", "saves 7.0 GB and 4m38s", "prior, by size alone"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(much.order(Some(true)).contains("up to 6.3 GB of memory"), "{}", much.order(Some(true)));
+        assert!(much.order(Some(true)).contains("after the stop"), "{}", much.order(Some(true)));
+        let down = much.order(Some(false));
+        assert!(down.contains("lengthen the outage") && !down.contains("more than it saves"), "{down}");
+        let little = gain(2 * gb, gb / 50, 6 * gb);
+        assert!(little.order(Some(false)).contains("more than it saves"), "{}", little.order(Some(false)));
+        let picky = RedisCompacted { min_saving: Some(Duration::from_secs(60)), ..RedisCompacted::default() };
+        assert_eq!(picky.too_little(&much), None);
+        let left = picky.too_little(&little).unwrap();
+        assert!(left.starts_with("left as it is: as it is") && left.contains("less than the 1m asked for"), "{left}");
+        assert_eq!(RedisCompacted::default().too_little(&little), None, "asked for without a condition");
     }
 }
