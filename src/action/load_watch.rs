@@ -52,7 +52,7 @@ impl<'a> LoadWatch<'a> {
             cpu_secs: progress.as_ref().and_then(|p| p.cpu_secs),
             runqueue_secs: progress.as_ref().and_then(|p| p.runqueue_secs),
         };
-        let began = self.began(seen, now);
+        let began = self.began(seen, progress.as_ref(), now);
         if self.eta.is_none() {
             self.eta = Some(self.estimate(seen, total, began, &sample).await);
         }
@@ -127,10 +127,10 @@ impl<'a> LoadWatch<'a> {
     }
 
     /// When the load began, if that was the start of the process: later loads are those of a replica.
-    fn began(&self, seen: &RedisSeen, now: f64) -> Option<f64> {
+    fn began(&self, seen: &RedisSeen, progress: Option<&LoadProgress>, now: f64) -> Option<f64> {
         let facts = seen.facts.as_ref()?;
         let age = self.on.now().as_millisecond() as f64 / 1e3 - facts.loading.as_ref()?.started as f64;
-        let process = facts.server.uptime_secs as f64;
+        let process = progress.and_then(|p| p.age_secs).unwrap_or(facts.server.uptime_secs as f64);
         ((process - age).abs() <= SAME_MOMENT).then_some(now - process)
     }
 

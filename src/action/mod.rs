@@ -27,6 +27,8 @@ pub mod process_list;
 pub mod rebooted;
 pub mod redis_compacted;
 pub mod redis_loaded;
+mod rewrite_gain;
+mod rewrite_obstacles;
 pub mod units_active;
 pub mod units_enabled;
 pub mod units_stopped;

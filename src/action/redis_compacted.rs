@@ -10,13 +10,14 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
 use super::loads;
-use super::measure;
-use super::needs::role_wanted;
-use crate::host::machine::MachineSeen;
+use super::rewrite_gain::{Gain, secs};
+use super::rewrite_obstacles::{accounting, concern, stranger};
+use super::{measure, process_list};
+use crate::host::pm2::Status;
 use crate::host::redis::eta::IncrCost;
 use crate::host::redis::{
-    Layout, Obstacle, Overcommit, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, Role, RoleWanted, Severity,
-    compacted_bytes, footing, judge, overcommit, preflight, rewrite_secs,
+    Layout, Obstacle, Overcommit, RedisAt, RedisKind, RedisSeen, Rewrite, RewriteReply, footing, judge, overcommit,
+    preflight,
 };
 use crate::host::span::{Span, bytes, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -57,52 +58,14 @@ pub struct Seen {
     instances: Vec<Look>,
     mem_available: Option<u64>,
     kernel: Option<Overcommit>,
+    /// Whether services write to it now; `None` where no PM2 is declared or none answers.
+    services_up: Option<bool>,
 }
 
 impl Seen {
     /// What the kernel has against forking this server.
     fn fork(&self, now: &RedisSeen) -> Option<Obstacle> {
         overcommit(now, self.kernel.as_ref()?)
-    }
-}
-
-/// How the kernel accounts for memory, from the same look as everything else.
-fn accounting(machine: &MachineSeen) -> Option<Overcommit> {
-    let headroom = machine.commit_limit.zip(machine.committed_as).map(|(limit, used)| limit.saturating_sub(used));
-    Some(Overcommit { mode: machine.overcommit_memory?, headroom })
-}
-
-fn concern(instance: &RedisInstance, obstacle: Obstacle) -> Concern {
-    let weight = match obstacle.severity {
-        Severity::Stop if instance.required => Weight::Stop,
-        _ => Weight::Warn,
-    };
-    Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure)
-}
-
-/// Why this is not the instance that the runbook means, or cannot be told to be: it does not let itself be asked, or a
-/// failover has given it another role. Compacting the wrong server proves nothing about the one that will be restarted.
-fn stranger(instance: &RedisInstance, now: &RedisSeen) -> Option<Concern> {
-    let stop = |seen: String, cure: &str| {
-        let severity = Severity::Stop;
-        Some(concern(instance, Obstacle { severity, seen, cure: cure.to_owned() }))
-    };
-    let Some(facts) = &now.facts else {
-        let why = now.unseen.first().map_or(String::new(), |unseen| format!(" ({}: {})", unseen.what, unseen.why));
-        return stop(format!("redis {}{why}", now.door), now.door.cure());
-    };
-    let cure = "was there a failover? correct `role` in the runbook, or fail back; then plan anew";
-    match (&facts.role, role_wanted(instance)?) {
-        (Some(Role::Replica { master_host, master_port, .. }), RoleWanted::Master) => stop(
-            format!(
-                "is a replica of {master_host}:{master_port} now, and the runbook says master: nothing is rewritten"
-            ),
-            cure,
-        ),
-        (Some(Role::Master { .. }), RoleWanted::Replica) => {
-            stop("is a master now, and the runbook says replica: nothing is rewritten".to_owned(), cure)
-        }
-        _ => None,
     }
 }
 
@@ -122,8 +85,8 @@ impl Act for RedisCompacted {
             Ok::<_, HostError>(Look { instance: instance.clone(), now: seen, free, cost })
         });
         let instances = try_join_all(looks).await?;
-        let machine = on.machine().await?;
-        Ok(Seen { instances, mem_available: machine.mem_available, kernel: accounting(&machine) })
+        let (machine, services_up) = (on.machine().await?, services_up(on, ground).await);
+        Ok(Seen { instances, mem_available: machine.mem_available, kernel: accounting(&machine), services_up })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -146,12 +109,17 @@ impl Act for RedisCompacted {
                 change.concerns.push(strange);
                 continue;
             }
-            let Some(item) = self.item(look, ground) else {
+            let gain = Gain::of(instance, now, look.cost.as_ref(), ground);
+            let too_little = self.too_little(&gain);
+            if too_little.is_some() || self.is_done(look, ground) {
                 // No rewrite, but a restart must still find these files by the settings that it will read.
                 change.concerns.extend(footing(now).into_iter().map(|o| concern(instance, o)));
+                change.concerns.extend(too_little.map(|why| Concern::new(Weight::Note, &instance.name, why, "")));
                 change.already += 1;
                 continue;
-            };
+            }
+            let told = format!("{}; {}", gain.told(), gain.order(seen.services_up));
+            change.concerns.push(Concern::new(Weight::Note, &instance.name, told, ""));
             for obstacle in preflight(now, *free, seen.mem_available).into_iter().chain(seen.fork(now)) {
                 let one = concern(instance, obstacle);
                 // What is said of the kernel is said once, not for each server.
@@ -159,7 +127,7 @@ impl Act for RedisCompacted {
                     change.concerns.push(one);
                 }
             }
-            change.items.push(item);
+            change.items.push(item(&instance.name, &gain));
         }
         change
     }
@@ -179,32 +147,48 @@ impl Act for RedisCompacted {
 }
 
 impl RedisCompacted {
-    /// The rewrite of one instance, unless this step has done it or it would not pay.
-    fn item(&self, look: &Look, ground: &Ground<'_>) -> Option<Item> {
-        let Look { instance, now, cost, .. } = look;
+    /// This step, or somebody since the run began, has rewritten it.
+    fn is_done(&self, look: &Look, ground: &Ground<'_>) -> bool {
+        let Look { instance, now, .. } = look;
         let at_start = match ground.at_start() {
             Some(marks) => marks.get(&instance.name).and_then(Value::as_u64),
             None => self.min_saving.is_none().then(|| ground.baseline.redis(&instance.at()).map(base_mark)).flatten(),
         };
-        if at_start.is_some_and(|mark| base_mark(now) > mark) {
-            return None;
-        }
-        let facts = now.facts.as_ref();
-        let (base, incr) =
-            facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
-        let used = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
-        let compacted = compacted_bytes(base, incr, used);
-        let load = |base, incr| loads::work(instance, (base, incr), now, ground, cost.as_ref()).expected().typical;
-        let saving = (load(base, incr) - load(compacted, 0)).max(0.0);
-        if self.min_saving.is_some_and(|least| saving < least.as_secs_f64()) {
-            return None;
-        }
-        let last = facts.and_then(|facts| facts.aof.as_ref()).and_then(|aof| aof.last_rewrite_secs);
-        let takes = rewrite_secs(used, last);
-        let before = format!("AOF {} (base {}, increments {})", bytes(base + incr), bytes(base), bytes(incr));
-        let after = format!("about {}; loads {} sooner", bytes(compacted), words(Duration::from_secs_f64(saving)));
-        Some(Item::new(&instance.name, Sign::Alter, before, after).taking(Span::secs(takes.typical, takes.slow)))
+        at_start.is_some_and(|mark| base_mark(now) > mark)
     }
+
+    /// Why a rewrite does not pay, if it does not.
+    fn too_little(&self, gain: &Gain) -> Option<String> {
+        let least = self.min_saving.filter(|least| gain.saving() < least.as_secs_f64())?;
+        let least = measure::show_duration(least);
+        Some(format!("left as it is: {}; that is less than the {least} asked for", gain.told()))
+    }
+}
+
+/// The rewrite of one instance.
+fn item(name: &str, gain: &Gain) -> Item {
+    let Gain { base, incr, compacted, takes, .. } = gain;
+    let before = format!(
+        "AOF {} (base {}, increments {}, loads in {})",
+        bytes(base + incr),
+        bytes(*base),
+        bytes(*incr),
+        secs(gain.loads_in())
+    );
+    let after = format!("about {}; loads {} sooner", bytes(*compacted), secs(gain.saving()));
+    Item::new(name, Sign::Alter, before, after).taking(Span::secs(takes.typical, takes.slow))
+}
+
+/// Whether any service of any declared PM2 runs now.
+async fn services_up(on: &dyn Probe, ground: &Ground<'_>) -> Option<bool> {
+    let mut up = None;
+    for place in ground.inventory.pm2.values() {
+        if let Ok(list) = on.pm2_list(&process_list::at(place)).await {
+            let online = list.apps.iter().any(|app| app.status == Status::Online);
+            up = Some(up == Some(true) || online);
+        }
+    }
+    up
 }
 
 /// What identifies the base file: its sequence number, or the inode before Redis 7. Grows or changes with a rewrite.
@@ -294,5 +278,40 @@ async fn follow(
                 tell(Tick::say(&item.key, why));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::redis::eta::Work;
+    use crate::host::redis::{compacted_bytes, rewrite_secs};
+
+    fn gain(base: u64, incr: u64, used_memory: u64) -> Gain {
+        let compacted = compacted_bytes(base, incr, used_memory);
+        let (now, then) = (Work::of_sizes(base, incr), Work::of_sizes(compacted, 0));
+        Gain { base, incr, compacted, used_memory, now, then, takes: rewrite_secs(used_memory, None) }
+    }
+
+    #[test]
+    fn what_a_rewrite_saves_and_what_it_costs_now_and_later() {
+        let gb = 1_000_000_000;
+        let much = gain(2 * gb, 8 * gb, 9 * gb);
+        let told = much.told();
+        for words in ["10.0 GB load in 5m17s", "about 3.0 GB in 39s", "saves 7.0 GB and 4m38s", "prior, by size alone"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(much.order(Some(true)).contains("up to 6.3 GB of memory"), "{}", much.order(Some(true)));
+        assert!(much.order(Some(true)).contains("after the stop"), "{}", much.order(Some(true)));
+        let down = much.order(Some(false));
+        assert!(down.contains("lengthen the outage") && !down.contains("more than it saves"), "{down}");
+        let little = gain(2 * gb, gb / 50, 6 * gb);
+        assert!(little.order(Some(false)).contains("more than it saves"), "{}", little.order(Some(false)));
+        let picky = RedisCompacted { min_saving: Some(Duration::from_secs(60)), ..RedisCompacted::default() };
+        assert_eq!(picky.too_little(&much), None);
+        let left = picky.too_little(&little).unwrap();
+        assert!(left.starts_with("left as it is: as it is") && left.contains("less than the 1m asked for"), "{left}");
+        assert_eq!(RedisCompacted::default().too_little(&little), None, "asked for without a condition");
     }
 }

@@ -245,6 +245,7 @@ impl World {
                 bytes_read_total: read,
                 cpu_secs: read.and(used).map(|(cpu, _)| cpu),
                 runqueue_secs: read.and(used).map(|(_, queue)| queue),
+                age_secs: self.load_age(at, now),
                 state: if read.is_some() { 'R' } else { 'S' },
             })
         })

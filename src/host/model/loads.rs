@@ -95,6 +95,11 @@ impl World {
         Some(load.work.bytes_at(1.0 - load.left(now)))
     }
 
+    /// Seconds since an instance began to load, which is when its process began.
+    pub(super) fn load_age(&self, at: &RedisAt, now: Duration) -> Option<f64> {
+        self.loads.iter().find(|load| load.at == *at).map(|load| now.saturating_sub(load.began).as_secs_f64())
+    }
+
     /// Seconds on a processor and in the queue for one since an instance began to load.
     pub(super) fn processor_time(&self, at: &RedisAt, now: Duration) -> Option<(f64, f64)> {
         let load = self.loads.iter().find(|load| load.at == *at)?;

@@ -1,0 +1,154 @@
+//! `cargo bench --bench loaded`: how soon the end of a real load is seen, and what watching it costs.
+//!
+//! `redis_loaded` waits for one load after the other, as it does in a run. The end is the moment that the server's own log
+//! gives; seen is when the step first says `ready, 1 of 3 looks`. The cost is this process's processor time (all threads, by
+//! the scheduler's count) over the time of the load; INFO and PING are counted by the server. `-- --check` ends with 1 when a
+//! bar is missed.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark talks and waits")]
+#![allow(missing_docs, unreachable_pub, reason = "a program")]
+
+use std::cell::Cell;
+use std::path::Path;
+
+use jiff::Timestamp;
+use real_loads::{Data, Row, Server, ask, field, installed, median, write};
+use runbook::action::act::{Act, Ground, Kept, Tick};
+use runbook::action::inventory::{Inventory, RedisInstance, Role};
+use runbook::action::redis_loaded::RedisLoaded;
+use runbook::action::{Item, Sign};
+use runbook::host::local::LocalHost;
+use runbook::host::redis::RedisKind;
+use runbook::host::{Facts, Probe};
+
+mod real_loads;
+
+/// Loads of each set.
+const LOADS: usize = 12;
+/// Milliseconds until the end is seen, in the median.
+const SEEN_BAR: f64 = 150.0;
+/// Share of a processor.
+const CPU_BAR: f64 = 0.01;
+
+fn main() {
+    let check = std::env::args().any(|arg| arg == "--check");
+    let Some(binary) = installed() else {
+        println!("skipped: no redis-server on this machine");
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut all = Vec::new();
+    let sets = [(&[(Data::Strings(100), 170_000_000)][..], &[][..]), (&[][..], &[(Data::Hashes, 80_000_000)][..])];
+    for (base, incr) in sets {
+        let dir = tempfile::Builder::new().prefix("runbook-bench-").tempdir().unwrap();
+        write(dir.path(), base, incr).unwrap();
+        all.extend((0..LOADS).map(|_| runtime.block_on(one(&binary, dir.path()))));
+    }
+    let of = |pick: fn(&Watched) -> f64| all.iter().map(pick).collect::<Vec<f64>>();
+    let secs: f64 = of(|load| load.secs).iter().sum();
+    let rate = all.iter().map(|load| load.info_gap).fold(f64::INFINITY, f64::min);
+    let rows = [
+        Row::new("loaded", "end of a load seen, median, ms", median(&of(|load| load.late_ms)), SEEN_BAR),
+        Row::new(
+            "loaded",
+            "own processor time, share of a core",
+            of(|load| load.cpu).iter().sum::<f64>() / secs,
+            CPU_BAR,
+        ),
+        Row::new("loaded", "INFO a second while it loads, most in any load", 1.0 / rate, 1.0),
+    ];
+    let late = of(|load| load.late_ms).into_iter().fold(0.0, f64::max);
+    println!("{} loads of {:.1} s in the median; at worst seen after {late:.0} ms", all.len(), median(&of(|l| l.secs)));
+    println!("PING a second: {:.1}", of(|load| load.pings).iter().sum::<f64>() / secs);
+    println!("{:<48} {:>9} {:>9} {:>7}", "", "ours", "bar", "ratio");
+    for row in &rows {
+        println!("{:<48} {:>9.4} {:>9} {:>7.3}", row.case, row.ours, row.baseline, row.ratio);
+    }
+    for row in &rows {
+        println!("{}", serde_json::to_string(row).unwrap());
+    }
+    std::process::exit(i32::from(check && rows.iter().any(|row| row.ratio > 1.0)));
+}
+
+/// One load as it was watched.
+struct Watched {
+    secs: f64,
+    late_ms: f64,
+    /// Seconds of processor time of this process while the server loaded.
+    cpu: f64,
+    /// Seconds of the load for each INFO that the server counted.
+    info_gap: f64,
+    pings: f64,
+}
+
+async fn one(binary: &Path, dir: &Path) -> Watched {
+    let server = Server::start(binary, dir).unwrap();
+    let host = LocalHost::new(None);
+    let mut inventory = Inventory::default();
+    inventory.redis.insert("bds".into(), instance(&server));
+    let baseline = Facts::new(host.now(), host.uptime().as_secs_f64());
+    let kept = Kept::new();
+    let ground = Ground {
+        inventory: &inventory,
+        baseline: &baseline,
+        kept: &kept,
+        step: "load/1",
+        run_dir: Path::new("/"),
+        judged_later: false,
+        reboots: true,
+    };
+    let (began, cpu) = (Timestamp::now(), processor_secs());
+    let seen = Cell::new(None);
+    let tell = |tick: Tick| {
+        if tick.say.starts_with("ready") && seen.get().is_none() {
+            seen.set(Some((Timestamp::now(), processor_secs())));
+        }
+    };
+    let item = Item::new("bds", Sign::Wait, "", "");
+    let _ = RedisLoaded::default().apply(&item, &host, &ground, &tell).await;
+    let (at, cpu_then) = seen.get().unwrap();
+    let end = server.ready_at().unwrap();
+    let span = |from: Timestamp, to: Timestamp| (to - from).total(jiff::Unit::Second).unwrap();
+    let stats = ask(&mut server.connect().unwrap(), "INFO commandstats").unwrap();
+    // Two more looks follow the one that saw the end, which is not within the load either.
+    let info = calls(&stats, "info") - 3.0;
+    let secs = span(began, end);
+    Watched {
+        secs,
+        late_ms: 1e3 * span(end, at),
+        cpu: cpu_then - cpu,
+        // The first one comes at the very beginning.
+        info_gap: secs.max(1.0) / (info - 1.0).max(1.0),
+        pings: calls(&stats, "ping"),
+    }
+}
+
+fn instance(server: &Server) -> RedisInstance {
+    RedisInstance {
+        name: "bds".into(),
+        url: format!("unix://{}", server.socket.display()),
+        user: None,
+        password: None,
+        unit: None,
+        role: Role::Master,
+        of: None,
+        kind: RedisKind::Redis,
+        required: true,
+    }
+}
+
+/// How often a command was sent; what is answered with `-LOADING` counts as rejected.
+fn calls(stats: &str, command: &str) -> f64 {
+    let counts = field(stats, &format!("cmdstat_{command}")).unwrap_or_default().split(',');
+    let counts = counts.filter_map(|part| part.split_once('=')).filter(|(key, _)| key.ends_with("calls"));
+    counts.map(|(_, n)| n.parse::<f64>().unwrap_or(0.0)).sum()
+}
+
+/// Seconds of processor time of every thread that this process has now.
+fn processor_secs() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |thread: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    threads.filter_map(of).sum::<f64>() / 1e9
+}
