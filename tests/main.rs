@@ -7,6 +7,7 @@ mod lab_plan;
 mod lab_restart;
 mod lab_trouble;
 mod machine_output;
+mod pm2_whole;
 mod rehearse;
 mod saved_plans;
 mod schema;
