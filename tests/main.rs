@@ -10,6 +10,7 @@ mod lab_restart;
 mod lab_trouble;
 mod machine_output;
 mod ownership;
+mod pm2_whole;
 mod rehearse;
 mod saved_plans;
 mod schema;

@@ -19,6 +19,8 @@ pub mod may_differ;
 pub mod measure;
 pub mod needs;
 pub mod pm2_as_saved;
+#[cfg(test)]
+mod pm2_matrix;
 pub mod pm2_restored;
 mod pm2_return;
 pub mod pm2_saved;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::measure;
-use super::process_list::{self, label};
+use super::process_list::{self, called, label};
 use crate::host::pm2::{App, ListSeen, Pm2At, Wanted, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
@@ -50,7 +50,8 @@ impl Act for Pm2AsSaved {
         let mut tolerated = self.tolerate;
         for saved in &seen.saved {
             let now = process_list::find(&seen.list.apps, &saved.key);
-            let unsteady = ground.kept.contains_key(&unsteady_key(ground.step, &label(&saved.key)));
+            let name = called(&seen.saved, &saved.key);
+            let unsteady = ground.kept.contains_key(&unsteady_key(ground.step, &name));
             if process_list::as_wanted(saved, now) && !unsteady {
                 change.already += 1;
                 continue;
@@ -58,7 +59,7 @@ impl Act for Pm2AsSaved {
             let after = if wanted(saved) == Some(Wanted::Online) { "online" } else { "stopped" };
             let seen = now.map_or("not listed", |app| app.status.word());
             let before = if unsteady { "restarting again and again" } else { seen };
-            let mut item = Item::new(label(&saved.key), Sign::Wait, before, after).taking(Span::secs(1.0, 5.0));
+            let mut item = Item::new(name, Sign::Wait, before, after).taking(Span::secs(1.0, 5.0));
             item.optional = place.is_optional(&saved.key.name);
             if !item.optional && tolerated > 0 {
                 tolerated -= 1;
@@ -99,7 +100,7 @@ impl Act for Pm2AsSaved {
         let Some(snapshot) = process_list::snapshot(ground, &self.pm2) else {
             return Outcome::failed("no snapshot");
         };
-        let Some(saved) = snapshot.apps.iter().find(|app| label(&app.key) == item.key) else {
+        let Some(saved) = snapshot.apps.iter().find(|app| called(&snapshot.apps, &app.key) == item.key) else {
             return Outcome::failed("it is not in the snapshot");
         };
         let began = on.as_probe().uptime();
@@ -143,7 +144,8 @@ impl Pm2AsSaved {
             }
             let watched = on.as_probe().uptime().saturating_sub(began);
             if watched >= self.steady_for {
-                let names: Vec<String> = unsteady.iter().map(|app| label(&app.key)).collect();
+                let all = process_list::snapshot(ground, &self.pm2).map(|snapshot| snapshot.apps).unwrap_or_default();
+                let names: Vec<String> = unsteady.iter().map(|app| called(&all, &app.key)).collect();
                 let mut keys = vec![steady_key(ground.step)];
                 keys.extend(names.iter().map(|name| unsteady_key(ground.step, name)));
                 let keep = keys.into_iter().map(|key| (key, serde_json::Value::Bool(true))).collect();

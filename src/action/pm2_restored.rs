@@ -8,8 +8,8 @@ use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
 use super::inventory::Pm2Place;
 use super::needs;
 use super::pm2_return::Return;
-use super::process_list::{self, label};
-use crate::host::pm2::{App, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
+use super::process_list::{self, called};
+use crate::host::pm2::{App, Orphan, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -72,10 +72,11 @@ impl Act for Pm2Restored {
             return change;
         }
         for saved in &seen.saved {
-            match item_for(saved, process_list::find(&seen.pm2.apps, &saved.key)) {
+            let name = called(&seen.saved, &saved.key);
+            match item_for(name, saved, process_list::find(&seen.pm2.apps, &saved.key)) {
                 Some(item) => {
                     let group = place.group_of(&saved.key.name).unwrap_or(place.groups.len());
-                    let mut item = item.in_wave(group + 1);
+                    let mut item = item.in_wave(group + 2);
                     item.optional = place.is_optional(&saved.key.name);
                     change.items.push(item);
                 }
@@ -84,7 +85,14 @@ impl Act for Pm2Restored {
         }
         if seen.pm2.up().is_none() {
             let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
-            change.items.insert(0, item.taking(Span::secs(1.0, 10.0)));
+            change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
+        }
+        for orphan in orphans(seen) {
+            let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
+            let mut item =
+                Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice");
+            item.handle = Some(orphan.pid);
+            change.items.insert(0, item.taking(Span::secs(0.2, 3.5)));
         }
         let was_saved = ground.kept.contains_key(&saved_key(ground.step));
         if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
@@ -103,6 +111,10 @@ impl Act for Pm2Restored {
         };
         let pm2 = process_list::at(place);
         let told = match item.key.as_str() {
+            _ if item.wave == 0 => match item.handle {
+                Some(pid) => on.tell(&Deed::EndOrphan { pm2, pid }).await,
+                None => return Outcome::failed("it has no process"),
+            },
             SAVED_LIST => return save(pm2, on, ground).await,
             DAEMON => start_daemon(pm2, on).await,
             _ => return self.bring(item, pm2, snapshot, on, tell).await,
@@ -134,16 +146,17 @@ impl Act for Pm2Restored {
 }
 
 impl Pm2Restored {
-    /// The daemon first, then every group as its needs hold, at last the list is saved as it came out.
+    /// What is left over of a former daemon ends, then the daemon comes, then every group as its needs hold, at last the list is saved as it came out.
     fn waves(&self, place: &Pm2Place, ground: &Ground<'_>) -> Vec<Wave> {
         let at_once = self.slots(ground).fixed;
-        let mut waves = vec![Wave { name: "daemon".into(), ..Wave::default() }];
+        let daemon = Wave { name: "daemon".into(), after: vec![0], ..Wave::default() };
+        let mut waves = vec![Wave { name: "left over".into(), ..Wave::default() }, daemon];
         for group in &place.groups {
-            let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + 1);
-            let after = std::iter::once(0).chain(group.needs.groups.iter().filter_map(before)).collect();
+            let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + 2);
+            let after = [0, 1].into_iter().chain(group.needs.groups.iter().filter_map(before)).collect();
             waves.push(Wave { name: group.name.clone(), after, gated: true, at_once, regardless: false });
         }
-        let all = (0..=place.groups.len()).collect::<Vec<_>>();
+        let all = (0..waves.len()).collect::<Vec<_>>();
         // Apps that no group names come last: nobody said what they need.
         waves.push(Wave {
             name: "other apps".into(),
@@ -174,7 +187,7 @@ impl Pm2Restored {
 
     /// Starts (or registers, or stops) one app and waits for the verdict that it really is so.
     async fn bring(&self, item: &Item, pm2: Pm2At, snapshot: SnapshotRef, on: &dyn Host, tell: Tell<'_>) -> Outcome {
-        let Some(saved) = snapshot.apps.iter().find(|app| label(&app.key) == item.key).cloned() else {
+        let Some(saved) = snapshot.apps.iter().find(|app| called(&snapshot.apps, &app.key) == item.key).cloned() else {
             return Outcome::failed("it is not in the snapshot");
         };
         let start = wanted(&saved) == Some(Wanted::Online);
@@ -190,7 +203,7 @@ impl Pm2Restored {
             Ok(_) => None,
         };
         tell(Tick::say(&item.key, "started, being watched").freeing_slot());
-        Return { saved: &saved, pm2: &pm2, on, tell }.verdict(started).await
+        Return { name: &item.key, saved: &saved, pm2: &pm2, on, tell }.verdict(started).await
     }
 }
 
@@ -218,12 +231,11 @@ async fn start_daemon(pm2: Pm2At, on: &dyn Host) -> Result<Told, HostError> {
 }
 
 /// What is left to do for one app of the snapshot.
-fn item_for(saved: &App, now: Option<&App>) -> Option<Item> {
+fn item_for(key: String, saved: &App, now: Option<&App>) -> Option<Item> {
     if process_list::as_wanted(saved, now) {
         return None;
     }
     let before = now.map_or("not listed", |app| app.status.word());
-    let key = label(&saved.key);
     let mut item = match wanted(saved)? {
         Wanted::Online => Item::new(key, Sign::Add, before, "online").taking(Span::secs(1.3, 4.0)),
         Wanted::Stopped if now.is_some() => Item::new(key, Sign::Remove, before, "stopped"),
@@ -231,6 +243,15 @@ fn item_for(saved: &App, now: Option<&App>) -> Option<Item> {
     };
     item.handle = now.and_then(|app| app.pm_id);
     Some(item)
+}
+
+/// Processes of a former daemon that would run beside the apps which are about to be started.
+fn orphans(seen: &Seen) -> impl Iterator<Item = &Orphan> {
+    let wanted = |orphan: &&Orphan| {
+        let same = |app: &&App| app.key.name == orphan.name && wanted(app) == Some(Wanted::Online);
+        seen.saved.iter().any(|app| same(&app))
+    };
+    seen.pm2.orphans.iter().filter(wanted)
 }
 
 /// PM2's dump says of every listed app whether it runs.

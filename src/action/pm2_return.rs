@@ -6,18 +6,22 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::act::{Outcome, Tell, Tick};
-use super::process_list::{self, label};
+use super::process_list;
 use crate::host::pm2::{App, Cause, Exit, Heard, ListSeen, Pm2At, Status, Verdict, back, looping, steady_for};
 use crate::host::span::words;
 use crate::host::{Deed, Host};
 
 /// How long an app may take to come back before it is called lost.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an app that lives may take to say `ready`, at least.
+const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Between two looks; the host asks PM2 no more than once a second for all that wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// One app on its way back.
 pub(super) struct Return<'a> {
+    /// How it is called in this step.
+    pub(super) name: &'a str,
     pub(super) saved: &'a App,
     pub(super) pm2: &'a Pm2At,
     pub(super) on: &'a dyn Host,
@@ -34,7 +38,6 @@ impl Return<'_> {
     /// Waits until the app is back by every sign there is, or is known not to come. `started` is what PM2 answered to its
     /// start: the first look at it.
     pub(super) async fn verdict(&self, started: Option<App>) -> Outcome {
-        let name = label(&self.saved.key);
         let uptime = || self.on.as_probe().uptime();
         let began = uptime();
         let patience = PATIENCE.max(self.saved.start_deadline());
@@ -54,14 +57,14 @@ impl Return<'_> {
             match judge(app, &list, &mut watched, now) {
                 Verdict::Back => return Outcome::applied(),
                 Verdict::Gone(cause) => return self.lost(app, list.heard_of(app), Ok(cause)).await,
+                Verdict::NotYet(_) if unready(app, &list) && now.saturating_sub(began) > ready_within(app) => {
+                    return self.lost(app, list.heard_of(app), Ok(Cause::NeverReady)).await;
+                }
                 Verdict::NotYet(why) if now.saturating_sub(began) > patience => {
-                    let why = match unready(app, &list) {
-                        true => Ok(Cause::NeverReady),
-                        false => Err(format!("not back within {}: {why}", words(patience))),
-                    };
+                    let why = Err(format!("not back within {}: {why}", words(patience)));
                     return self.lost(app, list.heard_of(app), why).await;
                 }
-                Verdict::NotYet(why) => (self.tell)(Tick::say(&name, why)),
+                Verdict::NotYet(why) => (self.tell)(Tick::say(self.name, why)),
             }
             self.on.sleep(LOOK_EVERY).await;
         }
@@ -119,6 +122,11 @@ fn judge(app: &App, list: &ListSeen, watched: &mut Option<Watched>, now: Duratio
         Verdict::Back if unready(app, list) => Verdict::NotYet("online, and has not said `ready`".to_owned()),
         other => other,
     }
+}
+
+/// How long `ready` is waited for: several times what the app itself declares, because everything starts at once.
+fn ready_within(app: &App) -> Duration {
+    READY_WITHIN.max(Duration::from_millis(app.listen_timeout.unwrap_or(0).min(3_600_000)) * 3)
 }
 
 /// It runs, is to say `ready`, and has not since it was started. PM2 calls it online all the same after its time-out.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
-use super::process_list::{self, label};
+use super::process_list::{self, called};
 use super::way_back::{self, RESUME_UNIT};
 use crate::host::pm2::{App, Pm2Seen, Status};
 use crate::host::span::Span;
@@ -57,7 +57,7 @@ impl Act for Pm2Stopped {
         change.waves.push(Wave { name: "saved list".into(), after: vec![groups], ..Wave::default() });
         for app in running {
             let group = place.group_of(&app.key.name).unwrap_or(groups - 1);
-            let mut item = Item::new(label(&app.key), Sign::Remove, app.status.word(), "stopped");
+            let mut item = Item::new(called(&seen.pm2.apps, &app.key), Sign::Remove, app.status.word(), "stopped");
             item.handle = app.pm_id;
             change.items.push(item.in_wave(groups - group).taking(Span::secs(0.3, 1.8)));
         }

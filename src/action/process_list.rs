@@ -52,6 +52,22 @@ pub fn label(key: &AppKey) -> String {
     text
 }
 
+/// [`label`], with more behind it where another app of the same list would be called the same: apps of one name may run
+/// different scripts, and a first instance may have a number or none.
+#[must_use]
+pub fn called(apps: &[App], key: &AppKey) -> String {
+    let seen = |key: &AppKey| (key.instance.unwrap_or(0), key.ordinal);
+    let same = |other: &AppKey| {
+        other != key && other.name == key.name && other.namespace == key.namespace && seen(other) == seen(key)
+    };
+    let mut text = label(key);
+    if apps.iter().any(|app| same(&app.key)) {
+        let number = if key.instance.is_some() { ", numbered" } else { "" };
+        text.push_str(&format!(" ({}{number})", key.script));
+    }
+    text
+}
+
 /// The app of a list with the given identity.
 pub(super) fn find<'a>(apps: &'a [App], key: &AppKey) -> Option<&'a App> {
     apps.iter().find(|app| app.key == *key)
@@ -109,5 +125,15 @@ mod tests {
         key.namespace = "eu".into();
         key.ordinal = 1;
         assert_eq!(label(&key), "eu:api/2#1");
+        let app = |key: AppKey| App { key, ..App::from_pm2_env(&serde_json::json!({})) };
+        let other = AppKey { script: "/b".into(), ..key.clone() };
+        let apps = [app(key.clone()), app(other.clone())];
+        assert_eq!(called(&apps[..1], &key), "eu:api/2#1");
+        assert_eq!(called(&apps, &key), "eu:api/2#1 (/a, numbered)");
+        assert_ne!(called(&apps, &key), called(&apps, &other));
+        let first = AppKey { instance: Some(0), ordinal: 0, ..key.clone() };
+        let plain = AppKey { instance: None, ..first.clone() };
+        let apps = [app(first.clone()), app(plain.clone())];
+        assert_ne!(called(&apps, &first), called(&apps, &plain));
     }
 }

@@ -62,6 +62,13 @@ pub enum Deed {
         /// Start it; otherwise it is only registered.
         start: bool,
     },
+    /// Ends one process that a former daemon of this home left behind, and sees it gone.
+    EndOrphan {
+        /// Whose home.
+        pm2: Pm2At,
+        /// The process; nothing is done unless a new look shows it as an orphan of that home.
+        pid: u32,
+    },
     /// `pm2 save`, verified by reading the dump back.
     SaveList(Pm2At),
     /// Starts PM2's daemon as its own user where no unit does it.

@@ -44,6 +44,10 @@ impl LocalHost {
             Deed::TakeSnapshot { pm2, dir, allow_fewer } => take_snapshot(pm2, dir, *allow_fewer).await,
             Deed::StopApp { pm2, id } => self.stop_app(pm2, *id).await,
             Deed::BringApp { pm2, snapshot, app, start } => self.bring(pm2, snapshot, app, *start).await,
+            Deed::EndOrphan { pm2, pid } => match pm2::end_orphan(pm2, *pid).await {
+                Ok(()) => Ok(Told::Done),
+                Err(error) => Err(self.steer_error(pm2, format!("process {pid} of {}", pm2.user), error).await),
+            },
             Deed::SaveList(at) => match pm2::save(at).await {
                 Ok(_) => Ok(Told::Done),
                 Err(error) => Err(self.steer_error(at, format!("pm2 save of {}", at.user), error).await),
@@ -128,7 +132,7 @@ impl LocalHost {
             None => return Err(HostError::refused(&about, "it is not in the snapshot")),
         };
         let steer = self.steer(at).await?;
-        match bring_up(&steer, key, &recipe, start).await {
+        match bring_up(&steer, &saved, key, &recipe, start).await {
             Ok(app) if start => Ok(Told::Started(Box::new(app))),
             Ok(_) => Ok(Told::Done),
             Err(error) => Err(self.steer_error(at, about, error).await),
@@ -176,12 +180,18 @@ impl LocalHost {
 /// An app that is to run is registered before it is started: then its number is known, so that whatever it says or
 /// throws is heard as its own, and a missing directory leaves it stopped instead of unlisted. Only a watched one is
 /// added running, because its watcher comes up no other way.
-async fn bring_up(steer: &Steer, key: &AppKey, recipe: &Recipe, start: bool) -> Result<App, SteerError> {
+async fn bring_up(
+    steer: &Steer,
+    saved: &Snapshot,
+    key: &AppKey,
+    recipe: &Recipe,
+    start: bool,
+) -> Result<App, SteerError> {
     let listed = steer.listed(key).await?;
     if !start {
         return match listed {
             Some(app) => Ok(app),
-            None => steer.register(recipe).await,
+            None => register(steer, saved, key, recipe).await,
         };
     }
     let runs = listed.as_ref().is_some_and(|app| app.pid.is_some());
@@ -192,7 +202,7 @@ async fn bring_up(steer: &Steer, key: &AppKey, recipe: &Recipe, start: bool) -> 
         (listed, missing) => {
             let app = match listed {
                 Some(app) => app,
-                None => steer.register(recipe).await?,
+                None => register(steer, saved, key, recipe).await?,
             };
             if let Some((what, missing)) = missing {
                 return Err(SteerError::Missing { app: app.key.name, what, missing });
@@ -205,6 +215,34 @@ async fn bring_up(steer: &Steer, key: &AppKey, recipe: &Recipe, start: bool) -> 
     };
     steer.at_rest(&started).await;
     Ok(started)
+}
+
+/// Adds a missing app as stopped. Apps that are equal in everything are told apart by their order, so those before it are
+/// added first, one at a time.
+async fn register(steer: &Steer, saved: &Snapshot, key: &AppKey, recipe: &Recipe) -> Result<App, SteerError> {
+    let equal = |app: &&App| AppKey { ordinal: key.ordinal, ..app.key.clone() } == *key;
+    if saved.apps().iter().filter(equal).count() < 2 {
+        return steer.register(recipe).await;
+    }
+    let _alone = steer.alone().await;
+    for before in saved.apps().iter().filter(equal).filter(|app| app.key.ordinal <= key.ordinal) {
+        let listed = steer.list().await?.iter().find(|app| app.key == before.key).cloned();
+        let app = match (listed, before.key == *key) {
+            (Some(app), _) => app,
+            (None, true) => steer.register(recipe).await?,
+            (None, false) => {
+                let index = saved.apps().iter().position(|app| app.key == before.key);
+                match index.and_then(|index| saved.recipe(index)) {
+                    Some(Ok(recipe)) => steer.register(&recipe).await?,
+                    _ => continue,
+                }
+            }
+        };
+        if before.key == *key {
+            return Ok(App { key: key.clone(), ..app });
+        }
+    }
+    steer.register(recipe).await
 }
 
 async fn rewrite(at: &RedisAt) -> Result<Told, HostError> {

@@ -86,7 +86,8 @@ impl LocalHost {
 
     async fn steer(&self, at: &Pm2At) -> Result<Arc<Steer>, HostError> {
         let mut steers = self.steers.lock().await;
-        if let Some(steer) = steers.get(&at.home) {
+        // A daemon may have ended and come up again since it was asked last.
+        if let Some(steer) = steers.get(&at.home).filter(|steer| steer.is_open()) {
             return Ok(Arc::clone(steer));
         }
         let steer =

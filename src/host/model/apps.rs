@@ -99,6 +99,13 @@ impl World {
         Ok(Told::Done)
     }
 
+    pub(super) fn end_orphan(&mut self, at: &Pm2At, pid: u32) -> Told {
+        if let Some(seen) = self.pm2_mut(at) {
+            seen.orphans.retain(|orphan| orphan.pid != pid);
+        }
+        Told::Done
+    }
+
     /// The app ended; the daemon starts it anew until it has had enough.
     pub(super) fn crashed(&mut self, at: &Pm2At, key: &AppKey, more: u32, now: Duration) {
         let pid = self.new_pid();

@@ -36,9 +36,10 @@ impl Model<'_> {
                 let asks = std::iter::once(Ask::Unit(unit.clone())).chain(instance.map(Ask::Redis));
                 self.learn(asks.collect()).await
             }
-            Deed::TakeSnapshot { pm2, .. } | Deed::StopApp { pm2, .. } | Deed::BringApp { pm2, .. } => {
-                self.learn(vec![Ask::Pm2(pm2.clone())]).await
-            }
+            Deed::TakeSnapshot { pm2, .. }
+            | Deed::StopApp { pm2, .. }
+            | Deed::BringApp { pm2, .. }
+            | Deed::EndOrphan { pm2, .. } => self.learn(vec![Ask::Pm2(pm2.clone())]).await,
             Deed::SaveList(pm2) | Deed::StartDaemon(pm2) => self.learn(vec![Ask::Pm2(pm2.clone())]).await,
             Deed::GoDown(_) => {
                 // What nobody has asked about cannot be shown as changed by the boot; but that is no reason not to boot.
@@ -70,6 +71,7 @@ impl Model<'_> {
             Deed::TakeSnapshot { pm2, dir, .. } => world.take_snapshot(pm2, dir)?,
             Deed::StopApp { pm2, id } => world.stop_app(pm2, *id)?,
             Deed::BringApp { pm2, snapshot, app, start } => world.bring_app(pm2, snapshot, app, *start, now)?,
+            Deed::EndOrphan { pm2, pid } => world.end_orphan(pm2, *pid),
             Deed::SaveList(pm2) => world.save_list(pm2)?,
             Deed::StartDaemon(pm2) => world.start_daemon(pm2, now)?,
             Deed::Run(asked) => Told::Ran(ran(asked, &world.faults)),

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
 use super::app::{App, Status};
 use super::cli::Cli;
 use super::daemon::{DaemonSeen, DaemonUp, list, look, up_of};
@@ -18,6 +21,8 @@ const START: Duration = Duration::from_secs(60);
 const KILL: Duration = Duration::from_secs(60);
 const LOOKS: usize = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+const ENDING_LOOKS: usize = 60;
+const ENDING_LOOK: Duration = Duration::from_millis(50);
 
 /// Starts a daemon at a home that has no unit, with its modules and no apps. One that is up is left alone.
 ///
@@ -106,6 +111,39 @@ pub async fn kill_daemon(at: &Pm2At) -> Result<(), SteerError> {
         Ok(said) => Err(not_done(&what, &format!("it still runs; {said}"))),
         Err(error) => Err(SteerError::Unknown { what, why: error.to_string() }),
     }
+}
+
+/// Ends a process that a former daemon of this home left behind: asked to as its daemon would have asked, killed after 3 s.
+/// Gone is done.
+///
+/// # Errors
+/// [`SteerError::NotDone`] when it is no orphan of this home, may not be signalled, or does not end.
+pub async fn end_orphan(at: &Pm2At, pid: u32) -> Result<(), SteerError> {
+    let what = format!("end process {pid}");
+    let refused = |saw: &dyn std::fmt::Display| not_done(&what, &saw.to_string());
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    // Held from before the look, so that the signal reaches the process that was looked at and no other with its number.
+    let held = match pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(held) => held,
+        Err(Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(refused(&error)),
+    };
+    if !look(at).await.orphans.iter().any(|orphan| orphan.pid == pid) {
+        return if alive(pid) { Err(refused(&"it is not left from a former daemon of this home")) } else { Ok(()) };
+    }
+    for signal in [Signal::INT, Signal::KILL] {
+        match pidfd_send_signal(&held, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(refused(&error)),
+        }
+        for _ in 0..ENDING_LOOKS {
+            if !alive(pid) {
+                return Ok(());
+            }
+            super::pause(ENDING_LOOK).await;
+        }
+    }
+    Err(refused(&"it still runs"))
 }
 
 fn not_done(what: &str, saw: &str) -> SteerError {

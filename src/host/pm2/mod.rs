@@ -30,7 +30,7 @@ pub mod sighted;
 pub mod snapshot;
 pub mod steer;
 #[cfg(test)]
-mod testbed;
+pub(crate) mod testbed;
 
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, looping, steady_for};
@@ -38,7 +38,7 @@ pub use bus::{Bus, BusEvent};
 pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
 pub use hearing::{Heard, Hearing};
-pub use life::{ensure_daemon, kill_daemon, save};
+pub use life::{end_orphan, ensure_daemon, kill_daemon, save};
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::Orphan;
 pub use recipe::{Recipe, RecipeError};

@@ -143,6 +143,12 @@ impl Rpc {
         self.peer
     }
 
+    /// Whether the connection still stands, as far as is known: a daemon that ended has closed it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed.is_none()
+    }
+
     /// [`Rpc::call_within`] the request's own deadline.
     ///
     /// # Errors

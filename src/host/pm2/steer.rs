@@ -141,6 +141,7 @@ pub struct Steer {
     ordered: std::sync::Mutex<HashMap<PmId, u64>>,
     events: PathBuf,
     hearing: OnceCell<Option<Hearing>>,
+    alone: Mutex<()>,
 }
 
 impl Steer {
@@ -169,7 +170,14 @@ impl Steer {
             ordered: std::sync::Mutex::default(),
             events: at.pub_socket(),
             hearing: OnceCell::new(),
+            alone: Mutex::new(()),
         })
+    }
+
+    /// Whether the connection still stands; see [`Rpc::is_open`].
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.rpc.is_open()
     }
 
     /// The daemon.
@@ -236,6 +244,11 @@ impl Steer {
     /// [`SteerError::Rpc`].
     pub async fn numbered(&self, id: PmId) -> Result<Option<App>, SteerError> {
         Ok(self.recent(Some(id)).await?.iter().find(|app| app.pm_id == Some(id)).cloned())
+    }
+
+    /// Held by whoever must see what it has added before anybody else adds the like.
+    pub async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.alone.lock().await
     }
 
     /// What the daemon tells of its apps; subscribed to when first asked for. `None` where it cannot be heard.

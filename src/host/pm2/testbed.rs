@@ -13,15 +13,20 @@ use super::place::account;
 use super::procs::{alive, scan};
 use super::*;
 
-pub(super) struct Testbed {
+pub(crate) struct Testbed {
     dir: TempDir,
-    pub(super) at: Pm2At,
+    pub(crate) at: Pm2At,
 }
 
 impl Testbed {
     /// `None`, with the reason printed, where there is no PM2.
     pub(super) fn new() -> Option<Self> {
         Self::of(rustix::process::geteuid().as_raw())
+    }
+
+    /// A given version.
+    pub(crate) fn version(version: &str) -> Option<Self> {
+        Self::with(rustix::process::geteuid().as_raw(), Some(version))
     }
 
     /// The same for another user, which needs root.
@@ -31,8 +36,12 @@ impl Testbed {
             skipped("acting for another user needs root");
             return None;
         }
-        let Some(cli) = installed() else {
-            skipped("no node or no PM2: set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
+        Self::with(uid, None)
+    }
+
+    fn with(uid: u32, version: Option<&str>) -> Option<Self> {
+        let Some(cli) = installed(version) else {
+            skipped("no node or no PM2: run tests/lab/pm2.sh, or set RUNBOOK_PM2_PREFIX to an npm prefix that has it");
             return None;
         };
         let dir = tempfile::Builder::new().prefix("rbp-").tempdir_in("/tmp").unwrap();
@@ -49,19 +58,19 @@ impl Testbed {
         Some(Self { dir, at })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// A script in the test's directory.
-    pub(super) fn script(&self, name: &str, code: &str) -> PathBuf {
+    pub(crate) fn script(&self, name: &str, code: &str) -> PathBuf {
         let path = self.dir.path().join(name);
         std::fs::write(&path, code).unwrap();
         path
     }
 
     /// What a daemon needs to run `script` as `name`, with `more` laid over it.
-    pub(super) fn recipe(&self, name: &str, script: &Path, more: &Value) -> Recipe {
+    pub(crate) fn recipe(&self, name: &str, script: &Path, more: &Value) -> Recipe {
         let dir = self.dir.path();
         let mut env = json!({
             "name": name, "namespace": "default", "pm_exec_path": script, "pm_cwd": dir, "exec_interpreter": "node",
@@ -78,7 +87,7 @@ impl Testbed {
     }
 
     /// Runs one `pm2` command against this home.
-    pub(super) async fn pm2(&self, word: &'static str) -> String {
+    pub(crate) async fn pm2(&self, word: &'static str) -> String {
         Cli::locate(&self.at, None).unwrap().run(word, Duration::from_secs(60)).await.unwrap()
     }
 }
@@ -107,11 +116,24 @@ pub(super) fn kill_and_wait(pids: &[u32]) {
     }
 }
 
+/// One version of PM2 in the lab that `tests/lab/pm2.sh` fills, or the one in `RUNBOOK_PM2_PREFIX`.
 #[expect(clippy::disallowed_methods, reason = "a test is told where PM2 is")]
-fn installed() -> Option<PathBuf> {
-    let prefix = std::env::var_os("RUNBOOK_PM2_PREFIX").unwrap_or_else(|| "/tmp/pm2-lab/7".into());
-    Some(PathBuf::from(prefix).join("node_modules/pm2/bin/pm2"))
-        .filter(|cli| cli.is_file() && on_path("node").is_some())
+fn installed(version: Option<&str>) -> Option<PathBuf> {
+    let lab = || PathBuf::from(std::env::var_os("RUNBOOK_PM2_LAB").unwrap_or_else(|| "/tmp/pm2-lab".into()));
+    let own = || std::env::var_os("RUNBOOK_PM2_PREFIX").map_or_else(|| lab().join("7"), PathBuf::from);
+    let prefix = version.map_or_else(own, |version| lab().join(version));
+    Some(prefix.join("node_modules/pm2/bin/pm2")).filter(|cli| cli.is_file() && on_path("node").is_some())
+}
+
+/// The real node of this machine.
+pub(crate) fn node() -> PathBuf {
+    on_path("node").unwrap().canonicalize().unwrap()
+}
+
+/// Whether to test every version of PM2, which takes its time.
+#[expect(clippy::disallowed_methods, reason = "a test is told how hard to test")]
+pub(crate) fn hard() -> bool {
+    std::env::var("RUNBOOK_HARD").is_ok_and(|word| ["quick", "full"].contains(&word.as_str()))
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
