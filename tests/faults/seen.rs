@@ -96,6 +96,13 @@ impl Seen {
         self.number_after("started ").word_after("boot ").word_after("user ").word_after("tty ")
     }
 
+    /// Keeps only lines up to the first that holds `end`, without it.
+    pub(crate) fn until(mut self, end: &str) -> Self {
+        let kept: Vec<&str> = self.text.lines().take_while(|line| !line.contains(end)).collect();
+        self.text = kept.join("\n");
+        self
+    }
+
     /// Keeps the first line and the indented ones behind it.
     pub(crate) fn while_indented(mut self) -> Self {
         let behind = self.text.lines().skip(1).take_while(|line| line.starts_with("  ")).count();

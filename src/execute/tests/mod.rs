@@ -3,6 +3,7 @@
 mod bed;
 mod crashes;
 mod laws;
+mod windows;
 
 use crate::execute::Ending;
 use crate::host::Facts;
