@@ -193,12 +193,8 @@ fn what_is_only_told_before_the_run() {
                 json!({ "active_state": "failed", "sub_state": "failed", "result": "exit-code" }),
             );
         }),
-        ("S12", "its files are newer", |facts| {
-            facts.unit("redis-router.service")["need_daemon_reload"] = json!(true)
-        }),
-        ("B16", "has no stop time-out", |facts| {
-            facts.unit("redis-router.service")["stop_timeout"] = Value::Null
-        }),
+        ("S12", "its files are newer", |facts| facts.unit("redis-router.service")["need_daemon_reload"] = json!(true)),
+        ("B16", "has no stop time-out", |facts| facts.unit("redis-router.service")["stop_timeout"] = Value::Null),
     ]);
 }
 

@@ -75,10 +75,14 @@ impl Seen {
 
     /// Puts `…` in the place of the one word behind these words.
     pub(crate) fn word_after(mut self, words: &str) -> Self {
-        if let Some((before, rest)) = self.text.split_once(words) {
-            let end = rest.find([' ', ';', '\n']).unwrap_or(rest.len());
-            self.text = format!("{before}{words}…{}", &rest[end..]);
+        let mut out = String::new();
+        let mut rest = self.text.as_str();
+        while let Some((before, behind)) = rest.split_once(words) {
+            out.push_str(&format!("{before}{words}…"));
+            rest = &behind[behind.find([' ', ';', '"', '\n']).unwrap_or(behind.len())..];
         }
+        out.push_str(rest);
+        self.text = out;
         self
     }
 
@@ -105,6 +109,8 @@ impl Seen {
 
     /// Keeps the first line and the indented ones behind it.
     pub(crate) fn while_indented(mut self) -> Self {
+        // A warning among others: the exit code is not about it.
+        self.exit = None;
         let behind = self.text.lines().skip(1).take_while(|line| line.starts_with("  ")).count();
         self.text = self.text.lines().take(1 + behind).collect::<Vec<_>>().join("\n");
         self
