@@ -305,7 +305,7 @@ fn a_killed_run_is_told_and_a_command_in_doubt_is_not_run_again() {
     child.kill().unwrap();
     child.wait().unwrap();
     let said = place.runbook(&["resume", "--progress", "plain"]);
-    seen(said.exits(21), &place).is("T6");
+    seen(said.exits(21).says("runbook resolve"), &place).from("nobody knows").is("T6");
     place.runbook(&["run", &path, "--yes"]).exits(8);
 }
 

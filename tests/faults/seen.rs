@@ -153,7 +153,17 @@ fn steady(text: &str) -> String {
         let stands_for = |before: &str| (format!("{before}{host}{end}"), format!("{before}stg-1{end}"));
         [stands_for(" "), stands_for("[")].iter().fold(text, |text, (host, name)| text.replace(host, name))
     });
-    named.lines().map(|line| runs(without_clock(line)) + "\n").collect()
+    let mut out = String::new();
+    let mut slow = false;
+    for line in named.lines() {
+        // Which steps took longest is another story on every machine; the names may go on on the next line.
+        slow = line.starts_with("  longest") || (slow && line.starts_with("           "));
+        if !slow {
+            out.push_str(&runs(without_clock(line)));
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// `r-20261122-142912-b5c6` becomes `r-RUN`.
