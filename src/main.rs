@@ -10,7 +10,8 @@ fn main() -> ExitCode {
     // A bug must have an exit code of its own: the resume unit tries again after it, and opens after too many.
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error))?;
+        let starved = "nothing was done: the system gives this process too little (ulimit -n, ulimit -u)";
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error).hint(starved))?;
         runtime.block_on(cli.call())
     }));
     ExitCode::from(match ended {

@@ -29,8 +29,10 @@ pub(super) async fn cause(instance: &RedisInstance, on: &dyn Probe, ground: &Gro
     let line = lines.iter().rev().find(|line| FATAL.iter().any(|word| line.contains(word)))?;
     let dir = facts.files.as_ref().map(|files| files.dir.clone())?;
     let name = config.get("appendfilename").map_or("appendonly.aof", String::as_str);
+    // Behind the time stamp, and without Redis's own advice to cut the file at once.
+    let said = line.rsplit("# ").next().unwrap_or(line).split(": make a backup").next().unwrap_or(line);
     Some(format!(
-        "its log says: {line}; nothing was repaired. Copy first: cp -a {dir} {dir}.damaged; \
+        "its log says: {said}; nothing was repaired. Copy first: cp -a {dir} {dir}.damaged; \
          then look: redis-check-aof {dir}/{name}.manifest (--fix cuts off everything behind the damage)"
     ))
 }

@@ -130,8 +130,14 @@ impl Pm2Saved {
         out
     }
 
-    /// No reason to stop: the run restores from its own snapshot of the live list, and copies the dump aside before.
+    /// A damaged list is no reason to stop: the run restores from its own snapshot of the live one, and copies the dump aside.
     fn dump_concern(&self, dump: &DumpSeen) -> Option<Concern> {
+        if let DumpSeen::Unreadable { why } = dump {
+            // The snapshot copies it aside first, and would fail there: after the compaction, in the middle of the window.
+            let seen = format!("dump.pm2 cannot be read safely: {why}");
+            let cure = "correct `user` and `home`: the home, the dump and the daemon must be the user's own";
+            return Some(Concern::new(Weight::Stop, &self.pm2, seen, cure));
+        }
         let why = bad_dump(dump)?;
         let text =
             format!("dump.pm2 {why}: a boot now would bring back nothing (and `pm2 resurrect` would delete the file)");
@@ -143,10 +149,9 @@ impl Pm2Saved {
 /// What is wrong with PM2's own list; a missing one is nothing unusual.
 fn bad_dump(dump: &DumpSeen) -> Option<String> {
     match dump {
-        DumpSeen::Unreadable { why } => Some(format!("cannot be read ({why})")),
         DumpSeen::Unparsable { why } => Some(format!("is damaged ({why})")),
         DumpSeen::Read { entries } if entries.is_empty() => Some("is empty".to_owned()),
-        DumpSeen::Read { .. } | DumpSeen::Missing => None,
+        DumpSeen::Read { .. } | DumpSeen::Missing | DumpSeen::Unreadable { .. } => None,
     }
 }
 

@@ -157,7 +157,12 @@ fn concerns(seen: &Seen) -> Vec<Concern> {
     if let Some((kind, read_only)) = seen.state_disk
         && (matches!(kind, DiskKind::Tmpfs | DiskKind::Network) || read_only)
     {
-        let text = format!("the state directory is on {kind:?}{}", if read_only { ", read-only" } else { "" });
+        let on = match kind {
+            DiskKind::Tmpfs => "in memory (tmpfs), which the reboot empties",
+            DiskKind::Network => "on another machine's disk, where locks and syncs may mean nothing",
+            _ => "on a disk",
+        };
+        let text = format!("the state directory is {on}{}", if read_only { ", mounted read-only" } else { "" });
         out.push(Concern::new(
             Weight::Stop,
             MACHINE,

@@ -11,9 +11,9 @@ use super::inventory::{RedisInstance, Selector};
 use super::load_damage;
 use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
-use super::needs::is_ready;
+use super::needs::{is_ready, role_wanted};
 use crate::host::redis::eta::{IncrCost, Work, side_by_side};
-use crate::host::redis::{self, Door, RedisSeen};
+use crate::host::redis::{self, Door, RedisSeen, RoleWanted};
 use crate::host::span::{Span, bytes, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::{Host, HostError, Probe};
@@ -212,7 +212,7 @@ impl Watch<'_> {
             Err(why) => why,
         };
         self.good = 0;
-        self.hopeless = if hopeless(&seen) { self.hopeless + 1 } else { 0 };
+        self.hopeless = if hopeless(self.instance, &seen) { self.hopeless + 1 } else { 0 };
         if self.hopeless >= HOPELESS_LOOKS {
             return Look::Lost(Outcome::failed(format!("{why}; waiting longer will not change that")));
         }
@@ -294,13 +294,16 @@ fn alarming(lines: &[String], pid: u32) -> Option<String> {
 }
 
 /// Reasons that time does not cure: a wrong password, another program, a wrong role with nothing loading, lost keys.
-fn hopeless(seen: &RedisSeen) -> bool {
+fn hopeless(instance: &RedisInstance, seen: &RedisSeen) -> bool {
     match &seen.door {
         Door::NoAuth | Door::WrongPass | Door::NoPerm { .. } | Door::NotRedis { .. } => true,
         Door::Secret { .. } | Door::BadAddress { .. } => true,
         Door::Open => seen.facts.as_ref().is_some_and(|facts| {
+            // A replica that is meant to be one gets its time; no copy of somebody's data makes it the master it should be.
             let syncing = match &facts.role {
-                Some(redis::Role::Replica { link_up, sync_in_progress, .. }) => !link_up || *sync_in_progress,
+                Some(redis::Role::Replica { link_up, sync_in_progress, .. }) => {
+                    role_wanted(instance) != Some(RoleWanted::Master) && (!link_up || *sync_in_progress)
+                }
                 _ => false,
             };
             facts.loading.is_none() && !facts.async_loading && !syncing

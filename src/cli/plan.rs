@@ -168,19 +168,30 @@ pub(super) fn allowed(
         let text = format!("refused at {}: {}nothing was changed", refused.join(", "), first_reason(plan));
         return Err(Failure::say(Exit::Refused, text).hint(again));
     }
-    let unseen: Vec<String> = plan
-        .unforeseen()
-        .map(|step| format!("{}: {}", step.id, step.unforeseen.as_deref().unwrap_or_default()))
-        .collect();
+    let unseen = unseen(plan);
     if !unseen.is_empty() {
-        let text = format!("the plan is incomplete, because a probe failed: {}", unseen.join("; "));
-        return Err(Failure::say(Exit::Unforeseen, text).hint("runbook doctor"));
+        let text =
+            format!("the plan is incomplete, because a probe failed; nothing was changed. {}", unseen.join("; "));
+        return Err(Failure::say(Exit::Unforeseen, text).hint(format!("runbook doctor {}", runbook.name)));
     }
     if verdict.allows() || ignore_window {
         return Ok(());
     }
     let text = outside(plan, verdict, runbook);
     Err(Failure::say(Exit::Window, text).hint("runbook plan --at TIME; --ignore-window REASON runs all the same"))
+}
+
+/// Each reason why something could not be looked at, with the steps that it keeps from being planned.
+fn unseen(plan: &Planned) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for step in plan.unforeseen() {
+        let why = step.unforeseen.as_deref().unwrap_or_default();
+        match reasons.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, steps)) => steps.push(step.id.as_str()),
+            None => reasons.push((why, vec![step.id.as_str()])),
+        }
+    }
+    reasons.into_iter().map(|(why, steps)| format!("{}: {why}", steps.join(", "))).collect()
 }
 
 /// What forbids the run, in front: the first of all reasons, because the later ones are often its consequences.

@@ -11,6 +11,7 @@ use crate::host::HostError;
 use crate::host::machine;
 use crate::host::planted::{Bug, planted};
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, StepId};
+use crate::journal::step::{StepState, StepStatus};
 use crate::runbook::{OnUnknown, Phase, Step};
 
 /// How a step ended, for the run to draw its conclusions.
@@ -135,6 +136,11 @@ impl Executor<'_> {
             Some(OnUnknown::Skip) => Resolution::Skip,
             Some(OnUnknown::Stop) | None => {
                 let why = format!("{item} was begun and its outcome was never written");
+                // On record, so that every screen asks for the decision instead of offering to look again.
+                let known = |state: &StepState| matches!(state.status, StepStatus::Unknown { .. });
+                if !self.book.state().steps().get(id).is_some_and(known) {
+                    self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
+                }
                 return Ok(Some(StepEnd::Unknown(why)));
             }
         };

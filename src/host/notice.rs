@@ -119,4 +119,14 @@ mod tests {
         let wanted = format!("<28>runbook[{}]: gate\\u{{a}}failed", std::process::id());
         assert_eq!(std::str::from_utf8(&buffer[..count]).unwrap(), wanted);
     }
+
+    #[test]
+    fn a_log_that_does_not_listen_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let _deaf = UnixDatagram::bind(&path).unwrap();
+        // Nobody reads: sooner or later the queue is full, and then the line is lost instead of waited for.
+        let lost = (0..100_000).find_map(|_| syslog(&path, Severity::Notice, "x").err());
+        assert!(lost.is_some_and(|why| why.contains("os error 11")), "the queue of a deaf log is bounded");
+    }
 }

@@ -295,3 +295,40 @@ fn a_bug_has_an_exit_code_of_its_own_and_want_of_threads_is_no_bug() {
     let line = said.err.split(" at ").nth(1).and_then(|rest| rest.split(": ").next()).unwrap_or_default().to_owned();
     seen(said.exits(70), &place).from("a bug of this program").with(&line, "FILE:LINE").is("O11");
 }
+
+#[test]
+fn a_killed_run_is_told_and_a_command_in_doubt_is_not_run_again() {
+    let place = Place::new();
+    let path = place.file("tiny.yaml", &book("", "      - command: { argv: [sleep, \"1\"] }\n"));
+    let mut child = place.start(&["run", &path, "--yes", "--progress", "plain"]);
+    until_journaled(&place, "item_intent");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = place.runbook(&["resume", "--progress", "plain"]);
+    seen(said.exits(21).says("runbook resolve"), &place).from("nobody knows").is("T6");
+    place.runbook(&["run", &path, "--yes"]).exits(8);
+}
+
+#[test]
+fn want_of_descriptors_is_told() {
+    let place = Place::new();
+    let path = place.file("tiny.yaml", &book("", TRUE));
+    let mut codes = Vec::new();
+    for most in 4..16 {
+        let line = format!("ulimit -n {most}; exec runbook run {path} --yes");
+        let mut command = Command::new("sh");
+        let program = assert_cmd::cargo::cargo_bin!("runbook");
+        command.args(["-ec", &line]).env_clear().current_dir(place.path("")).stdin(Stdio::null());
+        command.env("PATH", format!("{}:/usr/bin:/bin", program.parent().unwrap().display()));
+        command.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock"));
+        let said: Said = command.output().unwrap().into();
+        assert!(!said.all().contains("a bug of this program") || said.code == 70, "{most}: {said:?}");
+        if said.code != 0 && most == 8 {
+            seen(&said, &place).from("runbook:").is("T4");
+        }
+        codes.push(said.code);
+        place.runbook(&["abort", "--abandon", "--reason", "the next limit"]);
+    }
+    println!("{codes:?}");
+    assert!(codes.iter().any(|code| *code != 0) && !codes.contains(&-1), "{codes:?}");
+}

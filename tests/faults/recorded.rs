@@ -162,6 +162,23 @@ fn what_systemd_and_the_machine_show_before_the_run_refuses_it() {
 }
 
 #[test]
+fn what_would_not_come_back_by_itself_refuses_unless_it_may_be_mended() {
+    let (_place, said) = plan(|_| {}, |book| book.replace("units_enabled: { fix: true }", "units_enabled: {}"));
+    said.exits(5).says("is disabled: it will not come back").says("nothing was changed");
+    Seen::err(&said).from("runbook: ").is("S6");
+}
+
+#[test]
+fn what_would_start_again_what_was_stopped_is_told() {
+    let socket =
+        |facts: &mut Facts| facts.unit("redis-router.service")["triggered_by"] = json!(["redis-router.socket"]);
+    let stop = "      - units_stopped: { units: [router] }\n      - pm2_stopped: { pm2: services }";
+    let (_place, said) = plan(socket, |book| book.replacen("      - pm2_stopped: { pm2: services }", stop, 1));
+    said.says("may be started again");
+    Seen::all(&said).concern("may be started again").is("S15");
+}
+
+#[test]
 fn what_is_only_told_before_the_run() {
     warns(&[
         ("S2", "is static", |facts| {
@@ -170,17 +187,34 @@ fn what_is_only_told_before_the_run() {
         ("S4", "is an alias of", |facts| {
             set(facts.unit("redis-router.service"), json!({ "unit_file_state": "alias", "id": "router.service" }));
         }),
-        ("S7", "has failed already, before this run", |facts| {
+        ("S7", "has failed already", |facts| {
             set(
                 facts.unit("tile38@staging.service"),
                 json!({ "active_state": "failed", "sub_state": "failed", "result": "exit-code" }),
             );
         }),
-        ("S12", "newer than what systemd has read", |facts| {
-            facts.unit("redis-router.service")["need_daemon_reload"] = json!(true)
-        }),
-        ("B16", "holds up the shutdown for ever", |facts| {
-            facts.unit("redis-router.service")["stop_timeout"] = Value::Null
-        }),
+        ("S12", "its files are newer", |facts| facts.unit("redis-router.service")["need_daemon_reload"] = json!(true)),
+        ("B16", "has no stop time-out", |facts| facts.unit("redis-router.service")["stop_timeout"] = Value::Null),
     ]);
+}
+
+#[test]
+fn an_app_that_does_not_come_back_is_named() {
+    let place = Place::new();
+    let words = ["rehearse", "restart-staging", "--speed", "100000", "--lose-app", "service-07", "--progress", "plain"];
+    let said = place.runbook(&words);
+    said.exits(1).says("service-07").says("crash loop");
+    Seen::err(&said).from("Stopped by").until("Rehearsed:").is("P6");
+}
+
+#[test]
+fn a_list_that_differs_from_the_dump_is_shown() {
+    let differs = |facts: &mut Facts| {
+        let entries = facts.pm2()["dump"]["Read"]["entries"].as_array_mut().unwrap();
+        entries.retain(|entry| entry["name"] != "service-07");
+        entries[0]["status"] = json!("Stopped");
+    };
+    let (_place, said) = plan(differs, |book| book);
+    said.exits(0).says("service-07");
+    Seen::all(&said).only(&["service-07", "id-manager-0 "]).is("P10");
 }

@@ -181,8 +181,10 @@ fn a_rewrite_that_fails_stops_the_run_and_is_made_again_by_a_resume() {
 fn a_rewrite_behind_a_snapshot_is_waited_for() {
     let place = Place::new();
     let Some(server) = Server::start(&place, "a", &[]) else { return };
-    server.slow(1500);
+    server.slow(8000);
     server.tell("BGSAVE");
+    // The child goes on slowly; the rewrite behind it shall not.
+    server.tell("CONFIG SET rdb-key-save-delay 0");
     let path = place.file("tiny.yaml", &book(&server.url(), "", COMPACT));
     let said = place.runbook(&["run", &path, "--yes", "--progress", "plain"]);
     said.exits(0).says("a BGSAVE is running, so a rewrite would only be scheduled");

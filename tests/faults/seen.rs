@@ -75,10 +75,14 @@ impl Seen {
 
     /// Puts `…` in the place of the one word behind these words.
     pub(crate) fn word_after(mut self, words: &str) -> Self {
-        if let Some((before, rest)) = self.text.split_once(words) {
-            let end = rest.find([' ', ';', '\n']).unwrap_or(rest.len());
-            self.text = format!("{before}{words}…{}", &rest[end..]);
+        let mut out = String::new();
+        let mut rest = self.text.as_str();
+        while let Some((before, behind)) = rest.split_once(words) {
+            out.push_str(&format!("{before}{words}…"));
+            rest = &behind[behind.find([' ', ';', '"', '\n']).unwrap_or(behind.len())..];
         }
+        out.push_str(rest);
+        self.text = out;
         self
     }
 
@@ -96,8 +100,17 @@ impl Seen {
         self.number_after("started ").word_after("boot ").word_after("user ").word_after("tty ")
     }
 
+    /// Keeps only lines up to the first that holds `end`, without it.
+    pub(crate) fn until(mut self, end: &str) -> Self {
+        let kept: Vec<&str> = self.text.lines().take_while(|line| !line.contains(end)).collect();
+        self.text = kept.join("\n");
+        self
+    }
+
     /// Keeps the first line and the indented ones behind it.
     pub(crate) fn while_indented(mut self) -> Self {
+        // A warning among others: the exit code is not about it.
+        self.exit = None;
         let behind = self.text.lines().skip(1).take_while(|line| line.starts_with("  ")).count();
         self.text = self.text.lines().take(1 + behind).collect::<Vec<_>>().join("\n");
         self
@@ -140,7 +153,17 @@ fn steady(text: &str) -> String {
         let stands_for = |before: &str| (format!("{before}{host}{end}"), format!("{before}stg-1{end}"));
         [stands_for(" "), stands_for("[")].iter().fold(text, |text, (host, name)| text.replace(host, name))
     });
-    named.lines().map(|line| runs(without_clock(line)) + "\n").collect()
+    let mut out = String::new();
+    let mut slow = false;
+    for line in named.lines() {
+        // Which steps took longest is another story on every machine; the names may go on on the next line.
+        slow = line.starts_with("  longest") || (slow && line.starts_with("           "));
+        if !slow {
+            out.push_str(&runs(without_clock(line)));
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// `r-20261122-142912-b5c6` becomes `r-RUN`.
