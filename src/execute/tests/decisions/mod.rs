@@ -8,7 +8,7 @@ mod harness;
 mod puppet;
 mod reference;
 
-use std::cell::Cell;
+use std::sync::Mutex;
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -89,32 +89,57 @@ fn figure(text: &str) {
     println!("{text}");
 }
 
-/// Draws runs until so many transitions (or reboots) were made; gives what happened.
-fn draw(what: &str, enough: impl Fn(&Counts) -> bool, story: impl Strategy<Value = Vec<Op>>) -> Counts {
+/// Draws runs until `count` of what happened is `wanted`, on both cores when all of it is wanted.
+fn draw<S>(what: &str, wanted: u32, count: fn(&Counts) -> u32, story: impl Fn() -> S + Sync) -> Counts
+where
+    S: Strategy<Value = Vec<Op>>,
+{
+    let hands = if full() { 2 } else { 1 };
+    let all = Mutex::new(Counts::default());
+    std::thread::scope(|scope| {
+        for hand in 0..hands {
+            let (all, story) = (&all, &story);
+            scope
+                .spawn(move || draw_alone(what, (hand..).step_by(hands), all, &|made| count(made) >= wanted, &story()));
+        }
+    });
+    all.into_inner().unwrap()
+}
+
+fn draw_alone(
+    what: &str,
+    seeds: impl Iterator<Item = usize>,
+    all: &Mutex<Counts>,
+    enough: &dyn Fn(&Counts) -> bool,
+    story: &impl Strategy<Value = Vec<Op>>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let stage = runtime.block_on(Stage::set());
-    let counts = Cell::new(Counts::default());
     let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
-    for seed in 0_u64.. {
+    for seed in seeds {
+        if enough(&all.lock().unwrap()) {
+            break;
+        }
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(config.clone(), rng);
-        let ran = runner.run(&story, |ops| {
+        let ran = runner.run(story, |ops| {
             let mut made = Counts::default();
             let ended = runtime.block_on(Harness::play(&stage, &ops, &mut made));
             ended.map_err(|wrong| TestCaseError::fail(format!("{wrong}\nafter {made:?}")))?;
-            let mut all = counts.get();
+            let mut all = all.lock().unwrap();
             all.add(made);
-            counts.set(all);
+            if all.runs % 500 == 0 {
+                figure(&format!(
+                    "{what}: {} transitions in {} runs so far, 0 wrong decisions",
+                    all.transitions, all.runs
+                ));
+            }
             Ok(())
         });
         ran.unwrap_or_else(|error| panic!("{what}, seed {seed}: {error}"));
-        if enough(&counts.get()) {
-            break;
-        }
     }
-    counts.get()
 }
 
 /// What was drawn.
@@ -148,8 +173,7 @@ impl Counts {
 #[test]
 fn the_executor_decides_as_the_reference() {
     let wanted = if full() { 100_000 } else { 2_000 };
-    let story = prop::collection::vec(op(), 4..40);
-    let made = draw("decisions", |counts| counts.transitions >= wanted, story);
+    let made = draw("decisions", wanted, |counts| counts.transitions, || prop::collection::vec(op(), 4..40));
     assert!(made.ended > 0 && made.crashes > 0 && made.refusals > 0, "{made:?}");
     figure(&format!(
         "{} transitions in {} runs ({} sittings, {} crashes, {} reboots, {} refusals, {} ended): 0 wrong decisions",
@@ -187,8 +211,8 @@ fn boots() -> impl Strategy<Value = Vec<Op>> {
 
 #[test]
 fn simulated_reboots_are_never_decided_wrong() {
-    let wanted = if full() { 5_000 } else { 500 };
-    let made = draw("reboots", |counts| counts.reboots >= wanted, boots());
+    let wanted = if full() { 2_000 } else { 500 };
+    let made = draw("reboots", wanted, |counts| counts.reboots, boots);
     assert!(made.unplanned > 50 && made.refusals > 50 && made.set_back > 20, "{made:?}");
     figure(&format!(
         "{} simulated reboots in {} runs ({} unplanned, {} sittings, {} crashes, {} refusals of clones, copies, stale \
