@@ -2,6 +2,7 @@
 mod cli;
 mod eta;
 mod floors;
+mod lab_by_hand;
 mod lab_host;
 mod lab_plan;
 mod lab_restart;

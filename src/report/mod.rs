@@ -3,11 +3,13 @@
 //! Everything here is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
+mod by_hand;
 mod came_back_view;
 pub mod choose;
 pub mod drift_view;
 mod ending;
 pub mod findings;
+mod html;
 pub mod json;
 mod json_runs;
 pub mod junit;
@@ -20,6 +22,7 @@ mod plan_unsaved;
 pub mod plan_view;
 mod plan_window;
 mod progress;
+mod report_forms;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
@@ -29,10 +32,12 @@ mod story;
 pub mod summary;
 mod telling;
 
+pub use by_hand::by_hand;
 pub use choose::{Mode, Watcher};
 pub use drift_view::{drift_lines, drifted};
 pub use ending::surprised;
 pub use findings::{Annotation, annotations, finding_line};
+pub use html::html;
 pub use json::{Json, plan_json, plan_lines, version_line};
 pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
 pub use junit::junit;
@@ -41,5 +46,6 @@ pub use live::Live;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
 pub use plan_view::{Detail, plan};
 pub use progress::{Clock, Wall};
+pub use report_forms::{report_junit, report_lines};
 pub use status::{status, status_in};
 pub use summary::{ending, markdown, markdown_in};
