@@ -3,6 +3,7 @@ mod cli;
 mod damaged_runs;
 mod eta;
 mod floors;
+mod lab_by_hand;
 mod lab_host;
 mod lab_model;
 mod lab_plan;

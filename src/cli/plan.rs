@@ -39,6 +39,9 @@ pub(super) struct Plan {
     /// Write the plan as JUnit XML, too: a suite per phase, a case per step
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// The plan as the shell commands that a person would type as root, for the night when this program is broken
+    #[arg(long, conflicts_with_all = ["json", "save"])]
+    by_hand: bool,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
     pub(super) json: bool,
@@ -62,6 +65,9 @@ impl Plan {
         if let Some(path) = &self.junit {
             write_junit(path, &rehearsal.rehearsed.plan)?;
         }
+        if self.by_hand {
+            return rehearsal.by_hand(desk, self.detailed_exitcode);
+        }
         let exit = rehearsal.tell(desk, self.detailed_exitcode)?;
         if self.save {
             saved_plan::save(desk, &source, &rehearsal)?;
@@ -80,6 +86,9 @@ impl Plan {
         let rehearsal = Rehearsal::of(desk, past, loaded, &host, self.at.as_deref()).await?;
         if let Some(path) = &self.junit {
             write_junit(path, &rehearsal.rehearsed.plan)?;
+        }
+        if self.by_hand {
+            return rehearsal.by_hand(desk, self.detailed_exitcode);
         }
         rehearsal.tell(desk, self.detailed_exitcode)
     }
@@ -142,6 +151,14 @@ impl Rehearsal {
         self.show(desk, true);
         self.allowed(false)?;
         Ok(if detailed && self.rehearsed.plan.changes_anything() { Exit::Changes } else { Exit::Done })
+    }
+
+    /// Prints the sheet as a result, with the exit code that judges the plan.
+    fn by_hand(&self, desk: &Desk, detailed: bool) -> Result<Exit, Failure> {
+        let Rehearsed { plan, facts } = &self.rehearsed;
+        desk.screen.result(&crate::report::by_hand(plan, &self.loaded.runbook, facts));
+        self.allowed(false)?;
+        Ok(if detailed && plan.changes_anything() { Exit::Changes } else { Exit::Done })
     }
 
     /// Shows the plan: as the result of `plan`, as talk before a question.

@@ -1,9 +1,10 @@
-//! `runbook report`: the summary of a run as Markdown, for the wiki and the post-mortem.
+//! `runbook report`: the summary of a run, for the wiki, the post-mortem and programs.
 use clap::{Args, ValueEnum};
 
 use super::site::window;
 use super::{Desk, Exit, Failure};
-use crate::report::markdown_in;
+use crate::host::clock;
+use crate::report::{html, markdown_in, report_junit, report_lines};
 
 /// Which run, and as what.
 #[derive(Debug, Args)]
@@ -20,6 +21,12 @@ pub(super) struct Report {
 enum Format {
     /// Markdown
     Md,
+    /// One HTML file that needs nothing else
+    Html,
+    /// NDJSON: the version line, then the whole run as one object
+    Json,
+    /// JUnit XML: a suite per phase, a case per step
+    Junit,
 }
 
 impl Report {
@@ -27,10 +34,15 @@ impl Report {
         let none = || Failure::say(Exit::Usage, format!("there are no runs in {}", desk.site.state_dir.display()));
         let listed = desk.site.pick(self.run.as_deref())?.ok_or_else(none)?;
         let reading = listed.reading?;
+        let entries = &reading.entries;
+        let window = window(&desk.site.store()?, &listed.id);
         match self.format {
-            Format::Md => {
-                let window = window(&desk.site.store()?, &listed.id);
-                desk.screen.result(&markdown_in(&reading.entries, window.as_ref()));
+            Format::Md => desk.screen.result(&markdown_in(entries, window.as_ref())),
+            Format::Html => desk.screen.result(&html(entries, window.as_ref(), clock::now())),
+            Format::Json => desk.screen.lines(report_lines(entries)),
+            Format::Junit => {
+                let xml = report_junit(entries).map_err(|error| Failure::new(Exit::Bug, error))?;
+                desk.screen.result(&xml);
             }
         }
         Ok(Exit::Done)

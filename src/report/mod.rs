@@ -3,6 +3,7 @@
 //! Everything here is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
+mod by_hand;
 mod came_back_view;
 pub mod choose;
 mod doubts;
@@ -10,6 +11,7 @@ pub mod drift_view;
 mod ending;
 mod estimates;
 pub mod findings;
+mod html;
 mod journal_view;
 pub mod json;
 mod json_runs;
@@ -23,6 +25,7 @@ mod plan_unsaved;
 pub mod plan_view;
 mod plan_window;
 mod progress;
+mod report_forms;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
@@ -32,12 +35,14 @@ mod story;
 pub mod summary;
 mod telling;
 
+pub use by_hand::by_hand;
 pub use choose::{Mode, Watcher};
 pub use doubts::doubts;
 pub use drift_view::{drift_lines, drifted};
 pub use ending::surprised;
 pub use estimates::{estimate_lines, estimate_table};
 pub use findings::{Annotation, annotations, finding_line};
+pub use html::html;
 pub use journal_view::{journal_verdict, record_lines, set_aside, timeline, verdict_line};
 pub use json::{Json, plan_json, plan_lines, version_line};
 pub use json_runs::{past_run_line, status_lines, unreadable_run_line};
@@ -47,5 +52,6 @@ pub use live::Live;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
 pub use plan_view::{Detail, plan};
 pub use progress::{Clock, Wall};
+pub use report_forms::{report_junit, report_lines};
 pub use status::{status, status_in};
 pub use summary::{ending, markdown, markdown_in};

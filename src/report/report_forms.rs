@@ -1,0 +1,213 @@
+//! The session report for programs: one JSON object below the version line, and JUnit XML for servers that show results.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+use serde_json::{Value, json};
+
+use super::came_back_view;
+use super::json::version_line;
+use super::layout::clean;
+use super::status::between;
+use super::story::{StepTold, Story};
+use crate::journal::checkpoint::{Checkpoint, How, StepId};
+use crate::journal::record::Entry;
+
+/// The report in two lines: the version of the format, then the whole run as an object of type `report`.
+#[must_use]
+pub fn report_lines(entries: &[Entry]) -> Vec<String> {
+    let story = Story::of(entries);
+    let took = story.began.zip(story.latest).map(|(from, to)| between(from, to).as_secs_f64());
+    let opened = story.opened;
+    let report = json!({
+        "type": "report",
+        "run": story.run,
+        "runbook": opened.map(|one| clean(&one.runbook_name)),
+        "sha256": opened.map(|one| one.runbook_sha256.as_str()),
+        "tool_version": opened.map(|one| clean(&one.tool_version)),
+        "hostname": opened.map(|one| clean(&one.hostname)),
+        "user": opened.map(|one| clean(&one.owner.user)),
+        "sudo_user": opened.and_then(|one| one.owner.sudo_user.as_deref().map(clean)),
+        "began": story.began,
+        "latest": story.latest,
+        "took_s": took,
+        "planned_s": story.plan.as_ref().map(|plan| plan.takes().typical),
+        "planned_slow_s": story.plan.as_ref().map(|plan| plan.takes().slow),
+        "cut_off_s": story.cut_off().and_then(|(from, to)| to.map(|to| between(from, to).as_secs_f64())),
+        "ended": story.ended.map(|(_, end)| end),
+        "backed_out": story.backed_out.map(clean),
+        "reboots": story.reboots.iter().map(|one| json!({
+            "old": clean(one.old), "new": clean(one.new), "took_s": one.took.as_secs_f64(),
+        })).collect::<Vec<_>>(),
+        "steps": story.steps.iter().map(|(id, step)| step_value(&story, id, step)).collect::<Vec<_>>(),
+        "losses": story.losses().into_iter().map(|(id, item, why, causes)| json!({
+            "step": id, "item": clean(item), "why": clean(why),
+            "causes": causes.iter().map(|cause| clean(cause)).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "failures": story.failures.iter().map(|(at, id, error)| json!({
+            "ts": at, "step": id, "error": clean(error),
+        })).collect::<Vec<_>>(),
+        "decisions": story.asides.iter().filter_map(|entry| decision(entry)).collect::<Vec<_>>(),
+        "came_back": story.came_back,
+    });
+    vec![version_line(), report.to_string()]
+}
+
+fn decision(entry: &Entry) -> Option<Value> {
+    let Checkpoint::Decision { who, what, reason } = &entry.checkpoint else { return None };
+    Some(json!({ "ts": entry.wall, "who": clean(who), "what": what, "reason": clean(reason) }))
+}
+
+fn step_value(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Value {
+    let planned = story.planned(id);
+    let items = step.items.iter().map(|(item, told)| {
+        json!({
+            "item": clean(item),
+            "outcome": told.outcome,
+            "took_s": told.took.as_secs_f64(),
+            "tries": told.tries,
+            "note": told.note.map(clean),
+        })
+    });
+    json!({
+        "step": id,
+        "phase": id.phase(),
+        "action": story.action(id),
+        "how": step.how,
+        "attempts": step.attempts,
+        "began": step.began,
+        "ended": step.ended,
+        "took_s": step.took.as_secs_f64(),
+        "planned_s": planned.map(|planned| planned.takes.span.typical),
+        "planned_slow_s": planned.map(|planned| planned.takes.span.slow),
+        "error": step.error.map(clean),
+        "unknown": step.unknown.map(clean),
+        "items": items.collect::<Vec<_>>(),
+    })
+}
+
+/// The run as JUnit: a suite per phase, a case per step, and a last suite for what came back differently.
+///
+/// # Errors
+/// [`SerializeError`], which no run is known to cause.
+pub fn report_junit(entries: &[Entry]) -> Result<String, SerializeError> {
+    let story = Story::of(entries);
+    let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
+    let mut report = Report::new(format!("runbook run {name} {}", clean(story.run)));
+    report.set_time(story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to)));
+    for (phase, steps) in story.phases() {
+        let mut suite = TestSuite::new(clean(phase));
+        suite.set_time(steps.iter().map(|(_, step)| step.took).sum());
+        suite.add_test_cases(steps.into_iter().map(|(id, step)| case(&story, &name, id, step)));
+        report.add_test_suite(suite);
+    }
+    if let Some(found) = &story.came_back {
+        let surprises: Vec<String> = found
+            .surprises()
+            .map(|one| format!("{}: {} -> {}", clean(&one.path), clean(&one.before), clean(&one.after)))
+            .collect();
+        let status = match surprises.first() {
+            None => TestCaseStatus::success(),
+            Some(first) => said(NonSuccessKind::Failure, "came back differently", first, surprises.join("\n")),
+        };
+        let mut case = TestCase::new("as before", status);
+        case.set_classname(format!("{name}.baseline"));
+        case.set_system_out(came_back_view::counted(found));
+        let mut suite = TestSuite::new("baseline");
+        suite.add_test_case(case);
+        report.add_test_suite(suite);
+    }
+    report.to_string()
+}
+
+fn said(kind: NonSuccessKind, what: &str, message: &str, more: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(what).set_message(message).set_description(more);
+    status
+}
+
+fn case(story: &Story<'_>, name: &str, id: &StepId, step: &StepTold<'_>) -> TestCase {
+    let mut case = TestCase::new(clean(id.as_str()), status(story, id, step));
+    case.set_classname(format!("{name}.{}", clean(id.phase())));
+    case.set_time(step.took);
+    case.add_property(("action", story.action(id)));
+    let line = |(item, told): (&&str, &super::story::ItemTold<'_>)| {
+        format!("{}: {}\n", clean(item), told.note.map_or_else(|| format!("{:?}", told.outcome), clean))
+    };
+    case.set_system_out(step.items.iter().map(line).collect::<String>());
+    case
+}
+
+/// Done is a success; what was left out, was so already or was never reached is skipped; a loss is a failure although the run
+/// went on, because a server shows nothing else.
+fn status(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> TestCaseStatus {
+    let skipped = |why: String| {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(why);
+        status
+    };
+    match (step.how, step.error, step.unknown) {
+        (Some(How::Applied | How::Ruled), ..) => TestCaseStatus::success(),
+        (Some(How::AlreadySo), ..) if step.rebooted => TestCaseStatus::success(),
+        (Some(How::AlreadySo), ..) => skipped("already so".into()),
+        (Some(How::Skipped { why }), ..) => skipped(clean(why)),
+        (Some(How::WithLosses { losses }), ..) => {
+            let all: Vec<String> = losses.iter().map(|loss| clean(loss)).collect();
+            let message = format!("done without {}", all.len());
+            said(NonSuccessKind::Failure, "losses", &message, all.join("\n"))
+        }
+        (None, _, Some(why)) => {
+            said(NonSuccessKind::Error, "unknown", &clean(why), "nobody knows whether it happened".into())
+        }
+        (None, Some(error), _) => {
+            let causes = story.losses().into_iter().filter(|(of, ..)| *of == id);
+            let more: Vec<String> =
+                causes.map(|(_, item, why, _)| format!("{}: {}", clean(item), clean(why))).collect();
+            said(NonSuccessKind::Failure, "failed", &clean(error), more.join("\n"))
+        }
+        (None, None, None) => skipped("not reached".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_whole_run_for_programs() {
+        let entries = sample::whole().entries;
+        let lines = report_lines(&entries);
+        assert_eq!(lines.len(), 2);
+        let value: Value = serde_json::from_str(&lines[1]).unwrap();
+        assert_eq!((&value["type"], &value["ended"]), (&json!("report"), &json!("done_with_losses")));
+        assert_eq!(value["came_back"]["differences"].as_array().unwrap().len(), 6);
+        assert_eq!(value["steps"].as_array().unwrap().len(), sample::plan().steps.len());
+        let xml = report_junit(&entries).unwrap();
+        let short: String = xml.lines().filter(|line| !line.ends_with("Applied")).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!("junit_whole", short);
+    }
+
+    #[test]
+    fn hostile_text_stays_text_in_xml_and_json() {
+        let mut entries = sample::failed().entries;
+        let evil = "]]><testcase name=\"x\"/>&\u{1b}[2J\u{0}\"";
+        for entry in &mut entries {
+            match &mut entry.checkpoint {
+                Checkpoint::StepFailed { error, .. } => *error = evil.into(),
+                Checkpoint::Opened(opened) => opened.runbook_name = evil.into(),
+                _ => {}
+            }
+        }
+        let xml = report_junit(&entries).unwrap();
+        let steps = entries.iter().find_map(|entry| match &entry.checkpoint {
+            Checkpoint::Opened(opened) => Some(opened.steps.len()),
+            _ => None,
+        });
+        assert_eq!(Some(xml.matches("<testcase").count()), steps, "{xml}");
+        assert!(!xml.contains('\u{1b}') && xml.contains("&lt;testcase"));
+        for line in report_lines(&entries) {
+            assert!(serde_json::from_str::<Value>(&line).is_ok() && !line.contains('\n'));
+        }
+    }
+}
