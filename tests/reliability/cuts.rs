@@ -7,7 +7,7 @@ use runbook::journal::step::StepState;
 use serde_json::Value;
 
 use crate::campaign::{AGAIN_TOKENS, ONCE, Peace, Story, Trouble};
-use crate::points::{Place, Point};
+use crate::points::{Place, Point, sample};
 use crate::rig::{Rig, Said, Saved};
 use crate::tier::{Tier, figures, tier};
 use crate::worker::{Job, Report, points, work};
@@ -144,7 +144,7 @@ fn after_a_power_cut_at_any_sync_nothing_that_was_acknowledged_is_lost() {
     let at: Vec<Point> =
         all.iter().enumerate().filter(|(i, p)| is_sync(p) || next(*i)).map(|(_, p)| p.clone()).collect();
     let step = if tier == Tier::Full { 1 } else { 15 };
-    let points: Vec<Point> = at.iter().step_by(step).cloned().collect();
+    let points = sample(&at, step);
     let found = work(&Job::Cuts { syncs: true }, &points, 2);
 
     let writes = |p: &&Point| matches!(p, Point::Call { name, place: Place::Journal, .. } if name == "pwrite64");
@@ -162,6 +162,6 @@ fn after_a_power_cut_at_any_sync_nothing_that_was_acknowledged_is_lost() {
     figures.say("control, syncs that do nothing: cuts that lost something", format!("{lossy} of {could}"));
     assert!(found.bad.is_empty(), "{:#?}", found.bad);
     assert!(found.count("cuts") * 100 >= points.len() as u64 * 95, "{:?}", found.counts);
-    // The first records may reach the disk by themselves, with the file system's own commits.
-    assert!(lossy > 0 && lossy * 10 >= could * 7, "the control must lose: {:?} {:#?}", without.counts, without.bad);
+    // Anybody's sync(2) on this machine, and the file system's own commits, may save some.
+    assert!(lossy > 0 && lossy * 2 >= could, "the control must lose: {:?} {:#?}", without.counts, without.bad);
 }

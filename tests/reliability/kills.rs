@@ -1,7 +1,7 @@
 //! The kill matrix: the program is killed at every one of its state-relevant system calls and by each of its effects, and
 //! every run still ends in the same world.
 use crate::campaign::{Peace, Story, Trouble};
-use crate::points::Point;
+use crate::points::{Point, sample};
 use crate::random::Random;
 use crate::rig::{Rig, Said, Saved};
 use crate::tier::{Tier, figures, tier};
@@ -130,7 +130,7 @@ fn killed_at_every_system_call_every_run_ends_in_the_same_world() {
     assert!(calls.len() >= 300, "only {} state-relevant calls", calls.len());
     assert_eq!(effects.len(), 60);
     let step = if tier == Tier::Full { 1 } else { 24 };
-    let points: Vec<Point> = all.iter().step_by(step).cloned().collect();
+    let points = sample(all, step);
     let found = work(&Job::Kills, &points, 2);
     let figures = figures("kill matrix");
     figures.say("state-relevant system calls of the reference run", calls.len());
