@@ -45,7 +45,7 @@ fn a_run_that_is_killed_is_resumed_where_it_was() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    place.runbook(&["status"]).exits(21);
+    place.runbook(&["status"]).exits(21).says("NO process is at work on it");
     place.runbook(&["run", &book, "--yes"]).exits(8).says("runbook resume r-");
     place.runbook(&["resume", "--unattended"]).exits(0);
     place.runbook(&["status"]).exits(0);

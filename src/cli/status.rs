@@ -45,6 +45,9 @@ impl Status {
         desk.screen.result(&report::status_in(&reading.entries, &reading.state, clock::now(), &zone, &style));
         if at_work {
             desk.screen.result("A process is at work on it.\n");
+        } else if reading.state.ended().is_none() && reading.state.paused().is_none() {
+            let text = "NO process is at work on it: it has died, and nothing more happens until somebody resumes it.";
+            desk.screen.result(&format!("{text}\n  runbook resume {id}\n"));
         }
         Ok(exit)
     }

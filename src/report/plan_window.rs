@@ -69,15 +69,15 @@ pub(super) fn window(sheet: &mut Sheet<'_>) {
         Verdict::Fits { opens, closes, latest_start } => {
             bar(sheet, opens, closes);
             let (typical, slow) = (after(start, takes.typically()), after(start, takes.at_worst()));
-            let but = if sheet.plan.unforeseen().count() > 0 { " (without the steps marked `?`)" } else { "" };
+            let but = if sheet.plan.unforeseen().count() > 0 { " The steps marked `?` are not counted." } else { "" };
             let verdict = format!(
-                "{but}: ends {} typical, {} slow; {} spare. Latest safe start {}.",
+                "ends {} typical, {} slow; {} spare. Latest safe start {}.{but}",
                 sheet.time(typical),
                 sheet.time(slow),
                 words(between(slow, closes)),
                 sheet.time(latest_start),
             );
-            sheet.labelled(Tone::Good, "  FITS", &verdict);
+            sheet.labelled(Tone::Good, "  FITS: ", &verdict);
         }
         Verdict::TooLong { opens, closes, late, longest } => {
             bar(sheet, opens, closes);

@@ -101,25 +101,43 @@ fn after_the_reboot(run: &Run) -> usize {
     run.moments.iter().position(resumed).unwrap()
 }
 
+/// Every way in which a screen is looked at: two widths, with colour and without.
+const LOOKS: [(&str, Style); 4] = [
+    ("80", NARROW),
+    ("120", WIDE),
+    ("80_colour", COLOUR),
+    ("120_colour", Style { color: true, width: 120, ..Style::PLAIN }),
+];
+
+/// Keeps a screen in each of its looks, none wider than it may be, with colours made visible.
+fn keep(name: &str, draw: impl Fn(Style) -> String) {
+    for (look, style) in LOOKS {
+        let text = draw(style);
+        let wide: Vec<&str> = text.lines().filter(|line| layout::columns(line) > style.columns()).collect();
+        assert!(wide.is_empty(), "{name} at {look} is too wide: {wide:#?}");
+        let plain = draw(Style { color: false, ..style });
+        assert!(!plain.contains('\u{1b}'), "{name} at {look}: an escape sequence without colour");
+        insta::assert_snapshot!(format!("{name}_{look}"), text.replace('\u{1b}', "^"));
+    }
+}
+
 #[test]
 fn plan_screens() {
     let plan = sample::plan();
     let short = screen(&plan, Detail::Short, NARROW);
     assert!(short.lines().count() <= 44, "{} lines", short.lines().count());
-    insta::assert_snapshot!("plan_80", short);
-    insta::assert_snapshot!("plan_120", screen(&plan, Detail::Short, WIDE));
-    insta::assert_snapshot!("plan_full_80", screen(&plan, Detail::Full, NARROW));
-    insta::assert_snapshot!("plan_80_colour", screen(&plan, Detail::Short, COLOUR).replace('\u{1b}', "^"));
+    keep("plan", |style| screen(&plan, Detail::Short, style));
+    keep("plan_full", |style| screen(&plan, Detail::Full, style));
 }
 
 #[test]
 fn plan_verdicts() {
     let mut late = sample::plan();
     late.starts_at = "2026-11-28T11:20:00Z".parse().unwrap();
-    insta::assert_snapshot!("plan_too_long_80", screen(&late, Detail::Short, NARROW));
+    keep("plan_too_long", |style| screen(&late, Detail::Short, style));
     let mut closed = sample::plan();
     closed.starts_at = "2026-11-26T11:20:00Z".parse().unwrap();
-    insta::assert_snapshot!("plan_closed_80", screen(&closed, Detail::Short, NARROW));
+    keep("plan_closed", |style| screen(&closed, Detail::Short, style));
     let mut refused = sample::plan();
     let cure = "free space on /var/lib/redis, or compact the instances one by one";
     let seen = "the rewrite needs 3.1 GB and 1.2 GB are free on /var/lib/redis\u{1b}[2J";
@@ -127,7 +145,7 @@ fn plan_verdicts() {
     refused.steps[9].unforeseen = Some("redis 127.0.0.1:6390: connection refused".into());
     refused.steps[9].change = Default::default();
     refused.steps[12].change.items = vec![Item::new("command ping", Sign::Unknown, "not asked by a plan", "holds")];
-    insta::assert_snapshot!("plan_refused_80", screen(&refused, Detail::Short, NARROW));
+    keep("plan_refused", |style| screen(&refused, Detail::Short, style));
     for style in [NARROW, WIDE, Style { width: 40, ..NARROW }] {
         screen(&refused, Detail::Full, style);
     }
@@ -143,7 +161,7 @@ fn an_empty_plan() {
         step.takes.span = Default::default();
         step.takes.source = crate::plan::Source::Nothing;
     }
-    insta::assert_snapshot!("plan_empty_80", screen(&plan, Detail::Short, NARROW));
+    keep("plan_empty", |style| screen(&plan, Detail::Short, style));
 }
 
 #[test]
@@ -185,7 +203,8 @@ fn a_run_in_json() {
 
 #[test]
 fn plain_lines_of_a_whole_run() {
-    for (name, style) in [("lines_80", NARROW), ("lines_80_colour", COLOUR)] {
+    for (look, style) in LOOKS {
+        let name = format!("lines_{look}");
         let (hand, clock) = hand();
         let tape = Tape::default();
         let mut lines =
@@ -229,6 +248,8 @@ fn live_block_in_a_terminal() {
         ("live_load_80", sample::until_the_load(), 80, NARROW),
         ("live_load_120", sample::until_the_load(), 120, WIDE),
         ("live_restore_80", sample::in_the_restore(), 80, NARROW),
+        ("live_restore_120", sample::in_the_restore(), 120, WIDE),
+        ("live_restore_80_colour", sample::in_the_restore(), 80, COLOUR),
     ] {
         let (hand, clock) = hand();
         let tape = Tape::default();
@@ -291,13 +312,12 @@ fn status_screens() {
     let load = sample::until_the_load();
     let failed = sample::failed();
     let whole = sample::whole();
-    for (name, run) in [("reboot", &reboot), ("load", &load), ("failed", &failed), ("whole", &whole)] {
+    let restore = sample::in_the_restore();
+    for (name, run) in
+        [("reboot", &reboot), ("load", &load), ("restore", &restore), ("failed", &failed), ("whole", &whole)]
+    {
         let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(95)).unwrap();
-        for (suffix, style) in [("80", NARROW), ("120", WIDE)] {
-            let text = status_in(&run.entries, &run.state, now, &zone, &style);
-            assert!(text.lines().all(|line| layout::columns(line) <= style.columns()), "{text}");
-            insta::assert_snapshot!(format!("status_{name}_{suffix}"), text);
-        }
+        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, now, &zone, &style));
     }
 }
 
@@ -306,11 +326,68 @@ fn endings() {
     for (name, run) in
         [("reboot", sample::until_the_reboot()), ("failed", sample::failed()), ("whole", sample::whole())]
     {
-        let text = ending(&run.entries, &run.state, &NARROW);
-        assert!(text.lines().all(|line| layout::columns(line) <= 80), "{text}");
-        assert!(!text.contains('\u{1b}'));
-        insta::assert_snapshot!(format!("ending_{name}"), text);
+        keep(&format!("ending_{name}"), |style| ending(&run.entries, &run.state, &style));
     }
+}
+
+/// A journal as it is when a bit of it was flipped in the middle of the stop.
+#[test]
+fn journal_screens() {
+    use crate::journal::inspect::Inspection;
+    use crate::journal::record::Refusal;
+    use crate::journal::recover::{Damage, Reason};
+    let whole = sample::whole();
+    let last = whole.entries.len() as u64;
+    let sound = Inspection {
+        entries: whole.entries.clone(),
+        state: whole.state.clone(),
+        bytes: 92_114,
+        good: 92_114,
+        acknowledged: Some(last),
+        damage: None,
+        later: Vec::new(),
+    };
+    keep("journal_sound", |style| journal_verdict(sample::RUN, &sound, None, "b", &style));
+    let spoilt = "the frozen runbook was changed\u{1b}[2J";
+    keep("journal_refused", |style| journal_verdict(sample::RUN, &sound, Some(spoilt), "b", &style));
+
+    let at = whole.entries.iter().position(|entry| entry.checkpoint.kind() == "reboot_intent").unwrap() - 3;
+    let mut state = RunState::default();
+    whole.entries[..at].iter().for_each(|entry| state.after(entry).unwrap());
+    let refusal = Refusal::Checksum { written: 0xc3cb_8ff5, found: 0x6f20_dbbe };
+    let why = Reason::Inside { refusal, later: at as u64 + 2, later_offset: 61_377 };
+    let damaged = Inspection {
+        entries: whole.entries[..at].to_vec(),
+        state,
+        good: 61_002,
+        damage: Some(Damage { offset: 61_002, seq: at as u64, why }),
+        later: whole.entries[at + 1..at + 6].iter().map(|entry| (61_377, entry.clone())).collect(),
+        acknowledged: Some(at as u64 + 6),
+        ..sound.clone()
+    };
+    let boot = "another boot";
+    keep("journal_damaged", |style| journal_verdict(sample::RUN, &damaged, None, boot, &style));
+    keep("journal_shown", |style| {
+        let text = timeline(&damaged, &zone(), &style);
+        // The many alike in the middle are left out.
+        let lines: Vec<&str> = text.lines().collect();
+        [&lines[..24], &["(...)"], &lines[lines.len() - 24..]].concat().join("\n")
+    });
+    let after: Inspection = Inspection { entries: whole.entries[at + 4..].to_vec(), ..sound.clone() };
+    keep("journal_shown_after_the_boot", |style| {
+        timeline(&after, &zone(), &style).lines().take(24).collect::<Vec<_>>().join("\n")
+    });
+    let note = crate::journal::aside::Aside {
+        at: "2026-11-28T11:15:00Z".parse().unwrap(),
+        who: "ann".into(),
+        reason: "the disk was replaced; everything was looked at by hand".into(),
+        found: "journal /var/lib/runbook/runs/r-1/journal is refused at byte 61002\u{1b}[2J".into(),
+        known: doubts(&damaged, boot),
+    };
+    keep("set_aside", |style| set_aside(sample::RUN, &note, &style));
+    let lines = [verdict_line(sample::RUN, &damaged, None, boot), record_lines(&damaged).swap_remove(3)];
+    insta::assert_snapshot!("json_journal", lines.join("\n"));
+    assert_eq!(record_lines(&damaged).len(), at + 5);
 }
 
 #[test]

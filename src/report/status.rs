@@ -76,7 +76,7 @@ pub(super) fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> 
         _ => None,
     });
     if let Some((step, old)) = state.waiting_for_reboot() {
-        return (Tone::Warn, "WAITING", format!("for the reboot of {step}: another boot id than {:.8}", clean(old)));
+        return (Tone::Warn, "WAITING", format!("for the machine to come back ({step}, boot {:.8})", clean(old)));
     }
     if let Some(trouble) = trouble {
         return trouble;
@@ -198,7 +198,7 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
             format!("runbook resume {run}"),
             "after the boot; the resume unit does it by itself".to_owned(),
         ));
-        commands.push(("Give up", format!("runbook abort {run}"), String::new()));
+        commands.push(give_up(story, state));
     } else if let Some(step) = unknown_step(state) {
         commands.push((
             "Decide",
@@ -209,9 +209,11 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
         let failed = state.paused() == Some(PauseReason::Failed);
         let what = if failed { "tries the step again" } else { "looks again first" };
         commands.push(("Continue", format!("runbook resume {run}"), what.to_owned()));
-        commands.push(("Give up", format!("runbook abort {run}"), gives_up(state).to_owned()));
+        commands.push(give_up(story, state));
     } else {
-        commands.push(("Abort", format!("runbook abort {run}"), gives_up(state).to_owned()));
+        commands.push(("Watch", format!("runbook attach {run}"), "from here, as it goes on".to_owned()));
+        // Of a process that goes forward nothing more can be asked than to pause.
+        commands.extend(Some(give_up(story, state)).filter(|(_, command, _)| !command.contains("--abandon")));
         commands.push(("Pause", format!("runbook pause {run}"), "at the next checkpoint".to_owned()));
         commands.push(("Dead?", format!("runbook resume {run}"), "only if its process is gone".to_owned()));
     }
@@ -226,12 +228,18 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
     out
 }
 
-/// What giving up means at this point.
-fn gives_up(state: &RunState) -> &'static str {
-    match (state.past_no_return(), state.rebooted()) {
-        (false, _) => "nothing was taken away yet",
-        (true, false) => "brings the services back",
-        (true, true) => "leaves things as they are",
+/// How a run is given up at this point, and what that means. Once the machine was asked to go down, and where the runbook
+/// names no way back, there is nothing that the program could bring back: a person takes over, and says why.
+fn give_up(story: &Story<'_>, state: &RunState) -> (&'static str, String, String) {
+    let run = story.run;
+    let no_way_back = story.plan.as_ref().is_some_and(|plan| plan.back_out.is_empty());
+    let forward = state.rebooted() || state.waiting_for_reboot().is_some() || no_way_back;
+    match (state.past_no_return(), forward) {
+        (false, _) => ("Give up", format!("runbook abort {run}"), "nothing was taken away yet".to_owned()),
+        (true, false) => ("Give up", format!("runbook abort {run}"), "brings the services back".to_owned()),
+        (true, true) => {
+            ("Give up", format!("runbook abort {run} --abandon --reason TEXT"), "leaves all as it is".to_owned())
+        }
     }
 }
 
