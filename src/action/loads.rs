@@ -70,7 +70,7 @@ pub(super) fn work(
     let before = ground.baseline.redis(&instance.at());
     let facts = now.facts.as_ref().or_else(|| before.and_then(|seen| seen.facts.as_ref()));
     let server = facts.map(|facts| facts.server.label());
-    let mut work = Work::of_sizes(sizes.0, sizes.1);
+    let mut work = Work::of_sizes(sizes.0, sizes.1).on_disk(ground.baseline.disk_rate);
     if let Some(cost) = cost {
         work = work.sampled(cost);
     }

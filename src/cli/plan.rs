@@ -14,6 +14,8 @@ use crate::action::change::Weight;
 use crate::host::Probe;
 use crate::host::local::LocalHost;
 use crate::host::model::Model;
+use crate::host::redis::AofFiles;
+use crate::host::redis::eta::read_rate;
 use crate::journal::store::Store;
 use crate::plan::verdict::judge;
 use crate::plan::{History, Plan as Planned, Rehearsed, Verdict, rehearse};
@@ -42,6 +44,9 @@ pub(super) struct Plan {
     /// The plan as the shell commands that a person would type as root, for the night when this program is broken
     #[arg(long, conflicts_with_all = ["json", "save"])]
     by_hand: bool,
+    /// Read up to 256 MB of the largest data set, for 3 s at most, to learn what the disk gives
+    #[arg(long, conflicts_with = "offline")]
+    probe_disk: bool,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
     pub(super) json: bool,
@@ -61,7 +66,7 @@ impl Plan {
         }
         let source = read(&desk.site, &self.name, true)?;
         let loaded = check::load(desk, &source)?;
-        let rehearsal = look(desk, loaded, self.at.as_deref()).await?;
+        let rehearsal = look(desk, loaded, self.at.as_deref(), self.probe_disk).await?;
         if let Some(path) = &self.junit {
             write_junit(path, &rehearsal.rehearsed.plan)?;
         }
@@ -105,16 +110,36 @@ fn write_junit(path: &Path, plan: &Planned) -> Result<(), Failure> {
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
 pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed: bool) -> Result<Exit, Failure> {
-    look(desk, loaded, at).await?.tell(desk, detailed)
+    look(desk, loaded, at, false).await?.tell(desk, detailed)
 }
 
 /// Rehearses on this machine.
-async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>) -> Result<Rehearsal, Failure> {
+async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>, probe_disk: bool) -> Result<Rehearsal, Failure> {
     right_host(&loaded.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
-    let past = past(store.as_ref(), &loaded.runbook.name)?;
+    let mut past = past(store.as_ref(), &loaded.runbook.name)?;
+    if probe_disk {
+        past.disk_rate = disk_rate(desk, &loaded.runbook, &host).await;
+    }
     Rehearsal::of(desk, past, loaded, &host, at).await
+}
+
+/// What the disk gives of the largest data set; says so, because it is read for it.
+async fn disk_rate(desk: &Desk, runbook: &Runbook, host: &dyn Probe) -> Option<f64> {
+    let mut largest: Option<AofFiles> = None;
+    for instance in runbook.inventory.redis.values() {
+        let seen = host.redis(&instance.at()).await.ok();
+        let files = seen.and_then(|seen| seen.facts).and_then(|facts| facts.files);
+        largest = largest.into_iter().chain(files).max_by_key(AofFiles::bytes);
+    }
+    let files = largest?;
+    let rate = tokio::task::spawn_blocking(move || read_rate(&files)).await.ok().flatten();
+    desk.screen.talk(&match rate {
+        Some(rate) => format!("The disk gives {} of Redis's files a second.\n", crate::host::span::bytes(rate as u64)),
+        None => "The disk could not be probed: the files are too small, or not readable from here.\n".to_owned(),
+    });
+    rate
 }
 
 /// A runbook names its hosts and is refused on any other.
@@ -253,7 +278,7 @@ pub(super) fn past(store: Option<&Store>, runbook: &str) -> Result<History, Fail
     let seconds = |all: Vec<u64>| all.into_iter().map(|ms| Duration::from_millis(ms).as_secs_f64()).collect();
     let durations = store.durations(runbook)?;
     let steps = durations.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect();
-    Ok(History { steps, loads: store.loads()? })
+    Ok(History { steps, loads: store.loads()?, disk_rate: None })
 }
 
 /// The start that `--at` means.

@@ -62,13 +62,24 @@ pub struct Facts {
     /// Loads of its Redis instances that earlier runs have measured.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub loads: History,
+    /// Bytes per second of a cold read of their files, where somebody asked for a probe of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_rate: Option<f64>,
 }
 
 impl Facts {
     /// Nothing known yet.
     #[must_use]
     pub fn new(at: Timestamp, uptime: f64) -> Self {
-        Self { format: FORMAT, at, uptime, answers: Vec::new(), unanswered: BTreeMap::new(), loads: History::default() }
+        Self {
+            format: FORMAT,
+            at,
+            uptime,
+            answers: Vec::new(),
+            unanswered: BTreeMap::new(),
+            loads: History::default(),
+            disk_rate: None,
+        }
     }
 
     /// Reads a facts file. The caller has bounded its length by [`MAX_BYTES`].

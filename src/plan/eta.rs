@@ -45,6 +45,8 @@ pub struct History {
     pub steps: BTreeMap<String, Vec<f64>>,
     /// Loads of the Redis instances that any run on this host has measured.
     pub loads: Loads,
+    /// What a probe of the disk has shown, in bytes per second.
+    pub disk_rate: Option<f64>,
 }
 
 impl History {

@@ -30,6 +30,7 @@ pub async fn rehearse(
     let began = probe.uptime();
     let mut baseline = look_around(&loaded.runbook, probe).await;
     baseline.loads.clone_from(&history.loads);
+    baseline.disk_rate = history.disk_rate;
     let probed_in = probe.uptime().saturating_sub(began).as_secs_f64();
     let model = Model::believing(&baseline, probe).with_ties(loaded.runbook.inventory.ties());
     let mut walk = Walk { runbook: &loaded.runbook, model: &model, baseline: &baseline, kept: Kept::new(), run_dir };

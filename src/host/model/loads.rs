@@ -58,7 +58,7 @@ impl World {
 
     fn work_of(&self, at: &RedisAt, facts: &RedisFacts) -> Work {
         let Some(files) = &facts.files else { return Work::of_sizes(0, 0) };
-        let mut work = Work::of_sizes(files.base_bytes(), files.incr_bytes());
+        let mut work = Work::of_sizes(files.base_bytes(), files.incr_bytes()).on_disk(self.facts.disk_rate);
         if let Some(Answer::IncrCost(Some(cost))) = self.facts.get(&Ask::IncrCost(files.clone())) {
             work = work.sampled(cost);
         }

@@ -59,6 +59,7 @@ impl<'a> Model<'a> {
             let believed = &mut model.world.borrow_mut().facts;
             believed.answers.clone_from(&facts.answers);
             believed.loads.clone_from(&facts.loads);
+            believed.disk_rate = facts.disk_rate;
         }
         model
     }

@@ -184,3 +184,15 @@ fn three_loads_tell_their_own_doubt() {
     assert!((sure.high / sure.typical - 1.15).abs() < 1e-6, "{sure:?}");
     assert!(unsure.high / unsure.typical > 1.7, "{unsure:?}");
 }
+
+#[test]
+fn a_probed_disk_is_the_limit_where_it_is_slower_than_the_work_and_an_earlier_load_knows_better() {
+    let alone = Work::of_sizes(GB, 0);
+    let slow = alone.clone().on_disk(Some(1.5e6)).expected().typical;
+    assert!((slow / (1e9 / 1.5e6) - 1.0).abs() < 1e-6, "{slow}");
+    assert_eq!(alone.clone().on_disk(Some(2e9)).expected(), alone.expected());
+    assert_eq!(alone.clone().on_disk(Some(f64::NAN)).expected(), alone.expected());
+    let held_up = Made { sizes: (GB, 0), base_ns: 10.0, incr_ns: 0.0, stretch: 1.1, disk: 3e6 }.record();
+    let learned = alone.on_disk(Some(1.5e6)).learned(&[&held_up]).expected().typical;
+    assert!((learned / (1e9 / 3e6) - 1.0).abs() < 0.1, "{learned}");
+}

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 mod cost;
 mod curve;
+mod disk;
 mod live;
 mod pace;
 mod record;
@@ -21,6 +22,7 @@ mod work;
 
 pub use cost::IncrCost;
 pub use curve::{Curve, KNOTS};
+pub use disk::read_rate;
 pub use live::{Left, LoadEta, Position, Sample};
 pub use pace::{Pace, Regime};
 pub use record::{History, LoadRecord, PartRecord};

@@ -103,6 +103,13 @@ impl Work {
         self
     }
 
+    /// With what a probe of the disk has shown, in bytes per second; what earlier loads showed weighs more.
+    #[must_use]
+    pub fn on_disk(mut self, rate: Option<f64>) -> Self {
+        self.disk_rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
+        self
+    }
+
     /// With what samples of the increments showed.
     #[must_use]
     pub fn sampled(mut self, cost: &IncrCost) -> Self {
@@ -131,7 +138,7 @@ impl Work {
         }
         let stretches = loads.iter().filter_map(|load| load.wall_per_cpu);
         self.wall_per_cpu = median(stretches).unwrap_or(self.wall_per_cpu);
-        self.disk_rate = median(loads.iter().filter_map(|load| load.disk_rate));
+        self.disk_rate = median(loads.iter().filter_map(|load| load.disk_rate)).or(self.disk_rate);
         self.learned_doubt = doubt_of(loads);
         self.loads = loads.len();
         self
