@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_canned_answer_is_read_as_one_from_a_socket() {
-        let seen = answer(b"HTTP/1.1 503 Busy\r\nRetry-After: 5\x07\r\nContent-Length: 4\r\n\r\nok!\xff")
+        let seen = answer(b"HTTP/1.1 503 Busy\r\nRetry-After: 5\r\nContent-Length: 4\r\n\r\nok!\xff")
             .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((seen.status, seen.body.as_str(), seen.cut), (503, "ok!\u{fffd}", false));
         for cut in

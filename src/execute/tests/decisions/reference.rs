@@ -201,6 +201,7 @@ impl Reference {
                 self.done(C);
                 return None;
             }
+            self.stand[step] = Stand::Unknown;
             return Some(Comes::Unknown(step));
         }
         self.doubt[step] = false;
