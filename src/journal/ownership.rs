@@ -181,11 +181,9 @@ fn no_boot_loop(reading: &Reading, here: &Here<'_>) -> Result<(), NotOurs> {
     let mut boots: Vec<&str> = Vec::new();
     for entry in reading.entries.iter().rev() {
         match &entry.checkpoint {
-            Checkpoint::Resumed { boot_id, unattended: true, .. } => {
-                if boot_id != here.boot_id && !boots.contains(&boot_id.as_str()) {
-                    boots.push(boot_id);
-                }
-            }
+            Checkpoint::Resumed { boot_id, unattended: true, .. }
+                if boot_id == here.boot_id || boots.contains(&boot_id.as_str()) => {}
+            Checkpoint::Resumed { boot_id, unattended: true, .. } => boots.push(boot_id),
             Checkpoint::Opened(_)
             | Checkpoint::Resumed { .. }
             | Checkpoint::StepDone { .. }

@@ -184,8 +184,9 @@ impl<'s> Harness<'s> {
     }
 
     async fn turn(&self) {
+        let boot_id = boot_id(&self.puppet.model).await;
         let mut shown = self.shown.0.lock().unwrap();
-        shown.0.boot_id = boot_id(&self.puppet.model).await;
+        shown.0.boot_id = boot_id;
         shown.0.mono_ms = u64::try_from(self.puppet.uptime().as_millis()).unwrap();
         shown.0.wall = self.puppet.now();
     }

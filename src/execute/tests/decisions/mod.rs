@@ -130,7 +130,7 @@ fn draw_alone(
             ended.map_err(|wrong| TestCaseError::fail(format!("{wrong}\nafter {made:?}")))?;
             let mut all = all.lock().unwrap();
             all.add(made);
-            if all.runs % 500 == 0 {
+            if all.runs.is_multiple_of(500) {
                 figure(&format!(
                     "{what}: {} transitions in {} runs so far, 0 wrong decisions",
                     all.transitions, all.runs

@@ -74,7 +74,7 @@ impl Puppet {
     fn begins(&self, step: usize) -> Word {
         let text = std::fs::read_to_string(&*self.journal.borrow()).unwrap_or_default();
         let of_step = |line: &&str| line.contains(&format!("\"step\":\"{}\"", STEPS[step]));
-        let last = text.lines().filter(of_step).next_back().unwrap_or_default();
+        let last = text.lines().rfind(of_step).unwrap_or_default();
         if !last.contains("\"item_intent\"") && !last.contains("\"reboot_intent\"") {
             self.without_intent.set(self.without_intent.get() + 1);
         }
