@@ -18,7 +18,7 @@ use runbook::action::redis_loaded::RedisLoaded;
 use runbook::action::{Item, Sign};
 use runbook::host::local::LocalHost;
 use runbook::host::redis::RedisKind;
-use runbook::host::{Facts, Host, Probe};
+use runbook::host::{Facts, Probe};
 
 mod real_loads;
 
