@@ -174,7 +174,7 @@ fn what_one_run_measures_the_next_one_is_planned_with() {
     assert_eq!((rumour, source), ("reckoned".into(), serde_json::json!({ "loads": 1 })));
     assert!((3.0..5.0).contains(&(typical / prior)), "{prior} {typical}");
     let said = place.runbook(&["plan", "restart-staging", "--offline", &learned]);
-    said.says("1 step from 1 earlier load");
+    said.says("1 step from 1");
 
     let said = place.runbook(&["--state-dir", &kept, "history", "--estimates"]);
     said.exits(0).says("load/1 bds").says("outside").says("instances, as planned: off by");
