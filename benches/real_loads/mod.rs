@@ -124,7 +124,7 @@ impl Server {
     /// When it said that it was ready, by its own log, to the millisecond.
     pub fn ready_at(&self) -> Option<Timestamp> {
         let text = std::fs::read_to_string(&self.log).ok()?;
-        let line = text.lines().find(|line| line.contains("Ready to accept connections"))?;
+        let line = text.lines().find(|line| line.to_lowercase().contains("ready to accept connections"))?;
         // `4711:M 22 Nov 2026 16:31:00.123 * Ready ...`
         let words: Vec<&str> = line.split_whitespace().skip(1).take(4).collect();
         let at = DateTime::strptime("%d %b %Y %H:%M:%S%.f", words.join(" ")).ok()?;
