@@ -1,4 +1,5 @@
 //! The one integration binary: each file beside this one is a part of it.
+mod ci_example;
 mod cli;
 mod damaged_runs;
 mod eta;

@@ -35,7 +35,7 @@ pub(super) struct Plan {
     /// Plan on recorded facts instead of this machine: anywhere, as any user; what they do not hold is `?`
     #[arg(long, value_name = "FACTS")]
     offline: Option<PathBuf>,
-    /// Keep the plan with the facts it was made from, for `run --plan ID`
+    /// Keep the plan with the facts it was made from, for `run --plan ID`; the newest 50 are kept
     #[arg(long, conflicts_with = "offline")]
     save: bool,
     /// Write the plan as JUnit XML, too: a suite per phase, a case per step

@@ -19,6 +19,9 @@ use crate::plan::drift::{Drift, MAX_AGE, carried, drift};
 use crate::plan::{FORMAT, Plan, Rehearsed};
 use crate::report::{drift_lines, drifted};
 
+/// So many saved plans are kept, the newest.
+const KEPT: usize = 50;
+
 /// Where a saved plan comes from: `origin.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Origin {
@@ -53,6 +56,10 @@ pub(super) fn save(desk: &Desk, source: &Source, rehearsal: &Rehearsal) -> Resul
         [("origin.json", &origin), ("plan.json", &plan), ("facts.json", &facts), ("runbook.yaml", &source.bytes)];
     let store = Store::prepare(&desk.site.state_dir)?;
     let id = store.save_plan(&files, &stamps(&identity()?.boot_id).stamp())?;
+    // Housekeeping: a plan that cannot be removed takes nothing away from the one that was saved.
+    if let Err(error) = store.prune_plans(KEPT) {
+        desk.screen.alert(&format!("old saved plans stay: {error}\n"));
+    }
     if desk.screen.json {
         desk.screen.lines([serde_json::json!({ "type": "saved", "plan": id.as_str() }).to_string()]);
     } else {

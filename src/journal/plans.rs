@@ -70,6 +70,38 @@ impl Store {
         Ok(id)
     }
 
+    /// Removes the oldest saved plans until so many are left, and says how many went. A plan is good for half an hour; those
+    /// that are kept longer are for looking back only.
+    ///
+    /// # Errors
+    /// [`StoreError::File`]; some may have gone by then.
+    pub fn prune_plans(&self, keep: usize) -> Result<usize, StoreError> {
+        let plans = match self.root.sub(PLANS) {
+            Ok(plans) => plans,
+            Err(error) if error.is_missing() => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        let ids = plans.names()?.into_iter().filter_map(|name| PlanId::parse(&name));
+        let mut all: Vec<(i64, i64, PlanId)> = Vec::new();
+        for id in ids {
+            let path = plans.path().join(id.as_str());
+            let stat = rustix::fs::statat(plans.fd(), id.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(FileError::io("look at", &path))?;
+            all.push((stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0), id));
+        }
+        all.sort();
+        let surplus = all.len().saturating_sub(keep);
+        for (.., id) in all.into_iter().take(surplus) {
+            let dir = plans.sub(id.as_str())?;
+            for name in dir.names()? {
+                dir.remove(&name)?;
+            }
+            rustix::fs::unlinkat(plans.fd(), id.as_str(), rustix::fs::AtFlags::REMOVEDIR)
+                .map_err(FileError::io("remove", dir.path()))?;
+        }
+        Ok(surplus)
+    }
+
     /// The directory of a saved plan; `None` when there is none of this name.
     ///
     /// # Errors
@@ -116,5 +148,25 @@ mod tests {
         let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(kept.path()), mode(&kept.path().join("plan.json"))), (0o700, 0o600));
         assert!(store.list().unwrap().is_empty(), "a plan is no run");
+    }
+
+    #[test]
+    fn the_oldest_plans_go_first_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::prepare(&dir.path().join("state")).unwrap();
+        assert_eq!(store.prune_plans(3).unwrap(), 0);
+        let at = |n: i64| Stamp { mono_ms: u64::try_from(n).unwrap(), ..stamp() };
+        let ids: Vec<PlanId> =
+            (0..5).map(|n| store.save_plan(&[("plan.json", b"{}"), ("facts.json", b"[]")], &at(n)).unwrap()).collect();
+        for (n, id) in ids.iter().enumerate() {
+            let when = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 + n as u64);
+            let path = store.saved_plan(id).unwrap().unwrap().path().to_owned();
+            std::fs::File::open(path).unwrap().set_modified(when).unwrap();
+        }
+        std::fs::write(dir.path().join("state/plans/note.txt"), "mine").unwrap();
+        assert_eq!(store.prune_plans(3).unwrap(), 2);
+        let left: Vec<bool> = ids.iter().map(|id| store.saved_plan(id).unwrap().is_some()).collect();
+        assert_eq!(left, [false, false, true, true, true]);
+        assert!(dir.path().join("state/plans/note.txt").exists(), "what is no plan stays");
     }
 }

@@ -11,7 +11,7 @@ use crate::runbook::Window;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}\
 table{border-collapse:collapse;margin:.5rem 0}td,th{border:1px solid #bbb;padding:.2rem .6rem;text-align:left;vertical-align:top}\
-th:empty{display:none}.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#eee;padding:0 .2rem;overflow-wrap:anywhere}\
+.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#eee;padding:0 .2rem;overflow-wrap:anywhere}\
 li{margin:.2rem 0}@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}code{background:#333}td,th{border-color:#555}}";
 
 /// The session report as an HTML document, verdict first. `window` as for the Markdown report; `made_at` stands at its foot.
@@ -88,6 +88,9 @@ impl Page {
             self.close(0);
             self.out.push_str("<table>\n");
             self.open.push("table");
+            if cells.iter().all(String::is_empty) {
+                return;
+            }
         }
         let cell = |text: &String| {
             let number = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'));
