@@ -159,11 +159,41 @@ fn steady(text: &str) -> String {
         // Which steps took longest is another story on every machine; the names may go on on the next line.
         slow = line.starts_with("  longest") || (slow && line.starts_with("           "));
         if !slow {
-            out.push_str(&runs(without_clock(line)));
+            out.push_str(&measured(&runs(without_clock(line))));
             out.push('\n');
         }
     }
     out
+}
+
+/// Spans, clocks, checksums, offsets and counts of restarts become `#`: they are measured, not said.
+fn measured(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mask = |at: usize| {
+        let word = words[at];
+        let bare = word.trim_matches(['(', ')', ',', ';', '.']);
+        let before = at.checked_sub(1).map_or("", |at| words[at]);
+        let after = words.get(at + 1).copied().unwrap_or_default();
+        let number = !bare.is_empty() && bare.bytes().all(|b| b.is_ascii_digit());
+        let counted = number && (before == "byte" || after.starts_with("restart"));
+        let sum = bare.len() == 8 && bare.bytes().all(|b| b.is_ascii_hexdigit());
+        let day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&bare);
+        if counted || sum || day || is_span(bare) || is_clock(bare) { word.replace(bare, "#") } else { word.to_owned() }
+    };
+    (0..words.len()).map(mask).collect::<Vec<_>>().join(" ")
+}
+
+/// `2.6s`, `2m26s`, `1h`, `150ms`.
+fn is_span(word: &str) -> bool {
+    let digits = word.starts_with(|c: char| c.is_ascii_digit());
+    digits && word.ends_with(['s', 'm', 'h']) && word.chars().all(|c| c.is_ascii_digit() || ".hms".contains(c))
+}
+
+/// `17:29`, `0:02`.
+fn is_clock(word: &str) -> bool {
+    let Some((left, right)) = word.split_once(':') else { return false };
+    let number = |part: &str| !part.is_empty() && part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit());
+    number(left) && number(right)
 }
 
 /// `r-20261122-142912-b5c6` becomes `r-RUN`.
