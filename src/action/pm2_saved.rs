@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell};
 use super::change::{Change, Concern, Item, Sign, Weight};
+use super::inventory::AtBoot;
 use super::process_list::{self, label};
 use crate::host::pm2::{DaemonSeen, DumpSeen, Pm2Seen, Support};
 use crate::host::span::Span;
@@ -39,7 +40,7 @@ impl Act for Pm2Saved {
         let item = Item::new(&self.pm2, Sign::Add, before, "in a snapshot of this run").taking(Span::secs(1.0, 4.0));
         Change {
             items: vec![item],
-            concerns: self.concerns(&seen.pm2),
+            concerns: self.concerns(&seen.pm2, process_list::place(ground, &self.pm2).map(|place| place.boot)),
             diff: dump_diff(&seen.pm2),
             ..Change::default()
         }
@@ -67,7 +68,7 @@ impl Act for Pm2Saved {
 
 impl Pm2Saved {
     /// Reasons not to trust the list, or not to touch this daemon.
-    fn concerns(&self, seen: &Pm2Seen) -> Vec<Concern> {
+    fn concerns(&self, seen: &Pm2Seen, boot: Option<AtBoot>) -> Vec<Concern> {
         let mut out = Vec::new();
         let mut stop = |seen: String, cure: &str| out.push(Concern::new(Weight::Stop, &self.pm2, seen, cure));
         match &seen.daemon {
@@ -117,6 +118,11 @@ impl Pm2Saved {
             let text = format!("{} process(es) of an earlier daemon still run", seen.orphans.len());
             out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
+        if boot == Some(AtBoot::Resurrects) && dump_diff(seen).is_some() {
+            let text = "`boot: resurrects` brings back PM2's dump, and that is not the list of now";
+            out.push(Concern::new(Weight::Warn, &self.pm2, text, "`pm2 save` as the daemon's user"));
+        }
+        out.extend(seen.advice.iter().map(|one| Concern::new(Weight::Warn, &self.pm2, &one.seen, &one.cure)));
         out
     }
 }
