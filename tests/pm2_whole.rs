@@ -155,9 +155,9 @@ impl Scene {
 
     /// The journal's content.
     fn journal(&self) -> String {
-        let state = self.place.state();
-        let journal = state.into_iter().find(|(path, _)| path.ends_with("journal"));
-        journal.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        let runs = std::fs::read_dir(self.place.path("state/runs")).into_iter().flatten().flatten();
+        let journals = runs.filter_map(|run| std::fs::read(run.path().join("journal")).ok());
+        journals.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
     }
 
     /// Waits until as many intents of the restore are in the journal.

@@ -78,8 +78,22 @@ pub struct Pm2Place {
     pub unit: Option<String>,
     /// The `pm2` program to use; `None` leaves the search to the host.
     pub cli: Option<PathBuf>,
+    /// Who starts the apps after a boot.
+    #[serde(default)]
+    pub boot: AtBoot,
     /// Start order: the first group whose pattern matches an app has it. Empty: one group of all apps.
     pub groups: Vec<AppGroup>,
+}
+
+/// Who starts the apps after a boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtBoot {
+    /// The run does, in its order: the apps were saved as stopped, so that PM2 only registers them.
+    #[default]
+    Registers,
+    /// PM2 does, from the dump it has; the run compares afterwards and repairs.
+    Resurrects,
 }
 
 /// Apps that start together, the moment what they need holds.
@@ -267,6 +281,7 @@ mod tests {
             home: "/h".into(),
             unit: None,
             cli: None,
+            boot: AtBoot::Registers,
             groups: vec![group("workers", "*-worker", "org-*"), group("rest", "*", "none")],
         };
         assert_eq!((place.group_of("mail-worker"), place.group_of("api")), (Some(0), Some(1)));

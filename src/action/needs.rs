@@ -1,22 +1,45 @@
 //! What an app group needs, asked of the machine: the gate in front of services is the same everywhere.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use super::act::Ground;
 use super::inventory::{Needs, RedisInstance, RedisKind, Role};
 use super::process_list::{self, as_wanted};
 use crate::host::Probe;
 use crate::host::redis::{RedisSeen, RoleWanted, Wanted, ready};
 
+/// Between two looks at what answers, and at what does not.
+const SLOW: Duration = Duration::from_secs(1);
+const QUICK: Duration = Duration::from_millis(200);
+
 /// The share of the baseline's keys below which a data set is called lost rather than changed.
 pub const KEYS_AT_LEAST: f64 = 0.9;
 
-/// The first thing that does not hold yet, in words; `None` when everything holds.
-pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) -> Option<String> {
+/// What does not hold yet, and when it is worth another look.
+pub(super) struct Missing {
+    /// In words.
+    pub(super) what: String,
+    /// A server that loads is asked once a second; whoever does not answer at all costs nothing to ask.
+    pub(super) again: Duration,
+}
+
+/// The first thing that does not hold yet; `None` when everything holds.
+pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) -> Option<Missing> {
+    let answers = Cell::new(false);
+    let what = first_missing(needs, on, ground, &answers).await?;
+    Some(Missing { what, again: if answers.get() { SLOW } else { QUICK } })
+}
+
+/// `answers` is set when what is missing answered, and so would have to work for the next answer, too.
+async fn first_missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>, answers: &Cell<bool>) -> Option<String> {
     for name in &needs.redis {
         let instance = ground.inventory.redis.get(name)?;
         match on.redis(&instance.at()).await {
             Err(error) => return Some(error.to_string()),
             Ok(seen) => {
                 if let Err(why) = is_ready(instance, &seen, ground) {
+                    answers.set(seen.facts.is_some());
                     return Some(format!("redis {name}: {why}"));
                 }
             }
@@ -33,6 +56,7 @@ pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) 
     }
     for name in &needs.pm2 {
         if let Some(why) = place_missing(name, on, ground).await {
+            answers.set(true);
             return Some(format!("pm2 {name}: {why}"));
         }
     }

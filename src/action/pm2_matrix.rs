@@ -127,6 +127,7 @@ impl Window {
             home: at.home.clone(),
             unit: None,
             cli: at.cli.clone(),
+            boot: super::inventory::AtBoot::Registers,
             groups: Vec::new(),
         };
         let inventory = Inventory { pm2: IndexMap::from([("services".into(), place)]), ..Inventory::default() };

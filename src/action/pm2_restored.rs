@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
-use super::inventory::Pm2Place;
+use super::inventory::{AtBoot, Pm2Place};
 use super::needs;
 use super::pm2_return::Return;
 use super::process_list::{self, called};
@@ -35,6 +35,16 @@ pub enum AtOnce {
 
 /// The key of the item that brings PM2's daemon up.
 const DAEMON: &str = "(daemon)";
+/// The key of the item that waits until PM2 has started what it starts by itself.
+const RESURRECT: &str = "(resurrect)";
+/// How long PM2 may take for that.
+const RESURRECT_WITHIN: Duration = Duration::from_secs(300);
+/// How long its list must stay as it is to be called whole.
+const RESURRECT_STEADY: Duration = Duration::from_secs(2);
+/// The key of the item that adds what the list has lost.
+const MISSING: &str = "(missing apps)";
+/// Waves before the first group's: what is left over, the daemon, missing apps.
+const FIRST: usize = 3;
 /// The key of the item that saves the list as it is then.
 const SAVED_LIST: &str = "(saved list)";
 
@@ -76,7 +86,7 @@ impl Act for Pm2Restored {
             match item_for(name, saved, process_list::find(&seen.pm2.apps, &saved.key)) {
                 Some(item) => {
                     let group = place.group_of(&saved.key.name).unwrap_or(place.groups.len());
-                    let mut item = item.in_wave(group + 2);
+                    let mut item = item.in_wave(group + FIRST);
                     item.optional = place.is_optional(&saved.key.name);
                     change.items.push(item);
                 }
@@ -86,6 +96,30 @@ impl Act for Pm2Restored {
         if seen.pm2.up().is_none() {
             let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
             change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
+        }
+        if place.boot == AtBoot::Resurrects {
+            change.concerns.push(Concern::new(
+                Weight::Note,
+                &self.pm2,
+                "PM2 starts its apps at the boot by itself, in its own order (`boot: resurrects`)",
+                "this step waits for the end of that, compares with the snapshot and repairs",
+            ));
+            if !change.items.is_empty() {
+                let item = Item::new(
+                    RESURRECT,
+                    Sign::Wait,
+                    "PM2 may still be starting apps",
+                    "every app of its dump is there",
+                );
+                change.items.insert(0, item.in_wave(1).taking(Span::secs(2.0, 60.0)));
+            }
+        }
+        let missing = seen.saved.iter().filter(|app| process_list::find(&seen.pm2.apps, &app.key).is_none()).count();
+        if missing > 0 {
+            let item =
+                Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order");
+            // What cannot be added is lost by its own name.
+            change.items.insert(0, Item { optional: true, ..item.in_wave(2).taking(Span::secs(0.1, 2.0)) });
         }
         for orphan in orphans(seen) {
             let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
@@ -117,6 +151,8 @@ impl Act for Pm2Restored {
             },
             SAVED_LIST => return save(pm2, on, ground).await,
             DAEMON => start_daemon(pm2, on).await,
+            RESURRECT => return resurrected(&pm2, on, tell).await,
+            MISSING => return register(&pm2, &snapshot, on).await,
             _ => return self.bring(item, pm2, snapshot, on, tell).await,
         };
         told.map_or_else(Outcome::from, |_| Outcome::applied())
@@ -135,8 +171,8 @@ impl Act for Pm2Restored {
                 return Ok(());
             };
             let waited = on.as_probe().uptime().saturating_sub(began);
-            tell(Tick::say(&wave.name, format!("waiting {} for {missing}", words(waited))));
-            on.sleep(Duration::from_secs(1)).await;
+            tell(Tick::say(&wave.name, format!("waiting {} for {}", words(waited), missing.what)));
+            on.sleep(missing.again).await;
         }
     }
 
@@ -150,10 +186,11 @@ impl Pm2Restored {
     fn waves(&self, place: &Pm2Place, ground: &Ground<'_>) -> Vec<Wave> {
         let at_once = self.slots(ground).fixed;
         let daemon = Wave { name: "daemon".into(), after: vec![0], ..Wave::default() };
-        let mut waves = vec![Wave { name: "left over".into(), ..Wave::default() }, daemon];
+        let missing = Wave { name: "missing apps".into(), after: vec![1], ..Wave::default() };
+        let mut waves = vec![Wave { name: "left over".into(), ..Wave::default() }, daemon, missing];
         for group in &place.groups {
-            let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + 2);
-            let after = [0, 1].into_iter().chain(group.needs.groups.iter().filter_map(before)).collect();
+            let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + FIRST);
+            let after = (0..FIRST).chain(group.needs.groups.iter().filter_map(before)).collect();
             waves.push(Wave { name: group.name.clone(), after, gated: true, at_once, regardless: false });
         }
         let all = (0..waves.len()).collect::<Vec<_>>();
@@ -220,6 +257,53 @@ async fn save(pm2: Pm2At, on: &dyn Host, ground: &Ground<'_>) -> Outcome {
 /// The key under which a saved list is captured.
 fn saved_key(step: &str) -> String {
     format!("{step}.saved")
+}
+
+/// Waits until PM2's own resurrect is over: its unit has come up, and its list grows no more. To start apps beside it would
+/// start some of them twice.
+async fn resurrected(pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
+    let on_probe = on.as_probe();
+    let began = on_probe.uptime();
+    let mut whole: Option<(Duration, usize)> = None;
+    while on_probe.uptime().saturating_sub(began) < RESURRECT_WITHIN {
+        let starting = match &pm2.unit {
+            Some(unit) => on_probe.unit(unit).await.is_ok_and(|seen| seen.active_state == "activating"),
+            None => false,
+        };
+        let count = match on_probe.pm2_list(pm2).await {
+            Ok(list) if !starting => Some(list.apps.len()),
+            _ => None,
+        };
+        let now = on_probe.uptime();
+        whole = match (whole, count) {
+            (Some((since, before)), Some(count)) if before == count => {
+                if now.saturating_sub(since) >= RESURRECT_STEADY {
+                    return Outcome::noted(format!("{count} apps listed"));
+                }
+                Some((since, count))
+            }
+            (_, count) => count.map(|count| (now, count)),
+        };
+        tell(Tick::say(RESURRECT, "PM2 is starting apps by itself"));
+        on.sleep(Duration::from_secs(1)).await;
+    }
+    Outcome::failed("PM2 was still starting apps by itself after 5 minutes; see its log, then resume")
+}
+
+/// Adds every app that is not listed as stopped, in the order of their numbers: so they keep these, equal ones keep their
+/// places, and one that is not started because of what it needs is stopped instead of forgotten.
+async fn register(pm2: &Pm2At, snapshot: &SnapshotRef, on: &dyn Host) -> Outcome {
+    let mut failed = Vec::new();
+    for app in &snapshot.apps {
+        let (pm2, snapshot, app) = (pm2.clone(), snapshot.clone(), app.key.clone());
+        let name = called(&snapshot.apps, &app);
+        match on.tell(&Deed::BringApp { pm2, snapshot, app, start: false }).await {
+            Ok(_) => {}
+            Err(error @ HostError::Unknown { .. }) => return error.into(),
+            Err(error) => failed.push(format!("{name}: {error}")),
+        }
+    }
+    if failed.is_empty() { Outcome::applied() } else { Outcome::noted(failed.join("; ")) }
 }
 
 /// Brings the daemon up in its own place: its unit where it has one, so that it never lives in ours.

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell};
 use super::change::{Change, Concern, Item, Sign, Weight};
+use super::inventory::{AtBoot, Pm2Place};
 use super::process_list::{self, label};
 use crate::host::pm2::{DaemonSeen, DumpSeen, Pm2Seen, Support};
 use crate::host::span::Span;
@@ -42,8 +43,7 @@ impl Act for Pm2Saved {
         let item = Item::new(&self.pm2, Sign::Add, before, "in a snapshot of this run").taking(Span::secs(1.0, 4.0));
         Change {
             items: vec![item],
-            concerns: self
-                .concerns(&seen.pm2, process_list::place(ground, &self.pm2).and_then(|at| at.unit.as_deref())),
+            concerns: self.concerns(&seen.pm2, process_list::place(ground, &self.pm2)),
             diff: dump_diff(&seen.pm2),
             ..Change::default()
         }
@@ -71,7 +71,7 @@ impl Act for Pm2Saved {
 
 impl Pm2Saved {
     /// Reasons not to trust the list, or not to touch this daemon.
-    fn concerns(&self, seen: &Pm2Seen, unit: Option<&str>) -> Vec<Concern> {
+    fn concerns(&self, seen: &Pm2Seen, place: Option<&Pm2Place>) -> Vec<Concern> {
         let mut out = Vec::new();
         let mut stop = |seen: String, cure: &str| out.push(Concern::new(Weight::Stop, &self.pm2, seen, cure));
         match &seen.daemon {
@@ -88,7 +88,7 @@ impl Pm2Saved {
             }
             DaemonSeen::Absent { .. } => stop(
                 "no PM2 daemon is running, so nothing can be saved; none was started".into(),
-                &match unit {
+                &match place.and_then(|place| place.unit.as_deref()) {
                     Some(unit) => {
                         format!("systemctl start {unit} (not `pm2`, which starts an empty daemon for whoever calls it)")
                     }
@@ -127,6 +127,11 @@ impl Pm2Saved {
             out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
         out.extend(self.dump_concern(&seen.dump));
+        if place.is_some_and(|place| place.boot == AtBoot::Resurrects) && dump_diff(seen).is_some() {
+            let text = "`boot: resurrects` brings back PM2's dump, and that is not the list of now";
+            out.push(Concern::new(Weight::Warn, &self.pm2, text, "`pm2 save` as the daemon's user"));
+        }
+        out.extend(seen.advice.iter().map(|one| Concern::new(Weight::Warn, &self.pm2, &one.seen, &one.cure)));
         out
     }
 

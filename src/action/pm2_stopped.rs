@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
+use super::inventory::AtBoot;
 use super::process_list::{self, called};
 use super::way_back::{self, RESUME_UNIT};
 use crate::host::pm2::{App, Pm2Seen, Status};
@@ -69,6 +70,7 @@ impl Act for Pm2Stopped {
         if let Some(item) = way_back::item(&seen.resume) {
             change.items.insert(0, item);
         }
+        self.say_who_starts(place.boot, ground, &mut change);
         if process_list::snapshot(ground, &self.pm2).is_none() {
             change.concerns.push(Concern::new(
                 Weight::Stop,
@@ -100,6 +102,28 @@ impl Act for Pm2Stopped {
 
     fn takes_service_away(&self) -> bool {
         true
+    }
+}
+
+impl Pm2Stopped {
+    /// Which of the two ways over a boot this is, and why.
+    fn say_who_starts(&self, boot: AtBoot, ground: &Ground<'_>, change: &mut Change) {
+        let concern = match boot {
+            AtBoot::Resurrects => Concern::new(
+                Weight::Stop,
+                &self.pm2,
+                "`boot: resurrects` leaves the apps to PM2's dump, which would say that all of them are stopped",
+                "remove `pm2_stopped`, or set `boot: registers`",
+            ),
+            AtBoot::Registers if ground.reboots => Concern::new(
+                Weight::Note,
+                &self.pm2,
+                "saved as stopped, so that PM2 only registers its apps at the boot and the start order stays this runbook's",
+                "`boot: resurrects` leaves the start to PM2",
+            ),
+            AtBoot::Registers => return,
+        };
+        change.concerns.push(concern);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::action::process_list;
 use crate::host::disk::{DiskKind, disk};
 use crate::host::local::LocalHost;
 use crate::host::machine::{self, MachineSeen};
+use crate::host::pm2::{Pm2Seen, RunningDaemon, Support, every_daemon};
 use crate::host::redis::RedisSeen;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
 use crate::report::Tone;
@@ -26,6 +27,8 @@ struct Finding {
     /// `None` is fine, else what to do.
     cure: Option<String>,
     seen: String,
+    /// Worth knowing; nothing that a run would miss.
+    advice: bool,
 }
 
 impl Doctor {
@@ -39,19 +42,35 @@ impl Doctor {
         if let Some(name) = &self.name {
             let loaded = check::load(desk, &read(&desk.site, name, true)?)?;
             all.extend(named(&host, &loaded.runbook).await);
+            all.extend(other_daemons(Some(&loaded.runbook)));
+        } else {
+            all.extend(other_daemons(None));
         }
         let style = desk.screen.streams.result.style;
         for one in &all {
-            let (tone, word) = if one.cure.is_none() { (Tone::Good, "ok  ") } else { (Tone::Bad, "MISS") };
-            let cure = one.cure.as_ref().map(|cure| format!("\n       {cure}")).unwrap_or_default();
+            let (tone, word) = match one.cure {
+                _ if one.advice => (Tone::Warn, "note"),
+                None => (Tone::Good, "ok  "),
+                Some(_) => (Tone::Bad, "MISS"),
+            };
+            let cure = one
+                .cure
+                .as_ref()
+                .filter(|cure| !cure.is_empty())
+                .map(|cure| format!("\n       {cure}"))
+                .unwrap_or_default();
             desk.screen.result(&format!("{} {:<16} {}{cure}\n", style.paint(tone, word), one.about, one.seen));
         }
-        Ok(if all.iter().all(|one| one.cure.is_none()) { Exit::Done } else { Exit::Refused })
+        Ok(if all.iter().all(|one| one.cure.is_none() || one.advice) { Exit::Done } else { Exit::Refused })
     }
 }
 
 fn finding(about: &str, fine: bool, seen: impl Into<String>, cure: &str) -> Finding {
-    Finding { about: about.to_owned(), cure: (!fine).then(|| cure.to_owned()), seen: seen.into() }
+    Finding { about: about.to_owned(), cure: (!fine).then(|| cure.to_owned()), seen: seen.into(), advice: false }
+}
+
+fn note(about: &str, seen: impl Into<String>, cure: &str) -> Finding {
+    Finding { about: about.to_owned(), cure: Some(cure.to_owned()), seen: seen.into(), advice: true }
 }
 
 fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
@@ -147,9 +166,61 @@ async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Finding> {
     }
     for (name, place) in &runbook.inventory.pm2 {
         let answer = host.ask(&Ask::Pm2(process_list::at(place))).await;
+        let more = match &answer {
+            Ok(Answer::Pm2(seen)) => pm2_findings(name, seen),
+            _ => Vec::new(),
+        };
         all.push(asked(name, &place.home.display().to_string(), answer, true));
+        all.extend(more);
     }
     all
+}
+
+/// What a run would refuse or be surprised by, and what is worth knowing of the apps.
+fn pm2_findings(name: &str, seen: &Pm2Seen) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let mut miss = |seen: String, cure: &str| all.push(finding(name, false, seen, cure));
+    if let Some(up) = seen.up() {
+        if up.is_runtime() {
+            miss("a pm2-runtime: it ends with its last app".into(), "restart its container or unit instead");
+        }
+        if let Support::ReadOnly(why) = up.support() {
+            miss(why, "update PM2 before the window");
+        }
+    }
+    if !seen.twins.is_empty() {
+        let text = format!("processes {:?} are further daemons of the same home; the list is only a part", seen.twins);
+        miss(text, "end the extra daemons, then bring their apps back with `pm2 resurrect`");
+    }
+    let ghosts: Vec<String> =
+        seen.apps.iter().filter(|app| app.is_ghost()).map(|app| process_list::label(&app.key)).collect();
+    if !ghosts.is_empty() {
+        let text = format!("listed as online without a process: {}", ghosts.join(", "));
+        miss(text, "repair or delete them: nothing is saved while the list does not tell the truth");
+    }
+    if !seen.orphans.is_empty() {
+        let names: Vec<String> = seen.orphans.iter().map(|one| format!("{} ({})", one.name, one.pid)).collect();
+        miss(
+            format!("left over from a former daemon: {}", names.join(", ")),
+            "end them, or a restore will, so that they do not run twice",
+        );
+    }
+    all.extend(seen.advice.iter().map(|one| note(name, &one.seen, &one.cure)));
+    all
+}
+
+/// Daemons that the runbook does not name: a reboot takes them down as well.
+fn other_daemons(runbook: Option<&Runbook>) -> Vec<Finding> {
+    let named = |home: &str| {
+        let mut places = runbook.into_iter().flat_map(|runbook| runbook.inventory.pm2.values());
+        places.any(|place| place.home.as_os_str() == home)
+    };
+    let others = every_daemon().into_iter().filter(|daemon| !named(&daemon.home));
+    let line = |one: RunningDaemon| {
+        let text = format!("process {} of uid {}, PM2_HOME {}", one.pid, one.uid, one.home);
+        note("pm2 daemon", text, "a reboot takes it down, too; name it in the runbook's `pm2:` if its apps matter")
+    };
+    others.map(line).collect()
 }
 
 /// What a neighbour answered, in a few words.

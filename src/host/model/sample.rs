@@ -220,6 +220,7 @@ pub(crate) fn pm2(at: &Pm2At, apps: &[(String, bool)]) -> Pm2Seen {
         apps,
         twins: Vec::new(),
         orphans: Vec::new(),
+        advice: Vec::new(),
     }
 }
 

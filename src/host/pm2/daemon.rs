@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::advice::{Advice, advice};
 use super::app::App;
 use super::dump::{DumpSeen, read_dump};
 use super::listed::apps;
@@ -116,6 +117,9 @@ pub struct Pm2Seen {
     pub twins: Vec<u32>,
     /// Processes of a former daemon.
     pub orphans: Vec<Orphan>,
+    /// What makes the list slower, more fragile or different after a boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Advice>,
 }
 
 impl Pm2Seen {
@@ -128,9 +132,14 @@ impl Pm2Seen {
 
 /// Looks. Never fails, starts nothing, changes nothing.
 pub async fn look(at: &Pm2At) -> Pm2Seen {
-    let (daemon, apps, serving) = match Rpc::connect(&at.rpc_socket()).await {
+    let (daemon, entries, serving) = match Rpc::connect(&at.rpc_socket()).await {
         Ok(rpc) => ask(&rpc).await,
         Err(error) => (absent(error), Vec::new(), None),
+    };
+    let apps = apps(&entries);
+    let advice = match &daemon {
+        DaemonSeen::Up(up) => advice(&up.version, &entries, &apps),
+        _ => Vec::new(),
     };
     let (home, dump) = (at.home.clone(), at.dump());
     let owner = account(at).map(|account| account.uid);
@@ -143,14 +152,14 @@ pub async fn look(at: &Pm2At) -> Pm2Seen {
         .await
         .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".to_owned() }));
     let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
-    Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans }
+    Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice }
 }
 
-async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<App>, Option<u32>) {
+async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<Value>, Option<u32>) {
     let pid = rpc.peer().pid;
-    let asked = async { Ok::<_, RpcError>((up_of(rpc).await?, list(rpc).await?)) };
+    let asked = async { Ok::<_, RpcError>((up_of(rpc).await?, raw_list(rpc).await?)) };
     match asked.await {
-        Ok((up, apps)) => (DaemonSeen::Up(Box::new(up)), apps, pid),
+        Ok((up, entries)) => (DaemonSeen::Up(Box::new(up)), entries, pid),
         // That a question "may have happened" would only puzzle the reader.
         Err(RpcError::Unknown { method, why }) => {
             (DaemonSeen::Dying { why: format!("{method}: {why}") }, Vec::new(), pid)

@@ -4,6 +4,7 @@
 //! things only it can do (start a daemon with its modules, save, kill), and never believed. `app` is the vocabulary,
 //! `daemon` the read-only look, `snapshot` and `record` the record, `steer` and `life` the hands, `back` the verdict whether an app came back.
 
+pub mod advice;
 pub mod amp;
 pub mod app;
 pub mod back;
@@ -32,6 +33,7 @@ pub mod steer;
 #[cfg(test)]
 pub(crate) mod testbed;
 
+pub use advice::Advice;
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, looping, steady_for};
 pub use bus::{Bus, BusEvent};
@@ -40,7 +42,7 @@ pub use dump::{DumpEntry, DumpSeen};
 pub use hearing::{Heard, Hearing};
 pub use life::{end_orphan, ensure_daemon, kill_daemon, save};
 pub use place::{Account, AccountError, Pm2At};
-pub use procs::Orphan;
+pub use procs::{Orphan, RunningDaemon, every_daemon};
 pub use recipe::{Recipe, RecipeError};
 pub use record::Snapshot;
 pub use request::{PmId, Request};

@@ -56,6 +56,30 @@ pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// A PM2 daemon of any user, as its title and the kernel tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningDaemon {
+    /// Process.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Its `PM2_HOME`, tamed.
+    pub home: String,
+}
+
+/// Every daemon of this machine that carries PM2's usual title, at most a thousand. Blocking.
+#[must_use]
+pub fn every_daemon() -> Vec<RunningDaemon> {
+    let titled = |process: &Process| {
+        let cmdline = read(process.pid, "cmdline", CMDLINE_MAX);
+        let home = tame_bytes(god_home(&cmdline)?, 300);
+        Some(RunningDaemon { pid: process.pid, uid: process.uid, home })
+    };
+    let mut all: Vec<RunningDaemon> = processes().values().filter_map(titled).take(ORPHANS_MAX).collect();
+    all.sort_by_key(|daemon| daemon.pid);
+    all
+}
+
 /// Between two looks at a process that boots.
 const REST_LOOK: std::time::Duration = std::time::Duration::from_millis(40);
 

@@ -14,12 +14,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::advice::advice;
 use super::app::{App, Status};
 use super::daemon::{DaemonSeen, Pm2Seen, look, raw_list};
 use super::dump::{DUMP_MAX, DumpSeen, read_dump};
 use super::listed::apps;
 use super::place::{AccountError, Pm2At, account, read_owned};
-use super::recipe::Recipe;
 use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open};
 use super::rpc::{Rpc, RpcError};
@@ -171,7 +171,7 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
         daemon_uid: rpc.peer().uid,
         entries,
     };
-    let warnings = warnings(&document.entries, &apps);
+    let warnings = advice(&version, &document.entries, &apps).into_iter().map(|one| one.seen).collect();
     let bytes = serde_json::to_vec(&document).map_err(|error| file_error(&path, error.into()))?;
     write_once(dir, FILE, &bytes).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.clone()),
@@ -227,29 +227,6 @@ fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), Snaps
         return Err(SnapshotError::Shrunken { have: apps.len(), expected, missing: missing.collect() });
     }
     if apps.is_empty() && !terms.expect_empty && !planted(Bug::EmptySave) { Err(SnapshotError::Empty) } else { Ok(()) }
-}
-
-fn warnings(entries: &[Value], apps: &[App]) -> Vec<String> {
-    let mut all = Vec::new();
-    let slow = |entry: &&Value| entry.pointer("/pm2_env/env/NODE_EXTRA_CA_CERTS").is_some();
-    let slowed = entries.iter().filter(slow).count();
-    if slowed > 0 {
-        all.push(format!(
-            "{slowed} apps carry NODE_EXTRA_CA_CERTS, which costs node about 65 ms of CPU at every start"
-        ));
-    }
-    for (entry, app) in entries.iter().zip(apps) {
-        if let Err(error) = Recipe::from_pm2_env(entry.get("pm2_env").unwrap_or(&Value::Null)) {
-            all.push(format!("cannot be registered again if it gets lost: {error}"));
-        }
-        if app.status == Status::Errored {
-            all.push(format!("app {:?} was errored already; it will be left stopped", app.key.name));
-        }
-        if app.cron.is_some() && app.status == Status::Stopped {
-            all.push(format!("app {:?} is stopped, but its cron_restart will start it", app.key.name));
-        }
-    }
-    all
 }
 
 /// Leaves out a list that is not there. An older copy without a snapshot is from an attempt that did not finish.

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::app::{App, AppKey, Status};
 use super::daemon::{DaemonUp, Support, list, up_of};
 use super::hearing::{Heard, Hearing};
+use super::listed::number_equals;
 use super::place::{AccountError, Pm2At, account};
 use super::procs::{alive, at_rest};
 use super::recipe::Recipe;
@@ -347,7 +348,18 @@ impl Steer {
     /// # Errors
     /// [`SteerError`]. After [`SteerError::Unknown`] compare the list before registering again: PM2 never merges equals.
     pub async fn register(&self, recipe: &Recipe) -> Result<App, SteerError> {
-        self.prepare(recipe, Request::Register(Box::new(recipe.clone())), "register").await
+        let app = self.prepare(recipe, Request::Register(Box::new(recipe.clone())), "register").await?;
+        // Known from now on, so that nobody adds it again because a list from before lacks it.
+        let mut kept = self.kept.lock().await;
+        if let Some(kept) = kept.as_mut()
+            && !kept.apps.iter().any(|known| known.pm_id == app.pm_id)
+        {
+            let mut apps = kept.apps.to_vec();
+            apps.push(app.clone());
+            number_equals(&mut apps);
+            kept.apps = Arc::new(apps);
+        }
+        Ok(app)
     }
 
     /// Adds and starts an app.

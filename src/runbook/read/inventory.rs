@@ -6,7 +6,9 @@ use super::fields::Fields;
 use super::item::{Item, is_name, shown};
 use super::names::{Declared, Names, declared, refer};
 use super::secret;
-use crate::action::inventory::{AppGroup, DeclaredUnits, Inventory, Needs, Pm2Place, RedisInstance, RedisKind, Role};
+use crate::action::inventory::{
+    AppGroup, AtBoot, DeclaredUnits, Inventory, Needs, Pm2Place, RedisInstance, RedisKind, Role,
+};
 use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
@@ -140,6 +142,8 @@ fn pm2_place(
     let home = fields.need("home", out).and_then(|item| item.path(out));
     let unit = fields.get("unit").and_then(|item| address::unit(&item, out));
     let cli = fields.get("cli").and_then(|item| item.path(out));
+    let ways = [("registers", AtBoot::Registers), ("resurrects", AtBoot::Resurrects)];
+    let boot = fields.get("boot").and_then(|item| item.choice(&ways, out)).unwrap_or_default();
     places.pm2.insert(name.to_owned(), fields.caret().clone());
     let groups = fields.get("groups").map(|item| item.list(out)).unwrap_or_default();
     let known: Vec<Declared> = groups.iter().filter_map(|group| group.node.get("name")).filter_map(declared).collect();
@@ -154,7 +158,7 @@ fn pm2_place(
         twice(&known, at, "group", out);
     }
     fields.close(out);
-    Some(Pm2Place { user: user?, home: home?, unit, cli, groups: read })
+    Some(Pm2Place { user: user?, home: home?, unit, cli, boot, groups: read })
 }
 
 /// Notes a name that an earlier one of `known` already has.
