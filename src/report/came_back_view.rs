@@ -19,12 +19,15 @@ pub(super) struct Row {
     pub(super) names: Vec<String>,
 }
 
+/// Place and fact of apps, and the differences that are told together.
+type Group<'a> = (Option<(String, String)>, Vec<&'a Difference>);
+
 /// The differences in as few lines as keep every name that matters.
 pub(super) fn rows(found: &CameBack) -> Vec<Row> {
-    let mut groups: Vec<(Option<(String, String)>, Vec<&Difference>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for one in &found.differences {
         let app = app_of(&one.path).map(|(place, _, fact)| (place.to_owned(), fact.to_owned()));
-        let same = |(known, group): &&mut (Option<(String, String)>, Vec<&Difference>)| {
+        let same = |(known, group): &&mut Group<'_>| {
             let first = group[0];
             app.is_some()
                 && *known == app

@@ -156,7 +156,7 @@ fn paired(text: &str, mark: &str, open: &str, close: &str) -> String {
     let mut out = String::new();
     for (n, part) in parts.iter().enumerate() {
         // The last mark of an odd number has no partner.
-        let lone = parts.len() % 2 == 0 && n + 1 == parts.len();
+        let lone = parts.len().is_multiple_of(2) && n + 1 == parts.len();
         out.push_str(match n {
             0 => "",
             _ if lone => mark,

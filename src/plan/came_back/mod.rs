@@ -12,7 +12,6 @@ use crate::action::may_differ::covers;
 use crate::action::needs::KEYS_AT_LEAST;
 use crate::action::process_list;
 use crate::host::Facts;
-use crate::host::machine::MachineSeen;
 use crate::host::pm2::{App, DaemonSeen, Pm2Seen, Status};
 use crate::host::redis::{Door, RedisFacts, RedisSeen, Role, same_setting};
 use crate::host::span::bytes;
@@ -143,10 +142,8 @@ impl Scale<'_> {
         self.weigh("machine/boot".into(), &text(&old.boot_id), &text(&new.boot_id), reboots);
         self.weigh("machine/cpus".into(), &count(old.cpus), &count(new.cpus), false);
         self.weigh("machine/hostname".into(), &text(&old.hostname), &text(&new.hostname), false);
-        let sizes: [(&str, fn(&MachineSeen) -> Option<u64>); 2] =
-            [("memory", |seen| seen.mem_total), ("swap", |seen| seen.swap_total)];
-        for (name, of) in sizes {
-            let (old, new) = (of(old), of(new));
+        let sizes = [("memory", old.mem_total, new.mem_total), ("swap", old.swap_total, new.swap_total)];
+        for (name, old, new) in sizes {
             let near = |a: u64, b: u64| (a as f64 - b as f64).abs() <= a.max(b) as f64 * MEMORY_SLACK;
             let word = |size: Option<u64>| size.map_or("?".to_owned(), bytes);
             if old.zip(new).is_some_and(|(old, new)| near(old, new)) {
@@ -285,7 +282,8 @@ fn saved(seen: &Pm2Seen) -> String {
     let mut dump: Vec<(String, String)> =
         seen.dump.entries().iter().map(|one| (one.name.clone(), word(&one.status))).collect();
     let mut live: Vec<(String, String)> = own(seen).map(|one| (one.key.name.clone(), word(&one.status))).collect();
-    (dump.sort(), live.sort());
+    dump.sort();
+    live.sort();
     if dump == live {
         return AS_IT_RUNS.to_owned();
     }
