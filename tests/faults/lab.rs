@@ -98,7 +98,7 @@ fn units_that_do_not_come_up(lab: &Lab) {
         ended.says(words);
         let kept =
             Seen::err(&ended).only(&["Stopped", "FAILED", "means", "Continue", "Give up", "Decide", "           "]);
-        kept.from("FAILED").number_after("again (").is(id);
+        kept.from("  FAILED").number_after("again (").word_after("result ").is(id);
     }
     lab.shell("systemctl stop 'bad-*'; rm /etc/systemd/system/bad-*; systemctl daemon-reload; systemctl reset-failed");
 }
