@@ -86,6 +86,12 @@ impl Rig {
         trouble.after(nth, &said, self, &mut Story::default())
     }
 
+    /// One sitting with nothing in its way, but traced like the others.
+    pub(crate) fn one_undisturbed(&self) -> Said {
+        let args: &[&str] = if self.begun().unwrap_or(false) { &RESUME } else { &RUN };
+        self.sit(args, &["mkdir:delay_enter=1:when=65535".to_owned()], None)
+    }
+
     /// The traces of an undisturbed run, one for each sitting.
     pub(crate) fn traced(&self) -> Result<Vec<String>, String> {
         let mut texts = Vec::new();
