@@ -91,8 +91,9 @@ fn lab_effects_outlive_their_run() {
     figure(&format!("lab: 4 effects cut off from their run: each learnt, each begun once; {left} units left"));
 
     put(&lab, "power", "sync; sleep 600", "");
-    start(&lab, "power");
+    let mut cut_off = start(&lab, "power");
     lab.power_cycle();
+    let _ = cut_off.wait();
     let output = lab.run_within(60, &["runbook", "resume", "--yes", "--progress", "plain"]);
     assert!(
         told(&output).contains("nobody knows whether a/1 happened") && output.status.code() == Some(21),

@@ -4,6 +4,7 @@
 //! Each part prints the figures it has counted, as `security: ...` lines on standard error.
 #![expect(clippy::disallowed_methods, reason = "tests start programs, wait, and read their own environment")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::too_many_lines, reason = "tables of cases, and one story per test")]
 
 mod argv;
 mod bench;
