@@ -1,5 +1,6 @@
 //! Whole runs against real PM2: what ran comes back, once, in order; what was stopped stays stopped; what is broken is
 //! named. Scenarios are drawn from seeds; the program or the daemon is killed in the middle of a wave in some of them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![expect(clippy::disallowed_methods, reason = "a test waits for another process")]
 use std::collections::BTreeMap;
 use std::time::Duration;

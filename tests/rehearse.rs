@@ -241,6 +241,7 @@ fn facts_of_this_machine_are_recorded_and_planned_on() {
 }
 
 /// Seconds of the step in which Redis loads, and where they come from.
+#[expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 fn planned_load(place: &Place, facts: &str) -> (f64, Value) {
     let said = place.runbook(&["plan", "restart-staging", "--offline", facts, "--json"]);
     let lines = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -93,41 +93,7 @@ impl Act for Pm2Restored {
                 None => change.already += 1,
             }
         }
-        if seen.pm2.up().is_none() {
-            let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
-            change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
-        }
-        if place.boot == AtBoot::Resurrects {
-            change.concerns.push(Concern::new(
-                Weight::Note,
-                &self.pm2,
-                "PM2 starts its apps at the boot by itself, in its own order (`boot: resurrects`)",
-                "this step waits for the end of that, compares with the snapshot and repairs",
-            ));
-            if !change.items.is_empty() {
-                let item = Item::new(
-                    RESURRECT,
-                    Sign::Wait,
-                    "PM2 may still be starting apps",
-                    "every app of its dump is there",
-                );
-                change.items.insert(0, item.in_wave(1).taking(Span::secs(2.0, 60.0)));
-            }
-        }
-        let missing = seen.saved.iter().filter(|app| process_list::find(&seen.pm2.apps, &app.key).is_none()).count();
-        if missing > 0 {
-            let item =
-                Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order");
-            // What cannot be added is lost by its own name.
-            change.items.insert(0, Item { optional: true, ..item.in_wave(2).taking(Span::secs(0.1, 2.0)) });
-        }
-        for orphan in orphans(seen) {
-            let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
-            let mut item =
-                Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice");
-            item.handle = Some(orphan.pid);
-            change.items.insert(0, item.taking(Span::secs(0.2, 3.5)));
-        }
+        self.before_the_apps(seen, place, &mut change);
         let was_saved = ground.kept.contains_key(&saved_key(ground.step));
         if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
             let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs");
@@ -182,6 +148,45 @@ impl Act for Pm2Restored {
 }
 
 impl Pm2Restored {
+    /// What has to be so before the first app starts: nothing left over, a daemon, and every app registered with it.
+    fn before_the_apps(&self, seen: &Seen, place: &Pm2Place, change: &mut Change) {
+        if seen.pm2.up().is_none() {
+            let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
+            change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
+        }
+        if place.boot == AtBoot::Resurrects {
+            change.concerns.push(Concern::new(
+                Weight::Note,
+                &self.pm2,
+                "PM2 starts its apps at the boot by itself, in its own order (`boot: resurrects`)",
+                "this step waits for the end of that, compares with the snapshot and repairs",
+            ));
+            if !change.items.is_empty() {
+                let item = Item::new(
+                    RESURRECT,
+                    Sign::Wait,
+                    "PM2 may still be starting apps",
+                    "every app of its dump is there",
+                );
+                change.items.insert(0, item.in_wave(1).taking(Span::secs(2.0, 60.0)));
+            }
+        }
+        let missing = seen.saved.iter().filter(|app| process_list::find(&seen.pm2.apps, &app.key).is_none()).count();
+        if missing > 0 {
+            let item =
+                Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order");
+            // What cannot be added is lost by its own name.
+            change.items.insert(0, Item { optional: true, ..item.in_wave(2).taking(Span::secs(0.1, 2.0)) });
+        }
+        for orphan in orphans(seen) {
+            let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
+            let mut item =
+                Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice");
+            item.handle = Some(orphan.pid);
+            change.items.insert(0, item.taking(Span::secs(0.2, 3.5)));
+        }
+    }
+
     /// What is left over of a former daemon ends, then the daemon comes, then every group as its needs hold, at last the list is saved as it came out.
     fn waves(&self, place: &Pm2Place, ground: &Ground<'_>) -> Vec<Wave> {
         let at_once = self.slots(ground).fixed;

@@ -74,32 +74,7 @@ impl Pm2Saved {
     fn concerns(&self, seen: &Pm2Seen, place: Option<&Pm2Place>) -> Vec<Concern> {
         let mut out = Vec::new();
         let mut stop = |seen: String, cure: &str| out.push(Concern::new(Weight::Stop, &self.pm2, seen, cure));
-        match &seen.daemon {
-            DaemonSeen::Up(up) => {
-                if up.is_runtime() {
-                    stop(
-                        "pm2-runtime: stopping its last app ends its container".into(),
-                        "restart its container instead",
-                    );
-                }
-                if let Support::ReadOnly(why) = up.support() {
-                    stop(why, "update PM2 before the window");
-                }
-            }
-            DaemonSeen::Absent { .. } => stop(
-                "no PM2 daemon is running, so nothing can be saved; none was started".into(),
-                &match place.and_then(|place| place.unit.as_deref()) {
-                    Some(unit) => {
-                        format!("systemctl start {unit} (not `pm2`, which starts an empty daemon for whoever calls it)")
-                    }
-                    None => "start it as its own user; check `user`, `home` and `unit`".to_owned(),
-                },
-            ),
-            DaemonSeen::Denied { why } => stop(why.clone(), "run as root, or as the daemon's user"),
-            DaemonSeen::Dying { why } => {
-                stop(why.clone(), "an interrupted `pm2 kill` leaves such a daemon: restart it before the window")
-            }
-        }
+        daemon_stops(&seen.daemon, place, &mut stop);
         if !seen.twins.is_empty() {
             stop(
                 format!("{} more daemon(s) on the same PM2_HOME", seen.twins.len()),
@@ -148,6 +123,33 @@ impl Pm2Saved {
             format!("dump.pm2 {why}: a boot now would bring back nothing (and `pm2 resurrect` would delete the file)");
         let cure = "the run saves its own list from the daemon; until then: pm2 save";
         Some(Concern::new(Weight::Warn, &self.pm2, text, cure))
+    }
+}
+
+/// Daemons that cannot be saved from, or must not be touched.
+fn daemon_stops(daemon: &DaemonSeen, place: Option<&Pm2Place>, stop: &mut dyn FnMut(String, &str)) {
+    match daemon {
+        DaemonSeen::Up(up) => {
+            if up.is_runtime() {
+                stop("pm2-runtime: stopping its last app ends its container".into(), "restart its container instead");
+            }
+            if let Support::ReadOnly(why) = up.support() {
+                stop(why, "update PM2 before the window");
+            }
+        }
+        DaemonSeen::Absent { .. } => stop(
+            "no PM2 daemon is running, so nothing can be saved; none was started".into(),
+            &match place.and_then(|place| place.unit.as_deref()) {
+                Some(unit) => {
+                    format!("systemctl start {unit} (not `pm2`, which starts an empty daemon for whoever calls it)")
+                }
+                None => "start it as its own user; check `user`, `home` and `unit`".to_owned(),
+            },
+        ),
+        DaemonSeen::Denied { why } => stop(why.clone(), "run as root, or as the daemon's user"),
+        DaemonSeen::Dying { why } => {
+            stop(why.clone(), "an interrupted `pm2 kill` leaves such a daemon: restart it before the window")
+        }
     }
 }
 

@@ -8,8 +8,11 @@ use super::layout::{clean, columns, pad, right};
 use crate::host::span::clock;
 use crate::journal::estimates::{Judged, Made, Score};
 
+/// A name, and whether an estimate is of that kind.
+type Kind = (&'static str, fn(&Judged) -> bool);
+
 /// The kinds that are summed up each for itself, and their names.
-const KINDS: [(&str, fn(&Judged) -> bool); 3] = [
+const KINDS: [Kind; 3] = [
     ("steps, as planned", |one| one.item.is_none()),
     ("instances, as planned", |one| one.item.is_some() && one.made == Made::Plan),
     ("loads, when they began", |one| one.made == Made::Start),

@@ -11,9 +11,7 @@ async fn without_room_the_run_pauses_with_every_outcome_known_and_goes_on_later(
     let mut in_the_middle = 0;
     for room in (0..40_000).step_by(2500) {
         let mut bed = Bed::new(&small_yaml(), Faults::default()).await;
-        let error = match bed.sit_cramped(room).await {
-            ExecuteError::Journal(error) => error,
-        };
+        let ExecuteError::Journal(error) = bed.sit_cramped(room).await;
         assert!(matches!(error, JournalError::Full { .. }), "{room}: {error}");
         let state = bed.state();
         assert_eq!(state.paused(), Some(PauseReason::Operator), "{room}");

@@ -236,7 +236,7 @@ impl Steer {
         let listed = self.recent(None).await?;
         let Some(app) = listed.iter().find(|app| app.key == *key) else { return Ok(None) };
         let Some(id) = app.pm_id else { return Ok(Some(app.clone())) };
-        Ok(at_number(&*self.recent(Some(id)).await?, id, key))
+        Ok(at_number(&self.recent(Some(id)).await?, id, key))
     }
 
     /// The app that has this number now.
