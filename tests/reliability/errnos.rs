@@ -61,7 +61,8 @@ impl Failing<'_> {
         if said.code != Some(0) && said.err.trim().is_empty() {
             return Err(format!("silence: {words}"));
         }
-        if self.must_stop() && said.code != Some(31) {
+        let hit = said.injected.as_deref().is_some_and(|line| line.contains("/journal>") || line.contains("/head>"));
+        if self.must_stop() && hit && said.code != Some(31) {
             return Err(format!("a failure of the journal that is not exit 31: {words}"));
         }
         Ok(())

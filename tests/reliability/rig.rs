@@ -19,6 +19,9 @@ const UNITS: &str = "/etc/systemd/system";
 /// Longer than anything takes, even on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What strace saw of a sitting with an injection.
+const INJECTED: &str = "/mnt/out/injected";
+
 /// How a sitting ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Said {
@@ -28,6 +31,8 @@ pub(crate) struct Said {
     pub(crate) out: String,
     pub(crate) err: String,
     pub(crate) took: Duration,
+    /// The call that was made to fail, as strace saw it: from run to run calls change places with their neighbours.
+    pub(crate) injected: Option<String>,
 }
 
 /// A world that was saved: what lies in files, and the rest.
@@ -91,10 +96,8 @@ impl Rig {
             Command::new(PROGRAM)
         } else {
             let mut command = Command::new("strace");
-            command.args(["-qq", "-o", trace.unwrap_or("/dev/null")]);
-            if trace.is_some() {
-                command.args(["-y", "-s", "300"]);
-            }
+            command.args(["-qq", "-y", "-o", trace.unwrap_or(INJECTED)]);
+            command.args(["-s", if trace.is_some() { "300" } else { "0" }]);
             command.arg("-e");
             command.arg(format!("trace={CALLS},sync"));
             // A reboot syncs the whole machine for the sake of others' logs. Nothing of ours may depend on it.
@@ -106,6 +109,8 @@ impl Rig {
             command
         };
         command.args(["--state-dir", STATE]).args(args).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+        // A lock of its own: only on the host's lock are commands given to systemd, and the one of this sandbox runs none.
+        command.env("RUNBOOK_LOCK", "/run/runbook/sandbox.lock");
         let (out, err) = (Path::new(OUT).join("stdout"), Path::new(OUT).join("stderr"));
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let began = Instant::now();
@@ -126,7 +131,12 @@ impl Rig {
         self.systemd.world().program = None;
         let text = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
         let (out, err) = (text(&out), text(&err));
-        let said = Said { code: status.code(), killed: status.signal() == Some(9) && !hung, hung, out, err, took };
+        let injected = std::fs::read(INJECTED).ok().filter(|_| trace.is_none() && !inject.is_empty());
+        let injected = injected.map(|lines| String::from_utf8_lossy(&lines).into_owned());
+        let hit = |line: &&str| line.contains("(INJECTED)") && !line.starts_with("sync(");
+        let injected = injected.and_then(|lines| Some(lines.lines().find(hit)?.to_owned()));
+        let killed = status.signal() == Some(9) && !hung;
+        let said = Said { code: status.code(), killed, hung, out, err, took, injected };
         self.calm();
         said
     }
