@@ -11,11 +11,12 @@ readonly parts=(
   "fmt 30"
   "shell 30"
   "clippy 400"
-  "doc 200"
-  "deny 500"
+  "doc 150"
+  "deny 450"
   "test 600"
-  "lab 900"
-  "demo 700"
+  "hard 400"
+  "lab 700"
+  "demo 600"
 )
 
 logs=${CARGO_TARGET_DIR:-target}/all
@@ -26,15 +27,15 @@ lab_possible=yes
 
 part_install() {
   if [ "$lab_possible" = yes ]; then
-    tests/lab/need.sh lab services lint
+    tests/lab/need.sh lab services lint hard
   else
     tests/lab/need.sh lint services || true
   fi
 }
 part_fmt() { cargo fmt --check; }
 part_shell() {
-  bash -n tests/all.sh .ci/run examples/*.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
-  shellcheck -x tests/all.sh .ci/run examples/*.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
+  bash -n tests/*.sh .ci/run examples/*.sh fuzz/run.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
+  shellcheck -x tests/*.sh .ci/run examples/*.sh fuzz/run.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
 }
 part_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
 part_doc() { cargo doc --locked --no-deps --document-private-items; }
@@ -49,9 +50,17 @@ part_deny() {
   fi
 }
 part_test() { env -u RUNBOOK_LAB cargo test --locked; }
+# The quick tier of what takes long: kills, power cuts, failing calls, locks, a full disk, and real PM2 in four versions.
+part_hard() {
+  [ "$lab_possible" = yes ] || { echo "skipped: sandboxes are $lab_possible"; return 99; }
+  tests/lab/pm2.sh
+  RUNBOOK_HARD=quick cargo test --locked --test reliability -- --nocapture
+  RUNBOOK_HARD=quick cargo test --locked --lib -- fuzzing pm2_matrix --nocapture
+}
 part_lab() {
   [ "$lab_possible" = yes ] || { echo "skipped: the lab is $lab_possible"; return 99; }
-  RUNBOOK_LAB=1 cargo test --locked --test integration -- lab_ --nocapture --test-threads=2 2>&1 | tee "$logs/lab.out"
+  RUNBOOK_LAB=1 cargo test --locked --test integration --test faults --test security -- lab_ --nocapture --test-threads=2 2>&1 |
+    tee "$logs/lab.out"
   # Here nothing may be skipped: a lab that quietly did not run would look like one that passed.
   ! grep '^skipped:' "$logs/lab.out"
 }

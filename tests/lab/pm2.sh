@@ -4,7 +4,10 @@
 # usage: tests/lab/pm2.sh [VERSION...]
 set -eu
 lab=${RUNBOOK_PM2_LAB:-/tmp/pm2-lab}
-command -v npm >/dev/null && command -v node >/dev/null || { echo "skipped: no node or no npm, so no real PM2"; exit 0; }
+if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+    echo "skipped: no node or no npm, so no real PM2"
+    exit 0
+fi
 [ $# -gt 0 ] || set -- 4.5.6 5.4.3 6.0.14 7
 mkdir -p "$lab"
 for version in "$@"; do

@@ -5,7 +5,7 @@
 //! terminals and pipes ([`Sieved`]), the journal and small files ([`json`], [`checked`]), and foreign text at the door
 //! ([`text`], called by [`super::foreign::tame`]), because a screen that wraps or cuts a value would hide it from a sink.
 //!
-//! Choices. *Known by value* means in the forms of [`forms`], not only as written. *At least six bytes*: a shorter secret is
+//! Choices. *Known by value* means in the forms of `forms.rs`, not only as written. *At least six bytes*: a shorter secret is
 //! guessed in seconds, and hiding every `root` or `6379` would make the output lie. *Kept until the end*: a value that was
 //! wiped cannot be recognised, so this process may not be dumped ([`super::own_process`]). *Environments*: apps have many
 //! variables that are no secrets (`NODE_ENV=production`); those that look like one are learnt, all are kept out by the
