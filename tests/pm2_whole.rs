@@ -184,7 +184,13 @@ impl Scene {
     fn judge(&self, about: &str) {
         let after = self.bed.list();
         let journal = self.journal();
-        assert_eq!(after.len(), self.before.len(), "{about}: {:?}", shape(&after));
+        assert_eq!(
+            after.len(),
+            self.before.len(),
+            "{about}: {:?}, not {:?}\n{journal}",
+            shape(&after),
+            shape(&self.before)
+        );
         // Apps are told apart by their ledgers; the list has them in the order in which they were added.
         let mut by_label: BTreeMap<String, &Planned> = BTreeMap::new();
         for (app, planned) in self.before.iter().zip(&self.planned) {

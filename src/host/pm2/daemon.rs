@@ -192,7 +192,7 @@ pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
     let request = Request::List;
     match rpc.call(&request).await? {
         Value::Array(entries) => {
-            entries.iter().for_each(redact::learn_app);
+            redact::learn_apps(&entries);
             Ok(entries)
         }
         _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".to_owned() }),

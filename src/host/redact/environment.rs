@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{SHORTEST, learn};
+use super::{SHORTEST, is_known, learn};
 
 /// Parts of names that say so.
 const TELLING: [&str; 19] = [
@@ -25,41 +25,53 @@ const HARMLESS: [&str; 10] = [
 /// A longer value is no single secret (a bundle of certificates is learnt line by line).
 const LONGEST: usize = 16 << 10;
 
-/// Learns what looks like a secret in the environment of one app, an entry of PM2's list (`pm2_env.env`, and the copies of
-/// it that PM2 lays beside). Values that an app shows as its name or place are none.
-pub fn learn_app(entry: &Value) {
-    let Some(app) = entry.get("pm2_env").and_then(Value::as_object) else { return };
-    let shown = |value: &str| {
-        ["name", "namespace", "pm_cwd", "pm_exec_path", "exec_interpreter", "username", "version", "status"]
-            .iter()
-            .any(|key| app.get(*key).and_then(Value::as_str) == Some(value))
-    };
-    let inner = app.get("env").and_then(Value::as_object);
-    // PM2 writes its own fields in lower case, and copies the variables beside them.
-    let copies = app.iter().filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_lowercase()));
-    for (name, value) in inner.into_iter().flatten().chain(copies) {
-        if let Some(value) = value.as_str().filter(|value| value.len() <= LONGEST && !shown(value)) {
-            learn_variable(name, value);
+/// Where an app shows who it is: everybody who may list processes reads these.
+const SHOWN: [&str; 10] = [
+    "name",
+    "namespace",
+    "pm_cwd",
+    "pm_exec_path",
+    "exec_interpreter",
+    "pm_out_log_path",
+    "pm_err_log_path",
+    "username",
+    "version",
+    "status",
+];
+
+/// Learns what looks like a secret in the environments of the apps of one list (`pm2_env.env`, and the copies of it that PM2
+/// lays beside). A value that is a part of any app's name or place is none: it is public, and hiding it there would take
+/// the app's identity away from the journal, and with it the app from the restore.
+pub fn learn_apps(entries: &[Value]) {
+    let apps: Vec<_> = entries.iter().filter_map(|entry| entry.get("pm2_env")?.as_object()).collect();
+    let shown: Vec<&str> = apps.iter().flat_map(|app| SHOWN.iter().filter_map(|key| app.get(*key)?.as_str())).collect();
+    for app in &apps {
+        let inner = app.get("env").and_then(Value::as_object);
+        // PM2 writes its own fields in lower case, and copies the variables beside them.
+        let copies = app.iter().filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_lowercase()));
+        for (name, value) in inner.into_iter().flatten().chain(copies) {
+            let Some(value) = value.as_str().filter(|value| value.len() <= LONGEST) else { continue };
+            // Lists come once a second: what is known is not looked at again.
+            let secrets = secrets_in(name, value).into_iter().flatten().filter(|secret| !is_known(secret));
+            secrets.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
         }
     }
 }
 
-fn learn_variable(name: &str, value: &str) {
-    if let Some(password) = password_in(value) {
-        learn(password);
-    }
+/// What is secret about a variable: a password inside of an address, and the whole value.
+fn secrets_in<'v>(name: &str, value: &'v str) -> [Option<&'v str>; 2] {
+    let password = password_in(value);
     let name = name.to_ascii_uppercase();
     if HARMLESS.contains(&name.as_str()) || value.len() < SHORTEST {
-        return;
+        return [password, None];
     }
     let number = value.bytes().all(|byte| byte.is_ascii_digit());
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte);
     let path =
         value.starts_with('/') && value.bytes().filter(|byte| *byte == b'/').count() > 1 && value.bytes().all(plain);
     let place = path && !random(value) && !["PASS", "SECRET", "TOKEN"].iter().any(|part| name.contains(part));
-    if (TELLING.iter().any(|part| name.contains(part)) && !place && !(number && value.len() < 9)) || random(value) {
-        learn(value);
-    }
+    let telling = TELLING.iter().any(|part| name.contains(part)) && !place && !(number && value.len() < 9);
+    [password, Some(value).filter(|_| telling || random(value))]
 }
 
 /// `scheme://user:PASSWORD@host`.

@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use environment::learn_app;
+pub use environment::learn_apps;
 pub use sieve::{Sieve, Sieved};
 
 /// What stands in the place of a secret.
@@ -221,7 +221,7 @@ fn collect(value: &Value, at: &mut String, found: &mut Vec<String>) {
             }
         }
         Value::Object(fields) => {
-            for (key, item) in fields {
+            for (key, item) in fields.iter().filter(|(key, item)| !(is_identity(key) && is_names(item))) {
                 at.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
                 collect(item, at, found);
                 at.truncate(len);
@@ -229,6 +229,18 @@ fn collect(value: &Value, at: &mut String, found: &mut Vec<String>) {
         }
         _ => {}
     }
+}
+
+/// Fields by which records are found again: with another text in them a step, an item or an app would be another one. What
+/// stands there was written into the runbook as a name, or is shown by every list of processes.
+fn is_identity(field: &str) -> bool {
+    const FIELDS: [&str; 11] =
+        ["step", "steps", "no_return", "item", "items", "key", "run", "runbook_name", "name", "namespace", "script"];
+    FIELDS.contains(&field)
+}
+
+fn is_names(value: &Value) -> bool {
+    value.is_string() || value.as_array().is_some_and(|names| names.iter().all(Value::is_string))
 }
 
 fn is_word(text: &str) -> bool {

@@ -126,14 +126,39 @@ fn lines_of_a_long_secret_count_and_short_ones_do_not() {
 
 #[test]
 fn an_environment_gives_its_secrets_and_keeps_its_words() {
-    learn_app(&serde_json::json!({ "name": "svc", "pm2_env": {
+    learn_apps(&[serde_json::json!({ "name": "svc", "pm2_env": {
         "name": "keyword-service", "API_KEY_NAME": "keyword-service", "NODE_ENV": "production-env",
         "env": { "DB_PASSWORD": "env-Pass-word-1", "DATABASE_URL": "pg://u:url-Pass-2@h/x", "PORT_KEY": "3005",
-                 "HOME": "/home/deploy-env", "opaque": "Zk3xQ9mT7vB2nL5pR8wY1", "INVOCATION_ID": "0123456789abcdef0123456789abcdef" } } }));
+                 "HOME": "/home/deploy-env", "opaque": "Zk3xQ9mT7vB2nL5pR8wY1", "INVOCATION_ID": "0123456789abcdef0123456789abcdef" } } })]);
     for hidden in ["env-Pass-word-1", "url-Pass-2", "Zk3xQ9mT7vB2nL5pR8wY1"] {
         assert_eq!(text(hidden), MARK, "{hidden}");
     }
     for shown in ["keyword-service", "production-env", "/home/deploy-env", "0123456789abcdef0123456789abcdef"] {
         assert_eq!(text(shown), shown);
     }
+}
+
+#[test]
+fn who_an_app_is_stays_in_the_record_whatever_its_variables_hold() {
+    let app = |name: &str, token: &str| serde_json::json!({ "pm2_env": { "name": name, "pm_exec_path": format!("/srv/{name}.js"), "env": { "ROUTING_KEY": token } } });
+    // One carries its own name in a variable that sounds secret, the other one's is a part of a script's path.
+    learn_apps(&[app("billing-mail-7", "billing-mail-7"), app("billing-sms", "billing-mail-7.js")]);
+    assert_eq!(text("/srv/billing-mail-7.js"), "/srv/billing-mail-7.js");
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Record {
+        step: String,
+        items: Vec<String>,
+        why: String,
+    }
+    // A password that is also the name of a phase: what is said is filtered, what is found again by its name is not.
+    learn("restore-weak-password");
+    let record = Record {
+        step: "restore-weak-password/1".into(),
+        items: vec!["restore-weak-password".into()],
+        why: "AUTH restore-weak-password".into(),
+    };
+    let clean = checked(&record).unwrap();
+    assert_eq!((clean.step, clean.items), (record.step, record.items));
+    assert_eq!(clean.why, format!("AUTH {MARK}"));
 }
