@@ -52,7 +52,7 @@ fn text(steps: usize) -> String {
             writeln!(text, "  - name: phase-{}\n    steps:", step / 100).unwrap();
         }
         let argv = format!("[/usr/bin/true, \"{step:05}\"]");
-        writeln!(text, "      - name: step {step:05}\n        command: {{ argv: {argv}, repeatable: true }}").unwrap();
+        writeln!(text, "      - name: step-{step:05}\n        command: {{ argv: {argv}, repeatable: true }}").unwrap();
     }
     text
 }

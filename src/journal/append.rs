@@ -268,6 +268,11 @@ impl Journal {
         &self.path
     }
 
+    /// Says where the run's directory has been moved to.
+    pub(super) fn moved_to(&mut self, dir: &Path) {
+        self.path = dir.join("journal");
+    }
+
     /// Number of the last record.
     #[must_use]
     pub fn seq(&self) -> u64 {

@@ -154,13 +154,14 @@ impl Store {
         dir.write_new("plan.json", new.plan)?;
         dir.make_sub("snapshot")?;
         let opened = Opened { runbook_sha256: sha256_hex(new.runbook), ..new.opened };
-        let journal = Journal::create(&dir, id.as_str(), opened, clock)?;
+        let mut journal = Journal::create(&dir, id.as_str(), opened, clock)?;
         // Before anything names the run: after a power cut `pending` must not name a directory that was never made.
         runs.sync()?;
         self.root.replace(PENDING, format!("{id}\n").as_bytes())?;
         rustix::fs::renameat(runs.fd(), &draft, runs.fd(), id.as_str())
             .map_err(FileError::io("rename to", &runs.path().join(id.as_str())))?;
         runs.sync()?;
+        journal.moved_to(&runs.path().join(id.as_str()));
         Ok((id, journal))
     }
 

@@ -32,6 +32,7 @@ fn append_raw(path: &Path, bytes: &[u8]) {
 fn told(store: &Store, until: usize) -> (RunId, Journal) {
     let boot = Arc::new(Mutex::new("boot-1".to_owned()));
     let (id, mut journal) = store.create(new_run(), clock(&boot)).unwrap();
+    assert!(journal.path().is_file(), "{}: what messages name is there", journal.path().display());
     for (now, batch) in story().into_iter().take(until).skip(1) {
         *boot.lock().unwrap() = now.into();
         journal.append(&batch).unwrap();
