@@ -1,5 +1,7 @@
 //! What the three PM2 actions share: which list is meant, how an app is called, and what the snapshot wants of it.
 
+use serde::Deserialize;
+
 use super::act::Ground;
 use super::inventory::Pm2Place;
 use crate::host::pm2::{App, AppKey, Pm2At, SnapshotRef, Status, Wanted, wanted};
@@ -22,7 +24,7 @@ pub(super) fn snapshot_key(name: &str) -> String {
 
 /// The snapshot that this run has taken of a place.
 pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<SnapshotRef> {
-    serde_json::from_value(ground.kept.get(&snapshot_key(name))?.clone()).ok()
+    SnapshotRef::deserialize(ground.kept.get(&snapshot_key(name))?).ok()
 }
 
 /// What a step that compares with the snapshot starts from: where the daemon is, and the apps that the snapshot holds.
