@@ -12,19 +12,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use runbook::event::{Event, Reporter};
-use runbook::execute::{Approve, Book, Ending, Executor, Orders, Question, Reply, Stop};
+use runbook::execute::{Book, Ending, Executor, Orders, Stop};
 use runbook::host::model::{Model, Pace};
-use runbook::journal::checkpoint::{Checkpoint, Opened, Outcome, Owner, StepId};
-use runbook::journal::record::FORMAT;
+use runbook::journal::checkpoint::{Checkpoint, Outcome, StepId};
 use runbook::journal::state::RunState;
 use runbook::journal::store::{NewRun, RunId, Store};
 use runbook::journal::{Journal, Stamp};
 use runbook::plan::{History, Rehearsed, rehearse};
 use runbook::runbook::Loaded;
 
+use serde_json::json;
+use support::run::{Yes, opened};
 use support::{Row, finish, in_turns, median, millis};
-
-const MACHINE_ID: &str = "5d0c1e2f3a4b4c5d8e9f0a1b2c3d4e5f";
 
 /// Every record of a run is followed by two syncs: one of the journal, one of the head that acknowledges it.
 const SYNCS_A_BATCH: usize = 2;
@@ -33,14 +32,6 @@ struct Silent;
 
 impl Reporter for Silent {
     fn on(&mut self, _: &Event<'_>, _: &RunState) {}
-}
-
-struct Yes;
-
-impl Approve for Yes {
-    fn ask(&mut self, _: &Question) -> Reply {
-        Reply::Yes
-    }
 }
 
 /// A runbook of `steps` commands that may be repeated.
@@ -60,27 +51,15 @@ fn stamp() -> Stamp {
     Stamp { boot_id: "0d3fbd62-1b0c-4b0e-9a51-2a6f3b7f8f10".into(), mono_ms: 4_711, wall }
 }
 
-fn opened(steps: Vec<StepId>) -> Opened {
-    let owner = Owner { pid: 42, uid: 0, user: "root".into(), sudo_user: None, tty: None, started: 99 };
-    Opened {
-        format: FORMAT,
-        tool_version: "0.1.0".into(),
-        runbook_name: "long".into(),
-        runbook_sha256: String::new(),
-        machine_id: MACHINE_ID.into(),
-        hostname: "stg-1".into(),
-        owner,
-        steps,
-        no_return: None,
-        plan: serde_json::json!({}),
-        baseline: serde_json::json!({}),
-    }
-}
-
 /// A fresh run in `dir`.
 fn begin(dir: &Path, steps: Vec<StepId>) -> (Store, RunId, Journal) {
     let store = Store::prepare(dir).unwrap();
-    let new = NewRun { runbook: b"version: 1\n", plan: b"{}", opened: opened(steps), reboots: false };
+    let new = NewRun {
+        runbook: b"version: 1\n",
+        plan: b"{}",
+        opened: opened("long", steps, json!({}), json!({})),
+        reboots: false,
+    };
     let (run, journal) = store.create(new, Box::new(stamp)).unwrap();
     (store, run, journal)
 }
@@ -222,7 +201,7 @@ fn long_runs(quick: &Path) -> bool {
     eprintln!("resident memory grew by {:.1} MB over three runs of 10,000 steps", memory as f64 / 1e6);
     println!(
         "{}",
-        serde_json::json!({ "bench": "engine", "case": "memory of 10,000 steps", "unit": "MB", "ours": memory as f64 / 1e6 })
+        json!({ "bench": "engine", "case": "memory of 10,000 steps", "unit": "MB", "ours": memory as f64 / 1e6 })
     );
     run_held && read_held
 }

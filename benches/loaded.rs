@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 use jiff::Timestamp;
-use real_loads::{Data, Row, Server, ask, field, installed, median, write};
+use real_loads::{Data, Server, ask, field, installed, write};
 use runbook::action::act::{Act, Ground, Kept, Tick};
 use runbook::action::inventory::{Inventory, RedisInstance, Role};
 use runbook::action::redis_loaded::RedisLoaded;
@@ -21,6 +21,9 @@ use runbook::host::redis::RedisKind;
 use runbook::host::{Facts, Probe};
 
 mod real_loads;
+mod support;
+
+use support::{Row, finish, median};
 
 /// Loads of each set.
 const LOADS: usize = 11;
@@ -30,7 +33,6 @@ const SEEN_BAR: f64 = 150.0;
 const CPU_BAR: f64 = 0.01;
 
 fn main() {
-    let check = std::env::args().any(|arg| arg == "--check");
     let Some(binary) = installed() else {
         println!("skipped: no redis-server on this machine");
         return;
@@ -46,27 +48,19 @@ fn main() {
     let of = |pick: fn(&Watched) -> f64| all.iter().map(pick).collect::<Vec<f64>>();
     let secs: f64 = of(|load| load.secs).iter().sum();
     let rate = all.iter().map(|load| load.info_gap).fold(f64::INFINITY, f64::min);
-    let rows = [
-        Row::new("loaded", "end of a load seen, median, ms", median(&of(|load| load.late_ms)), SEEN_BAR),
-        Row::new(
-            "loaded",
-            "own processor time, share of a core",
-            of(|load| load.cpu).iter().sum::<f64>() / secs,
-            CPU_BAR,
-        ),
-        Row::new("loaded", "INFO a second while it loads, most in any load", 1.0 / rate, 1.0),
-    ];
     let late = of(|load| load.late_ms).into_iter().fold(0.0, f64::max);
-    println!("{} loads of {:.1} s in the median; at worst seen after {late:.0} ms", all.len(), median(&of(|l| l.secs)));
+    println!("{} loads of {:.1} s in the median; at worst seen after {late:.0} ms", all.len(), median(of(|l| l.secs)));
     println!("PING a second: {:.1}", of(|load| load.pings).iter().sum::<f64>() / secs);
-    println!("{:<48} {:>9} {:>9} {:>7}", "", "ours", "bar", "ratio");
-    for row in &rows {
-        println!("{:<48} {:>9.4} {:>9} {:>7.3}", row.case, row.ours, row.baseline, row.ratio);
-    }
-    for row in &rows {
-        println!("{}", serde_json::to_string(row).unwrap());
-    }
-    std::process::exit(i32::from(check && rows.iter().any(|row| row.ratio > 1.0)));
+    let row = |case, unit, ours: f64, baseline: f64| {
+        Row { bench: "loaded", case, unit, ours, baseline, ratio: ours / baseline, bar: Some(1.0) }.print()
+    };
+    let cpu = of(|load| load.cpu).iter().sum::<f64>() / secs;
+    let held = [
+        row("end of a load seen, median, ms", "ms", median(of(|load| load.late_ms)), SEEN_BAR),
+        row("own processor time, share of a core", "cores", cpu, CPU_BAR),
+        row("INFO a second while it loads, most in any load", "a second", 1.0 / rate, 1.0),
+    ];
+    finish(held.iter().all(|held| *held));
 }
 
 /// One load as it was watched.

@@ -12,28 +12,6 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// A number of a benchmark beside its bar.
-#[derive(serde::Serialize)]
-pub struct Row {
-    pub bench: &'static str,
-    pub case: String,
-    pub ours: f64,
-    pub baseline: f64,
-    pub ratio: f64,
-}
-
-impl Row {
-    pub fn new(bench: &'static str, case: impl Into<String>, ours: f64, baseline: f64) -> Self {
-        Self { bench, case: case.into(), ours, baseline, ratio: ours / baseline }
-    }
-}
-
-pub fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// The server that the distribution installs.
 pub fn installed() -> Option<PathBuf> {
     ["/usr/bin", "/usr/local/bin"].map(|dir| Path::new(dir).join("redis-server")).into_iter().find(|path| path.exists())

@@ -3,10 +3,9 @@ use std::fs;
 use std::path::Path;
 
 use runbook::event::{Event, Reporter};
-use runbook::execute::{Approve, Book, Ending, Executor, Orders, Question, Reply, Stop, Urge};
+use runbook::execute::{Book, Ending, Executor, Orders, Stop, Urge};
 use runbook::host::local::LocalHost;
-use runbook::journal::checkpoint::{Checkpoint, Opened, Owner};
-use runbook::journal::record::FORMAT;
+use runbook::journal::checkpoint::{Checkpoint, Opened};
 use runbook::journal::state::RunState;
 use runbook::journal::store::{NewRun, Store};
 use runbook::journal::{Journal, Stamp};
@@ -14,8 +13,7 @@ use runbook::plan::{History, Rehearsed, rehearse};
 use runbook::runbook::Loaded;
 
 use crate::bed::{Bed, cpu_of, monotonic, seconds};
-
-const MACHINE_ID: &str = "5d0c1e2f3a4b4c5d8e9f0a1b2c3d4e5f";
+use crate::support::run::{MACHINE_ID, Yes, opened, owner};
 
 /// How a stop and a restore went, in seconds.
 pub struct Took {
@@ -57,14 +55,6 @@ impl Reporter for Watch {
     }
 }
 
-struct Yes;
-
-impl Approve for Yes {
-    fn ask(&mut self, _: &Question) -> Reply {
-        Reply::Yes
-    }
-}
-
 /// The runbook; `needs` goes into the first of three groups, which follow each other if there is a gate.
 fn text(bed: &Bed, gate: Option<u16>) -> String {
     let (home, cli) = (bed.home().display().to_string(), bed.cli().display().to_string());
@@ -89,24 +79,9 @@ fn stamp() -> Stamp {
     Stamp { boot_id, mono_ms: monotonic() / 1_000_000, wall: "2026-11-22T10:15:00Z".parse().unwrap() }
 }
 
-fn owner() -> Owner {
-    Owner { pid: std::process::id(), uid: 0, user: "root".into(), sudo_user: None, tty: None, started: 0 }
-}
-
-fn opened(loaded: &Loaded, rehearsed: &Rehearsed) -> Opened {
-    Opened {
-        format: FORMAT,
-        tool_version: "bench".into(),
-        runbook_name: loaded.runbook.name.clone(),
-        runbook_sha256: String::new(),
-        machine_id: MACHINE_ID.into(),
-        hostname: "here".into(),
-        owner: owner(),
-        steps: loaded.runbook.steps().map(|(id, ..)| id).collect(),
-        no_return: None,
-        plan: serde_json::to_value(&rehearsed.plan).unwrap(),
-        baseline: serde_json::to_value(&rehearsed.facts).unwrap(),
-    }
+fn opening(loaded: &Loaded, rehearsed: &Rehearsed) -> Opened {
+    let json = (serde_json::to_value(&rehearsed.plan).unwrap(), serde_json::to_value(&rehearsed.facts).unwrap());
+    opened(&loaded.runbook.name, loaded.runbook.steps().map(|(id, ..)| id).collect(), json.0, json.1)
 }
 
 async fn sit(
@@ -139,7 +114,7 @@ pub async fn stop_and_restore(bed: &mut Bed, gate: Option<u16>, between: impl Fn
     let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let rehearsed = rehearse(&loaded, &host, state.path(), &History::default(), stamp().wall).await;
     let store = Store::prepare(&state.path().join("state")).unwrap();
-    let new = NewRun { runbook: text.as_bytes(), plan: b"{}", opened: opened(&loaded, &rehearsed), reboots: false };
+    let new = NewRun { runbook: text.as_bytes(), plan: b"{}", opened: opening(&loaded, &rehearsed), reboots: false };
     let (run, mut journal) = store.create(new, Box::new(stamp)).unwrap();
     let run_dir = store.dir(&run).unwrap().path().to_owned();
     let mut watch = Watch { stop: Stop::default(), pause_after: "stop", stop_took: 0.0, losses: Vec::new() };

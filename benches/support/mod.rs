@@ -3,6 +3,10 @@
 //! Machines are noisy, so nothing here is a time to be compared with another day's: a row is a ratio of two things that
 //! took turns in the same minutes, by the median of the ratios of neighbouring turns.
 #![allow(dead_code, unreachable_pub, reason = "each benchmark takes what it needs")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks")]
+
+pub mod run;
+
 use std::time::Instant;
 
 /// One row of a benchmark.

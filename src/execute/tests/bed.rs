@@ -130,18 +130,8 @@ impl Bed {
     /// One sitting; `None` when it crashed where the ear was told to, or was dropped after `polls`.
     pub(super) async fn sit(&mut self, polls: Option<u32>) -> Option<Ending> {
         let mut journal = self.journal().await;
-        let (run_dir, mut ear, mut yes) = (self.run_dir(), self.ear.clone(), Yes);
-        let mut executor = Executor {
-            runbook: &self.loaded.runbook,
-            plan: &self.rehearsed.plan,
-            baseline: &self.rehearsed.facts,
-            run_dir,
-            host: &self.model,
-            book: Book::new(&mut journal, &mut ear),
-            approve: &mut yes,
-            stop: Stop::default(),
-            orders: Orders::default(),
-        };
+        let (mut ear, mut yes) = (self.ear.clone(), Yes);
+        let mut executor = self.executor(Book::new(&mut journal, &mut ear), &mut yes);
         let mut run = Box::pin(AssertUnwindSafe(executor.run()).catch_unwind());
         let mut left = polls;
         let ended = std::future::poll_fn(|cx| {
@@ -163,19 +153,22 @@ impl Bed {
     pub(super) async fn sit_cramped(&mut self, room: u64) -> ExecuteError {
         let mut journal = self.journal().await;
         journal.cramp(room);
-        let (run_dir, mut ear, mut yes) = (self.run_dir(), self.ear.clone(), Yes);
-        let mut executor = Executor {
+        let (mut ear, mut yes) = (self.ear.clone(), Yes);
+        self.executor(Book::new(&mut journal, &mut ear), &mut yes).run().await.unwrap_err()
+    }
+
+    fn executor<'a>(&'a self, book: Book<'a>, approve: &'a mut Yes) -> Executor<'a> {
+        Executor {
             runbook: &self.loaded.runbook,
             plan: &self.rehearsed.plan,
             baseline: &self.rehearsed.facts,
-            run_dir,
+            run_dir: self.run_dir(),
             host: &self.model,
-            book: Book::new(&mut journal, &mut ear),
-            approve: &mut yes,
+            book,
+            approve,
             stop: Stop::default(),
             orders: Orders::default(),
-        };
-        executor.run().await.unwrap_err()
+        }
     }
 
     /// A directory for a run without a journal.
