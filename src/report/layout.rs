@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::out::Style;
 use crate::host::foreign::tame;
 
-/// The longest foreign value that a screen shows.
-const LONGEST: usize = 600;
+/// The longest value that a screen shows. Long enough for a sentence of ours around foreign words, each of which was bounded
+/// where it came in: a cut here would fall into the command that cures.
+const LONGEST: usize = 4096;
 
 /// A value from outside, harmless and on one line.
 #[must_use]
