@@ -197,6 +197,7 @@ mod tests {
             of: None,
             kind: RedisKind::Redis,
             required: true,
+            tls: None,
         };
         inventory.redis.insert("bds".into(), instance);
         let baseline = Facts::new(on.now(), on.uptime().as_secs_f64());

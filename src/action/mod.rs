@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod act;
 pub mod bare_body;
+mod certificate;
 pub mod change;
 pub mod check;
 pub mod command;

@@ -3,9 +3,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
+use super::certificate;
 use super::change::{Change, Item, Sign};
 use super::inventory::{RedisInstance, Selector};
 use super::load_damage;
@@ -45,6 +47,8 @@ pub struct Seen {
     instances: Vec<(RedisInstance, Box<RedisSeen>, Option<IncrCost>)>,
     /// Processors of the machine.
     cpus: u32,
+    /// When it was looked at.
+    now: Timestamp,
 }
 
 impl Act for RedisLoaded {
@@ -62,13 +66,15 @@ impl Act for RedisLoaded {
         });
         let instances = try_join_all(looks).await?;
         let machine = on.machine().await.ok();
-        Ok(Seen { instances, cpus: machine.and_then(|machine| machine.cpus).unwrap_or(1).max(1) })
+        let cpus = machine.and_then(|machine| machine.cpus).unwrap_or(1).max(1);
+        Ok(Seen { instances, cpus, now: on.now() })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let mut change = Change::default();
         let mut waits: Vec<(Item, Option<Work>)> = Vec::new();
         for (instance, now, cost) in &seen.instances {
+            change.concerns.extend(certificate::ending(instance, now, seen.now));
             match is_ready(instance, now, ground) {
                 Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
                 // One look proves nothing: what looks ready must still answer the same a few times in a row.

@@ -80,11 +80,6 @@ fn operators_are_refused_before_anything_is_done() {
     let template = place.file("template.yaml", &book("units:\n  a: { unit: redis-server@.service }\n", TRUE));
     seen(place.runbook(&["check", &template]).exits(3), &place).from("error").is("S5");
 
-    let tls = "redis:\n  a: { url: \"rediss://127.0.0.1:1\", role: master }\n";
-    let tls = place.file("tls.yaml", &book(tls, "      - redis_compacted: { instances: all }\n"));
-    seen(place.runbook(&["plan", &tls]).exits(5).says("rediss:// (TLS) is not supported"), &place)
-        .from("runbook:")
-        .is("R12");
     assert_eq!(place.state(), Vec::new(), "nothing was begun");
 }
 

@@ -272,3 +272,13 @@ fn another_role_than_planned_does_not_pass_the_gate() {
     assert_ne!(said.code, 0, "{said:?}");
     seen(&said, &place).from("Stopped by").is("R8");
 }
+
+#[test]
+fn tls_is_wanted_and_cannot_be_had() {
+    let place = Place::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let Some(_server) = Server::start(&place, "a", &["--port", &port]) else { return };
+    let plain = place.file("tls.yaml", &book(&format!("rediss://127.0.0.1:{port}"), "", COMPACT));
+    let said = place.runbook(&["plan", &plain]);
+    seen(said.exits(5).says("is this the plain port?"), &place).from("runbook:").is("R12");
+}

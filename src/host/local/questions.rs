@@ -126,7 +126,7 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
         };
         headers.push((name.clone(), value));
     }
-    let answer = http::get(&ask.url, &headers, CHECK_DEADLINE).await;
+    let answer = http::get(&ask.url, &headers, ask.tls.as_ref(), CHECK_DEADLINE).await;
     answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
 }
 
