@@ -181,10 +181,10 @@ fn measured(line: &str) -> String {
         if counted || sum || day || is_span(bare) || is_clock(bare) { word.replace(bare, "#") } else { word.to_owned() }
     };
     let mut out: Vec<String> = Vec::new();
-    for at in 0..words.len() {
+    for (at, word) in words.iter().enumerate() {
         let shown = mask(at);
         // A column is filled up to the width of what was measured: two spaces stand for any filling.
-        while shown != words[at] && out.len() > 3 && out.ends_with(&["".to_owned(), "".to_owned()]) {
+        while shown != *word && out.len() > 3 && out.ends_with(&["".to_owned(), "".to_owned()]) {
             out.pop();
         }
         out.push(shown);
