@@ -132,6 +132,9 @@ impl Door {
             "ERR" if detail.contains("invalid password") => Self::WrongPass,
             "ERR" if detail.contains("authentication required") => Self::NoAuth,
             "ERR" if detail.contains("catching up to leader") => Self::MasterDown,
+            // A full server says this and closes (networking.c, acceptCommonHandler); whether the words are heard before the
+            // end of the connection is seen is a race.
+            "ERR" if detail.contains("max number of clients") => Self::Reset,
             _ => Self::Odd { text },
         }
     }
@@ -207,6 +210,7 @@ mod tests {
             ("MISCONF", "disk\u{1b}", Door::Misconf { text: "disk\\u{1b}".into() }),
             ("ERR", "invalid password", Door::WrongPass),
             ("ERR", "authentication required", Door::NoAuth),
+            ("ERR", "max number of clients reached", Door::Reset),
             ("ERR", "what", Door::Odd { text: "ERR what".into() }),
         ] {
             assert_eq!(Door::of_reply(code, detail, "PING"), wanted);
