@@ -15,7 +15,7 @@ use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
 use super::needs::{is_ready, role_wanted};
 use crate::host::redis::eta::{IncrCost, Work, side_by_side};
-use crate::host::redis::{self, Door, RedisSeen, RoleWanted};
+use crate::host::redis::{self, Door, RedisSeen, RoleWanted, ServerName};
 use crate::host::span::{Span, bytes, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::{Host, HostError, Probe};
@@ -286,10 +286,13 @@ impl Watch<'_> {
         let watched = self.on.as_probe().uptime().saturating_sub(self.began);
         let took = self.unit_load.unwrap_or(watched);
         let size = self.load.files.as_ref().map_or(String::new(), |files| format!("{}, ", bytes(files.bytes())));
-        let keys: u64 = seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum());
         let expected = work(self.instance, seen, self.ground, None).map(|work| loads::span(work.expected()));
-        let expected = expected.map_or("unknown".to_owned(), |span| words(span.typically()));
-        format!("{size}loaded in {} (estimated {expected}), {keys} keys", words(took))
+        let expected = expected.map_or(String::new(), |span| format!(" (estimated {})", words(span.typically())));
+        // Tile38 counts objects, and tells nobody in INFO: no number is not zero.
+        let counted = seen.facts.as_ref().filter(|facts| facts.server.name != ServerName::Tile38);
+        let keys: Option<u64> = counted.map(|facts| facts.keys.values().sum());
+        let keys = keys.map_or(String::new(), |keys| format!(", {keys} keys"));
+        format!("{size}loaded in {}{expected}{keys}", words(took))
     }
 }
 
