@@ -15,7 +15,7 @@ use super::pm2_stopped::Pm2Stopped;
 use super::process_list::called;
 use crate::host::local::LocalHost;
 use crate::host::pm2::testbed::Testbed;
-use crate::host::pm2::{self, App, Status, Steer};
+use crate::host::pm2::{self, App, RunBy, Status, Steer};
 use crate::host::{Facts, Host, Probe, clock};
 
 const SERVER: &str = "setInterval(() => {}, 1 << 30)";
@@ -174,7 +174,7 @@ async fn matrix(version: &str) {
     }
     std::fs::write(dir.join("gone/app.js"), SERVER).unwrap();
     std::os::unix::fs::symlink(pm2::testbed::node(), dir.join("gone/node")).unwrap();
-    pm2::ensure_daemon(&bed.at).await.unwrap();
+    pm2::ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let cases = cases(&dir, steer.daemon().version.as_str());
     add(&bed, &steer, &cases).await;
@@ -187,7 +187,7 @@ async fn matrix(version: &str) {
     assert!(saved.values().all(|outcome| matches!(outcome, Outcome::Applied { .. })), "{version}: {saved:?}");
     let stopped = window.step(&Pm2Stopped { pm2: place() }, "stop/1").await;
     assert!(stopped.values().all(|outcome| *outcome == Outcome::applied()), "{version}: {stopped:?}");
-    pm2::kill_daemon(&window.bed.at).await.unwrap();
+    pm2::kill_daemon(&window.bed.at, &RunBy::child()).await.unwrap();
     std::fs::write(dir.join("fault"), "").unwrap();
     std::fs::remove_dir_all(dir.join("gone")).unwrap();
     window.bed.pm2("resurrect").await;
@@ -265,7 +265,7 @@ async fn each_failure_is_told_as_what_it_is() {
 #[tokio::test]
 async fn a_second_daemon_is_seen_and_refused() {
     let Some(bed) = Testbed::version("7") else { return };
-    pm2::ensure_daemon(&bed.at).await.unwrap();
+    pm2::ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let server = bed.script("server.js", SERVER);
     let steer = Steer::connect(&bed.at).await.unwrap();
     steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
@@ -273,7 +273,7 @@ async fn a_second_daemon_is_seen_and_refused() {
     // A daemon that lost its socket to a later one: what two commands at once on a cold home leave behind.
     std::fs::rename(bed.at.rpc_socket(), bed.path().join("rpc.sock.first")).unwrap();
     std::fs::rename(bed.at.pub_socket(), bed.path().join("pub.sock.first")).unwrap();
-    let again = pm2::ensure_daemon(&bed.at).await;
+    let again = pm2::ensure_daemon(&bed.at, &RunBy::child()).await;
     assert!(
         again.is_err_and(|error| error.to_string().contains("daemons without a socket")),
         "no second daemon is started"

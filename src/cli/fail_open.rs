@@ -41,7 +41,7 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     let _lock = hold(&desk.site, &identity()?, id.as_str())?;
     let dir = store.dir(&id)?.path().to_owned();
     let runbook = frozen(&store, &id);
-    let host = LocalHost::new(None);
+    let host = LocalHost::new(None).with_effects(desk.site.effects());
     let mut tally = Tally::default();
     if let Some(runbook) = &runbook {
         start_units(&host, runbook, &mut tally).await;
