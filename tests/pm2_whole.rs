@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runbook::action::process_list::called;
+use runbook::action::process_list::names;
 use runbook::host::pm2::{App, Status};
 use serde_json::{Value, json};
 
@@ -192,15 +192,13 @@ impl Scene {
             shape(&self.before)
         );
         // Apps are told apart by their ledgers; the list has them in the order in which they were added.
-        let mut by_label: BTreeMap<String, &Planned> = BTreeMap::new();
-        for (app, planned) in self.before.iter().zip(&self.planned) {
-            by_label.insert(called(&self.before, &app.key), planned);
-        }
+        let before = self.before.iter().zip(&self.planned);
+        let by_label: BTreeMap<String, (&App, &Planned)> = names(&self.before).into_iter().zip(before).collect();
         assert_eq!(by_label.len(), self.before.len(), "{about}: labels are unique");
         let mut last_id_up = 0u128;
         let mut first_api = u128::MAX;
-        for (label, planned) in &by_label {
-            let now = after.iter().find(|app| called(&self.before, &app.key) == *label);
+        for (label, (before, planned)) in &by_label {
+            let now = after.iter().find(|app| app.key == before.key);
             let now = now.unwrap_or_else(|| panic!("{about}: {label} is not listed"));
             let lines = self.bed.ledger(&planned.key);
             assert!(!lines.iter().any(|line| line.starts_with("DOUBLE")), "{about}: {label} ran twice: {lines:?}");
@@ -234,7 +232,7 @@ impl Scene {
 }
 
 fn shape(apps: &[App]) -> Vec<(String, &str)> {
-    apps.iter().map(|app| (called(apps, &app.key), app.status.word())).collect()
+    names(apps).into_iter().zip(apps.iter().map(|app| app.status.word())).collect()
 }
 
 /// The runbook of a scene: what a window does, without the machine going down.

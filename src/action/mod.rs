@@ -13,6 +13,7 @@ pub mod command;
 pub mod glob;
 pub mod healthy;
 pub mod inventory;
+mod kept;
 mod load_damage;
 mod load_watch;
 pub mod loads;

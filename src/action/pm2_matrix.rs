@@ -7,12 +7,13 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::act::{Act, Ground, Kept, Outcome};
+use super::act::{Act, Ground, Outcome};
 use super::inventory::{Inventory, Pm2Place};
+use super::kept::Kept;
 use super::pm2_restored::Pm2Restored;
 use super::pm2_saved::Pm2Saved;
 use super::pm2_stopped::Pm2Stopped;
-use super::process_list::called;
+use super::process_list::names;
 use crate::host::local::LocalHost;
 use crate::host::pm2::testbed::Testbed;
 use crate::host::pm2::{self, App, RunBy, Status, Steer};
@@ -196,9 +197,9 @@ async fn matrix(version: &str) {
     let on: &dyn Probe = &window.host;
     let now = on.pm2_list(&window.bed.at).await.unwrap().apps;
     let mut wrong = Vec::new();
-    for (case, app) in cases.iter().zip(&before) {
+    for ((case, app), name) in cases.iter().zip(&before).zip(names(&before)) {
         let here = now.iter().find(|now| now.key == app.key);
-        wrong.extend(judge(case, &called(&before, &app.key), here, &ended).map(|why| format!("{}: {why}", case.0)));
+        wrong.extend(judge(case, &name, here, &ended).map(|why| format!("{}: {why}", case.0)));
     }
     assert_eq!(now.len(), cases.len(), "{version}: nothing is lost from the list");
     assert!(wrong.is_empty(), "PM2 {version}:\n{}", wrong.join("\n"));
@@ -226,7 +227,7 @@ async fn began(window: &Window, count: usize) -> Vec<App> {
     let on: &dyn Probe = &window.host;
     let mut apps = Vec::new();
     for _ in 0..20 {
-        apps = on.pm2_list(&window.bed.at).await.unwrap().apps;
+        apps = on.pm2_list(&window.bed.at).await.unwrap().apps.to_vec();
         if apps.iter().all(|app| matches!(app.status, Status::Online | Status::Stopped)) {
             break;
         }

@@ -100,7 +100,7 @@ impl LocalHost {
             Ok(apps) => apps,
             Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
         };
-        let seen = ListSeen::of(listed.to_vec(), steer.heard());
+        let seen = ListSeen::of(listed, steer.heard());
         lists.insert(at.home.clone(), (begun, seen.clone()));
         Ok(seen)
     }
