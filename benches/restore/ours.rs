@@ -11,11 +11,13 @@ use runbook::journal::store::{NewRun, Store};
 use runbook::journal::{Journal, Stamp};
 use runbook::plan::{History, Rehearsed, rehearse};
 use runbook::runbook::Loaded;
+use serde::{Deserialize, Serialize};
 
 use crate::bed::{Bed, cpu_of, monotonic, seconds};
 use crate::support::run::{MACHINE_ID, Yes, opened, owner};
 
 /// How a stop and a restore went, in seconds.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Took {
     pub stop: f64,
     pub restore: f64,

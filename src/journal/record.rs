@@ -14,8 +14,10 @@ use crate::host::planted::{Bug, planted};
 pub const FORMAT: u32 = 1;
 /// Longest JSON text of one record, in bytes.
 pub const MAX_JSON: usize = 8 << 20;
+/// How a record of [`FORMAT`] begins.
+const MAGIC: &[u8] = b"RB1 ";
 /// `RB1 ` + up to seven digits + ` ` + eight hex digits + ` `.
-const MAX_HEADER: usize = 4 + 7 + 1 + 8 + 1;
+const MAX_HEADER: usize = MAGIC.len() + 7 + 1 + 8 + 1;
 
 /// A checkpoint in its envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,26 +130,34 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry, usize), Refusal> {
     if line[want - 1] != b'\n' {
         return Err(Refusal::Unterminated);
     }
-    // One reading of the header only: no leading zeros, no upper-case digits.
-    if header(json).as_bytes() != &line[..start] && !planted(Bug::CrcUnchecked) {
+    if !canonical(&line[..start]) && !planted(Bug::CrcUnchecked) {
         return Err(Refusal::Header);
     }
     let entry = parse_entry(json)?;
     Ok((entry, want))
 }
 
-/// The version is judged before the shape, so that a newer record is called newer instead of malformed.
+/// One reading of the header only: no leading zeros, no upper-case digits. Everything else in it has one form already.
+fn canonical(header: &[u8]) -> bool {
+    let numbers = header.get(MAGIC.len()..).unwrap_or_default();
+    let leading_zero = numbers.starts_with(b"0") && !numbers.starts_with(b"0 ");
+    !leading_zero && !numbers.iter().any(u8::is_ascii_uppercase)
+}
+
+/// A newer record is called newer instead of malformed, whatever else is wrong with it.
 fn parse_entry(json: &[u8]) -> Result<Entry, Refusal> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,
     }
-    if let Ok(Versioned { v }) = serde_json::from_slice(json)
-        && v != FORMAT
-    {
-        return Err(Refusal::Version { found: v });
+    let (version, entry) = match serde_json::from_slice::<Entry>(json) {
+        Ok(entry) => (Some(entry.v), Ok(entry)),
+        Err(error) => (serde_json::from_slice(json).ok().map(|Versioned { v }| v), Err(error)),
+    };
+    match version {
+        Some(found) if found != FORMAT => Err(Refusal::Version { found }),
+        _ => entry.map_err(|error| Refusal::Content(error.to_string())),
     }
-    serde_json::from_slice(json).map_err(|error| Refusal::Content(error.to_string()))
 }
 
 /// Length, checksum and the offset of the JSON.
@@ -156,9 +166,8 @@ fn parse_header(bytes: &[u8]) -> Result<(usize, u32, usize), Refusal> {
     if let Some(found) = other_version(head) {
         return Err(Refusal::Version { found });
     }
-    let magic = format!("RB{FORMAT} ");
-    let Some(rest) = head.strip_prefix(magic.as_bytes()) else {
-        let torn = magic.as_bytes().starts_with(head);
+    let Some(rest) = head.strip_prefix(MAGIC) else {
+        let torn = MAGIC.starts_with(head);
         return Err(if torn { Refusal::Short { have: bytes.len(), want: MAX_HEADER } } else { Refusal::NotARecord });
     };
     let mut fields = rest.splitn(3, |byte| *byte == b' ');
@@ -172,7 +181,7 @@ fn parse_header(bytes: &[u8]) -> Result<(usize, u32, usize), Refusal> {
     if len > MAX_JSON {
         return Err(Refusal::TooLong { len });
     }
-    Ok((len, written, magic.len() + length.len() + 1 + 8 + 1))
+    Ok((len, written, MAGIC.len() + length.len() + 1 + 8 + 1))
 }
 
 /// `RB<n> ` with another n.
