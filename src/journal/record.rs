@@ -3,8 +3,13 @@
 //! A line stays greppable; length and checksum come first so that a reader never searches for an end in damaged bytes.
 //! The JSON writer escapes every control character, so a payload cannot forge a line, and every line is bounded: an
 //! over-long line of a state file that is read in pieces becomes several lines, which once gave root (CVE-2018-15686).
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Checkpoint;
@@ -26,13 +31,15 @@ pub struct Entry {
     /// Record format.
     pub v: u32,
     /// Run that the record belongs to.
-    pub run: String,
+    #[serde(serialize_with = "plain", deserialize_with = "shared")]
+    pub run: Arc<str>,
     /// 1, 2, 3 … without gaps.
     pub seq: u64,
     /// SHA-256 (hex) of the previous line with its newline; for the first record, of the run id.
-    pub prev: String,
+    pub prev: LineHash,
     /// Boot in which it was written.
-    pub boot_id: String,
+    #[serde(serialize_with = "plain", deserialize_with = "shared")]
+    pub boot_id: Arc<str>,
     /// CLOCK_BOOTTIME in milliseconds; comparable only within one boot.
     pub mono_ms: u64,
     /// Wall clock, RFC 3339. For people and windows, never for durations.
@@ -84,6 +91,103 @@ pub enum Refusal {
     /// The JSON is no entry. The checksum held, so another tool wrote it.
     #[error("the record's content is not understood: {0}")]
     Content(String),
+}
+
+/// SHA-256 of a line with its newline; 64 lower-case hex digits where it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LineHash([u8; 32]);
+
+impl LineHash {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for LineHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 64];
+        // The lengths fit, and hex digits are text.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+    }
+}
+
+impl Serialize for LineHash {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LineHash {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = LineHash;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 lower-case hex digits")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LineHash, E> {
+                LineHash::parse(text).ok_or_else(|| E::custom("a hash is 64 lower-case hex digits"))
+            }
+        }
+        from.deserialize_str(Digits)
+    }
+}
+
+fn plain<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+thread_local! {
+    /// Texts that nearly every record repeats: the run and the boot.
+    static REPEATED: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
+}
+/// How many of them are kept.
+const MOST_REPEATED: usize = 4;
+
+/// One copy of a text that many records have.
+fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+    struct Shares;
+    impl Visitor<'_> for Shares {
+        type Value = Arc<str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(REPEATED.with_borrow_mut(|known| {
+                if let Some(same) = known.iter().find(|one| ***one == *text) {
+                    return Arc::clone(same);
+                }
+                let new: Arc<str> = text.into();
+                known.truncate(MOST_REPEATED - 1);
+                known.insert(0, Arc::clone(&new));
+                new
+            }))
+        }
+    }
+    from.deserialize_str(Shares)
 }
 
 /// SHA-256 in lower-case hex.

@@ -8,16 +8,14 @@
 //! plans/<id>/            saved plans; see [`plans`](super::plans)
 //! ```
 //! A run comes into being by one rename, after `pending` names it: a crash before leaves nothing that anybody acted on.
-use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{End, How, Opened, StepId};
+use super::checkpoint::Opened;
 use super::files::{Directory, FileError};
 use super::place::{Place, place_of, safe_above};
 use super::record::sha256_hex;
 pub use super::run_id::RunId;
-use super::step::StepStatus;
 use super::{Clock, Journal, JournalError, Reading, Stamp};
 use crate::host::planted::{Bug, planted};
 
@@ -315,27 +313,6 @@ impl Store {
             self.root.sync()?;
         }
         Ok(())
-    }
-
-    /// How long each step of a runbook took in its runs that came to a good end, in milliseconds, oldest first. Steps that
-    /// had nothing to do are left out: they say nothing about the next time.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn durations(&self, runbook: &str) -> Result<BTreeMap<StepId, Vec<u64>>, StoreError> {
-        let mut durations = BTreeMap::<StepId, Vec<u64>>::new();
-        for reading in self.list()?.into_iter().filter_map(|listed| listed.reading.ok()) {
-            let same = reading.state.opened().is_some_and(|opened| opened.runbook_name == runbook);
-            if !same || !matches!(reading.state.ended(), Some(End::Done | End::DoneWithLosses)) {
-                continue;
-            }
-            for (step, state) in reading.state.steps() {
-                if let StepStatus::Done { how: How::Applied | How::WithLosses { .. }, took_ms } = &state.status {
-                    durations.entry(step.clone()).or_default().push(*took_ms);
-                }
-            }
-        }
-        Ok(durations)
     }
 }
 
