@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use runbook::action::inventory::AtBoot;
 use runbook::action::process_list::names;
 use runbook::host::pm2::{App, Status};
 use serde_json::{Value, json};
@@ -107,12 +108,17 @@ struct Scene {
     book: String,
     planned: Vec<Planned>,
     before: Vec<App>,
+    boot: AtBoot,
 }
 
 impl Scene {
-    fn new(version: &str, seed: u64) -> Option<Self> {
+    fn new(version: &str, seed: u64, boot: AtBoot) -> Option<Self> {
         let bed = Bed::new(version)?;
-        let planned = planned(seed, bed.path());
+        let mut planned = planned(seed, bed.path());
+        if boot == AtBoot::Resurrects {
+            // What the program must repair then is not what is broken in the apps.
+            planned.iter_mut().for_each(|app| app.fault = Fault::None);
+        }
         bed.steer(async |steer| {
             for app in &planned {
                 let recipe = bed.recipe(&app.name, &app.settings);
@@ -122,8 +128,8 @@ impl Scene {
         });
         let before = bed.list();
         let place = Place::new();
-        let book = place.file("window.yaml", &window(&bed, seed));
-        Some(Self { bed, place, book, planned, before })
+        let book = place.file("window.yaml", &window(&bed, seed, boot));
+        Some(Self { bed, place, book, planned, before, boot })
     }
 
     /// What breaks between the save and the restore, and how the daemon ends: the script that the runbook runs.
@@ -147,6 +153,32 @@ impl Scene {
             let cli = self.bed.at.cli.as_ref().unwrap().display();
             script += &format!("PM2_HOME={home} HOME={} /usr/bin/node {cli} resurrect >/dev/null\n", dir.display());
         }
+        self.bed.script("down.sh", &script);
+    }
+
+    /// A boot of a host on which PM2 starts its apps from its own dump. That has lost an app that ran, as a `pm2 kill` that is
+    /// interrupted leaves it, and has another as stopped, as a shutdown that reaches the app before the daemon leaves it.
+    fn boot_by_itself(&self) {
+        let (dir, home) = (self.bed.path(), self.bed.at.home.display());
+        let cli = self.bed.at.cli.as_ref().unwrap().display();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(runbook::host::pm2::save(&self.bed.at, &runbook::host::pm2::RunBy::child())).unwrap();
+        let mut ran = self.planned.iter().filter(|app| app.online).map(|app| app.key.as_str());
+        let edit = format!(
+            "const fs = require('fs'), dump = '{home}/dump.pm2', key = entry => entry.env.LEDGER_KEY;\n\
+             const entries = JSON.parse(fs.readFileSync(dump)).filter(entry => key(entry) !== '{}');\n\
+             for (const entry of entries) if (key(entry) === '{}') entry.status = 'stopped';\n\
+             fs.writeFileSync(dump, JSON.stringify(entries));\n",
+            ran.next().unwrap_or_default(),
+            ran.next().unwrap_or_default(),
+        );
+        self.bed.script("edit.js", &edit);
+        let script = format!(
+            "#!/bin/sh\nset -eu\ndaemon=$(cat {home}/pm2.pid)\napps=$(ps -o pid= --ppid $daemon || true)\nkill -9 $daemon\n\
+             [ -z \"$apps\" ] || kill -9 $apps || true\nsleep 0.3\n/usr/bin/node {dir}/edit.js\n\
+             PM2_HOME={home} HOME={dir} /usr/bin/node {cli} resurrect >/dev/null\n",
+            dir = dir.display(),
+        );
         self.bed.script("down.sh", &script);
     }
 
@@ -227,7 +259,8 @@ impl Scene {
                 _ => {}
             }
         }
-        assert!(first_api > last_id_up, "{about}: an app started through a closed gate");
+        let in_order = self.boot == AtBoot::Resurrects || first_api > last_id_up;
+        assert!(in_order, "{about}: an app started through a closed gate");
     }
 }
 
@@ -236,15 +269,18 @@ fn shape(apps: &[App]) -> Vec<(String, &str)> {
 }
 
 /// The runbook of a scene: what a window does, without the machine going down.
-fn window(bed: &Bed, seed: u64) -> String {
+fn window(bed: &Bed, seed: u64, boot: AtBoot) -> String {
+    let (by, stop) = match boot {
+        AtBoot::Registers => ("registers", " - name: stop\n    steps:\n      - pm2_stopped: { pm2: services }\n "),
+        AtBoot::Resurrects => ("resurrects", ""),
+    };
     let at_once = if seed.is_multiple_of(3) { "3" } else { "auto" };
     format!(
-        "version: 1\nname: window\nhosts: [{host}]\npm2:\n  services:\n    user: {user}\n    home: {home}\n    cli: {cli}\n    groups:\n\
+        "version: 1\nname: window\nhosts: [{host}]\npm2:\n  services:\n    user: {user}\n    home: {home}\n    cli: {cli}\n    boot: {by}\n    groups:\n\
          \x20     - {{ name: ids, apps: [\"ids-*\"] }}\n\
          \x20     - {{ name: api, apps: [\"api-*\"], needs: {{ groups: [ids] }} }}\nphases:\n\
          \x20 - name: save\n    steps:\n      - pm2_saved: {{ pm2: services }}\n\
-         \x20 - name: stop\n    steps:\n      - pm2_stopped: {{ pm2: services }}\n\
-         \x20 - name: down\n    steps:\n      - command: {{ argv: [/bin/sh, {dir}/down.sh], repeatable: true }}\n\
+         \x20{stop} - name: down\n    steps:\n      - command: {{ argv: [/bin/sh, {dir}/down.sh], repeatable: true }}\n\
          \x20 - name: restore\n    steps:\n      - pm2_restored: {{ pm2: services, at_once: {at_once} }}\n        within: 2m\n\
          \x20 - name: verify\n    steps:\n      - pm2_as_saved: {{ pm2: services, tolerate: 100 }}\n        within: 2m\n",
         host = hostname(),
@@ -257,7 +293,7 @@ fn window(bed: &Bed, seed: u64) -> String {
 
 /// One seeded scenario; what goes wrong in the middle follows from the seed as well.
 fn play(version: &str, seed: u64, killed: Killed) {
-    let Some(mut scene) = Scene::new(version, seed) else { return };
+    let Some(mut scene) = Scene::new(version, seed, AtBoot::Registers) else { return };
     let about = format!("PM2 {version}, seed {seed}, {killed:?}");
     scene.break_apps(seed.is_multiple_of(2));
     match killed {
@@ -329,6 +365,20 @@ fn what_ran_comes_back_once_and_in_order() {
     let versions = if hard() > 0 { &["7", "6.0.14", "5.4.3", "4.5.6"][..] } else { &["7"][..] };
     let version = |n: u64| versions[usize::try_from(n).unwrap() % versions.len()];
     play_all((0..count).map(|n| (version(n), 1_000 + n, Killed::Nothing)).collect());
+}
+
+#[test]
+fn what_pm2_resurrects_by_itself_is_compared_and_repaired() {
+    let versions = if hard() > 0 { &["7", "6.0.14", "5.4.3", "4.5.6"][..] } else { &["7"][..] };
+    for (version, seed) in versions.iter().zip(4_000..) {
+        let Some(mut scene) = Scene::new(version, seed, AtBoot::Resurrects) else { return };
+        let about = format!("PM2 {version}, seed {seed}, resurrected");
+        scene.boot_by_itself();
+        let said = scene.run();
+        assert!([0, 11].contains(&said.code), "{about}: {said:?}");
+        scene.judge(&about);
+        scene.bed.kill_daemon();
+    }
 }
 
 #[test]

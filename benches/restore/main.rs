@@ -1,7 +1,9 @@
 //! Stop and restore against `pm2 resurrect`, `pm2 stop all` and the floor: the same processes spawned directly through PM2's
 //! own container script. Real PM2, a private home, all ways in turns; the clock is the last app's own ready stamp.
 //!
-//! `RUNBOOK_PM2_PREFIX=DIR cargo bench --bench restore -- [--apps N] [--rounds N] [--check]`; DIR is an npm prefix with PM2 7.
+//! `RUNBOOK_PM2_PREFIX=DIR cargo bench --bench restore -- [--apps N] [--rounds N] [--case plain|waiting] [--keep FILE] [--check]`;
+//! DIR is an npm prefix with PM2 7. A round at full size takes a minute for the plain apps and a minute and a half for those
+//! that wait. With `--keep` the figures of former sittings are read from FILE, those of this one added, and all judged.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -20,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use bed::{Bed, Kind};
 use ours::{Took, stop_and_restore};
 use support::{Row, finish, median};
@@ -28,7 +32,7 @@ use support::{Row, finish, median};
 const GATE: Duration = Duration::from_secs(3);
 
 /// Everything measured in the rounds of one kind.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Figures {
     resurrect: Vec<f64>,
     resurrect_daemon: Vec<f64>,
@@ -38,21 +42,24 @@ struct Figures {
     gated: Vec<f64>,
 }
 
-fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize)) -> Figures {
+fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize), mut figures: Figures) -> Figures {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut bed = Bed::new(prefix, kind, apps);
-    let mut figures = Figures::default();
     for round in 1..=rounds {
-        figures.resurrect.push(bed.resurrect());
+        let resurrect = bed.resurrect();
+        figures.resurrect.push(resurrect);
         figures.resurrect_daemon.push(bed.daemon_cpu());
-        figures.ours.push(runtime.block_on(stop_and_restore(&mut bed, None, || {})));
-        figures.stop_all.push(bed.stop_all());
+        let took = runtime.block_on(stop_and_restore(&mut bed, None, || {}));
+        eprintln!("{kind:?} {round} of {rounds}: resurrect {resurrect:.2} s, {took:.2?}");
+        figures.ours.push(took);
         if kind == Kind::Plain {
+            figures.stop_all.push(bed.stop_all());
             figures.floor.push(bed.floor());
             figures.gated.push(gated(&mut bed, &runtime));
+            let last = |all: &[f64]| all.last().copied().unwrap_or(f64::NAN);
+            let (stop, floor, gated) = (last(&figures.stop_all), last(&figures.floor), last(&figures.gated));
+            eprintln!("    pm2 stop all {stop:.2} s, the floor {floor:.2} s, beyond the gate {gated:.2} s");
         }
-        let last = figures.ours.last().map_or(f64::NAN, |took| took.restore);
-        eprintln!("round {round} of {rounds}: resurrect {:.2} s, ours {last:.2} s", figures.resurrect[round - 1]);
     }
     figures
 }
@@ -91,10 +98,30 @@ fn ratios(ours: &[f64], baseline: &[f64]) -> f64 {
     median(ours.iter().zip(baseline).map(|(a, b)| a / b).collect())
 }
 
+fn word_after(name: &str) -> Option<String> {
+    std::env::args().skip_while(|word| word != name).nth(1)
+}
+
 fn argument(name: &str, default: usize) -> usize {
-    let words: Vec<String> = std::env::args().collect();
-    let at = words.iter().position(|word| word == name);
-    at.and_then(|at| words.get(at + 1)?.parse().ok()).unwrap_or(default)
+    word_after(name).and_then(|word| word.parse().ok()).unwrap_or(default)
+}
+
+/// The figures of all sittings so far.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    plain: Figures,
+    waiting: Figures,
+}
+
+fn kept() -> Kept {
+    let text = word_after("--keep").and_then(|file| std::fs::read(file).ok());
+    text.map_or_else(Kept::default, |text| serde_json::from_slice(&text).unwrap())
+}
+
+fn keep(all: &Kept) {
+    if let Some(file) = word_after("--keep") {
+        std::fs::write(file, serde_json::to_vec(all).unwrap()).unwrap();
+    }
 }
 
 fn main() {
@@ -104,23 +131,40 @@ fn main() {
         return;
     }
     let size = (argument("--apps", 120), argument("--rounds", 5));
-    let plain = rounds(Kind::Plain, &prefix, size);
-    let waiting = rounds(Kind::Waiting, &prefix, size);
-    let row = |case, (ours, baseline): (&[f64], &[f64]), bar| {
-        let ratio = ratios(ours, baseline);
-        let (ours, baseline) = (median(ours.to_vec()), median(baseline.to_vec()));
-        Row { bench: "restore", case, unit: "s", ours, baseline, ratio, bar }.print()
-    };
+    let case = word_after("--case");
+    let mut all = kept();
+    let mut held = true;
+    if case.as_deref() != Some("waiting") {
+        all.plain = rounds(Kind::Plain, &prefix, size, all.plain);
+    }
+    if case.as_deref() != Some("plain") {
+        all.waiting = rounds(Kind::Waiting, &prefix, size, all.waiting);
+    }
+    keep(&all);
+    if !all.plain.ours.is_empty() {
+        held &= judge_plain(&all.plain);
+    }
+    if !all.waiting.ours.is_empty() {
+        let waited: Vec<f64> = all.waiting.ours.iter().map(|took| took.restore).collect();
+        held &= row("waiting apps against pm2 resurrect", (&waited, &all.waiting.resurrect), Some(0.2));
+    }
+    finish(held);
+}
+
+fn row(case: &str, (ours, baseline): (&[f64], &[f64]), bar: Option<f64>) -> bool {
+    let ratio = ratios(ours, baseline);
+    let (ours, baseline) = (median(ours.to_vec()), median(baseline.to_vec()));
+    Row { bench: "restore", case, unit: "s", ours, baseline, ratio, bar }.print()
+}
+
+fn judge_plain(plain: &Figures) -> bool {
     let restored: Vec<f64> = plain.ours.iter().map(|took| took.restore).collect();
-    let waited: Vec<f64> = waiting.ours.iter().map(|took| took.restore).collect();
     let stopped: Vec<f64> = plain.ours.iter().map(|took| took.stop).collect();
     row("plain apps against pm2 resurrect", (&restored, &plain.resurrect), None);
     let mut held = row("plain apps against the floor", (&restored, &plain.floor), Some(1.15));
-    held &= row("waiting apps against pm2 resurrect", (&waited, &waiting.resurrect), Some(0.2));
     held &= row("stop against pm2 stop all", (&stopped, &plain.stop_all), Some(1.0 / 3.0));
     held &= row("three groups, beyond a gate of 3 s, against the floor", (&plain.gated, &plain.floor), Some(1.2));
-    held &= processor_time(&plain);
-    finish(held);
+    held & processor_time(plain)
 }
 
 /// What this program uses itself, and what it costs the daemon beyond a `resurrect`, in percent of one core.

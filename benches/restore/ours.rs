@@ -11,11 +11,13 @@ use runbook::journal::store::{NewRun, Store};
 use runbook::journal::{Journal, Stamp};
 use runbook::plan::{History, Rehearsed, rehearse};
 use runbook::runbook::Loaded;
+use serde::{Deserialize, Serialize};
 
 use crate::bed::{Bed, cpu_of, monotonic, seconds};
 use crate::support::run::{MACHINE_ID, Yes, opened, owner};
 
 /// How a stop and a restore went, in seconds.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Took {
     pub stop: f64,
     pub restore: f64,
@@ -36,6 +38,13 @@ struct Watch {
 impl Reporter for Watch {
     fn on(&mut self, event: &Event<'_>, _: &RunState) {
         let Event::Durable(entry) = event else { return };
+        if std::env::var_os("RB_TRACE").is_some() {
+            eprintln!(
+                "{:.3} {}",
+                monotonic() as f64 / 1e9,
+                serde_json::to_string(&entry.checkpoint).unwrap().chars().take(150).collect::<String>()
+            );
+        }
         match &entry.checkpoint {
             Checkpoint::StepDone { step, took_ms, .. } => {
                 if step.phase() == "stop" {
@@ -126,6 +135,9 @@ pub async fn stop_and_restore(bed: &mut Bed, gate: Option<u16>, between: impl Fn
     bed.forget_stamps();
     between();
     let (began, cpu) = (monotonic(), cpu_of("self"));
+    if std::env::var_os("RB_TRACE").is_some() {
+        eprintln!("{:.3} BEGAN", began as f64 / 1e9);
+    }
     let mut journal = store.resume(&run, MACHINE_ID, Box::new(stamp)).unwrap();
     let resumed = Checkpoint::Resumed { owner: owner(), boot_id: stamp().boot_id, unattended: true };
     journal.append(&[resumed]).unwrap();
@@ -134,5 +146,8 @@ pub async fn stop_and_restore(bed: &mut Bed, gate: Option<u16>, between: impl Fn
     let ending = sit((&loaded, &rehearsed), &mut journal, &run_dir, &mut watch).await;
     assert!(matches!(ending, Ending::Done { .. }), "{ending:?} {:?}", watch.losses);
     let (own_cpu, daemon_cpu) = (cpu_of("self") - cpu, bed.daemon_cpu());
+    if std::env::var_os("RB_TRACE").is_some() {
+        eprintln!("{:.3} LAST READY", bed.last_ready() as f64 / 1e9);
+    }
     Took { stop: watch.stop_took, restore: seconds(began, bed.last_ready()), own_cpu, daemon_cpu }
 }

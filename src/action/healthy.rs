@@ -11,7 +11,7 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Item, Sign};
 use super::check::Check;
 use super::measure;
-use super::verdict::{No, Question, questions};
+use super::verdict::{No, ask, questions};
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
 
@@ -120,17 +120,6 @@ impl Healthy {
             keep.push((steady_key(step, key), serde_json::Value::Bool(true)));
         }
         keep
-    }
-}
-
-/// Asks one check, by the hands where only a process can tell. `Ok` comes with what is worth telling.
-async fn ask(question: &Question<'_>, on: &dyn Host, ground: &Ground<'_>) -> Result<Option<String>, String> {
-    match question.holds(on.as_probe(), ground).await {
-        Ok(()) => Ok(None),
-        Err(No::Because(why)) => Err(why),
-        Err(No::NotAsked) => question.run(on).await.map(|()| None),
-        // Only a rehearsal without a machine comes here. It goes on, and says on what.
-        Err(No::NotRecorded) => Ok(Some("not in the recorded facts: taken to hold".into())),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::check::Check;
 use super::glob;
 use crate::host::model::Ties;
 use crate::host::redis::RedisAt;
@@ -101,7 +102,7 @@ pub enum AtBoot {
 }
 
 /// Apps that start together, the moment what they need holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppGroup {
     /// Unique within its place.
     pub name: String,
@@ -114,7 +115,7 @@ pub struct AppGroup {
 }
 
 /// What an app group waits for; all of it must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Needs {
     /// Redis instances that are loaded and have their planned role.
     pub redis: Vec<String>,
@@ -124,6 +125,9 @@ pub struct Needs {
     pub groups: Vec<String>,
     /// Other PM2 places whose apps are all up.
     pub pm2: Vec<String>,
+    /// Checks that hold. One that is not required holds the group up for 20 seconds at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 /// Which Redis instances a step means.

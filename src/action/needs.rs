@@ -1,13 +1,13 @@
 //! What an app group needs, asked of the machine: the gate in front of services is the same everywhere.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use super::act::Ground;
 use super::inventory::{Needs, RedisInstance, RedisKind, Role};
 use super::process_list::{self, as_wanted};
-use crate::host::Probe;
-use crate::host::redis::{RedisSeen, RoleWanted, Wanted, ready};
+use super::verdict::{ask, questions};
+use crate::host::redis::{Door, RedisAt, RedisSeen, RoleWanted, Wanted, ready};
+use crate::host::{Host, Probe};
 
 /// Between two looks at what answers, and at what does not.
 const SLOW: Duration = Duration::from_secs(1);
@@ -16,51 +16,89 @@ const QUICK: Duration = Duration::from_millis(200);
 /// The share of the baseline's keys below which a data set is called lost rather than changed.
 pub const KEYS_AT_LEAST: f64 = 0.9;
 
+/// How long a check that is not required holds a group up.
+const OPTIONAL_WITHIN: Duration = Duration::from_secs(20);
+
 /// What does not hold yet, and when it is worth another look.
 pub(super) struct Missing {
     /// In words.
     pub(super) what: String,
-    /// A server that loads is asked once a second; whoever does not answer at all costs nothing to ask.
-    pub(super) again: Duration,
+    again: Again,
 }
 
-/// The first thing that does not hold yet; `None` when everything holds.
-pub(super) async fn missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>) -> Option<Missing> {
-    let answers = Cell::new(false);
-    let what = first_missing(needs, on, ground, &answers).await?;
-    Some(Missing { what, again: if answers.get() { SLOW } else { QUICK } })
+/// When to look again.
+enum Again {
+    /// It does not answer at all, which costs nothing to ask.
+    Soon,
+    /// It answers, and would have to work for the next answer, too.
+    Later,
+    /// The moment that this instance has loaded; else later.
+    Loaded(RedisAt),
 }
 
-/// `answers` is set when what is missing answered, and so would have to work for the next answer, too.
-async fn first_missing(needs: &Needs, on: &dyn Probe, ground: &Ground<'_>, answers: &Cell<bool>) -> Option<String> {
+impl Missing {
+    fn soon(what: impl Into<String>) -> Self {
+        Self { what: what.into(), again: Again::Soon }
+    }
+
+    fn later(what: impl Into<String>) -> Self {
+        Self { what: what.into(), again: Again::Later }
+    }
+
+    /// Waits until another look is worth it.
+    pub(super) async fn wait(&self, on: &dyn Host) {
+        match &self.again {
+            Again::Soon => on.sleep(QUICK).await,
+            Again::Later => on.sleep(SLOW).await,
+            Again::Loaded(at) => on.sleep_while_loading(at, SLOW).await,
+        }
+    }
+}
+
+/// The first thing that does not hold after so long a wait; `None` when everything holds.
+pub(super) async fn missing(needs: &Needs, on: &dyn Host, ground: &Ground<'_>, waited: Duration) -> Option<Missing> {
+    let probe = on.as_probe();
     for name in &needs.redis {
         let instance = ground.inventory.redis.get(name)?;
-        match on.redis(&instance.at()).await {
-            Err(error) => return Some(error.to_string()),
-            Ok(seen) => {
-                if let Err(why) = is_ready(instance, &seen, ground) {
-                    answers.set(seen.facts.is_some());
-                    return Some(format!("redis {name}: {why}"));
-                }
-            }
+        if let Some(missing) = redis_missing(instance, probe, ground).await {
+            return Some(missing);
         }
     }
     for known in ground.inventory.units_of(Some(&needs.units)).into_iter().filter(|_| !needs.units.is_empty()) {
-        match on.unit(known.unit).await {
-            Err(error) => return Some(error.to_string()),
+        match probe.unit(known.unit).await {
+            Err(error) => return Some(Missing::soon(error.to_string())),
             Ok(seen) if seen.active_state != "active" => {
-                return Some(format!("{}: {} ({})", known.unit, seen.active_state, seen.sub_state));
+                return Some(Missing::soon(format!("{}: {} ({})", known.unit, seen.active_state, seen.sub_state)));
             }
             Ok(_) => {}
         }
     }
     for name in &needs.pm2 {
-        if let Some(why) = place_missing(name, on, ground).await {
-            answers.set(true);
-            return Some(format!("pm2 {name}: {why}"));
+        if let Some(why) = place_missing(name, probe, ground).await {
+            return Some(Missing::later(format!("pm2 {name}: {why}")));
+        }
+    }
+    for question in questions(&needs.checks, ground) {
+        let counts = question.required() || waited < OPTIONAL_WITHIN;
+        if counts && let Err(why) = ask(&question, on, ground).await {
+            return Some(Missing::later(format!("{}: {why}", question.key())));
         }
     }
     None
+}
+
+async fn redis_missing(instance: &RedisInstance, on: &dyn Probe, ground: &Ground<'_>) -> Option<Missing> {
+    let seen = match on.redis(&instance.at()).await {
+        Ok(seen) => seen,
+        Err(error) => return Some(Missing::soon(error.to_string())),
+    };
+    let why = is_ready(instance, &seen, ground).err()?;
+    let again = match (&seen.door, &seen.facts) {
+        (Door::Loading, _) => Again::Loaded(instance.at()),
+        (_, Some(_)) => Again::Later,
+        (_, None) => Again::Soon,
+    };
+    Some(Missing { what: format!("redis {}: {why}", instance.name), again })
 }
 
 async fn place_missing(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Option<String> {

@@ -138,12 +138,12 @@ impl Act for Pm2Restored {
         };
         let began = on.as_probe().uptime();
         loop {
-            let Some(missing) = needs::missing(&group.needs, on.as_probe(), ground).await else {
+            let waited = on.as_probe().uptime().saturating_sub(began);
+            let Some(missing) = needs::missing(&group.needs, on, ground, waited).await else {
                 return Ok(());
             };
-            let waited = on.as_probe().uptime().saturating_sub(began);
             tell(Tick::say(&wave.name, format!("waiting {} for {}", words(waited), missing.what)));
-            on.sleep(missing.again).await;
+            missing.wait(on).await;
         }
     }
 

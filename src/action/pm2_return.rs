@@ -43,7 +43,12 @@ impl Return<'_> {
         let patience = PATIENCE.max(self.saved.start_deadline());
         let mut watched = started.filter(|app| app.pid.is_some()).map(|app| Watched { app, since: began });
         let settles = watched.as_ref().map_or(LOOK_EVERY, |first| steady_for(&first.app).min(patience));
-        self.on.sleep(settles).await;
+        if let Some(first) = watched.as_ref().filter(|first| steady_for(&first.app) <= patience)
+            && self.on.outlives(self.pm2, &first.app).await
+        {
+            return Outcome::applied();
+        }
+        self.on.sleep((began + settles).saturating_sub(uptime())).await;
         loop {
             // What is steady was so when the list was asked for; when it came is later.
             let now = uptime();

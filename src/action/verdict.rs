@@ -139,6 +139,17 @@ impl Question<'_> {
     }
 }
 
+/// Asks one check, by the hands where only a process can tell. `Ok` comes with what is worth telling.
+pub(super) async fn ask(question: &Question<'_>, on: &dyn Host, ground: &Ground<'_>) -> Result<Option<String>, String> {
+    match question.holds(on.as_probe(), ground).await {
+        Ok(()) => Ok(None),
+        Err(No::Because(why)) => Err(why),
+        Err(No::NotAsked) => question.run(on).await.map(|()| None),
+        // Only a rehearsal without a machine comes here. It goes on, and says on what.
+        Err(No::NotRecorded) => Ok(Some("not in the recorded facts: taken to hold".into())),
+    }
+}
+
 async fn redis_holds(
     check: &RedisCheck,
     instance: Option<&RedisInstance>,

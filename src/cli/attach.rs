@@ -116,7 +116,7 @@ impl Attach {
             // Before the look at the journal: what a process wrote before it left is then read in the same round.
             let at_work = held(&journal);
             followed.read_on(store, id, hand, reporters)?;
-            if let Some(last) = followed.entries.last().filter(|last| last.boot_id == here) {
+            if let Some(last) = followed.entries.last().filter(|last| *last.boot_id == *here) {
                 // A real run of this boot: what has passed since its last record is known. A rehearsal has its own time.
                 hand.stand(clock::now().max(last.wall));
             }

@@ -1,4 +1,5 @@
 //! `runbook plan`: the rehearsal on this machine. It asks and computes; it writes nothing, starts nothing, locks nothing.
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -278,8 +279,10 @@ pub(super) fn past(store: Option<&Store>, runbook: &str) -> Result<History, Fail
     };
     let seconds = |all: Vec<u64>| all.into_iter().map(|ms| Duration::from_millis(ms).as_secs_f64()).collect();
     let durations = store.durations(runbook)?;
-    let steps = durations.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect();
-    Ok(History { steps, loads: store.loads()?, disk_rate: None })
+    let steps = durations.steps.into_iter().map(|(step, all)| (step.as_str().to_owned(), seconds(all))).collect();
+    let of_a_step = |items: BTreeMap<String, Vec<u64>>| items.into_iter().map(|(item, all)| (item, seconds(all)));
+    let items = durations.items.into_iter().map(|(step, items)| (step.as_str().to_owned(), of_a_step(items).collect()));
+    Ok(History { steps, items: items.collect(), loads: store.loads()?, disk_rate: None })
 }
 
 /// The start that `--at` means.

@@ -44,7 +44,7 @@ impl<'a> Noting<'a> {
 impl Reporter for Noting<'_> {
     fn on(&mut self, event: &Event<'_>, state: &RunState) {
         if let (Event::Durable(entry), Some(file)) = (event, &self.file) {
-            let witness = Witness { run: entry.run.clone(), seq: entry.seq, prev: entry.prev.clone() };
+            let witness = Witness { run: entry.run.to_string(), seq: entry.seq, prev: entry.prev.to_string() };
             let _only_a_note = file.write_all_at(&witness.line(), 0);
         }
         self.next.on(event, state);

@@ -134,6 +134,17 @@ pub trait Host: Probe {
         self.sleep(length)
     }
 
+    /// Waits until an app that has just come up after its start has lived for as long as it must to be called stable; `true`
+    /// when its process is proven to be the same and alive. Where nobody can tell, or it has ended, `false`: the list
+    /// then has to be asked.
+    fn outlives<'a>(&'a self, at: &'a pm2::Pm2At, started: &'a pm2::App) -> Pending<'a, bool> {
+        let _ = at;
+        Box::pin(async move {
+            self.sleep(pm2::steady_for(started)).await;
+            false
+        })
+    }
+
     /// The same machine, to be asked only.
     fn as_probe(&self) -> &dyn Probe;
 }

@@ -1,11 +1,12 @@
 //! Appending: legal, then one write, one sync, the head, and only then the fold. Also opening what a crash has left.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Opened};
 use super::disk::{Disk, Files, Part};
 use super::files::{Directory, FileError};
 use super::head::{self, Mark};
-use super::record::{self, Entry, FORMAT};
+use super::record::{self, Entry, FORMAT, LineHash};
 use super::recover::{self, Reading, Tail};
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
@@ -25,7 +26,7 @@ pub struct Journal {
     pub(super) clock: Box<dyn Clock>,
     pub(super) state: RunState,
     seq: u64,
-    hash: String,
+    hash: LineHash,
     /// Length of the acknowledged part.
     pub(super) good: u64,
     /// Length that the disk has promised; `None` if it cannot promise.
@@ -63,7 +64,7 @@ impl Journal {
             clock,
             state: RunState::default(),
             seq: 0,
-            hash: record::sha256_hex(run.as_bytes()),
+            hash: LineHash::of(run.as_bytes()),
             good: 0,
             promised: Some(0),
             free_slot: 0,
@@ -110,7 +111,7 @@ impl Journal {
         self.state = reading.state.clone();
         self.state.rest();
         self.seq = reading.entries.len() as u64;
-        (self.hash, self.good, self.free_slot) = (reading.hash.clone(), reading.good, reading.free_slot);
+        (self.hash, self.good, self.free_slot) = (reading.hash, reading.good, reading.free_slot);
         let copied = match reading.tail {
             Tail::Clean => None,
             Tail::Torn { bytes } => {
@@ -164,15 +165,16 @@ impl Journal {
 
     /// Envelopes and lines, with nothing written; the state has taken them in.
     fn draft(&mut self, checkpoints: &[Checkpoint]) -> Result<Draft, JournalError> {
-        let mut draft = Draft { entries: Vec::new(), bytes: Vec::new(), hash: self.hash.clone() };
+        let mut draft = Draft { entries: Vec::new(), bytes: Vec::new(), hash: self.hash };
         let Stamp { boot_id, mono_ms, wall } = self.clock.stamp();
+        let (run, boot_id): (Arc<str>, Arc<str>) = (self.run.as_str().into(), boot_id.into());
         for (checkpoint, seq) in checkpoints.iter().zip(self.seq + 1..) {
             let entry = Entry {
                 v: FORMAT,
-                run: self.run.clone(),
+                run: Arc::clone(&run),
                 seq,
                 prev: draft.hash,
-                boot_id: boot_id.clone(),
+                boot_id: Arc::clone(&boot_id),
                 mono_ms,
                 wall,
                 // What is kept in memory is what is on disk, so that a resume reads what this process acts on.
@@ -180,7 +182,7 @@ impl Journal {
             };
             self.state.after(&entry)?;
             let line = record::encode(&entry)?;
-            draft.hash = record::sha256_hex(&line);
+            draft.hash = LineHash::of(&line);
             draft.bytes.extend_from_slice(&line);
             draft.entries.push(entry);
         }
@@ -232,7 +234,7 @@ impl Journal {
     /// Writes the head. If that fails the journal is *not* cut: the head may have reached the disk, and a head ahead of its
     /// journal reads as lost data.
     fn acknowledge(&mut self) -> Result<(), JournalError> {
-        let slot = Mark { seq: self.seq, hash: self.hash.clone() }.encode();
+        let slot = Mark { seq: self.seq, hash: self.hash }.encode();
         let offset = (self.free_slot * head::SLOT) as u64;
         match self.disk.write_at(Part::Head, &slot, offset) {
             Ok(n) if n == slot.len() => {}
@@ -284,7 +286,7 @@ impl Journal {
 struct Draft {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
-    hash: String,
+    hash: LineHash,
 }
 
 /// One writer per journal, whatever lock file the processes believe in.

@@ -1,6 +1,7 @@
 //! Exhaustive damage: every truncation, every flipped bit, every swap, copy and removal of records, splices of two runs.
 //! The oracle is always the same: what is accepted is exactly a prefix of what was written, and no shorter than acknowledged.
-use super::fixture::{RUN, figure, in_memory, story, told};
+use super::checkpoint::{Checkpoint, Outcome};
+use super::fixture::{RUN, figure, in_memory, intent, opened, outcome, started, story, told};
 use super::head;
 use super::record;
 use super::recover::{Reading, Reason, Tail, Walk, examine};
@@ -33,6 +34,43 @@ fn the_whole_story_reads_back() {
     assert!(reading.state.rebooted() && reading.state.ended().is_some() && reading.state.past_no_return());
     assert_eq!(file.iter().filter(|byte| **byte == b'\n').count(), written.len(), "one line per record");
     assert!((4 << 10..12 << 10).contains(&file.len()), "{} bytes", file.len());
+}
+
+#[test]
+fn a_long_journal_is_judged_as_if_by_one_thread() {
+    let names: Vec<String> = (0..2_500).map(|n| format!("app-{n}")).collect();
+    let items: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut journal, disk, _) = in_memory(None);
+    let opened = Checkpoint::Opened(Box::new(opened(&["stop"])));
+    journal.append(&[opened, started("stop", 1, &items, true)]).unwrap();
+    let pairs = items.iter().flat_map(|item| [intent("stop", item), outcome("stop", item, Outcome::Applied)]);
+    journal.append(&pairs.collect::<Vec<_>>()).unwrap();
+    let file = disk.0.lock().unwrap().journal.clone();
+    assert!(file.len() > 5 << 18, "long enough for several pieces: {} bytes", file.len());
+    let compare = |file: &[u8], about: &str| {
+        let (mut alone, mut together) = (Walk::new(RUN), Walk::new(RUN));
+        let (by_one, by_all) = (alone.piece(file, Vec::new(), file.len()), together.walk_on(file));
+        assert!(alone.offset == together.offset && alone.hashes == together.hashes, "{about}");
+        assert!(alone.entries == together.entries && alone.state == together.state, "{about}");
+        match (by_one, by_all) {
+            (Ok(None), Ok(None)) => {}
+            (Ok(Some(refusal)), Ok(Some(same))) => assert_eq!(refusal, same, "{about}"),
+            (Ok(Some(refusal)), Err(damage)) => {
+                assert!(matches!(damage.why, Reason::Inside { refusal: found, .. } if found == refusal), "{about}");
+            }
+            (one, all) => assert_eq!(one.unwrap_err(), all.unwrap_err(), "{about}"),
+        }
+    };
+    compare(&file, "whole");
+    for n in 1..12 {
+        let at = file.len() * n / 12;
+        compare(&file[..at], &format!("cut at {at}"));
+        let mut flipped = file.clone();
+        flipped[at] ^= 4;
+        compare(&flipped, &format!("flipped at {at}"));
+        let line = at + file[at..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        compare(&[&file[..line], &file[..line]].concat(), &format!("told twice from {line} on"));
+    }
 }
 
 /// Reads what is left of the journal under every head that ever was; gives how many were accepted and refused.

@@ -145,8 +145,9 @@ impl Directory {
     /// [`FileError`]; a longer file is refused.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, FileError> {
         let path = self.path.join(name);
-        let mut bytes = Vec::new();
         let file = self.file(name, false)?;
+        let len = file.metadata().map_or(0, |meta| meta.len()).min(MAX_FILE);
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(FileError::std("read", &path))?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(FileError::refused(&path, format!("it is longer than {MAX_FILE} bytes")));

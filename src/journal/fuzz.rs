@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::checkpoint::Checkpoint;
 use super::head::{Mark, SLOT};
-use super::record::{self, Entry, FORMAT};
+use super::record::{self, Entry, FORMAT, LineHash};
 use super::recover::{Damage, Reading, examine};
 use super::state::RunState;
 
@@ -35,7 +35,7 @@ impl Told {
             entries: Vec::new(),
             ends: BTreeMap::new(),
         };
-        let mut hash = record::sha256_hex(RUN.as_bytes());
+        let mut hash = LineHash::of(RUN.as_bytes());
         for line in text.lines().take(64) {
             let Some((boot, json)) = line.split_once(' ') else { continue };
             let Ok(checkpoint) = serde_json::from_str::<Checkpoint>(json) else { continue };
@@ -43,7 +43,7 @@ impl Told {
                 v: FORMAT,
                 run: RUN.into(),
                 seq: told.entries.len() as u64 + 1,
-                prev: hash.clone(),
+                prev: hash,
                 boot_id: boot.into(),
                 mono_ms: 1,
                 wall: jiff::Timestamp::UNIX_EPOCH,
@@ -55,7 +55,7 @@ impl Told {
                 assert!(told.state == before, "a refused checkpoint changed the state");
                 continue;
             }
-            hash = record::sha256_hex(&bytes);
+            hash = LineHash::of(&bytes);
             told.journal.extend(bytes);
             told.ends.insert(told.journal.len(), entry.seq);
             told.entries.push(entry);

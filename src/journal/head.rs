@@ -5,6 +5,8 @@
 //! checksum, so that a torn write of one leaves the other.
 use std::fmt::Write as _;
 
+use super::record::LineHash;
+
 /// Bytes of a slot: one sector, the unit that a disk writes whole.
 pub(super) const SLOT: usize = 512;
 /// Bytes of the file.
@@ -17,7 +19,7 @@ pub(super) struct Mark {
     /// Sequence number of the last acknowledged record.
     pub(super) seq: u64,
     /// SHA-256 (hex) of its line.
-    pub(super) hash: String,
+    pub(super) hash: LineHash,
 }
 
 impl Mark {
@@ -37,9 +39,8 @@ impl Mark {
         let mut fields = line.split(' ');
         let (_magic, seq, hash) = (fields.next()?, fields.next()?.parse().ok()?, fields.next()?);
         // A slot torn behind its number has a tail of any length here; only a hash is one.
-        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mark = Self { seq, hash: hash.to_owned() };
-        (is_hash && mark.encode() == slot).then_some(mark)
+        let mark = Self { seq, hash: LineHash::parse(hash)? };
+        (mark.encode() == slot).then_some(mark)
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::checkpoint::{Checkpoint as C, End, How, Outcome, PauseReason, Resolution, Ruling, StepId};
 use super::fixture::{RUN, done, intent, opened, outcome, resumed, stamp, started};
-use super::record::{Entry, FORMAT};
+use super::record::{Entry, FORMAT, LineHash};
 use super::state::RunState;
 use super::step::StepStatus;
 
@@ -18,8 +18,8 @@ pub(super) fn entry(checkpoint: &C, boot: &str) -> Entry {
         v: FORMAT,
         run: RUN.into(),
         seq: 1,
-        prev: String::new(),
-        boot_id,
+        prev: LineHash::default(),
+        boot_id: boot_id.into(),
         mono_ms,
         wall,
         checkpoint: checkpoint.clone(),

@@ -1,11 +1,7 @@
-//! The runs on the shelf: all of them, the newest of them, and how long their steps took.
+//! The runs on the shelf: all of them, or the newest of them.
 
-use std::collections::BTreeMap;
-
-use super::checkpoint::{End, How, StepId};
 use super::files::Directory;
 use super::run_id::RunId;
-use super::step::StepStatus;
 use super::store::{Store, StoreError};
 use super::{Journal, JournalError, Reading};
 
@@ -41,27 +37,6 @@ impl Store {
         ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         let older = ids.len().saturating_sub(most);
         Ok(ids.split_off(older).into_iter().map(|id| read_one(&runs, id)).collect())
-    }
-
-    /// How long each step of a runbook took in its runs that came to a good end, in milliseconds, oldest first. Steps that
-    /// had nothing to do are left out: they say nothing about the next time.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
-    pub fn durations(&self, runbook: &str) -> Result<BTreeMap<StepId, Vec<u64>>, StoreError> {
-        let mut durations = BTreeMap::<StepId, Vec<u64>>::new();
-        for reading in self.list()?.into_iter().filter_map(|listed| listed.reading.ok()) {
-            let same = reading.state.opened().is_some_and(|opened| opened.runbook_name == runbook);
-            if !same || !matches!(reading.state.ended(), Some(End::Done | End::DoneWithLosses)) {
-                continue;
-            }
-            for (step, state) in reading.state.steps() {
-                if let StepStatus::Done { how: How::Applied | How::WithLosses { .. }, took_ms } = &state.status {
-                    durations.entry(step.clone()).or_default().push(*took_ms);
-                }
-            }
-        }
-        Ok(durations)
     }
 }
 

@@ -3,10 +3,12 @@
 //! A run's directory holds `journal` (one line per checkpoint, [`record`]) and `head` (how far it was acknowledged).
 //! [`RunState`] is the fold of the checkpoints; appending and replaying go through the same table of
 //! [`legal`] transitions. A journal that cannot be written stops the run at once, and damage is refused, never guessed away.
+mod ahead;
 mod append;
 pub mod aside;
 pub mod checkpoint;
 mod disk;
+pub mod durations;
 pub mod estimates;
 mod facts;
 mod files;

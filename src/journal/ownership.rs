@@ -156,13 +156,13 @@ fn same_host(reading: &Reading, here: &Here<'_>) -> Result<(), NotOurs> {
 
 fn not_back_in_time(reading: &Reading, here: &Here<'_>) -> Result<(), NotOurs> {
     let Some(last) = reading.entries.last() else { return Ok(()) };
-    if last.boot_id == here.boot_id && last.mono_ms > here.mono_ms {
+    if *last.boot_id == *here.boot_id && last.mono_ms > here.mono_ms {
         return Err(NotOurs::Future { written_ms: last.mono_ms, now_ms: here.mono_ms });
     }
-    let Some(witness) = here.witness.as_ref().filter(|witness| witness.run == last.run) else { return Ok(()) };
+    let Some(witness) = here.witness.as_ref().filter(|witness| *witness.run == *last.run) else { return Ok(()) };
     let index = usize::try_from(witness.seq).unwrap_or(usize::MAX).saturating_sub(1);
     let has = match reading.entries.get(index) {
-        Some(entry) if entry.prev == witness.prev => return Ok(()),
+        Some(entry) if entry.prev.to_string() == witness.prev => return Ok(()),
         Some(_) => "has another one there".to_owned(),
         None => format!("ends with record {}", last.seq),
     };

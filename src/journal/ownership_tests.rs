@@ -64,7 +64,7 @@ fn a_pending_run_of_weeks_ago_needs_a_person() {
 fn a_state_directory_from_a_backup_is_refused() {
     let whole = reading(&run());
     let last = whole.entries.last().unwrap();
-    let witness = Witness { run: RUN.into(), seq: 2, prev: last.prev.clone() };
+    let witness = Witness { run: RUN.into(), seq: 2, prev: last.prev.to_string() };
     assert_eq!(Witness::read(&witness.line()), Some(witness.clone()));
     assert_eq!(Witness::read(&witness.line()[..100]), None);
     let seen = |witness: &Witness| Here { witness: Some(witness.clone()), unattended: false, ..here() };

@@ -3,8 +3,13 @@
 //! A line stays greppable; length and checksum come first so that a reader never searches for an end in damaged bytes.
 //! The JSON writer escapes every control character, so a payload cannot forge a line, and every line is bounded: an
 //! over-long line of a state file that is read in pieces becomes several lines, which once gave root (CVE-2018-15686).
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Checkpoint;
@@ -14,8 +19,10 @@ use crate::host::planted::{Bug, planted};
 pub const FORMAT: u32 = 1;
 /// Longest JSON text of one record, in bytes.
 pub const MAX_JSON: usize = 8 << 20;
+/// How a record of [`FORMAT`] begins.
+const MAGIC: &[u8] = b"RB1 ";
 /// `RB1 ` + up to seven digits + ` ` + eight hex digits + ` `.
-const MAX_HEADER: usize = 4 + 7 + 1 + 8 + 1;
+const MAX_HEADER: usize = MAGIC.len() + 7 + 1 + 8 + 1;
 
 /// A checkpoint in its envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,13 +31,15 @@ pub struct Entry {
     /// Record format.
     pub v: u32,
     /// Run that the record belongs to.
-    pub run: String,
+    #[serde(serialize_with = "plain", deserialize_with = "shared")]
+    pub run: Arc<str>,
     /// 1, 2, 3 … without gaps.
     pub seq: u64,
     /// SHA-256 (hex) of the previous line with its newline; for the first record, of the run id.
-    pub prev: String,
+    pub prev: LineHash,
     /// Boot in which it was written.
-    pub boot_id: String,
+    #[serde(serialize_with = "plain", deserialize_with = "shared")]
+    pub boot_id: Arc<str>,
     /// CLOCK_BOOTTIME in milliseconds; comparable only within one boot.
     pub mono_ms: u64,
     /// Wall clock, RFC 3339. For people and windows, never for durations.
@@ -84,6 +93,103 @@ pub enum Refusal {
     Content(String),
 }
 
+/// SHA-256 of a line with its newline; 64 lower-case hex digits where it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LineHash([u8; 32]);
+
+impl LineHash {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for LineHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 64];
+        // The lengths fit, and hex digits are text.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+    }
+}
+
+impl Serialize for LineHash {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LineHash {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = LineHash;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 lower-case hex digits")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LineHash, E> {
+                LineHash::parse(text).ok_or_else(|| E::custom("a hash is 64 lower-case hex digits"))
+            }
+        }
+        from.deserialize_str(Digits)
+    }
+}
+
+fn plain<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+thread_local! {
+    /// Texts that nearly every record repeats: the run and the boot.
+    static REPEATED: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
+}
+/// How many of them are kept.
+const MOST_REPEATED: usize = 4;
+
+/// One copy of a text that many records have.
+fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+    struct Shares;
+    impl Visitor<'_> for Shares {
+        type Value = Arc<str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(REPEATED.with_borrow_mut(|known| {
+                if let Some(same) = known.iter().find(|one| ***one == *text) {
+                    return Arc::clone(same);
+                }
+                let new: Arc<str> = text.into();
+                known.truncate(MOST_REPEATED - 1);
+                known.insert(0, Arc::clone(&new));
+                new
+            }))
+        }
+    }
+    from.deserialize_str(Shares)
+}
+
 /// SHA-256 in lower-case hex.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -128,26 +234,34 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry, usize), Refusal> {
     if line[want - 1] != b'\n' {
         return Err(Refusal::Unterminated);
     }
-    // One reading of the header only: no leading zeros, no upper-case digits.
-    if header(json).as_bytes() != &line[..start] && !planted(Bug::CrcUnchecked) {
+    if !canonical(&line[..start]) && !planted(Bug::CrcUnchecked) {
         return Err(Refusal::Header);
     }
     let entry = parse_entry(json)?;
     Ok((entry, want))
 }
 
-/// The version is judged before the shape, so that a newer record is called newer instead of malformed.
+/// One reading of the header only: no leading zeros, no upper-case digits. Everything else in it has one form already.
+fn canonical(header: &[u8]) -> bool {
+    let numbers = header.get(MAGIC.len()..).unwrap_or_default();
+    let leading_zero = numbers.starts_with(b"0") && !numbers.starts_with(b"0 ");
+    !leading_zero && !numbers.iter().any(u8::is_ascii_uppercase)
+}
+
+/// A newer record is called newer instead of malformed, whatever else is wrong with it.
 fn parse_entry(json: &[u8]) -> Result<Entry, Refusal> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,
     }
-    if let Ok(Versioned { v }) = serde_json::from_slice(json)
-        && v != FORMAT
-    {
-        return Err(Refusal::Version { found: v });
+    let (version, entry) = match serde_json::from_slice::<Entry>(json) {
+        Ok(entry) => (Some(entry.v), Ok(entry)),
+        Err(error) => (serde_json::from_slice(json).ok().map(|Versioned { v }| v), Err(error)),
+    };
+    match version {
+        Some(found) if found != FORMAT => Err(Refusal::Version { found }),
+        _ => entry.map_err(|error| Refusal::Content(error.to_string())),
     }
-    serde_json::from_slice(json).map_err(|error| Refusal::Content(error.to_string()))
 }
 
 /// Length, checksum and the offset of the JSON.
@@ -156,9 +270,8 @@ fn parse_header(bytes: &[u8]) -> Result<(usize, u32, usize), Refusal> {
     if let Some(found) = other_version(head) {
         return Err(Refusal::Version { found });
     }
-    let magic = format!("RB{FORMAT} ");
-    let Some(rest) = head.strip_prefix(magic.as_bytes()) else {
-        let torn = magic.as_bytes().starts_with(head);
+    let Some(rest) = head.strip_prefix(MAGIC) else {
+        let torn = MAGIC.starts_with(head);
         return Err(if torn { Refusal::Short { have: bytes.len(), want: MAX_HEADER } } else { Refusal::NotARecord });
     };
     let mut fields = rest.splitn(3, |byte| *byte == b' ');
@@ -172,7 +285,7 @@ fn parse_header(bytes: &[u8]) -> Result<(usize, u32, usize), Refusal> {
     if len > MAX_JSON {
         return Err(Refusal::TooLong { len });
     }
-    Ok((len, written, magic.len() + length.len() + 1 + 8 + 1))
+    Ok((len, written, MAGIC.len() + length.len() + 1 + 8 + 1))
 }
 
 /// `RB<n> ` with another n.

@@ -52,7 +52,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
 }
 
 fn entry(checkpoint: Checkpoint) -> Entry {
-    let (run, boot_id, prev) = ("r-1".into(), "b".into(), "0".repeat(64));
+    let (run, boot_id, prev) = ("r-1".into(), "b".into(), LineHash::default());
     Entry { v: FORMAT, run, seq: 7, prev, boot_id, mono_ms: 5, wall: Timestamp::UNIX_EPOCH, checkpoint }
 }
 

@@ -8,9 +8,10 @@
 //! | a later valid record, a gap, a broken chain, a foreign run, another version, an illegal transition | refused |
 //!
 //! Everything here is pure: bytes in, verdict out. That is what lets tests cut and flip every byte.
+use super::ahead::{self, Decoded};
 use super::head;
 use super::legal::Illegal;
-use super::record::{self, Entry, Refusal};
+use super::record::{self, Entry, LineHash, Refusal};
 use super::state::RunState;
 use crate::host::planted::{Bug, planted};
 
@@ -123,7 +124,7 @@ pub struct Reading {
     /// Length of the valid part in bytes.
     pub good: u64,
     /// Hash of the last line.
-    pub(super) hash: String,
+    pub(super) hash: LineHash,
     /// Slot that the next acknowledgement may overwrite.
     pub(super) free_slot: usize,
     /// Last acknowledged record, as far as the head can be read.
@@ -136,7 +137,7 @@ pub(super) struct Walk {
     run: String,
     pub(super) offset: usize,
     pub(super) entries: Vec<Entry>,
-    pub(super) hashes: Vec<String>,
+    pub(super) hashes: Vec<LineHash>,
     pub(super) state: RunState,
 }
 
@@ -154,31 +155,47 @@ impl Walk {
         Damage { offset: self.offset as u64, seq: self.seq(), why }
     }
 
-    fn prev(&self) -> String {
-        self.hashes.last().cloned().unwrap_or_else(|| record::sha256_hex(self.run.as_bytes()))
+    fn prev(&self) -> LineHash {
+        self.hashes.last().copied().unwrap_or_else(|| LineHash::of(self.run.as_bytes()))
     }
 
     /// Takes the next record in; `Ok(Some(refusal))` means that no whole record is there.
     pub(super) fn step(&mut self, file: &[u8]) -> Result<Option<Refusal>, Damage> {
-        let (entry, len) = match record::decode(&file[self.offset..]) {
-            Ok(found) => found,
+        match ahead::decode(file, self.offset) {
+            Ok(found) => self.admit(found).map(|()| None),
             // Whole and wrong: no crash writes these.
-            Err(refusal @ (Refusal::Version { .. } | Refusal::Content(_))) => {
-                return Err(self.damage(Reason::Record(refusal)));
+            Err(refusal @ (Refusal::Version { .. } | Refusal::Content(_))) => Err(self.damage(Reason::Record(refusal))),
+            Err(refusal) => Ok(Some(refusal)),
+        }
+    }
+
+    /// Judges the record that stands here by everything before it.
+    fn admit(&mut self, found: Decoded) -> Result<(), Damage> {
+        self.fits(&found.entry).map_err(|why| self.damage(why))?;
+        self.state.after(&found.entry).map_err(|illegal| self.damage(Reason::Illegal(illegal)))?;
+        self.hashes.push(found.hash);
+        self.entries.push(found.entry);
+        self.offset += found.len;
+        Ok(())
+    }
+
+    /// Takes in a piece of the file, of which some was decoded already, up to `end`.
+    pub(super) fn piece(&mut self, file: &[u8], decoded: Vec<Decoded>, end: usize) -> Result<Option<Refusal>, Damage> {
+        for found in decoded {
+            if found.offset == self.offset {
+                self.admit(found)?;
             }
-            Err(refusal) => return Ok(Some(refusal)),
-        };
-        self.fits(&entry).map_err(|why| self.damage(why))?;
-        self.state.after(&entry).map_err(|illegal| self.damage(Reason::Illegal(illegal)))?;
-        self.hashes.push(record::sha256_hex(&file[self.offset..self.offset + len]));
-        self.entries.push(entry);
-        self.offset += len;
-        Ok(None)
+        }
+        let mut refusal = None;
+        while refusal.is_none() && self.offset < end {
+            refusal = self.step(file)?;
+        }
+        Ok(refusal)
     }
 
     fn fits(&self, entry: &Entry) -> Result<(), Reason> {
-        if entry.run != self.run {
-            return Err(Reason::ForeignRun { expected: self.run.clone(), found: entry.run.clone() });
+        if *entry.run != *self.run {
+            return Err(Reason::ForeignRun { expected: self.run.clone(), found: entry.run.to_string() });
         }
         let expected = self.seq() + 1;
         if entry.seq != expected {
@@ -188,16 +205,14 @@ impl Walk {
         if entry.prev == prev || planted(Bug::PrevUnchecked) {
             Ok(())
         } else {
-            Err(Reason::Chain { seq: entry.seq, expected: prev, found: entry.prev.clone() })
+            Err(Reason::Chain { seq: entry.seq, expected: prev.to_string(), found: entry.prev.to_string() })
         }
     }
 
     /// Walks on to the end of what is valid; gives the reason why nothing valid follows, if anything follows.
     pub(super) fn walk_on(&mut self, file: &[u8]) -> Result<Option<Refusal>, Damage> {
-        let mut refusal = None;
-        while refusal.is_none() && self.offset < file.len() {
-            refusal = self.step(file)?;
-        }
+        let walked = ahead::in_order(file, self.offset, |decoded, end| self.piece(file, decoded, end).transpose());
+        let refusal = walked.transpose()?;
         let rest = &file[self.offset..];
         if let Some(refusal) = &refusal {
             self.nothing_valid_later(rest, refusal)?;

@@ -4,6 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::{Arc, Mutex};
 
 use super::super::checkpoint::{Checkpoint as C, PauseReason};
+use super::super::durations::Durations;
 use super::super::fixture::{clock, figure, intent, opened, resumed, still, story};
 use super::super::recover::Reason;
 use super::*;
@@ -59,9 +60,11 @@ fn a_run_owns_the_host_until_its_end_is_durable() {
     assert_eq!(store.unfinished().unwrap().unwrap().id.as_str(), half.run());
     assert_eq!(store.list().unwrap().len(), 2);
     let durations = store.durations("restart-staging").unwrap();
-    assert_eq!(durations[&"stop".into()], [2_500]);
-    assert!(!durations.contains_key(&"restore".into()), "had nothing to do");
-    assert!(store.durations("other").unwrap().is_empty());
+    assert_eq!(durations.steps[&"stop".into()], [2_500]);
+    let items: Vec<_> = durations.items[&"stop".into()].iter().collect();
+    assert_eq!(items, [(&"api".to_owned(), &vec![1_200])], "only what was applied");
+    assert!(!durations.steps.contains_key(&"restore".into()), "had nothing to do");
+    assert_eq!(store.durations("other").unwrap(), Durations::default());
 }
 
 #[test]

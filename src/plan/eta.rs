@@ -43,6 +43,8 @@ pub struct Estimate {
 pub struct History {
     /// Durations of past runs of the same runbook on this host, in seconds, by step id.
     pub steps: BTreeMap<String, Vec<f64>>,
+    /// The same by step and item.
+    pub items: BTreeMap<String, BTreeMap<String, Vec<f64>>>,
     /// Loads of the Redis instances that any run on this host has measured.
     pub loads: Loads,
     /// What a probe of the disk has shown, in bytes per second.
@@ -53,11 +55,21 @@ impl History {
     /// The typical and the slow time of a step; `None` without a past run.
     #[must_use]
     pub fn of(&self, step: &str) -> Option<(Span, usize)> {
-        let mut secs = self.steps.get(step)?.clone();
-        secs.sort_by(f64::total_cmp);
-        let at = |part: f64| secs.get(((secs.len() - 1) as f64 * part).round() as usize).copied();
-        Some((Span::secs(at(0.5)?, at(0.9)?), secs.len()))
+        middle_and_slow(self.steps.get(step)?)
     }
+
+    /// The typical and the slow time of one item of a step; `None` without a past run.
+    #[must_use]
+    pub fn of_item(&self, step: &str, item: &str) -> Option<Span> {
+        Some(middle_and_slow(self.items.get(step)?.get(item)?)?.0)
+    }
+}
+
+fn middle_and_slow(secs: &[f64]) -> Option<(Span, usize)> {
+    let mut secs = secs.to_vec();
+    secs.sort_by(f64::total_cmp);
+    let at = |part: f64| secs.get((secs.len().saturating_sub(1) as f64 * part).round() as usize).copied();
+    Some((Span::secs(at(0.5)?, at(0.9)?), secs.len()))
 }
 
 /// Estimates one step with what it would change.
@@ -132,5 +144,9 @@ mod tests {
         assert_eq!((span.typical, runs), (25.0, 5));
         assert_eq!(span.slow, 90.0);
         assert_eq!(history.of("b/1"), None);
+        let items = [("a/1".to_owned(), [("api".to_owned(), vec![4.0]), ("none".to_owned(), vec![])].into())].into();
+        let history = History { items, ..History::default() };
+        assert_eq!(history.of_item("a/1", "api"), Some(Span::secs(4.0, 4.0)));
+        assert_eq!((history.of_item("a/1", "none"), history.of_item("a/1", "web")), (None, None));
     }
 }

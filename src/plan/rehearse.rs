@@ -100,7 +100,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn step(&mut self, id: StepId, phase: &str, step: &Step, history: &History) -> PlannedStep {
         let looked = step.action.preview(self.model, &self.ground(&id)).await;
-        let (preview, unforeseen) = match looked {
+        let (mut preview, unforeseen) = match looked {
             Ok(preview) => (preview, None),
             Err(error) => (Preview::default(), Some(error.to_string())),
         };
@@ -108,6 +108,12 @@ impl Walk<'_> {
             Some(_) => Estimate { span: Span::ZERO, source: Source::Nothing },
             None => estimate(step, id.as_str(), &preview.change, history),
         };
+        if matches!(step.action, Action::Pm2Restored(_) | Action::Pm2Stopped(_)) {
+            // What an app usually takes is its own business, which no list tells.
+            for item in &mut preview.change.items {
+                item.takes = history.of_item(id.as_str(), &item.key).unwrap_or(item.takes);
+            }
+        }
         self.play(&id, step, &preview, takes.span).await;
         PlannedStep {
             phase: phase.to_owned(),

@@ -38,7 +38,7 @@ fn later(inspection: &Inspection, wanted: impl Fn(&Checkpoint) -> bool) -> bool 
 fn reboot(inspection: &Inspection, boot_id: &str) -> String {
     let state = &inspection.state;
     let booted = match inspection.entries.last() {
-        Some(last) if last.boot_id == boot_id => "; this machine has not been booted since the last proven record",
+        Some(last) if *last.boot_id == *boot_id => "; this machine has not been booted since the last proven record",
         Some(_) => "; this machine has been booted since the last proven record",
         None => "",
     };

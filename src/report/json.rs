@@ -169,7 +169,7 @@ impl Reporter for Json {
 
 /// One durable fact. What a run captures for itself, its plan and its baseline are left out: they are large and inside.
 fn line(entry: &Entry, progress: &Progress) -> Value {
-    let mut line = json!({ "type": entry.checkpoint.kind(), "ts": entry.wall, "run": entry.run, "seq": entry.seq });
+    let mut line = json!({ "type": entry.checkpoint.kind(), "ts": entry.wall, "run": &*entry.run, "seq": entry.seq });
     let more = match &entry.checkpoint {
         Checkpoint::Opened(opened) => json!({
             "runbook": opened.runbook_name,

@@ -143,7 +143,7 @@ impl Progress {
         match event {
             Event::Durable(entry) => {
                 if self.run.is_empty() {
-                    self.run = entry.run.clone();
+                    self.run = entry.run.to_string();
                 }
                 self.latest = Some(entry.wall);
                 self.backing_out = state.backing_out();

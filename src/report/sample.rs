@@ -242,7 +242,7 @@ impl Run {
             v: 1,
             run: RUN.into(),
             seq: self.entries.len() as u64 + 1,
-            prev: String::new(),
+            prev: crate::journal::record::LineHash::default(),
             boot_id: self.boot.into(),
             mono_ms: u64::try_from(self.at.as_millis()).unwrap(),
             wall: start.checked_add(self.at - Duration::from_secs(100)).unwrap(),

@@ -72,7 +72,7 @@ impl<'a> Story<'a> {
     /// Reads entries in order. A journal that is cut short gives a story that is cut short.
     pub(super) fn of(entries: &'a [Entry]) -> Self {
         let mut story = Self {
-            run: entries.first().map_or("", |entry| entry.run.as_str()),
+            run: entries.first().map_or("", |entry| &*entry.run),
             opened: None,
             plan: None,
             began: entries.first().map(|entry| entry.wall),

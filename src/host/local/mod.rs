@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
-use super::pm2::{ListSeen, Pm2At, Snapshot, Steer, SteerError};
+use super::pm2::{App, ListSeen, Pm2At, Snapshot, Steer, SteerError};
 use super::redis::{self, RedisAt, RedisSeen};
 use super::systemd::bus::{Bus, SystemdError};
 use super::systemd::resume_unit::ResumeUnit;
@@ -35,14 +35,22 @@ pub struct LocalHost {
     steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
     /// The latest list of each daemon and when it was asked for.
     lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
-    /// The latest look at each Redis instance that loads, by its URL.
-    loading: Mutex<HashMap<String, Arc<Mutex<Option<LoadingSeen>>>>>,
+    /// What those who wait for a Redis instance share, by its URL.
+    loading: Mutex<HashMap<String, Arc<Loading>>>,
     /// The snapshot that a restore reads from, by its hash.
     snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
 }
 
-/// A look at an instance that loads, and when it began.
-type LoadingSeen = (Duration, Box<RedisSeen>);
+/// One instance that is waited for, by however many.
+#[derive(Default)]
+struct Loading {
+    /// The latest look at it, and when it began.
+    seen: Mutex<Option<(Duration, Box<RedisSeen>)>>,
+    /// Held by the one who knocks for all.
+    knocks: Mutex<()>,
+    /// Told to the others when the load is over.
+    ended: Notify,
+}
 
 impl LocalHost {
     /// This machine. `resume` is needed only by runs that reboot.
@@ -140,9 +148,30 @@ impl Host for LocalHost {
 
     fn sleep_while_loading<'a>(&'a self, at: &'a RedisAt, length: Duration) -> Pending<'a, ()> {
         Box::pin(async move {
-            if redis::loading_ends(at, length).await {
-                // What was seen of it is over.
-                *self.loading_seen(at).await.lock().await = None;
+            let until = clock::boottime() + length;
+            let one = self.loading_of(at).await;
+            let ended = one.ended.notified();
+            let knock = async {
+                let _alone = one.knocks.lock().await;
+                if redis::loading_ends(at, until.saturating_sub(clock::boottime())).await {
+                    // What was seen of it is over.
+                    *one.seen.lock().await = None;
+                    one.ended.notify_waiters();
+                }
+            };
+            tokio::select! {
+                () = knock => {}
+                () = ended => {}
+                () = clock::sleep(length) => {}
+            }
+        })
+    }
+
+    fn outlives<'a>(&'a self, at: &'a Pm2At, started: &'a App) -> Pending<'a, bool> {
+        Box::pin(async move {
+            match self.steer(at).await {
+                Ok(steer) => steer.outlives(started).await,
+                Err(_) => false,
             }
         })
     }

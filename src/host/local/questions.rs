@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-
-use super::{LoadingSeen, LocalHost, unit_dir};
+use super::{Loading, LocalHost, unit_dir};
 use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader};
 use crate::host::pm2::{self, ListSeen, Pm2At};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
@@ -66,21 +64,25 @@ impl LocalHost {
     }
 
     /// One look at an instance. While it loads, whoever asks within a second of the last look shares that one: however many
-    /// gates wait for it, it is sent INFO once a second at most.
+    /// gates wait for it, it is sent INFO once a second at most. Those who ask while a look is under way share the next.
     async fn redis(&self, at: &RedisAt) -> Box<RedisSeen> {
-        let shared = self.loading_seen(at).await;
-        let mut last = shared.lock().await;
+        let asked = clock::boottime();
+        let one = self.loading_of(at).await;
+        let mut last = one.seen.lock().await;
         let now = clock::boottime();
-        if let Some((_, seen)) = last.as_ref().filter(|(began, _)| now.saturating_sub(*began) < LOOK_AGE) {
-            return seen.clone();
+        if let Some((began, seen)) = last.as_ref() {
+            let loads = seen.door == Door::Loading && now.saturating_sub(*began) < LOOK_AGE;
+            if loads || *began >= asked {
+                return seen.clone();
+            }
         }
         let seen = Box::new(redis::look(at).await);
-        *last = (seen.door == Door::Loading).then(|| (now, seen.clone()));
+        *last = Some((now, seen.clone()));
         seen
     }
 
-    /// The place of the latest look at an instance that loads.
-    pub(super) async fn loading_seen(&self, at: &RedisAt) -> Arc<Mutex<Option<LoadingSeen>>> {
+    /// What those who wait for an instance share.
+    pub(super) async fn loading_of(&self, at: &RedisAt) -> Arc<Loading> {
         Arc::clone(self.loading.lock().await.entry(at.url.clone()).or_default())
     }
 

@@ -215,6 +215,7 @@ impl World {
             cli: at.cli.clone(),
             argv1: "/usr/lib/node_modules/pm2/lib/Daemon.js".into(),
             cgroup: at.unit.as_ref().map(|unit| format!("/system.slice/{unit}")),
+            probed: false,
         })
     }
 }

@@ -214,6 +214,7 @@ pub(crate) fn pm2(at: &Pm2At, apps: &[(String, bool)]) -> Pm2Seen {
         cli: Some("/usr/lib/node_modules/pm2/bin/pm2".into()),
         argv1: "/usr/lib/node_modules/pm2/lib/Daemon.js".into(),
         cgroup: at.unit.as_ref().map(|unit| format!("/system.slice/{unit}")),
+        probed: false,
     };
     Pm2Seen {
         daemon: DaemonSeen::Up(Box::new(daemon)),

@@ -45,6 +45,9 @@ pub struct DaemonUp {
     pub argv1: String,
     /// Control group, hence the unit that would take the daemon down.
     pub cgroup: Option<String>,
+    /// It has every method that is used. Asked only of a version that is not known; `false` for all others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probed: bool,
 }
 
 impl DaemonUp {
@@ -57,7 +60,16 @@ impl DaemonUp {
     /// What may be done with this version.
     #[must_use]
     pub fn support(&self) -> Support {
-        support(&self.version)
+        match support(&self.version) {
+            Support::ReadOnly(_) if self.probed => Support::Full,
+            other => other,
+        }
+    }
+
+    /// Its version is not one that was tried, and it is used all the same.
+    #[must_use]
+    pub fn is_unknown_and_used(&self) -> bool {
+        self.probed && support(&self.version) != Support::Full
     }
 }
 
@@ -70,15 +82,34 @@ pub enum Support {
     ReadOnly(String),
 }
 
-/// 4.x to 7.x have one protocol and keep stopped apps stopped; older ones start them, newer ones are not known.
+/// Methods without which apps can be neither recorded nor stopped nor restored.
+const USED: [&str; 8] = [
+    "ping",
+    "getVersion",
+    "getMonitorData",
+    "prepare",
+    "startProcessId",
+    "restartProcessId",
+    "stopProcessId",
+    "deleteProcessId",
+];
+
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next().and_then(|major| major.parse().ok())
+}
+
+/// 4.x to 7.x have one protocol and keep stopped apps stopped; older ones start them, newer ones are not known by their
+/// number alone.
 #[must_use]
 pub fn support(version: &str) -> Support {
-    match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+    match major(version) {
         Some(4..=7) => Support::Full,
         Some(0..=3) => {
             Support::ReadOnly(format!("PM2 {version} starts apps that were saved as stopped; use 4.0 or later"))
         }
-        _ => Support::ReadOnly(format!("PM2 {version} is not a version this program knows (4 to 7)")),
+        _ => Support::ReadOnly(format!(
+            "PM2 {version} is not a version this program knows (4 to 7), and lacks methods that it uses"
+        )),
     }
 }
 
@@ -138,7 +169,7 @@ pub async fn look(at: &Pm2At) -> Pm2Seen {
     };
     let apps = apps(&entries);
     let advice = match &daemon {
-        DaemonSeen::Up(up) => advice(&up.version, &entries, &apps),
+        DaemonSeen::Up(up) => untried(up).into_iter().chain(advice(&up.version, &entries, &apps)).collect(),
         _ => Vec::new(),
     };
     let (home, dump) = (at.home.clone(), at.dump());
@@ -176,7 +207,19 @@ pub async fn up_of(rpc: &Rpc) -> Result<DaemonUp, RpcError> {
     rpc.call(&Request::Ping).await?;
     let version = rpc.call(&Request::Version).await?;
     let report = rpc.call(&Request::Report).await.unwrap_or(Value::Null);
-    Ok(up(rpc, &version, &report))
+    let mut up = up(rpc, &version, &report);
+    if major(&up.version).is_none_or(|major| major > 7) {
+        let methods = rpc.call(&Request::Methods).await.unwrap_or(Value::Null);
+        up.probed = USED.iter().all(|method| methods.get(method).is_some());
+    }
+    Ok(up)
+}
+
+fn untried(up: &DaemonUp) -> Option<Advice> {
+    up.is_unknown_and_used().then(|| Advice {
+        seen: format!("PM2 {} is newer than what this program was tried with (4 to 7)", up.version),
+        cure: "it has every method that is used; try the runbook on a test host first".to_owned(),
+    })
 }
 
 /// The daemon's apps, modules included.
@@ -212,6 +255,7 @@ fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {
         cli: cli_beside(&argv1),
         cgroup: peer.pid.and_then(cgroup),
         argv1,
+        probed: false,
     }
 }
 

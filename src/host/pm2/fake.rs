@@ -19,6 +19,8 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Play {
     Answer(Value),
+    /// The whole body of the answer.
+    Body(Value),
     Later(u64, Value),
     Fail(Value),
     Silence,
@@ -82,7 +84,8 @@ async fn serve(stream: UnixStream, script: Script, calls: Arc<Mutex<Vec<(String,
         decoder.push(&bytes[..count]);
         while let Some(args) = decoder.next_frame().unwrap() {
             let (call, id) = (as_json(&args[0]).unwrap(), as_text(&args[1]).unwrap().to_owned());
-            let (method, given) = (call["method"].as_str().unwrap().to_owned(), call["args"].clone());
+            let name = call.get("method").unwrap_or(&call["type"]);
+            let (method, given) = (name.as_str().unwrap().to_owned(), call["args"].clone());
             calls.lock().unwrap().push((method.clone(), given.clone()));
             play(script(&method, &given), id, send.clone());
         }
@@ -94,6 +97,7 @@ fn play(play: Play, id: String, send: mpsc::UnboundedSender<(Vec<u8>, bool)>) {
     let good = |value: &Value| frame(&json!({ "args": [value] }));
     drop(match play {
         Play::Answer(value) => send.send((good(&value), false)),
+        Play::Body(value) => send.send((frame(&value), false)),
         Play::Fail(error) => send.send((frame(&json!({ "error": error })), false)),
         Play::HangUp => send.send((Vec::new(), true)),
         Play::HalfAnswer => send.send((good(&json!("x".repeat(100)))[..50].to_vec(), true)),
@@ -129,6 +133,31 @@ fn civil(method: &str, apps: &Value) -> Play {
         "getReport" => Play::Answer(json!({ "node_version": "20.20.2", "argv": ["node", "/nowhere/lib/Daemon.js"] })),
         "getMonitorData" => Play::Answer(apps.clone()),
         _ => Play::Fail(json!("unexpected")),
+    }
+}
+
+#[tokio::test]
+async fn a_version_nobody_knows_is_asked_for_its_methods() {
+    let all =
+        ["ping", "getVersion", "getMonitorData", "prepare", "startProcessId", "restartProcessId", "stopProcessId"];
+    for (version, lacks_one, asked, full) in
+        [("7.0.4", true, 0, true), ("9.1.0", false, 1, true), ("9.1.0", true, 1, false), ("3.5.1", false, 0, false)]
+    {
+        let mut methods = json!({});
+        all.iter().for_each(|name| methods[*name] = json!({ "name": name, "params": [] }));
+        if !lacks_one {
+            methods["deleteProcessId"] = json!({});
+        }
+        let fake = Fake::start(move |method, _| match method {
+            "getVersion" => Play::Answer(json!(version)),
+            "methods" => Play::Body(json!({ "methods": methods })),
+            _ => civil(method, &json!([])),
+        });
+        let seen = look(&fake.at()).await;
+        let up = seen.up().unwrap();
+        assert_eq!((fake.called("methods"), up.support() == Support::Full), (asked, full), "{version}: {up:?}");
+        let said = seen.advice.iter().any(|advice| advice.seen.contains("newer than"));
+        assert_eq!(said, full && asked == 1, "{version}: {:?}", seen.advice);
     }
 }
 

@@ -8,10 +8,12 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::request::PmId;
+use crate::host::clock;
 use crate::host::foreign::tame_bytes;
 
 const PROCESSES_MAX: usize = 65_536;
@@ -56,6 +58,14 @@ pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
+/// How long a process has lived; `None` where it does not exist or is a zombie. `/proc` counts starts in hundredths of a
+/// second of CLOCK_BOOTTIME (proc(5), field 22; `USER_HZ` is 100).
+#[must_use]
+pub fn age(pid: u32) -> Option<Duration> {
+    let stat = stat(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X'))?;
+    Some(clock::boottime().saturating_sub(Duration::from_millis(stat.started.saturating_mul(10))))
+}
+
 /// A PM2 daemon of any user, as its title and the kernel tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningDaemon {
@@ -81,7 +91,7 @@ pub fn every_daemon() -> Vec<RunningDaemon> {
 }
 
 /// Between two looks at a process that boots.
-const REST_LOOK: std::time::Duration = std::time::Duration::from_millis(40);
+const REST_LOOK: Duration = Duration::from_millis(40);
 
 /// Resolves when a process has come to rest: asleep, and no processor time used between two looks. So is one that has
 /// booted and listens, and one that waits for a server; one that still boots on a busy machine is runnable. Also when it

@@ -21,6 +21,8 @@ pub enum Request {
     Version,
     /// `getReport`: node version, start arguments, managed apps.
     Report,
+    /// The methods that the daemon has, by name: no call, but a question to axon-rpc itself.
+    Methods,
     /// `getMonitorData`: every app with its whole environment. Costs the daemon about 18 ms per 130 apps.
     List,
     /// `prepare` with status `stopped`: adds the app to the list and starts nothing.
@@ -52,6 +54,7 @@ impl Request {
             Self::Ping => "ping",
             Self::Version => "getVersion",
             Self::Report => "getReport",
+            Self::Methods => "methods",
             Self::List => "getMonitorData",
             Self::Register(_) | Self::StartNew(_) => "prepare",
             Self::StartId(_) => "startProcessId",
@@ -67,21 +70,24 @@ impl Request {
     /// # Errors
     /// [`AmpError::TooLarge`] for a recipe beyond the frame limit.
     pub fn encode(&self, id: &str) -> Result<Vec<u8>, AmpError> {
-        let call = json!({ "type": "call", "method": self.method(), "args": self.args() });
+        let call = match self {
+            Self::Methods => json!({ "type": "methods" }),
+            _ => json!({ "type": "call", "method": self.method(), "args": self.args() }),
+        };
         amp::encode(&[&amp::json_arg(&call), &amp::text_arg(id)])
     }
 
     /// Whether asking again can do no harm: then a lost answer is only a lost answer.
     #[must_use]
     pub fn is_question(&self) -> bool {
-        matches!(self, Self::Ping | Self::Version | Self::Report | Self::List)
+        matches!(self, Self::Ping | Self::Version | Self::Report | Self::Methods | Self::List)
     }
 
     /// How long an answer may take when the caller knows nothing better.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         match self {
-            Self::Ping | Self::Version | Self::Report => Duration::from_secs(10),
+            Self::Ping | Self::Version | Self::Report | Self::Methods => Duration::from_secs(10),
             Self::List | Self::StopWatch(_) => Duration::from_secs(20),
             Self::Register(recipe) | Self::StartNew(recipe) => recipe.start_deadline(),
             Self::StartId(_) | Self::RestartId { .. } | Self::StopId(_) | Self::DeleteId(_) => Duration::from_secs(15),
@@ -90,7 +96,7 @@ impl Request {
 
     fn args(&self) -> Value {
         match self {
-            Self::Ping | Self::Version | Self::Report | Self::List => json!([{}]),
+            Self::Ping | Self::Version | Self::Report | Self::Methods | Self::List => json!([{}]),
             Self::Register(recipe) => json!([recipe.payload("stopped")]),
             Self::StartNew(recipe) => json!([recipe.payload("launching")]),
             Self::StartId(id) | Self::StopId(id) | Self::DeleteId(id) => json!([id]),
@@ -111,6 +117,7 @@ mod tests {
     fn frames_are_what_the_daemon_expects() {
         let cases = [
             (Request::Ping, r#"{"args":[{}],"method":"ping","type":"call"}"#),
+            (Request::Methods, r#"{"type":"methods"}"#),
             (Request::StopId(3), r#"{"args":[3],"method":"stopProcessId","type":"call"}"#),
             (Request::StopWatch(3), r#"{"args":["stopProcessId",3],"method":"stopWatch","type":"call"}"#),
             (

@@ -292,12 +292,15 @@ fn own_number(id: &str) -> Option<u64> {
     (process.parse() == Ok(std::process::id())).then(|| number.parse().ok())?
 }
 
-/// `{args:[result]}` or `{error: text or anything, stack?}`.
+/// `{args:[result]}`, `{methods: by name}` or `{error: text or anything, stack?}`.
 pub(super) fn read_envelope(mut body: Value) -> Answer {
     match body.get_mut("error").map(Value::take) {
         Some(Value::String(message)) => return Err(tame(&message, 400)),
         Some(Value::Null) | None => {}
         Some(other) => return Err(tame(&other.to_string(), 400)),
+    }
+    if let Some(methods) = body.get_mut("methods") {
+        return Ok(methods.take());
     }
     Ok(body.get_mut("args").and_then(|args| args.get_mut(0)).map(Value::take).unwrap_or_default())
 }

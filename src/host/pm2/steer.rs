@@ -12,11 +12,12 @@ use thiserror::Error;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::app::{App, AppKey, Status};
+use super::back::steady_for;
 use super::daemon::{DaemonUp, Support, list, up_of};
 use super::hearing::{Heard, Hearing};
 use super::listed::number_equals;
 use super::place::{AccountError, Pm2At, account};
-use super::procs::{alive, at_rest};
+use super::procs::{age, alive, at_rest};
 use super::recipe::Recipe;
 use super::request::{PmId, Request};
 use super::rpc::{Rpc, RpcError};
@@ -27,6 +28,9 @@ const SETTLING_LOOKS: usize = 6;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// How long a process may keep its slot when it neither comes to rest nor ends.
 const REST_MAX: Duration = Duration::from_secs(5);
+
+/// How long an app is watched at least after it has come to rest.
+const SETTLED: Duration = Duration::from_millis(400);
 
 /// Why an effect did not happen, or is not known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -341,6 +345,25 @@ impl Steer {
             () = ended_early(hearing, id, app.autorestart) => {}
             () = super::pause(REST_MAX) => {}
         }
+    }
+
+    /// Waits until an app that has come to rest after its start has lived long enough to be called stable. `true` when
+    /// nothing speaks against it: the kernel still knows the process that PM2 named, old enough by its own start time, and the
+    /// bus, which was listened to since before the start, has told of no end and, where it is due, of `ready`. A list
+    /// would add nothing to that, and costs the daemon as much as starting an app does.
+    pub async fn outlives(&self, started: &App) -> bool {
+        let (Some(id), Some(pid), Status::Online) = (started.pm_id, started.pid, &started.status) else { return false };
+        let Some(hearing) = self.hearing().await else { return false };
+        let needed = steady_for(started);
+        let rest = needed.saturating_sub(age(pid).unwrap_or_default()).max(SETTLED);
+        let ended = hearing.until(id, |heard| heard.exits > 0 || heard.given_up);
+        tokio::select! {
+            () = ended => return false,
+            () = super::pause(rest) => {}
+        }
+        let untouched = |heard: &Heard| heard.whole && heard.exits == 0 && !heard.given_up;
+        let said = hearing.of(id).is_some_and(|heard| untouched(&heard) && (heard.ready || !started.wait_ready));
+        said && hearing.listens() && self.is_open() && age(pid).is_some_and(|age| age >= needed)
     }
 
     /// Adds an app as stopped. Nothing is started.

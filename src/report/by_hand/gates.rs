@@ -21,6 +21,9 @@ pub(super) fn needs(sheet: &mut Sheet<'_>, needs: &Needs) {
     for name in &needs.pm2 {
         sheet.comment(&format!("check: every app of the place {name} is up"));
     }
+    for one in &needs.checks {
+        check(sheet, one);
+    }
 }
 
 /// A check of `healthy`; what a shell cannot ask well is said.

@@ -129,13 +129,14 @@ fn unit(
         let name = item.node.scalar().unwrap_or_default();
         // A full unit name has a dot; a name of the inventory may have one too, and then it is known.
         if has(&known, name) || !name.contains('.') {
-            let found = refer(item, &known, codes::UNKNOWN_UNITS, "declared unit", out);
-            units.extend(
-                found
-                    .iter()
-                    .flat_map(|name| inventory.units_of(Some(std::slice::from_ref(name))))
-                    .map(|one| one.unit.to_owned()),
-            );
+            let Some(name) = refer(item, &known, codes::UNKNOWN_UNITS, "declared unit", out) else { continue };
+            let found = inventory.units_of(Some(std::slice::from_ref(&name)));
+            if found.is_empty() {
+                // Inside `pm2:` the units of its places are not known yet.
+                let message = format!("the unit of `{}` cannot be named like this here", shown(&name));
+                item.error(codes::UNKNOWN_UNITS, message, out).label("write the unit's full name");
+            }
+            units.extend(found.into_iter().map(|one| one.unit.to_owned()));
         } else {
             units.extend(address::units(item, out));
         }

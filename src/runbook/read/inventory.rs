@@ -2,6 +2,7 @@
 use indexmap::IndexMap;
 
 use super::address;
+use super::checks;
 use super::fields::Fields;
 use super::item::{Item, is_name, shown};
 use super::names::{Declared, Names, declared, refer};
@@ -35,8 +36,11 @@ pub(super) fn inventory(root: &mut Fields<'_>, names: &Names, out: &mut Findings
     same_names(names, out);
     let redis = section(root, "redis", out, |name, item, out| redis(name, item, names, &mut places, out));
     let units = section(root, "units", out, |_, item, out| declared_units(item, out));
-    let pm2 = section(root, "pm2", out, |name, item, out| pm2_place(name, item, names, &mut places, out));
-    (Inventory { redis, units, pm2 }, places)
+    let mut inventory = Inventory { redis, units, ..Inventory::default() };
+    // What a group needs may be a unit of the other two sections.
+    let pm2 = section(root, "pm2", out, |name, item, out| pm2_place(name, item, (names, &inventory), &mut places, out));
+    inventory.pm2 = pm2;
+    (inventory, places)
 }
 
 /// A map from names to things; things that cannot be read are left out.
@@ -135,7 +139,7 @@ fn declared_units(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DeclaredUni
 fn pm2_place(
     name: &str,
     item: &Item<'_>,
-    names: &Names,
+    known_before: (&Names, &Inventory),
     places: &mut InventoryPlaces,
     out: &mut Findings<'_>,
 ) -> Option<Pm2Place> {
@@ -154,7 +158,7 @@ fn pm2_place(
         let Some(group_fields) = group.fields(format!("a group of `{name}`"), out) else {
             continue;
         };
-        if let Some(group) = app_group(name, group_fields, names, &known, places, out) {
+        if let Some(group) = app_group(name, group_fields, known_before, &known, places, out) {
             read.push(group);
         }
         twice(&known, at, "group", out);
@@ -176,7 +180,7 @@ pub(super) fn twice(known: &[Declared], at: usize, what: &str, out: &mut Finding
 fn app_group(
     place: &str,
     mut fields: Fields<'_>,
-    names: &Names,
+    known: (&Names, &Inventory),
     groups: &[Declared],
     places: &mut InventoryPlaces,
     out: &mut Findings<'_>,
@@ -187,7 +191,8 @@ fn app_group(
         Some(name)
     });
     let apps = fields.need("apps", out).map(|item| patterns(&item, out));
-    let needs = fields.get("needs").map(|item| needs(&item, names, groups, out)).unwrap_or_default();
+    let needs = fields.get("needs");
+    let needs = needs.map(|item| self::needs(&item, known, groups, &mut places.env_secrets, out)).unwrap_or_default();
     let optional = fields.get("optional").map(|item| patterns(&item, out)).unwrap_or_default();
     fields.close(out);
     Some(AppGroup { name: name?, apps: apps?, needs, optional })
@@ -198,7 +203,13 @@ pub(super) fn patterns(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
     item.one_or_more(out).iter().filter_map(|one| one.word(out)).collect()
 }
 
-fn needs(item: &Item<'_>, names: &Names, groups: &[Declared], out: &mut Findings<'_>) -> Needs {
+fn needs(
+    item: &Item<'_>,
+    (names, inventory): (&Names, &Inventory),
+    groups: &[Declared],
+    env: &mut Vec<Span>,
+    out: &mut Findings<'_>,
+) -> Needs {
     let Some(mut fields) = item.fields("`needs`", out) else {
         return Needs::default();
     };
@@ -211,6 +222,8 @@ fn needs(item: &Item<'_>, names: &Names, groups: &[Declared], out: &mut Findings
         fields.get("groups").map(|item| many(item, groups, codes::UNKNOWN_GROUP, "group", out)).unwrap_or_default();
     let pm2 =
         fields.get("pm2").map(|item| many(item, &names.pm2, codes::UNKNOWN_PM2, "PM2 place", out)).unwrap_or_default();
+    let checks = fields.get("checks").map(|item| item.list(out)).unwrap_or_default();
+    let checks = checks.iter().filter_map(|item| checks::check(item, names, inventory, env, out)).collect();
     fields.close(out);
-    Needs { redis, units, groups, pm2 }
+    Needs { redis, units, groups, pm2, checks }
 }

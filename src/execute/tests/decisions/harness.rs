@@ -85,7 +85,7 @@ impl Reporter for Ear<'_> {
 }
 
 fn witness_of(entry: &Entry) -> Witness {
-    Witness { run: entry.run.clone(), seq: entry.seq, prev: entry.prev.clone() }
+    Witness { run: entry.run.to_string(), seq: entry.seq, prev: entry.prev.to_string() }
 }
 
 /// The stamp that the clock shows, and the latest that it ever showed.
