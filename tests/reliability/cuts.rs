@@ -10,7 +10,7 @@ use crate::campaign::{AGAIN_TOKENS, ONCE, Peace, Story, Trouble};
 use crate::points::{Place, Point, sample};
 use crate::rig::{Rig, Said, Saved};
 use crate::tier::{Tier, figures, tier};
-use crate::worker::{Job, Report, points, work};
+use crate::worker::{Job, Report, WORKERS, points, work};
 use crate::world::{Ledger, STATE, marks, services};
 
 struct Cutter<'a> {
@@ -145,12 +145,12 @@ fn after_a_power_cut_at_any_sync_nothing_that_was_acknowledged_is_lost() {
         all.iter().enumerate().filter(|(i, p)| is_sync(p) || next(*i)).map(|(_, p)| p.clone()).collect();
     let step = if tier == Tier::Full { 1 } else { 15 };
     let points = sample(&at, step);
-    let found = work(&Job::Cuts { syncs: true }, &points, 2);
+    let found = work(&Job::Cuts { syncs: true }, &points, WORKERS);
 
     let writes = |p: &&Point| matches!(p, Point::Call { name, place: Place::Journal, .. } if name == "pwrite64");
     let control: Vec<Point> =
         all.iter().filter(writes).step_by(if tier == Tier::Full { 8 } else { 20 }).cloned().collect();
-    let without = work(&Job::Cuts { syncs: false }, &control, 2);
+    let without = work(&Job::Cuts { syncs: false }, &control, WORKERS);
 
     let figures = figures("power cuts");
     figures.say("syncs of the reference run", syncs);
