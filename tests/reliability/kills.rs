@@ -145,7 +145,9 @@ fn killed_at_every_system_call_every_run_ends_in_the_same_world() {
         figures.say("note", key);
     }
     assert!(found.bad.is_empty(), "{:#?}", found.bad);
-    assert!(found.count("hit") * 100 >= found.count("points") * 98, "{:?}", found.counts);
+    // Of a sample, one that was not reached is four of a hundred.
+    let reached = if tier == Tier::Full { 97 } else { 85 };
+    assert!(found.count("hit") * 100 >= found.count("points") * reached, "{:?}", found.counts);
 }
 
 #[test]
