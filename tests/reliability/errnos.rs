@@ -6,7 +6,7 @@ use crate::campaign::{Peace, Story, Trouble};
 use crate::points::{Place, Point, sample};
 use crate::rig::{Rig, Said};
 use crate::tier::{Tier, figures, tier};
-use crate::worker::{Job, Report, points, work};
+use crate::worker::{Job, Report, WORKERS, points, work};
 
 /// What a disk, a quota, a signal or a table of descriptors can answer.
 const ERRNOS: [&str; 8] = ["EIO", "ENOSPC", "EROFS", "EDQUOT", "EINTR", "EMFILE", "EAGAIN", "ENOMEM"];
@@ -137,7 +137,7 @@ fn calls_that_fail_stop_the_run_loudly_or_not_at_all() {
     let step = if tier == Tier::Full { 1 } else { 37 };
     let points = sample(&all.iter().filter(ours).cloned().collect::<Vec<_>>(), step);
     let names: Vec<String> = ERRNOS.iter().chain([&SHORT]).map(|name| (*name).to_owned()).collect();
-    let found = work(&Job::Errnos { names }, &points, 2);
+    let found = work(&Job::Errnos { names }, &points, WORKERS);
     let figures = figures("errnos");
     figures.say("calls on state directory and lock", points.len());
     figures.say("errnos, and a short write", ERRNOS.len());

@@ -10,6 +10,10 @@ use crate::points::{Point, survey};
 use crate::rig::Rig;
 use crate::{cuts, errnos, full_disk, kills};
 
+/// How many sandboxes work side by side: more than cores, because a run spends half of its time waiting, above all for
+/// services that it has started to stay up.
+pub(crate) const WORKERS: usize = 6;
+
 const JOB: &str = "RUNBOOK_RELIABILITY_JOB";
 
 /// What a worker is to do.
@@ -77,7 +81,7 @@ pub(crate) fn points() -> &'static [Point] {
     POINTS.get_or_init(|| work(&Job::Survey, &[], 1).points)
 }
 
-/// Deals the points out to two workers, waits, and adds up what they found.
+/// Deals the points out to the workers, waits, and adds up what they found.
 pub(crate) fn work(job: &Job, points: &[Point], workers: usize) -> Report {
     let base = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut running = Vec::new();
@@ -86,7 +90,7 @@ pub(crate) fn work(job: &Job, points: &[Point], workers: usize) -> Report {
         let share = points.iter().skip(worker).step_by(workers).cloned().collect();
         let mut job = job.clone();
         if let Job::DoubleKills { rounds, seed } = &mut job {
-            *rounds /= workers as u64;
+            *rounds = rounds.div_ceil(workers as u64);
             *seed += worker as u64;
         }
         let order = Order { job, points: share, report: report.clone() };
