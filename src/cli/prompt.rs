@@ -8,7 +8,7 @@ use super::screen::Screen;
 use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Question, Reply};
 use crate::host::foreign::tame;
-use crate::report::Live;
+use crate::report::{Asked, Live, asked};
 use crate::runbook::{ConfirmKind, Runbook};
 
 /// Flags that answer beforehand.
@@ -132,13 +132,13 @@ impl Prompt<'_> {
     }
 
     /// Says what it is about on lines of its own, then asks on one that fits any terminal.
-    fn ask_or(&self, flag: &str, about: &str, question: &str, wanted: &str) -> Reply {
+    fn put(&self, asked: &Asked) -> Reply {
         if !self.person {
-            return Reply::NoOne { how: flag.to_owned() };
+            return Reply::NoOne { how: asked.elsewhere.clone() };
         }
         let ask = || {
-            self.screen.alert(&format!("{}\n", tame(about, 400)));
-            self.typed(question, wanted)
+            self.screen.alert(&asked.about);
+            self.typed(&asked.line, &asked.wanted)
         };
         let yes = match &self.live {
             Some(live) => live.suspend(ask),
@@ -153,29 +153,8 @@ impl Approve for Prompt<'_> {
         match ask {
             Question::Confirm { type_name: None, .. } if self.yes => Reply::Yes,
             Question::Confirm { type_name: Some(name), .. } if self.confirm == Some(name) => Reply::Yes,
-            Question::Confirm { step, type_name, because } => {
-                let (wanted, flag) = match type_name {
-                    Some(name) => (name.as_str(), format!("runbook resume --confirm {name}")),
-                    None => ("yes", "runbook resume --yes".to_owned()),
-                };
-                self.ask_or(
-                    &flag,
-                    &format!("{step}: {because}"),
-                    &format!("Type {wanted}, or Enter for not now"),
-                    wanted,
-                )
-            }
             // No flag lets a run go on past a failure: that is judged by somebody who has seen it.
-            Question::GoOnWithout { step, error } => {
-                let about = format!("{step} failed: {error}. Go on without it?");
-                self.ask_or("runbook resume, on a terminal", &about, "Type yes, or Enter to stop", "yes")
-            }
-            Question::NextPhase { phase } => self.ask_or(
-                "runbook resume, on a terminal",
-                &format!("Next is phase {phase}."),
-                "Type yes, or Enter to pause",
-                "yes",
-            ),
+            _ => self.put(&asked(ask, self.screen.style())),
         }
     }
 }
