@@ -10,7 +10,7 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::way_back::{self, RESUME_UNIT};
 use crate::host::disk::DiskKind;
 use crate::host::machine::{BootUnknown, MachineSeen, rebooted};
-use crate::host::redis::{Obstacle, RedisKind, restart_obstacles};
+use crate::host::redis::{Obstacle, RedisKind, restart_obstacles, started_with};
 use crate::host::span::Span;
 use crate::host::systemd::logind::{Inhibitor, blocking};
 use crate::host::{Deed, Down, Host, HostError, Probe};
@@ -131,6 +131,11 @@ async fn unread(on: &dyn Probe, ground: &Ground<'_>) -> Vec<(String, Obstacle)> 
     let redis = ground.inventory.redis.values().filter(|one| one.kind == RedisKind::Redis && one.required);
     let looks = redis.map(|one| async move {
         let seen = on.redis(&one.at()).await.ok()?;
+        let unit = match &one.unit {
+            Some(unit) => on.unit(unit).await.ok(),
+            None => None,
+        };
+        let seen = unit.map_or_else(|| *seen.clone(), |unit| started_with(&seen, &unit.redis_settings));
         Some(restart_obstacles(&seen).into_iter().map(|found| (one.name.clone(), found)).collect::<Vec<_>>())
     });
     futures_util::future::join_all(looks).await.into_iter().flatten().flatten().collect()

@@ -11,7 +11,7 @@ use crate::host::machine::{self, MachineSeen};
 use crate::host::pm2::{Pm2Seen, RunningDaemon, Support, every_daemon};
 use crate::host::redis::RedisSeen;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
-use crate::report::Tone;
+use crate::report::{Diagnosed, diagnosis};
 use crate::runbook::Runbook;
 
 /// What to look at besides the host itself.
@@ -19,16 +19,6 @@ use crate::runbook::Runbook;
 pub(super) struct Doctor {
     /// Also ask everything that this runbook names
     name: Option<String>,
-}
-
-/// One line of the diagnosis.
-struct Finding {
-    about: String,
-    /// `None` is fine, else what to do.
-    cure: Option<String>,
-    seen: String,
-    /// Worth knowing; nothing that a run would miss.
-    advice: bool,
 }
 
 impl Doctor {
@@ -46,34 +36,20 @@ impl Doctor {
         } else {
             all.extend(other_daemons(None));
         }
-        let style = desk.screen.streams.result.style;
-        for one in &all {
-            let (tone, word) = match one.cure {
-                _ if one.advice => (Tone::Warn, "note"),
-                None => (Tone::Good, "ok  "),
-                Some(_) => (Tone::Bad, "MISS"),
-            };
-            let cure = one
-                .cure
-                .as_ref()
-                .filter(|cure| !cure.is_empty())
-                .map(|cure| format!("\n       {cure}"))
-                .unwrap_or_default();
-            desk.screen.result(&format!("{} {:<16} {}{cure}\n", style.paint(tone, word), one.about, one.seen));
-        }
+        desk.screen.result(&diagnosis(&all, &desk.screen.streams.result.style));
         Ok(if all.iter().all(|one| one.cure.is_none() || one.advice) { Exit::Done } else { Exit::Refused })
     }
 }
 
-fn finding(about: &str, fine: bool, seen: impl Into<String>, cure: &str) -> Finding {
-    Finding { about: about.to_owned(), cure: (!fine).then(|| cure.to_owned()), seen: seen.into(), advice: false }
+fn finding(about: &str, fine: bool, seen: impl Into<String>, cure: &str) -> Diagnosed {
+    Diagnosed { about: about.to_owned(), cure: (!fine).then(|| cure.to_owned()), seen: seen.into(), advice: false }
 }
 
-fn note(about: &str, seen: impl Into<String>, cure: &str) -> Finding {
-    Finding { about: about.to_owned(), cure: Some(cure.to_owned()), seen: seen.into(), advice: true }
+fn note(about: &str, seen: impl Into<String>, cure: &str) -> Diagnosed {
+    Diagnosed { about: about.to_owned(), cure: Some(cure.to_owned()), seen: seen.into(), advice: true }
 }
 
-fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
+fn machine_findings(seen: &MachineSeen) -> Vec<Diagnosed> {
     let init = seen.init.clone().unwrap_or_else(|| "unknown".into());
     let known = seen.boot_id.is_some() && seen.machine_id.is_some();
     let text = format!(
@@ -106,11 +82,17 @@ fn machine_findings(seen: &MachineSeen) -> Vec<Finding> {
     ]
 }
 
-async fn bus(host: &LocalHost) -> Finding {
+async fn bus(host: &LocalHost) -> Diagnosed {
     match host.ask(&Ask::Inhibitors).await {
-        Ok(Answer::Inhibitors(held)) => {
-            finding("system bus", true, format!("logind answers, {} inhibitors", held.len()), "")
-        }
+        Ok(Answer::Inhibitors(held)) => finding(
+            "system bus",
+            true,
+            match held.len() {
+                1 => "logind answers, 1 inhibitor".to_owned(),
+                n => format!("logind answers, {n} inhibitors"),
+            },
+            "",
+        ),
         Ok(_) => finding("system bus", true, "answers", ""),
         Err(error) => finding(
             "system bus",
@@ -121,7 +103,7 @@ async fn bus(host: &LocalHost) -> Finding {
     }
 }
 
-fn state_place(desk: &Desk) -> Finding {
+fn state_place(desk: &Desk) -> Diagnosed {
     let dir = desk.site.nearest();
     let shown = desk.site.state_dir.display();
     match disk(dir) {
@@ -140,7 +122,7 @@ fn state_place(desk: &Desk) -> Finding {
     }
 }
 
-fn runs(desk: &Desk) -> Vec<Finding> {
+fn runs(desk: &Desk) -> Vec<Diagnosed> {
     let store = match desk.site.look() {
         Ok(Some(store)) => store,
         Ok(None) => return vec![finding("runs", true, "none yet", "")],
@@ -158,7 +140,7 @@ fn runs(desk: &Desk) -> Vec<Finding> {
     }
 }
 
-async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Finding> {
+async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Diagnosed> {
     let mut all = Vec::new();
     for (name, instance) in &runbook.inventory.redis {
         let answer = host.ask(&Ask::Redis(instance.at())).await;
@@ -177,7 +159,7 @@ async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Finding> {
 }
 
 /// What a run would refuse or be surprised by, and what is worth knowing of the apps.
-fn pm2_findings(name: &str, seen: &Pm2Seen) -> Vec<Finding> {
+fn pm2_findings(name: &str, seen: &Pm2Seen) -> Vec<Diagnosed> {
     let mut all = Vec::new();
     let mut miss = |seen: String, cure: &str| all.push(finding(name, false, seen, cure));
     if let Some(up) = seen.up() {
@@ -210,7 +192,7 @@ fn pm2_findings(name: &str, seen: &Pm2Seen) -> Vec<Finding> {
 }
 
 /// Daemons that the runbook does not name: a reboot takes them down as well.
-fn other_daemons(runbook: Option<&Runbook>) -> Vec<Finding> {
+fn other_daemons(runbook: Option<&Runbook>) -> Vec<Diagnosed> {
     let named = |home: &str| {
         let mut places = runbook.into_iter().flat_map(|runbook| runbook.inventory.pm2.values());
         places.any(|place| place.home.as_os_str() == home)
@@ -224,7 +206,7 @@ fn other_daemons(runbook: Option<&Runbook>) -> Vec<Finding> {
 }
 
 /// What a neighbour answered, in a few words.
-fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: bool) -> Finding {
+fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: bool) -> Diagnosed {
     let (fine, seen) = match answer {
         Ok(Answer::Pm2(seen)) => match seen.up() {
             Some(up) => (true, format!("PM2 {}, {} apps", up.version, seen.apps.len())),

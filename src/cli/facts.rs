@@ -9,6 +9,7 @@ use super::{Desk, Exit, Failure, check, offline, resume_unit};
 use crate::host::foreign::tame;
 use crate::host::local::LocalHost;
 use crate::host::small_file;
+use crate::report::{recorded, unanswered};
 
 /// What to record.
 #[derive(Debug, Args)]
@@ -38,10 +39,8 @@ impl RecordFacts {
             }
             None => desk.screen.result(&text),
         }
-        desk.screen.talk(&format!("{} answers recorded\n", facts.answers.len()));
-        for (about, why) in &facts.unanswered {
-            desk.screen.alert(&format!("no answer: {about}: {why}\n"));
-        }
+        desk.screen.talk(&recorded(facts.answers.len()));
+        desk.screen.alert(&unanswered(&facts.unanswered, desk.screen.style()));
         Ok(if facts.unanswered.is_empty() { Exit::Done } else { Exit::Unforeseen })
     }
 

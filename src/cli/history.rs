@@ -1,14 +1,10 @@
 //! `runbook history`: past runs, oldest first, one line each; or how right their estimates were.
-use std::time::Duration;
-
 use clap::Args;
 
 use super::site::by_age;
 use super::{Desk, Exit, Failure};
-use crate::host::span::words;
-use crate::journal::checkpoint::End;
 use crate::journal::store::Listed;
-use crate::report::{estimate_lines, estimate_table, past_run_line, unreadable_run_line};
+use crate::report::{PastRun, estimate_lines, estimate_table, past_run, past_run_line, unreadable_run_line};
 
 /// Which runs.
 #[derive(Debug, Args)]
@@ -28,7 +24,8 @@ impl History {
         if self.estimates {
             return self.estimates(desk);
         }
-        let runs = match desk.site.look()? {
+        let store = desk.site.look()?;
+        let runs = match &store {
             Some(store) => by_age(store.list()?),
             None => Vec::new(),
         };
@@ -38,7 +35,13 @@ impl History {
             if desk.screen.json {
                 desk.screen.lines([json(listed)]);
             } else {
-                desk.screen.result(&line(listed));
+                let reading = listed.reading.as_ref().map_err(ToString::to_string);
+                let run = PastRun {
+                    id: listed.id.as_str(),
+                    reading: reading.map(|reading| (reading.entries.as_slice(), &reading.state)),
+                    aside: store.as_ref().and_then(|store| store.aside(&listed.id)),
+                };
+                desk.screen.result(&past_run(&run, &desk.screen.streams.result.style));
             }
         }
         if shown == 0 {
@@ -58,7 +61,7 @@ impl History {
         } else if judged.is_empty() {
             desk.screen.talk(&format!("no estimates to judge in {}\n", desk.site.state_dir.display()));
         } else {
-            desk.screen.result(&estimate_table(&judged));
+            desk.screen.result(&estimate_table(&judged, &desk.screen.streams.result.style));
         }
         Ok(Exit::Done)
     }
@@ -74,25 +77,4 @@ fn json(listed: &Listed) -> String {
         Ok(reading) => past_run_line(&reading.entries, &reading.state),
         Err(error) => unreadable_run_line(listed.id.as_str(), &error.to_string()),
     }
-}
-
-fn line(listed: &Listed) -> String {
-    let reading = match &listed.reading {
-        Ok(reading) => reading,
-        Err(error) => return format!("{}  unreadable: {error}\n", listed.id),
-    };
-    let name = reading.state.opened().map(|opened| opened.runbook_name.as_str()).unwrap_or_default();
-    let (first, last) = (reading.entries.first(), reading.entries.last());
-    let took =
-        first.zip(last).and_then(|(first, last)| Duration::try_from(last.wall - first.wall).ok()).unwrap_or_default();
-    let began = first.map(|entry| entry.wall.strftime("%F %H:%M:%SZ").to_string()).unwrap_or_default();
-    let end = match reading.state.ended() {
-        Some(End::Done) => "done",
-        Some(End::DoneWithLosses) => "done, with losses",
-        Some(End::BackedOut) => "backed out",
-        Some(End::Failed) => "given up",
-        Some(End::Abandoned) => "abandoned",
-        None => "unfinished",
-    };
-    format!("{}  {name:<24} {began}  {:>8}  {end}\n", listed.id, words(took))
 }

@@ -1,6 +1,7 @@
 //! `runbook list`: which runbooks there are, with the line that says what each is for.
 use super::source::{names, read};
 use super::{Desk, Exit, Failure};
+use crate::report::shelf;
 
 pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
     let names = names(&desk.site);
@@ -8,15 +9,19 @@ pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
         desk.screen.talk(&format!("no runbooks in {}\n", desk.site.runbooks.display()));
         return Ok(Exit::Done);
     }
-    let width = names.iter().map(String::len).max().unwrap_or(0);
-    for name in names {
+    let named = |name: String| {
         let doc = match read(&desk.site, &name, false).map(|source| source.load()) {
             Ok(Ok(loaded)) => loaded.runbook.doc,
-            Ok(Err(findings)) => format!("(invalid: {} findings; runbook check {name})", findings.len()),
+            Ok(Err(findings)) => format!("(invalid: runbook check {name} names {})", count(findings.len())),
             Err(failure) => format!("(unreadable: {})", failure.reason()),
         };
-        desk.screen.result(format!("{name:width$}  {doc}").trim_end());
-        desk.screen.result("\n");
-    }
+        (name, doc)
+    };
+    let all: Vec<(String, String)> = names.into_iter().map(named).collect();
+    desk.screen.result(&shelf(&all, &desk.screen.streams.result.style));
     Ok(Exit::Done)
+}
+
+fn count(findings: usize) -> String {
+    if findings == 1 { "1 finding".to_owned() } else { format!("{findings} findings") }
 }

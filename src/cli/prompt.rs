@@ -8,8 +8,7 @@ use super::screen::Screen;
 use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Question, Reply};
 use crate::host::foreign::tame;
-use crate::journal::checkpoint::StepId;
-use crate::report::Live;
+use crate::report::{Asked, Live, asked};
 use crate::runbook::{ConfirmKind, Runbook};
 
 /// Flags that answer beforehand.
@@ -133,15 +132,13 @@ impl Prompt<'_> {
     }
 
     /// Says what it is about on lines of its own, then asks on one that fits any terminal.
-    fn ask_or(&self, flag: &str, about: &str, question: &str, wanted: &str) -> Reply {
+    fn put(&self, asked: &Asked) -> Reply {
         if !self.person {
-            return Reply::NoOne { how: flag.to_owned() };
+            return Reply::NoOne { how: asked.elsewhere.clone() };
         }
         let ask = || {
-            for line in about.lines() {
-                self.screen.alert(&format!("{}\n", tame(line, 400)));
-            }
-            self.typed(question, wanted)
+            self.screen.alert(&asked.about);
+            self.typed(&asked.line, &asked.wanted)
         };
         let yes = match &self.live {
             Some(live) => live.suspend(ask),
@@ -151,54 +148,13 @@ impl Prompt<'_> {
     }
 }
 
-/// What a confirmation is about. Where service is away already, *not now* is no safe answer, and that is said first.
-fn about(step: &StepId, because: &str, services_down: bool) -> String {
-    let down = if services_down {
-        "\nThe services are DOWN and stay down until you answer, `runbook resume` or `runbook abort`."
-    } else {
-        ""
-    };
-    format!("{step}: {because}{down}")
-}
-
 impl Approve for Prompt<'_> {
     fn ask(&mut self, ask: &Question) -> Reply {
         match ask {
             Question::Confirm { type_name: None, .. } if self.yes => Reply::Yes,
             Question::Confirm { type_name: Some(name), .. } if self.confirm == Some(name) => Reply::Yes,
-            Question::Confirm { step, type_name, because, services_down } => {
-                let (wanted, flag) = match type_name {
-                    Some(name) => (name.as_str(), format!("runbook resume --confirm {name}")),
-                    None => ("yes", "runbook resume --yes".to_owned()),
-                };
-                let question = format!("Type {wanted}, or Enter for not now");
-                self.ask_or(&flag, &about(step, because, *services_down), &question, wanted)
-            }
             // No flag lets a run go on past a failure: that is judged by somebody who has seen it.
-            Question::GoOnWithout { step, error } => {
-                let about = format!("{step} failed: {error}. Go on without it?");
-                self.ask_or("runbook resume, on a terminal", &about, "Type yes, or Enter to stop", "yes")
-            }
-            Question::NextPhase { phase } => self.ask_or(
-                "runbook resume, on a terminal",
-                &format!("Next is phase {phase}."),
-                "Type yes, or Enter to pause",
-                "yes",
-            ),
+            _ => self.put(&asked(ask, self.screen.style())),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_is_asked_while_the_services_are_down_is_told() {
-        let step = StepId::new("reboot/1");
-        assert_eq!(about(&step, "Users are cut off.", false), "reboot/1: Users are cut off.");
-        let down = about(&step, "Users are cut off.", true);
-        assert!(down.starts_with("reboot/1: Users are cut off.\nThe services are DOWN"), "{down}");
-        assert!(down.lines().all(|line| line.len() <= 100), "{down}");
     }
 }

@@ -1,6 +1,5 @@
 //! `runbook rehearse`: a whole run on a model of the machine, with the screens of a real one and whatever is to go wrong.
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use tempfile::TempDir;
@@ -261,18 +260,9 @@ impl Rehearse {
     /// The chance, as a result.
     fn chance(&self, desk: &Desk, runbook: &Runbook, dress: &DressRehearsal<'_>, runs: u32) -> Exit {
         let plan = &dress.rehearsed().plan;
-        let chance = draw(plan, runbook.window.as_ref(), self.seed, runs);
-        let zone = runbook.window.as_ref().map_or(jiff::tz::TimeZone::UTC, |window| window.timezone.clone());
-        let mut text = format!("{runs} runs drawn from the estimates, seed {}\n", self.seed);
-        if let Some(inside) = chance.inside {
-            text.push_str(&format!("  inside the window  {:.1} %\n", inside * 100.0));
-        }
-        for (name, length) in ["1 in 10", "5 in 10", "9 in 10"].into_iter().zip(chance.lengths()) {
-            let end = plan.starts_at.checked_add(length).unwrap_or(plan.starts_at).to_zoned(zone.clone());
-            let (end, length) = (end.strftime("%H:%M"), words(rounded(length)));
-            text.push_str(&format!("  {name} end by     {end}, after {length}\n"));
-        }
-        desk.screen.result(&text);
+        let window = runbook.window.as_ref();
+        let drawn = draw(plan, window, self.seed, runs);
+        desk.screen.result(&crate::report::chance(&drawn, plan, window, &desk.screen.streams.result.style));
         Exit::Done
     }
 
@@ -282,11 +272,6 @@ impl Rehearse {
             desk.screen.alert(&format!("The journal is kept: runbook report --state-dir {}\n", state.display()));
         }
     }
-}
-
-/// To whole seconds: a drawn length has no better.
-fn rounded(length: Duration) -> Duration {
-    Duration::from_secs(length.as_secs_f64().round() as u64)
 }
 
 fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> Failure {

@@ -62,7 +62,10 @@ fn unsaved(runbook: &Runbook, baseline: &Facts) -> Vec<UnsavedAt> {
     let redis = runbook.inventory.redis.values().filter(|one| one.kind == RedisKind::Redis);
     let of = |one: &RedisInstance| {
         let unknown = || Unsaved { unknown: Some("it could not be asked".into()), ..Unsaved::default() };
-        let found = baseline.redis(&one.at()).map_or_else(unknown, redis::unsaved);
+        let unit = one.unit.as_ref().and_then(|unit| baseline.unit(unit));
+        let given = unit.map(|unit| unit.redis_settings.clone()).unwrap_or_default();
+        let found =
+            baseline.redis(&one.at()).map_or_else(unknown, |seen| redis::unsaved(&redis::started_with(seen, &given)));
         let told = found.unknown.is_some() || !found.lost.is_empty();
         told.then(|| UnsavedAt { instance: one.name.clone(), unsaved: found })
     };

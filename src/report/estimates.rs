@@ -4,52 +4,59 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::layout::{clean, columns, pad, right};
+use super::layout::{clean, columns, fit, pad, paragraph, right};
+use super::out::{Style, Tone};
 use crate::host::span::clock;
 use crate::journal::estimates::{Judged, Made, Score};
 
-/// A name, and whether an estimate is of that kind.
-type Kind = (&'static str, fn(&Judged) -> bool);
+/// A name for many and for one, and whether an estimate is of that kind.
+type Kind = (&'static str, &'static str, fn(&Judged) -> bool);
 
 /// The kinds that are summed up each for itself, and their names.
 const KINDS: [Kind; 3] = [
-    ("steps, as planned", |one| one.item.is_none()),
-    ("instances, as planned", |one| one.item.is_some() && one.made == Made::Plan),
-    ("loads, when they began", |one| one.made == Made::Start),
+    ("steps, as planned", "step, as planned", |one| one.item.is_none()),
+    ("instances, as planned", "instance, as planned", |one| one.item.is_some() && one.made == Made::Plan),
+    ("loads, when they began", "load, when it began", |one| one.made == Made::Start),
 ];
 
 /// The table; one line for each estimate, then the figures. Ends with a newline.
 #[must_use]
-pub fn estimate_table(judged: &[Judged]) -> String {
-    let names: Vec<String> = judged.iter().map(name).collect();
-    let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(8, 40);
-    let (what, took) = (pad("estimate", width), right("took", 7));
-    let mut text = format!("  {what}   expected  {}  {took}     error\n", pad("interval", 19));
+pub fn estimate_table(judged: &[Judged], style: &Style) -> String {
+    let names: Vec<(String, &str)> = judged.iter().map(name).collect();
+    let intervals: Vec<String> =
+        judged.iter().map(|one| format!("{} - {}", time(one.expected.low), time(one.expected.high))).collect();
+    let span = intervals.iter().map(|text| columns(text)).max().unwrap_or(0).max(8);
+    let width = names.iter().map(|(name, kind)| columns(name) + columns(kind)).max().unwrap_or(0);
+    let width = width.min(style.columns().saturating_sub(span + 43)).clamp(18, 40);
+    let (what, interval) = (pad("estimate", width), pad("interval", span));
+    let mut text = format!("  {what}   expected  {interval}     took     error\n");
     let mut run = "";
-    for (one, name) in judged.iter().zip(&names) {
+    for ((one, (name, kind)), interval) in judged.iter().zip(&names).zip(&intervals) {
         if run != one.run {
             run = &one.run;
-            text.push_str(&format!("{run}  {}\n", one.at.strftime("%F %H:%MZ")));
+            let head = format!("{run}  {}", one.at.strftime("%F %H:%MZ"));
+            text.push_str(&format!("{}\n", style.paint(Tone::Strong, &head)));
         }
-        let length = |secs: f64| time(secs);
-        let interval = format!("{} - {}", length(one.expected.low), length(one.expected.high));
-        text.push_str(&format!(
-            "  {}  {}  {}  {}  {:>+6.0} %{}\n",
-            pad(&clean(name), width),
-            right(&length(one.expected.typical), 9),
-            pad(&interval, 19),
-            right(&length(one.actual_secs), 7),
+        let line = format!(
+            "  {}  {}  {}  {}  {:>+6.0} %",
+            pad(&format!("{}{kind}", fit(name, width - columns(kind), style)), width),
+            right(&time(one.expected.typical), 9),
+            pad(interval, span),
+            right(&time(one.actual_secs), 7),
             one.error_percent().clamp(-999.0, 9999.0),
-            if one.inside() { "" } else { "  outside" }
-        ));
+        );
+        let outside = if one.inside() { String::new() } else { format!("  {}", style.paint(Tone::Warn, "outside")) };
+        text.push_str(&format!("{line}{outside}\n"));
     }
-    for (kind, of_kind) in KINDS {
+    for (many, one, of_kind) in KINDS {
         if let Some(score) = Score::of(judged.iter().filter(|one| of_kind(one))) {
             let n = score.estimates;
-            text.push_str(&format!(
-                "{n} {kind}: off by {:.0} % on average, {:.0} % inside their interval (80 % is what it is made for)\n",
+            let kind = if n == 1 { one } else { many };
+            let figures = format!(
+                "{n} {kind}: off by {:.0} % on average, {:.0} % inside their interval (80 % is what it is made for)",
                 score.mape, score.coverage
-            ));
+            );
+            paragraph(&mut text, "", &figures, style);
         }
     }
     text
@@ -75,7 +82,7 @@ pub fn estimate_lines(judged: &[Judged]) -> Vec<String> {
         })
         .to_string()
     };
-    let sum = |(kind, of_kind): (&str, fn(&Judged) -> bool)| {
+    let sum = |(kind, _, of_kind): Kind| {
         let score = Score::of(judged.iter().filter(|one| of_kind(one)))?;
         let (n, mape, coverage) = (score.estimates, score.mape, score.coverage);
         Some(json!({ "type": "estimates", "of": kind, "estimates": n, "mape": mape, "coverage": coverage }).to_string())
@@ -83,11 +90,12 @@ pub fn estimate_lines(judged: &[Judged]) -> Vec<String> {
     judged.iter().map(line).chain(KINDS.into_iter().filter_map(sum)).collect()
 }
 
-fn name(one: &Judged) -> String {
+/// What is estimated, and what is said behind it whatever has to be cut.
+fn name(one: &Judged) -> (String, &'static str) {
     match (&one.item, one.made) {
-        (None, _) => one.step.clone(),
-        (Some(item), Made::Plan) => format!("{} {item}", one.step),
-        (Some(item), Made::Start) => format!("{} {item} (at its start)", one.step),
+        (None, _) => (clean(&one.step), ""),
+        (Some(item), Made::Plan) => (clean(&format!("{} {item}", one.step)), ""),
+        (Some(item), Made::Start) => (clean(&format!("{} {item}", one.step)), " (begun)"),
     }
 }
 
@@ -119,7 +127,7 @@ mod tests {
             one(Some("bds"), Made::Plan, 1980.0, 660.0),
             one(Some("bds"), Made::Start, 3.0, 2.5),
         ];
-        insta::assert_snapshot!(estimate_table(&judged));
+        insta::assert_snapshot!(estimate_table(&judged, &Style::PLAIN));
         let lines = estimate_lines(&judged);
         assert_eq!(lines.len(), 6);
         assert!(lines[1].contains("\"error_percent\":200.0") && lines[1].contains("\"inside\":false"), "{}", lines[1]);

@@ -67,7 +67,7 @@ impl Lines {
         let (done, of, failed, began) = (current.done, current.of, current.failed, current.began);
         let silent = self.progress.now().saturating_sub(self.spoke) >= HEARTBEAT;
         let tenth = (done - self.summed.min(done)) * 10 >= of;
-        if !silent && !tenth && done != of {
+        if !silent && !tenth && (done != of || done == self.summed) {
             return;
         }
         let elapsed = words(self.progress.now().saturating_sub(began));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use jiff::Timestamp;
 
-use super::layout::{clean, columns, fit, pad, right};
+use super::layout::{clean, columns, fit, pad, right, wrap};
 use super::lines::EVIDENCE;
 use super::out::{Out, Style, Tone};
 use super::progress::{Clock, Progress, Running, Wall, machine_clock, machine_wall};
@@ -100,8 +100,10 @@ impl Live {
     fn print(&self, time: &str, said: &Said) {
         let style = &self.screen.out.style;
         let room = style.columns().saturating_sub(columns(time) + 1);
-        let mut text =
-            format!("{} {}", style.paint(Tone::Faint, time), style.paint(said.tone, &fit(&said.text, room, style)));
+        // This stays in the scrollback and is read again: a reason that is cut off is none.
+        let lines = wrap(&said.text, room, 4).into_iter().map(|line| style.paint(said.tone, &line));
+        let lines = lines.collect::<Vec<_>>().join(&format!("\n{} ", " ".repeat(columns(time))));
+        let mut text = format!("{} {lines}", style.paint(Tone::Faint, time));
         for more in said.more.iter().take(EVIDENCE) {
             let room = style.columns().saturating_sub(columns(time) + 5);
             text.push_str(&format!("\n{}     {}", " ".repeat(columns(time)), fit(more, room, style)));

@@ -5,7 +5,9 @@
 
 mod by_hand;
 mod came_back_view;
+mod chance_view;
 pub mod choose;
+mod diagnosis;
 mod doubts;
 pub mod drift_view;
 mod ending;
@@ -20,23 +22,29 @@ pub mod layout;
 pub mod lines;
 pub mod live;
 pub mod out;
+mod past_runs;
 mod plan_changes;
 mod plan_unsaved;
 pub mod plan_view;
 mod plan_window;
 mod progress;
+mod question;
+mod recorded_view;
 mod report_forms;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
 mod screens;
+mod shelf;
 pub mod status;
 mod story;
 pub mod summary;
 mod telling;
 
 pub use by_hand::by_hand;
+pub use chance_view::chance;
 pub use choose::{Mode, Watcher};
+pub use diagnosis::{Diagnosed, diagnosis};
 pub use doubts::doubts;
 pub use drift_view::{drift_lines, drifted};
 pub use ending::surprised;
@@ -50,8 +58,12 @@ pub use junit::junit;
 pub use lines::Lines;
 pub use live::Live;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
+pub use past_runs::{PastRun, past_run};
 pub use plan_view::{Detail, plan};
 pub use progress::{Clock, Wall};
+pub use question::{Asked, asked};
+pub use recorded_view::{recorded, unanswered};
 pub use report_forms::{report_junit, report_lines};
+pub use shelf::{script, shelf};
 pub use status::{status, status_in};
 pub use summary::{ending, markdown, markdown_in};

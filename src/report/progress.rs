@@ -73,7 +73,7 @@ pub(super) struct Current {
 
 impl Current {
     /// Whether an item is one of those that people count: `133 apps` are 133, whatever is done around them.
-    fn counts(&self, item: &str) -> bool {
+    pub(super) fn counts(&self, item: &str) -> bool {
         self.only_chores || !is_chore(item)
     }
 
@@ -84,7 +84,7 @@ impl Current {
 }
 
 /// An item in brackets, such as `(saved list)`, belongs to the step and is none of the things that it is about.
-fn is_chore(item: &str) -> bool {
+pub(super) fn is_chore(item: &str) -> bool {
     item.starts_with('(')
 }
 

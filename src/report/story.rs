@@ -5,6 +5,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use super::progress::is_chore;
 use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, StepId};
 use crate::journal::record::Entry;
 use crate::plan::{CameBack, Plan, PlannedStep};
@@ -33,6 +34,7 @@ pub(super) struct StepTold<'a> {
     pub(super) unknown: Option<&'a str>,
     pub(super) items: IndexMap<&'a str, ItemTold<'a>>,
     intents: IndexMap<&'a str, u32>,
+    only_chores: bool,
     /// The first moment at which it may have had an effect.
     pub(super) touched: Option<Timestamp>,
     /// It took the machine down, and another boot id has proven it.
@@ -184,7 +186,9 @@ impl<'a> StepTold<'a> {
         match checkpoint {
             Checkpoint::StepStarted { title, attempt, items, .. } => {
                 self.began = self.began.or(Some(at));
-                (self.title, self.attempts, self.of) = (title, *attempt, items.len());
+                (self.title, self.attempts) = (title, *attempt);
+                self.only_chores = items.iter().all(|item| is_chore(item));
+                self.of = items.iter().filter(|item| self.counts(item)).count();
                 (self.error, self.unknown) = (None, None);
             }
             Checkpoint::ItemIntent { item, .. } => {
@@ -211,9 +215,14 @@ impl<'a> StepTold<'a> {
         }
     }
 
-    /// Items whose latest outcome is a success.
+    /// Whether an item is one of those that people count.
+    fn counts(&self, item: &str) -> bool {
+        self.only_chores || !is_chore(item)
+    }
+
+    /// Those of them whose latest outcome is a success.
     pub(super) fn good(&self) -> usize {
         let good = |told: &&ItemTold<'_>| matches!(told.outcome, Outcome::Applied | Outcome::AlreadySo);
-        self.items.values().filter(good).count()
+        self.items.iter().filter(|(item, told)| self.counts(item) && good(told)).count()
     }
 }

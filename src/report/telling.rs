@@ -133,7 +133,7 @@ fn step_done(title: &str, how: &How, took_ms: u64) -> ItemSaid {
 type ItemSaid = (Tone, String, Vec<String>);
 
 fn item_done(item: &str, outcome: &Outcome, took_ms: u64, note: Option<&str>, progress: &Progress) -> ItemSaid {
-    let count = progress.current.as_ref().filter(|current| current.of > 1);
+    let count = progress.current.as_ref().filter(|current| current.of > 1 && current.counts(item));
     let count = count.map_or(String::new(), |current| format!("{}/{} ", current.done + 1, current.of));
     let item = clean(item);
     match outcome {

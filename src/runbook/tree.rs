@@ -115,7 +115,7 @@ impl Node {
 /// Parses the text; `None` when there is no tree, and then there is a finding that says why.
 pub(crate) fn parse(out: &mut Findings<'_>) -> Option<Node> {
     let source = out.source;
-    match serde_yaml::from_str_with_options::<Spanned<Raw>>(source.text, options()) {
+    match serde_yaml::from_str_with_options::<Rough>(source.text, options()) {
         Ok(raw) => Some(settle(raw, source)),
         Err(error) => {
             syntax::explain(&error, out);
@@ -138,14 +138,51 @@ fn options() -> Options {
     }
 }
 
-/// What the parser makes of a value when it is asked for no type.
+/// What the parser makes of a value when it is asked for no type. A number is where it stands: its writing is read there.
 enum Raw {
     Null,
     Bool(bool),
-    Number,
+    Number(Place),
     Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<Raw>, Spanned<Raw>)>),
+    List(Vec<Rough>),
+    Map(Vec<(Rough, Rough)>),
+}
+
+/// A value of the parser, and where it was referred to.
+struct Rough {
+    place: Place,
+    raw: Raw,
+}
+
+/// A location of the parser in a fifth of its size: of a long file there are a hundred thousand, and they are moved.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    byte: Option<u32>,
+    bytes: u32,
+    line: u32,
+    column: u32,
+}
+
+impl Place {
+    /// The text has at most [`super::load::MAX_BYTES`], so nothing is cut.
+    fn of(location: &Location) -> Self {
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let span = location.span();
+        Self {
+            byte: span.byte_offset().map(small),
+            bytes: span.byte_len().map_or(0, small),
+            line: small(location.line()),
+            column: small(location.column()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rough {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned { value, referenced, defined } = Spanned::<Raw>::deserialize(deserializer)?;
+        let raw = if matches!(value, Raw::Number(_)) { Raw::Number(Place::of(&defined)) } else { value };
+        Ok(Self { place: Place::of(&referenced), raw })
+    }
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -176,15 +213,15 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
-        Ok(Raw::Number)
+        Ok(Raw::Number(Place::default()))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
-        Ok(Raw::Number)
+        Ok(Raw::Number(Place::default()))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Number)
+        Ok(Raw::Number(Place::default()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
@@ -213,12 +250,12 @@ impl<'de> Visitor<'de> for AnyValue {
 }
 
 /// Puts byte spans and the written form of numbers (`1.10`, `0x1F`) into the tree.
-fn settle(raw: Spanned<Raw>, source: &Source<'_>) -> Node {
-    let span = span_of(&raw.referenced, source);
-    let value = match raw.value {
+fn settle(rough: Rough, source: &Source<'_>) -> Node {
+    let span = span_of(rough.place, source);
+    let value = match rough.raw {
         Raw::Null => Value::Null,
         Raw::Bool(value) => Value::Bool(value),
-        Raw::Number => Value::Number(source.slice(&span_of(&raw.defined, source)).trim().to_owned()),
+        Raw::Number(place) => Value::Number(source.slice(&span_of(place, source)).trim().to_owned()),
         Raw::Text(text) => Value::Text(text),
         Raw::List(elements) => Value::List(elements.into_iter().map(|one| settle(one, source)).collect()),
         Raw::Map(entries) => {
@@ -228,10 +265,9 @@ fn settle(raw: Spanned<Raw>, source: &Source<'_>) -> Node {
     Node { span, value }
 }
 
-fn span_of(location: &Location, source: &Source<'_>) -> Span {
-    let span = location.span();
-    let byte = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
-    let start = byte(span.byte_offset()).unwrap_or_else(|| source.offset(location.line(), location.column()));
+fn span_of(place: Place, source: &Source<'_>) -> Span {
+    let start = place.byte.map(|byte| byte as usize);
+    let start = start.unwrap_or_else(|| source.offset(place.line.into(), place.column.into()));
     let start = start.min(source.text.len());
-    start..byte(span.byte_len()).map_or(start, |len| (start + len).min(source.text.len()))
+    start..start.saturating_add(place.bytes as usize).min(source.text.len())
 }

@@ -132,9 +132,13 @@ impl World {
             aof.last_bgrewrite_ok = true;
         }
         if let (Some(config), Some(written)) = (&mut facts.config, &facts.written) {
-            // What was set at runtime only is gone.
+            // What was set at runtime only is gone; what the unit's arguments say is said again.
+            let unit = self.ties.unit_of(at).and_then(|unit| self.facts.unit(unit));
+            let given = |key: &String| unit.and_then(|unit| unit.redis_settings.get(key));
             config.iter_mut().for_each(|(key, value)| {
-                if let Some(file) = written.get(key).filter(|file| !redis::same_setting(key, value, file)) {
+                if let Some(file) =
+                    given(key).or_else(|| written.get(key)).filter(|file| !redis::same_setting(key, value, file))
+                {
                     value.clone_from(file);
                 }
             });

@@ -194,6 +194,7 @@ pub(crate) fn unit(name: &str, enabled: bool, notifies: bool) -> UnitSeen {
         active_enter: None,
         main_started: None,
         exec_start: vec!["/usr/bin/sample".into()],
+        redis_settings: Default::default(),
     }
 }
 

@@ -203,6 +203,16 @@ fn events(text: &str) -> Vec<char> {
     flags
 }
 
+/// The instance as its unit starts it: what the arguments say takes the place of what its file says.
+#[must_use]
+pub fn started_with(seen: &RedisSeen, arguments: &BTreeMap<String, String>) -> RedisSeen {
+    let mut seen = seen.clone();
+    if let Some(written) = seen.facts.as_mut().and_then(|facts| facts.written.as_mut()) {
+        written.extend(arguments.clone());
+    }
+    seen
+}
+
 /// What this instance would lose if it were started again now.
 #[must_use]
 pub fn unsaved(seen: &RedisSeen) -> Unsaved {
@@ -298,6 +308,8 @@ mod tests {
         seen.facts = Some(facts.clone());
         let lost = vec![Setting { key: "maxmemory".into(), now: "5".into(), then: Some("0".into()) }];
         assert_eq!(unsaved(&seen).lost, lost);
+        let arguments = [("maxmemory".to_owned(), "5".to_owned())].into();
+        assert_eq!(unsaved(&started_with(&seen, &arguments)).lost, [], "its unit starts it with that");
         facts.server.config_file.clear();
         seen.facts = Some(facts);
         assert!(unsaved(&seen).unknown.unwrap().contains("without a configuration file"));

@@ -83,6 +83,24 @@ fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading) -> 
     Ok(())
 }
 
+/// The settings that a server's arguments give: `--name value ...`, read like lines behind those of the file, of which they
+/// take the place (server.c, `main`).
+pub(crate) fn of_arguments(argv: &[String]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut reading = Reading { files: 0, save_seen: false };
+    let begins = |word: &String| word.starts_with("--");
+    let options = argv.iter().position(begins).map_or(&[][..], |at| &argv[at..]);
+    for option in options.chunk_by(|_, next| !begins(next)) {
+        let Some((name, values)) = option.split_first() else { continue };
+        match settings::known(name.trim_start_matches('-')) {
+            Some("save") => save(&mut found, values, &mut reading),
+            Some(name) => drop(found.insert(name.to_owned(), value_of(name, values))),
+            None => {}
+        }
+    }
+    found
+}
+
 /// A value as CONFIG GET would show it.
 fn value_of(name: &str, values: &[String]) -> String {
     let joined = values.join(" ");
@@ -148,6 +166,17 @@ fn save(found: &mut Found, values: &[String], reading: &mut Reading) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_read_like_lines_and_no_password_is_kept() {
+        let words =
+            "/etc/redis/a.conf --maxmemory 4gb --SAVE 900 1 --save 60 10 --supervised systemd --requirepass x y";
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let wanted = [("maxmemory", "4gb"), ("requirepass", "(set)"), ("save", "900 1 60 10")];
+        let wanted = wanted.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(of_arguments(&words), wanted.into());
+        assert!(of_arguments(&words[..1]).is_empty() && of_arguments(&[]).is_empty());
+    }
 
     #[test]
     fn later_lines_and_includes_win_and_defaults_fill_in() {

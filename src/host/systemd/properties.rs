@@ -90,6 +90,24 @@ impl Bag {
         texts.take(LIST_MAX).collect()
     }
 
+    /// The arguments of every program of `ExecStart`, each beginning with its own name. They may hold secrets: for readers
+    /// that keep only what they know to be none.
+    pub(super) fn arguments(&self, key: &str) -> Vec<Vec<String>> {
+        let Some(Variant::Array(items)) = self.get(key) else {
+            return Vec::new();
+        };
+        let word =
+            |item: &Variant<'_>| if let Variant::Str(text) = item { Some(tame(text.as_str(), TEXT_MAX)) } else { None };
+        let words = items.iter().filter_map(|item| match item {
+            Variant::Structure(fields) => match fields.fields().get(1) {
+                Some(Variant::Array(words)) => Some(words.iter().filter_map(word).take(LIST_MAX).collect()),
+                _ => None,
+            },
+            _ => None,
+        });
+        words.take(LIST_MAX).collect()
+    }
+
     /// The last text of a structure: the message of `LoadError`.
     pub(super) fn last_text(&self, key: &str) -> String {
         match self.get(key) {

@@ -26,6 +26,7 @@ async fn reading_starts_nothing_and_tames_what_it_reads() {
     assert_eq!(unit.invocation_id, "01ab");
     assert_eq!(unit.triggered_by, ["a.socket"]);
     assert_eq!(unit.exec_start, ["/usr/bin/redis-server"]);
+    assert_eq!(unit.redis_settings, [("requirepass".to_owned(), "(set)".to_owned())].into());
     assert!(unit.active_enter.is_some());
     assert!(!serde_json::to_string(&unit).unwrap().contains("s3cret"), "arguments stay out");
     assert_eq!(start_timeout_trap(&unit, Duration::from_secs(1980)).unwrap().needed, Duration::from_secs(3960));

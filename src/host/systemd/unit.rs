@@ -1,5 +1,6 @@
 //! One unit as systemd sees it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use super::bus::{Bus, SystemdError};
 use super::properties::Bag;
 use super::proxies::PropertiesProxy;
 use super::unit_name::{self, NameKind};
+use crate::host::redis::of_arguments;
 
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
@@ -66,6 +68,9 @@ pub struct UnitSeen {
     pub main_started: Option<Timestamp>,
     /// Programs of `ExecStart=`, without arguments: those may hold secrets.
     pub exec_start: Vec<String>,
+    /// Settings that the arguments of a Redis server give; of a password only that there is one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redis_settings: BTreeMap<String, String>,
 }
 
 impl Bus {
@@ -137,7 +142,17 @@ fn seen(asked: &str, load_state: String, unit_file_state: String, unit: &Bag, se
         active_enter: unit.wall("ActiveEnterTimestamp"),
         main_started: service.wall("ExecMainStartTimestamp"),
         exec_start: service.first_texts("ExecStart"),
+        redis_settings: redis_settings(&service.arguments("ExecStart")),
     }
+}
+
+/// What the arguments of the unit's Redis server say; nothing for every other program.
+fn redis_settings(programs: &[Vec<String>]) -> BTreeMap<String, String> {
+    let serves = |argv: &&Vec<String>| {
+        let name = argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or_default());
+        ["redis", "valkey", "keydb"].iter().any(|known| name.contains(known))
+    };
+    programs.iter().find(serves).map(|argv| of_arguments(argv)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,60 @@
+//! `runbook history`: a line for each past run.
+
+use std::time::Duration;
+
+use super::layout::{clean, pad, paragraph, right};
+use super::out::{Style, Tone};
+use crate::host::span::words;
+use crate::journal::aside::Aside;
+use crate::journal::checkpoint::End;
+use crate::journal::record::Entry;
+use crate::journal::state::RunState;
+
+/// A run as it is found in the state directory.
+pub struct PastRun<'a> {
+    /// Its name.
+    pub id: &'a str,
+    /// Its records and their fold, or why they cannot be read.
+    pub reading: Result<(&'a [Entry], &'a RunState), String>,
+    /// The note of one that was set aside.
+    pub aside: Option<Aside>,
+}
+
+/// Its line; more of them only where it cannot be read.
+#[must_use]
+pub fn past_run(run: &PastRun<'_>, style: &Style) -> String {
+    let lead = format!("{}  ", clean(run.id));
+    match (&run.aside, &run.reading) {
+        (Some(note), _) => {
+            let at = note.at.strftime("%F %H:%MZ");
+            let text = format!("set aside {at} by {}: {}", clean(&note.who), clean(&note.reason));
+            told(&lead, &text, "set aside", style)
+        }
+        (None, Err(why)) => told(&lead, &format!("unreadable: {}", clean(why)), "unreadable", style),
+        (None, Ok((entries, state))) => line(&lead, entries, state, style),
+    }
+}
+
+/// A sentence beside the name, with its first words coloured.
+fn told(lead: &str, text: &str, word: &str, style: &Style) -> String {
+    let mut out = String::new();
+    paragraph(&mut out, lead, text, style);
+    out.replacen(word, &style.paint(Tone::Warn, word), 1)
+}
+
+fn line(lead: &str, entries: &[Entry], state: &RunState, style: &Style) -> String {
+    let name = state.opened().map(|opened| clean(&opened.runbook_name)).unwrap_or_default();
+    let (first, last) = (entries.first(), entries.last());
+    let took = first.zip(last).and_then(|(first, last)| Duration::try_from(last.wall - first.wall).ok());
+    let began = first.map(|entry| entry.wall.strftime("%m-%d %H:%MZ").to_string()).unwrap_or_default();
+    let (tone, end) = match state.ended() {
+        Some(End::Done) => (Tone::Good, "done"),
+        Some(End::DoneWithLosses) => (Tone::Warn, "done, losses"),
+        Some(End::BackedOut) => (Tone::Warn, "backed out"),
+        Some(End::Failed) => (Tone::Bad, "given up"),
+        Some(End::Abandoned) => (Tone::Bad, "abandoned"),
+        None => (Tone::Warn, "unfinished"),
+    };
+    let took = right(&words(took.unwrap_or_default()), 9);
+    format!("{lead}{}  {began} {took}  {}\n", pad(&name, 16), style.paint(tone, end))
+}
