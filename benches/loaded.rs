@@ -187,6 +187,7 @@ fn instance(server: &Server) -> RedisInstance {
         of: None,
         kind: RedisKind::Redis,
         required: true,
+        tls: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod damaged_runs;
 mod eta;
 mod floors;
 mod lab_by_hand;
+mod lab_daemon;
 mod lab_host;
 mod lab_model;
 mod lab_plan;

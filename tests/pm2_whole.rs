@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runbook::action::inventory::AtBoot;
-use runbook::action::process_list::called;
-use runbook::host::pm2::{App, Status};
+use runbook::action::process_list::names;
+use runbook::host::pm2::{App, RunBy, Status};
 use serde_json::{Value, json};
 
 use crate::support::pm2::{Bed, hard, kill, skipped};
@@ -162,7 +162,7 @@ impl Scene {
         let (dir, home) = (self.bed.path(), self.bed.at.home.display());
         let cli = self.bed.at.cli.as_ref().unwrap().display();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(runbook::host::pm2::save(&self.bed.at)).unwrap();
+        runtime.block_on(runbook::host::pm2::save(&self.bed.at, &RunBy::child())).unwrap();
         let mut ran = self.planned.iter().filter(|app| app.online).map(|app| app.key.as_str());
         let edit = format!(
             "const fs = require('fs'), dump = '{home}/dump.pm2', key = entry => entry.env.LEDGER_KEY;\n\
@@ -224,15 +224,13 @@ impl Scene {
             shape(&self.before)
         );
         // Apps are told apart by their ledgers; the list has them in the order in which they were added.
-        let mut by_label: BTreeMap<String, &Planned> = BTreeMap::new();
-        for (app, planned) in self.before.iter().zip(&self.planned) {
-            by_label.insert(called(&self.before, &app.key), planned);
-        }
+        let before = self.before.iter().zip(&self.planned);
+        let by_label: BTreeMap<String, (&App, &Planned)> = names(&self.before).into_iter().zip(before).collect();
         assert_eq!(by_label.len(), self.before.len(), "{about}: labels are unique");
         let mut last_id_up = 0u128;
         let mut first_api = u128::MAX;
-        for (label, planned) in &by_label {
-            let now = after.iter().find(|app| called(&self.before, &app.key) == *label);
+        for (label, (before, planned)) in &by_label {
+            let now = after.iter().find(|app| app.key == before.key);
             let now = now.unwrap_or_else(|| panic!("{about}: {label} is not listed"));
             let lines = self.bed.ledger(&planned.key);
             assert!(!lines.iter().any(|line| line.starts_with("DOUBLE")), "{about}: {label} ran twice: {lines:?}");
@@ -267,7 +265,7 @@ impl Scene {
 }
 
 fn shape(apps: &[App]) -> Vec<(String, &str)> {
-    apps.iter().map(|app| (called(apps, &app.key), app.status.word())).collect()
+    names(apps).into_iter().zip(apps.iter().map(|app| app.status.word())).collect()
 }
 
 /// The runbook of a scene: what a window does, without the machine going down.

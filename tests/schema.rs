@@ -88,6 +88,12 @@ fn faults(root: &Value, node: &Value, value: &Value, at: &str) -> Vec<String> {
                     need(map.contains_key(key.as_str().unwrap()), format!("has no {key}"));
                 }
             }
+            ("dependencies", Value::Object(map)) => {
+                for (key, needs) in law.as_object().unwrap().iter().filter(|(key, _)| map.contains_key(*key)) {
+                    let there = |other: &Value| map.contains_key(other.as_str().unwrap());
+                    need(needs.as_array().unwrap().iter().all(there), format!("has {key} without {needs}"));
+                }
+            }
             (word, _) if QUIET.contains(&word) => {}
             (other, _) => panic!("`{other}` is not part of what this test knows"),
         }

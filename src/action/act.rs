@@ -1,6 +1,5 @@
 //! What every action can do: look, plan purely, apply one item. The executor does the walking, journaling and telling.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -8,11 +7,9 @@ use serde_json::Value;
 use super::Action;
 use super::change::{Change, Item, Wave};
 use super::inventory::Inventory;
+pub use super::kept::Kept;
 use crate::host::span::Span;
 use crate::host::{Facts, Host, HostError, Probe};
-
-/// What a run has captured, by key; write-once, so that a later look cannot overwrite what was true then.
-pub type Kept = BTreeMap<String, Value>;
 
 /// What an action stands on beside the machine itself.
 #[derive(Clone, Copy)]

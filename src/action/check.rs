@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::inventory::{Role, Selector};
 use super::measure::{Amount, Bytes, Quota};
+use crate::host::redis::{RedisAt, RedisKind};
 use crate::host::secret::SecretRef;
+use crate::host::tls::Tls;
 
 /// One question with the answer that is expected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +96,18 @@ pub struct RedisAddress {
     pub user: Option<String>,
     /// Where the password lies.
     pub password: Option<SecretRef>,
+    /// Whom to trust at a `rediss://` address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+impl RedisAddress {
+    /// Where it is asked; what answers is taken for Redis.
+    #[must_use]
+    pub fn at(&self) -> RedisAt {
+        let (url, user, password) = (self.url.clone(), self.user.clone(), self.password.clone());
+        RedisAt { url, user, password, kind: RedisKind::Redis, tls: self.tls.clone() }
+    }
 }
 
 /// `master_link_status` of `INFO replication`.
@@ -128,6 +142,9 @@ pub struct HttpCheck {
     pub json: IndexMap<String, Comparison>,
     /// Whether the gate fails with it.
     pub required: bool,
+    /// Whom to trust at an `https://` address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 /// The value of a request header: as written, or a secret.

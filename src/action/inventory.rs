@@ -13,6 +13,7 @@ use crate::host::model::Ties;
 use crate::host::redis::RedisAt;
 pub use crate::host::redis::RedisKind;
 use crate::host::secret::SecretRef;
+use crate::host::tls::Tls;
 
 /// Everything that steps may refer to, in the order of the file. A name occurs once across the three maps.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct RedisInstance {
     pub kind: RedisKind,
     /// A gate fails on a required instance and warns about another one.
     pub required: bool,
+    /// Whom to trust at a `rediss://` address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 /// The role of an instance in replication, as `ROLE` and `INFO replication` name it.
@@ -204,7 +208,13 @@ impl RedisInstance {
     /// Where it is asked.
     #[must_use]
     pub fn at(&self) -> RedisAt {
-        RedisAt { url: self.url.clone(), user: self.user.clone(), password: self.password.clone(), kind: self.kind }
+        RedisAt {
+            url: self.url.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            kind: self.kind,
+            tls: self.tls.clone(),
+        }
     }
 }
 
@@ -239,6 +249,7 @@ mod tests {
             of: None,
             kind: RedisKind::Redis,
             required: false,
+            tls: None,
         };
         (name.into(), one)
     }

@@ -197,6 +197,7 @@ mod tests {
             of: None,
             kind: RedisKind::Redis,
             required: true,
+            tls: None,
         };
         inventory.redis.insert("bds".into(), instance);
         let baseline = Facts::new(on.now(), on.uptime().as_secs_f64());
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!((first.base.bytes, first.incr.bytes), (0, total));
         assert!(first.server.contains(' ') && first.wall_secs() > 1.0 && first.incr.cpu_secs > 0.2, "{first:?}");
 
-        let kept = Kept::from([("load.bds".to_owned(), serde_json::to_value(&first).unwrap())]);
+        let kept: Kept = [("load.bds".to_owned(), serde_json::to_value(&first).unwrap())].into_iter().collect();
         bed.boot(&["--key-load-delay", "12"]).await;
         let (ticks, again) = wait_for(&bed, &kept).await;
         assert_eq!(again, None, "a run keeps what it has kept");

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 pub mod act;
 pub mod bare_body;
+mod certificate;
 pub mod change;
 pub mod check;
 pub mod command;
 pub mod glob;
 pub mod healthy;
 pub mod inventory;
+mod kept;
 mod load_damage;
 mod load_watch;
 pub mod loads;

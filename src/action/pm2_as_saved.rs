@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::measure;
-use super::process_list::{self, called, label};
+use super::process_list::{self, label, names};
 use crate::host::pm2::{App, ListSeen, Pm2At, Wanted, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
@@ -48,9 +48,8 @@ impl Act for Pm2AsSaved {
         };
         let mut change = Change::default();
         let mut tolerated = self.tolerate;
-        for saved in &seen.saved {
+        for (saved, name) in seen.saved.iter().zip(names(&seen.saved)) {
             let now = process_list::find(&seen.list.apps, &saved.key);
-            let name = called(&seen.saved, &saved.key);
             let unsteady = ground.kept.contains_key(&unsteady_key(ground.step, &name));
             if process_list::as_wanted(saved, now) && !unsteady {
                 change.already += 1;
@@ -97,10 +96,7 @@ impl Act for Pm2AsSaved {
         if item.key == STEADY {
             return self.watch(&pm2, on, ground, tell).await;
         }
-        let Some(snapshot) = process_list::snapshot(ground, &self.pm2) else {
-            return Outcome::failed("no snapshot");
-        };
-        let Some(saved) = snapshot.apps.iter().find(|app| called(&snapshot.apps, &app.key) == item.key) else {
+        let Some(saved) = process_list::saved_app(ground, &self.pm2, &item.key) else {
             return Outcome::failed("it is not in the snapshot");
         };
         let began = on.as_probe().uptime();
@@ -110,7 +106,7 @@ impl Act for Pm2AsSaved {
                 Err(error) => return error.into(),
             };
             let now = process_list::find(&list.apps, &saved.key);
-            if process_list::as_wanted(saved, now) {
+            if process_list::as_wanted(&saved, now) {
                 return Outcome::applied();
             }
             let word = now.map_or("not listed", |app| app.status.word());
@@ -144,8 +140,7 @@ impl Pm2AsSaved {
             }
             let watched = on.as_probe().uptime().saturating_sub(began);
             if watched >= self.steady_for {
-                let all = process_list::snapshot(ground, &self.pm2).map(|snapshot| snapshot.apps).unwrap_or_default();
-                let names: Vec<String> = unsteady.iter().map(|app| called(&all, &app.key)).collect();
+                let names = self.names_of(&unsteady, ground);
                 let mut keys = vec![steady_key(ground.step)];
                 keys.extend(names.iter().map(|name| unsteady_key(ground.step, name)));
                 let keep = keys.into_iter().map(|key| (key, serde_json::Value::Bool(true))).collect();
@@ -161,6 +156,18 @@ impl Pm2AsSaved {
             });
             on.sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// How these apps are called among those of the snapshot.
+    fn names_of(&self, some: &[&App], ground: &Ground<'_>) -> Vec<String> {
+        let snapshot = process_list::snapshot(ground, &self.pm2);
+        let all = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.apps);
+        let known: Vec<(&App, String)> = all.iter().zip(names(all)).collect();
+        let of = |app: &&App| {
+            let found = known.iter().find(|(saved, _)| saved.key == app.key);
+            found.map_or_else(|| label(&app.key), |(_, name)| name.clone())
+        };
+        some.iter().map(of).collect()
     }
 
     /// The first unsteady app whose loss is neither declared tolerable nor within what `tolerate` allows.

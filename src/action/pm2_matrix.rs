@@ -7,15 +7,16 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::act::{Act, Ground, Kept, Outcome};
+use super::act::{Act, Ground, Outcome};
 use super::inventory::{Inventory, Pm2Place};
+use super::kept::Kept;
 use super::pm2_restored::Pm2Restored;
 use super::pm2_saved::Pm2Saved;
 use super::pm2_stopped::Pm2Stopped;
-use super::process_list::called;
+use super::process_list::names;
 use crate::host::local::LocalHost;
 use crate::host::pm2::testbed::Testbed;
-use crate::host::pm2::{self, App, Status, Steer};
+use crate::host::pm2::{self, App, RunBy, Status, Steer};
 use crate::host::{Facts, Host, Probe, clock};
 
 const SERVER: &str = "setInterval(() => {}, 1 << 30)";
@@ -174,7 +175,7 @@ async fn matrix(version: &str) {
     }
     std::fs::write(dir.join("gone/app.js"), SERVER).unwrap();
     std::os::unix::fs::symlink(pm2::testbed::node(), dir.join("gone/node")).unwrap();
-    pm2::ensure_daemon(&bed.at).await.unwrap();
+    pm2::ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let cases = cases(&dir, steer.daemon().version.as_str());
     add(&bed, &steer, &cases).await;
@@ -187,7 +188,7 @@ async fn matrix(version: &str) {
     assert!(saved.values().all(|outcome| matches!(outcome, Outcome::Applied { .. })), "{version}: {saved:?}");
     let stopped = window.step(&Pm2Stopped { pm2: place() }, "stop/1").await;
     assert!(stopped.values().all(|outcome| *outcome == Outcome::applied()), "{version}: {stopped:?}");
-    pm2::kill_daemon(&window.bed.at).await.unwrap();
+    pm2::kill_daemon(&window.bed.at, &RunBy::child()).await.unwrap();
     std::fs::write(dir.join("fault"), "").unwrap();
     std::fs::remove_dir_all(dir.join("gone")).unwrap();
     window.bed.pm2("resurrect").await;
@@ -196,9 +197,9 @@ async fn matrix(version: &str) {
     let on: &dyn Probe = &window.host;
     let now = on.pm2_list(&window.bed.at).await.unwrap().apps;
     let mut wrong = Vec::new();
-    for (case, app) in cases.iter().zip(&before) {
+    for ((case, app), name) in cases.iter().zip(&before).zip(names(&before)) {
         let here = now.iter().find(|now| now.key == app.key);
-        wrong.extend(judge(case, &called(&before, &app.key), here, &ended).map(|why| format!("{}: {why}", case.0)));
+        wrong.extend(judge(case, &name, here, &ended).map(|why| format!("{}: {why}", case.0)));
     }
     assert_eq!(now.len(), cases.len(), "{version}: nothing is lost from the list");
     assert!(wrong.is_empty(), "PM2 {version}:\n{}", wrong.join("\n"));
@@ -226,7 +227,7 @@ async fn began(window: &Window, count: usize) -> Vec<App> {
     let on: &dyn Probe = &window.host;
     let mut apps = Vec::new();
     for _ in 0..20 {
-        apps = on.pm2_list(&window.bed.at).await.unwrap().apps;
+        apps = on.pm2_list(&window.bed.at).await.unwrap().apps.to_vec();
         if apps.iter().all(|app| matches!(app.status, Status::Online | Status::Stopped)) {
             break;
         }
@@ -265,7 +266,7 @@ async fn each_failure_is_told_as_what_it_is() {
 #[tokio::test]
 async fn a_second_daemon_is_seen_and_refused() {
     let Some(bed) = Testbed::version("7") else { return };
-    pm2::ensure_daemon(&bed.at).await.unwrap();
+    pm2::ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let server = bed.script("server.js", SERVER);
     let steer = Steer::connect(&bed.at).await.unwrap();
     steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
@@ -273,7 +274,7 @@ async fn a_second_daemon_is_seen_and_refused() {
     // A daemon that lost its socket to a later one: what two commands at once on a cold home leave behind.
     std::fs::rename(bed.at.rpc_socket(), bed.path().join("rpc.sock.first")).unwrap();
     std::fs::rename(bed.at.pub_socket(), bed.path().join("pub.sock.first")).unwrap();
-    let again = pm2::ensure_daemon(&bed.at).await;
+    let again = pm2::ensure_daemon(&bed.at, &RunBy::child()).await;
     assert!(
         again.is_err_and(|error| error.to_string().contains("daemons without a socket")),
         "no second daemon is started"

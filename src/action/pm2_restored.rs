@@ -1,4 +1,5 @@
 //! `pm2_restored`: the apps that the snapshot has online are online again, group by group.
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
 use super::inventory::{AtBoot, Pm2Place};
 use super::needs;
 use super::pm2_return::Return;
-use super::process_list::{self, called};
+use super::process_list::{self, names};
 use crate::host::pm2::{App, Orphan, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -81,8 +82,7 @@ impl Act for Pm2Restored {
             ));
             return change;
         }
-        for saved in &seen.saved {
-            let name = called(&seen.saved, &saved.key);
+        for (saved, name) in seen.saved.iter().zip(names(&seen.saved)) {
             match item_for(name, saved, process_list::find(&seen.pm2.apps, &saved.key)) {
                 Some(item) => {
                     let group = place.group_of(&saved.key.name).unwrap_or(place.groups.len());
@@ -119,7 +119,12 @@ impl Act for Pm2Restored {
             DAEMON => start_daemon(pm2, on).await,
             RESURRECT => return resurrected(&pm2, on, tell).await,
             MISSING => return register(&pm2, &snapshot, on).await,
-            _ => return self.bring(item, pm2, snapshot, on, tell).await,
+            key => {
+                return match process_list::saved_app(ground, &self.pm2, key) {
+                    Some(saved) => bring(item, pm2, &saved, snapshot, on, tell).await,
+                    None => Outcome::failed("it is not in the snapshot"),
+                };
+            }
         };
         told.map_or_else(Outcome::from, |_| Outcome::applied())
     }
@@ -226,27 +231,31 @@ impl Pm2Restored {
             }
         }
     }
+}
 
-    /// Starts (or registers, or stops) one app and waits for the verdict that it really is so.
-    async fn bring(&self, item: &Item, pm2: Pm2At, snapshot: SnapshotRef, on: &dyn Host, tell: Tell<'_>) -> Outcome {
-        let Some(saved) = snapshot.apps.iter().find(|app| called(&snapshot.apps, &app.key) == item.key).cloned() else {
-            return Outcome::failed("it is not in the snapshot");
-        };
-        let start = wanted(&saved) == Some(Wanted::Online);
-        tell(Tick::say(&item.key, if start { "starting" } else { "registering as stopped" }));
-        let deed = match (start, item.sign, item.handle) {
-            (false, Sign::Remove, Some(id)) => Deed::StopApp { pm2: pm2.clone(), id },
-            _ => Deed::BringApp { pm2: pm2.clone(), snapshot, app: saved.key.clone(), start },
-        };
-        let started = match on.tell(&deed).await {
-            Err(error) => return error.into(),
-            Ok(_) if !start => return Outcome::applied(),
-            Ok(Told::Started(app)) => Some(*app),
-            Ok(_) => None,
-        };
-        tell(Tick::say(&item.key, "started, being watched").freeing_slot());
-        Return { name: &item.key, saved: &saved, pm2: &pm2, on, tell }.verdict(started).await
-    }
+/// Starts (or registers, or stops) one app and waits for the verdict that it really is so.
+async fn bring(
+    item: &Item,
+    pm2: Pm2At,
+    saved: &App,
+    snapshot: Arc<SnapshotRef>,
+    on: &dyn Host,
+    tell: Tell<'_>,
+) -> Outcome {
+    let start = wanted(saved) == Some(Wanted::Online);
+    tell(Tick::say(&item.key, if start { "starting" } else { "registering as stopped" }));
+    let deed = match (start, item.sign, item.handle) {
+        (false, Sign::Remove, Some(id)) => Deed::StopApp { pm2: pm2.clone(), id },
+        _ => Deed::BringApp { pm2: pm2.clone(), snapshot, app: saved.key.clone(), start },
+    };
+    let started = match on.tell(&deed).await {
+        Err(error) => return error.into(),
+        Ok(_) if !start => return Outcome::applied(),
+        Ok(Told::Started(app)) => Some(*app),
+        Ok(_) => None,
+    };
+    tell(Tick::say(&item.key, "started, being watched").freeing_slot());
+    Return { name: &item.key, saved, pm2: &pm2, on, tell }.verdict(started).await
 }
 
 /// Saves the list as it came out, and remembers that: apps that are lost stay different from the snapshot for ever.
@@ -297,11 +306,10 @@ async fn resurrected(pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
 
 /// Adds every app that is not listed as stopped, in the order of their numbers: so they keep these, equal ones keep their
 /// places, and one that is not started because of what it needs is stopped instead of forgotten.
-async fn register(pm2: &Pm2At, snapshot: &SnapshotRef, on: &dyn Host) -> Outcome {
+async fn register(pm2: &Pm2At, snapshot: &Arc<SnapshotRef>, on: &dyn Host) -> Outcome {
     let mut failed = Vec::new();
-    for app in &snapshot.apps {
-        let (pm2, snapshot, app) = (pm2.clone(), snapshot.clone(), app.key.clone());
-        let name = called(&snapshot.apps, &app);
+    for (app, name) in snapshot.apps.iter().zip(names(&snapshot.apps)) {
+        let (pm2, snapshot, app) = (pm2.clone(), Arc::clone(snapshot), app.key.clone());
         match on.tell(&Deed::BringApp { pm2, snapshot, app, start: false }).await {
             Ok(_) => {}
             Err(error @ HostError::Unknown { .. }) => return error.into(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::AtBoot;
-use super::process_list::{self, called};
+use super::process_list::{self, names};
 use super::way_back::{self, RESUME_UNIT};
 use crate::host::pm2::{App, Pm2Seen, Status};
 use crate::host::span::Span;
@@ -45,8 +45,13 @@ impl Act for Pm2Stopped {
         let Some(place) = process_list::place(ground, &self.pm2) else {
             return Change::default();
         };
-        let running: Vec<&App> =
-            seen.pm2.apps.iter().filter(|app| !app.module && app.status != Status::Stopped).collect();
+        let running: Vec<(&App, String)> = seen
+            .pm2
+            .apps
+            .iter()
+            .zip(names(&seen.pm2.apps))
+            .filter(|(app, _)| !app.module && app.status != Status::Stopped)
+            .collect();
         let groups = place.groups.len() + 1;
         let mut change = Change { already: seen.pm2.apps.len() - running.len(), ..Change::default() };
         change.waves.push(Wave { name: "resume unit".into(), ..Wave::default() });
@@ -56,9 +61,9 @@ impl Act for Pm2Stopped {
             change.waves.push(Wave { name: name.to_owned(), after, at_once: AT_ONCE, ..Wave::default() });
         }
         change.waves.push(Wave { name: "saved list".into(), after: vec![groups], ..Wave::default() });
-        for app in running {
+        for (app, name) in running {
             let group = place.group_of(&app.key.name).unwrap_or(groups - 1);
-            let mut item = Item::new(called(&seen.pm2.apps, &app.key), Sign::Remove, app.status.word(), "stopped");
+            let mut item = Item::new(name, Sign::Remove, app.status.word(), "stopped");
             item.handle = app.pm_id;
             change.items.push(item.in_wave(groups - group).taking(Span::secs(0.3, 1.8)));
         }

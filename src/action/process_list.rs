@@ -1,6 +1,7 @@
 //! What the three PM2 actions share: which list is meant, how an app is called, and what the snapshot wants of it.
 
-use serde::Deserialize;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::act::Ground;
 use super::inventory::Pm2Place;
@@ -23,8 +24,13 @@ pub(super) fn snapshot_key(name: &str) -> String {
 }
 
 /// The snapshot that this run has taken of a place.
-pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<SnapshotRef> {
-    SnapshotRef::deserialize(ground.kept.get(&snapshot_key(name))?).ok()
+pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<Arc<SnapshotRef>> {
+    ground.kept.snapshot(&snapshot_key(name))
+}
+
+/// The app of that snapshot which an item's key names.
+pub(super) fn saved_app(ground: &Ground<'_>, name: &str, key: &str) -> Option<App> {
+    ground.kept.saved_app(&snapshot_key(name), key)
 }
 
 /// What a step that compares with the snapshot starts from: where the daemon is, and the apps that the snapshot holds.
@@ -54,20 +60,29 @@ pub fn label(key: &AppKey) -> String {
     text
 }
 
-/// [`label`], with more behind it where another app of the same list would be called the same: apps of one name may run
-/// different scripts, and a first instance may have a number or none.
+/// The parts of an identity that a [`label`] shows.
+type Shown<'a> = (&'a str, &'a str, u32, u32);
+
+fn shown(key: &AppKey) -> Shown<'_> {
+    (&key.namespace, &key.name, key.instance.unwrap_or(0), key.ordinal)
+}
+
+/// [`label`] of every app in its order, with more behind it where another app of the list would be called the same: apps of
+/// one name may run different scripts, and a first instance may have a number or none.
 #[must_use]
-pub fn called(apps: &[App], key: &AppKey) -> String {
-    let seen = |key: &AppKey| (key.instance.unwrap_or(0), key.ordinal);
-    let same = |other: &AppKey| {
-        other != key && other.name == key.name && other.namespace == key.namespace && seen(other) == seen(key)
-    };
-    let mut text = label(key);
-    if apps.iter().any(|app| same(&app.key)) {
-        let number = if key.instance.is_some() { ", numbered" } else { "" };
-        text.push_str(&format!(" ({}{number})", key.script));
+pub fn names(apps: &[App]) -> Vec<String> {
+    // Who bears a label first, and whether somebody else does, too.
+    let mut bearers: HashMap<Shown<'_>, (&AppKey, bool)> = HashMap::with_capacity(apps.len());
+    for app in apps {
+        let bearer = bearers.entry(shown(&app.key)).or_insert((&app.key, false));
+        bearer.1 |= *bearer.0 != app.key;
     }
-    text
+    let more = |key: &AppKey| {
+        let number = if key.instance.is_some() { ", numbered" } else { "" };
+        format!("{} ({}{number})", label(key), key.script)
+    };
+    let ambiguous = |key: &AppKey| bearers.get(&shown(key)).is_some_and(|bearer| bearer.1);
+    apps.iter().map(|app| if ambiguous(&app.key) { more(&app.key) } else { label(&app.key) }).collect()
 }
 
 /// The app of a list with the given identity.
@@ -129,13 +144,11 @@ mod tests {
         assert_eq!(label(&key), "eu:api/2#1");
         let app = |key: AppKey| App { key, ..App::from_pm2_env(&serde_json::json!({})) };
         let other = AppKey { script: "/b".into(), ..key.clone() };
-        let apps = [app(key.clone()), app(other.clone())];
-        assert_eq!(called(&apps[..1], &key), "eu:api/2#1");
-        assert_eq!(called(&apps, &key), "eu:api/2#1 (/a, numbered)");
-        assert_ne!(called(&apps, &key), called(&apps, &other));
+        let apps = [app(key.clone()), app(other)];
+        assert_eq!(names(&apps[..1]), ["eu:api/2#1"]);
+        assert_eq!(names(&apps), ["eu:api/2#1 (/a, numbered)", "eu:api/2#1 (/b, numbered)"]);
         let first = AppKey { instance: Some(0), ordinal: 0, ..key.clone() };
         let plain = AppKey { instance: None, ..first.clone() };
-        let apps = [app(first.clone()), app(plain.clone())];
-        assert_ne!(called(&apps, &first), called(&apps, &plain));
+        assert_eq!(names(&[app(first), app(plain)]), ["eu:api (/a, numbered)", "eu:api (/a)"]);
     }
 }

@@ -3,9 +3,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
+use super::certificate;
 use super::change::{Change, Item, Sign};
 use super::inventory::{RedisInstance, Selector};
 use super::load_damage;
@@ -13,7 +15,7 @@ use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
 use super::needs::{is_ready, role_wanted};
 use crate::host::redis::eta::{IncrCost, Work, side_by_side};
-use crate::host::redis::{self, Door, RedisSeen, RoleWanted};
+use crate::host::redis::{self, Door, RedisSeen, RoleWanted, ServerName};
 use crate::host::span::{Span, bytes, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::{Host, HostError, Probe};
@@ -45,6 +47,8 @@ pub struct Seen {
     instances: Vec<(RedisInstance, Box<RedisSeen>, Option<IncrCost>)>,
     /// Processors of the machine.
     cpus: u32,
+    /// When it was looked at.
+    now: Timestamp,
 }
 
 impl Act for RedisLoaded {
@@ -62,13 +66,15 @@ impl Act for RedisLoaded {
         });
         let instances = try_join_all(looks).await?;
         let machine = on.machine().await.ok();
-        Ok(Seen { instances, cpus: machine.and_then(|machine| machine.cpus).unwrap_or(1).max(1) })
+        let cpus = machine.and_then(|machine| machine.cpus).unwrap_or(1).max(1);
+        Ok(Seen { instances, cpus, now: on.now() })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
         let mut change = Change::default();
         let mut waits: Vec<(Item, Option<Work>)> = Vec::new();
         for (instance, now, cost) in &seen.instances {
+            change.concerns.extend(certificate::ending(instance, now, seen.now));
             match is_ready(instance, now, ground) {
                 Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
                 // One look proves nothing: what looks ready must still answer the same a few times in a row.
@@ -280,10 +286,13 @@ impl Watch<'_> {
         let watched = self.on.as_probe().uptime().saturating_sub(self.began);
         let took = self.unit_load.unwrap_or(watched);
         let size = self.load.files.as_ref().map_or(String::new(), |files| format!("{}, ", bytes(files.bytes())));
-        let keys: u64 = seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum());
         let expected = work(self.instance, seen, self.ground, None).map(|work| loads::span(work.expected()));
-        let expected = expected.map_or("unknown".to_owned(), |span| words(span.typically()));
-        format!("{size}loaded in {} (estimated {expected}), {keys} keys", words(took))
+        let expected = expected.map_or(String::new(), |span| format!(" (estimated {})", words(span.typically())));
+        // Tile38 counts objects, and tells nobody in INFO: no number is not zero.
+        let counted = seen.facts.as_ref().filter(|facts| facts.server.name != ServerName::Tile38);
+        let keys: Option<u64> = counted.map(|facts| facts.keys.values().sum());
+        let keys = keys.map_or(String::new(), |keys| format!(", {keys} keys"));
+        format!("{size}loaded in {}{expected}{keys}", words(took))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::host::ask::{HttpAsk, HttpHeader};
 use crate::host::command::CommandAsked;
 use crate::host::json_path::{JsonPath, Operator, holds};
 use crate::host::pm2::Status;
-use crate::host::redis::{self, RedisAt, RedisKind, RoleWanted, Wanted, ready};
+use crate::host::redis::{self, RedisAt, RoleWanted, Wanted, ready};
 use crate::host::span::bytes;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -68,8 +68,7 @@ pub(super) fn questions<'a>(checks: &'a [Check], ground: &Ground<'a>) -> Vec<Que
                     out.extend(chosen.map(|one| Question::Redis(redis, Some(one), one.at())));
                 }
                 RedisTarget::Address(to) => {
-                    let (url, user, password) = (to.url.clone(), to.user.clone(), to.password.clone());
-                    out.push(Question::Redis(redis, None, RedisAt { url, user, password, kind: RedisKind::Redis }));
+                    out.push(Question::Redis(redis, None, to.at()));
                 }
             },
             Check::Unit(unit) => {
@@ -204,7 +203,8 @@ async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), No> {
         };
         (name.clone(), value)
     };
-    let ask = HttpAsk { url: check.url.clone(), headers: check.headers.iter().map(header).collect() };
+    let ask =
+        HttpAsk { url: check.url.clone(), headers: check.headers.iter().map(header).collect(), tls: check.tls.clone() };
     let seen = on.http(&ask).await?;
     if seen.status != check.status {
         return Err(format!("status {}, wanted {}", seen.status, check.status).into());

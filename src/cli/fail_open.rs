@@ -4,6 +4,7 @@
 //! It trusts as little as possible: the journal may be damaged, so snapshots are looked for as files. Units come first, then
 //! apps; whatever fails is named and left behind.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -41,7 +42,7 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     let _lock = hold(&desk.site, &identity()?, id.as_str())?;
     let dir = store.dir(&id)?.path().to_owned();
     let runbook = frozen(&store, &id);
-    let host = LocalHost::new(None);
+    let host = LocalHost::new(None).with_effects(desk.site.effects());
     let mut tally = Tally::default();
     if let Some(runbook) = &runbook {
         start_units(&host, runbook, &mut tally).await;
@@ -104,14 +105,14 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
         Err(why) => return tally.trouble.push(format!("{about}: {why}")),
     };
     let at = place(runbook, path).unwrap_or_else(|| saved.at());
-    let reference = SnapshotRef {
+    let reference = Arc::new(SnapshotRef {
         path: path.to_owned(),
         sha256,
         apps: saved.apps().to_vec(),
         version: saved.version().to_owned(),
         dump_copied: false,
         warnings: Vec::new(),
-    };
+    });
     let daemon = at.unit.clone().map_or_else(|| Deed::StartDaemon(at.clone()), Deed::StartUnit);
     tally.count("PM2's daemon", host.tell(&daemon).await.map(drop));
     let online = saved.apps().iter().filter(|app| wanted(app) == Some(Wanted::Online)).map(|app| app.key.clone());
@@ -127,8 +128,13 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
     }
 }
 
-async fn bring(host: &LocalHost, at: &Pm2At, snapshot: &SnapshotRef, app: AppKey) -> (AppKey, Result<(), HostError>) {
-    let deed = Deed::BringApp { pm2: at.clone(), snapshot: snapshot.clone(), app: app.clone(), start: true };
+async fn bring(
+    host: &LocalHost,
+    at: &Pm2At,
+    snapshot: &Arc<SnapshotRef>,
+    app: AppKey,
+) -> (AppKey, Result<(), HostError>) {
+    let deed = Deed::BringApp { pm2: at.clone(), snapshot: Arc::clone(snapshot), app: app.clone(), start: true };
     let told = host.tell(&deed).await.map(drop);
     (app, told)
 }

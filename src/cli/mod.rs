@@ -127,7 +127,7 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Install the unit that goes on with a run after the boot (a run that reboots does it itself)
     InstallResumeUnit(install_resume_unit::InstallResumeUnit),
-    /// Explain a code that `check` prints
+    /// Explain a code, a word of a screen, or an exit code
     Explain(explain::Explain),
     /// Print the JSON Schema of runbooks, for editors
     Schema(schema::Schema),

@@ -8,6 +8,7 @@ use super::screen::Screen;
 use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Question, Reply};
 use crate::host::foreign::tame;
+use crate::journal::checkpoint::StepId;
 use crate::report::Live;
 use crate::runbook::{ConfirmKind, Runbook};
 
@@ -137,7 +138,9 @@ impl Prompt<'_> {
             return Reply::NoOne { how: flag.to_owned() };
         }
         let ask = || {
-            self.screen.alert(&format!("{}\n", tame(about, 400)));
+            for line in about.lines() {
+                self.screen.alert(&format!("{}\n", tame(line, 400)));
+            }
             self.typed(question, wanted)
         };
         let yes = match &self.live {
@@ -148,22 +151,28 @@ impl Prompt<'_> {
     }
 }
 
+/// What a confirmation is about. Where service is away already, *not now* is no safe answer, and that is said first.
+fn about(step: &StepId, because: &str, services_down: bool) -> String {
+    let down = if services_down {
+        "\nThe services are DOWN and stay down until you answer, `runbook resume` or `runbook abort`."
+    } else {
+        ""
+    };
+    format!("{step}: {because}{down}")
+}
+
 impl Approve for Prompt<'_> {
     fn ask(&mut self, ask: &Question) -> Reply {
         match ask {
             Question::Confirm { type_name: None, .. } if self.yes => Reply::Yes,
             Question::Confirm { type_name: Some(name), .. } if self.confirm == Some(name) => Reply::Yes,
-            Question::Confirm { step, type_name, because } => {
+            Question::Confirm { step, type_name, because, services_down } => {
                 let (wanted, flag) = match type_name {
                     Some(name) => (name.as_str(), format!("runbook resume --confirm {name}")),
                     None => ("yes", "runbook resume --yes".to_owned()),
                 };
-                self.ask_or(
-                    &flag,
-                    &format!("{step}: {because}"),
-                    &format!("Type {wanted}, or Enter for not now"),
-                    wanted,
-                )
+                let question = format!("Type {wanted}, or Enter for not now");
+                self.ask_or(&flag, &about(step, because, *services_down), &question, wanted)
             }
             // No flag lets a run go on past a failure: that is judged by somebody who has seen it.
             Question::GoOnWithout { step, error } => {
@@ -177,5 +186,19 @@ impl Approve for Prompt<'_> {
                 "yes",
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_asked_while_the_services_are_down_is_told() {
+        let step = StepId::new("reboot/1");
+        assert_eq!(about(&step, "Users are cut off.", false), "reboot/1: Users are cut off.");
+        let down = about(&step, "Users are cut off.", true);
+        assert!(down.starts_with("reboot/1: Users are cut off.\nThe services are DOWN"), "{down}");
+        assert!(down.lines().all(|line| line.len() <= 100), "{down}");
     }
 }

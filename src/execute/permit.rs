@@ -18,6 +18,8 @@ pub enum Ask {
         type_name: Option<String>,
         /// What it means for users.
         because: String,
+        /// Service was taken away already, so that not answering leaves it away.
+        services_down: bool,
     },
     /// May the run go on without a step that failed?
     GoOnWithout {
@@ -78,9 +80,14 @@ impl Executor<'_> {
             return Ok(None);
         }
         let type_name = (confirm.kind == ConfirmKind::Name).then(|| self.runbook.name.clone());
-        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone() };
+        let services_down = self.book.state().past_no_return() && !self.book.state().rebooted();
+        let ask = Ask::Confirm { step: id.clone(), type_name, because: confirm.because.clone(), services_down };
         if let Some(ending) = refused(self.approve.ask(&ask), id) {
             return Ok(Some(ending));
+        }
+        // Somebody may have thought about it for an hour.
+        if let Some(why) = self.window_forbids(step, id) {
+            return Ok(Some(Ending::OutsideWindow { why, backed_out: None }));
         }
         self.book.write(&[Checkpoint::Decision {
             who: self.orders.who.clone(),

@@ -16,6 +16,7 @@ use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::secret::SecretRef;
 use super::systemd::{Inhibitor, UnitSeen};
+use super::tls::Tls;
 
 /// A question to the machine. Asking never changes it and never starts a process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +107,9 @@ pub struct HttpAsk {
     pub url: String,
     /// Request headers; secret ones by reference.
     pub headers: Vec<(String, HttpHeader)>,
+    /// Whom to trust at an `https://` address; absent leaves recorded questions as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 /// The value of a request header.

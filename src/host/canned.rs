@@ -14,7 +14,7 @@ use super::http::{HttpError, HttpSeen, blocking_get, config};
 
 /// What the reader makes of `reply`, byte for byte what a server would have sent before it hung up.
 pub(crate) fn answer(reply: &[u8]) -> Result<HttpSeen, HttpError> {
-    let agent = Agent::with_parts(config(DEADLINE), Canned(Arc::from(reply)), Nowhere);
+    let agent = Agent::with_parts(config(DEADLINE, None), Canned(Arc::from(reply)), Nowhere);
     blocking_get(&agent, "http://canned.test/health", &[], DEADLINE, "http://canned.test/health")
 }
 

@@ -1,6 +1,7 @@
 //! The closed set of things `runbook` can do to a machine. Only the executor is ever given a [`Host`](super::Host).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +57,7 @@ pub enum Deed {
         /// Whose app.
         pm2: Pm2At,
         /// The snapshot that knows its environment.
-        snapshot: SnapshotRef,
+        snapshot: Arc<SnapshotRef>,
         /// Which app.
         app: AppKey,
         /// Start it; otherwise it is only registered.

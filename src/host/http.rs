@@ -1,16 +1,19 @@
 //! One bounded HTTP GET, for health gates.
 //!
 //! No redirects, no proxy from the environment, no more than 256 KiB, one deadline for name lookup, connection and
-//! body together. TLS is verified with rustls (ring) against the bundled web roots; there is no switch to turn that off.
+//! body together. TLS is verified with rustls (ring) against the store of this host, or the one
+//! authority that the runbook names; there is no switch to turn that off.
 
 use std::io::Read;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::host::clock;
 use crate::host::foreign::tame;
+use crate::host::tls::{Tls, TlsError};
 
 const BODY_MAX: u64 = 256 * 1024;
 const HEADERS_MAX: usize = 16 * 1024;
@@ -75,14 +78,22 @@ pub enum HttpError {
 ///
 /// # Errors
 /// [`HttpError`]: no answer came.
-pub async fn get(url: &str, headers: &[(String, String)], deadline: Duration) -> Result<HttpSeen, HttpError> {
+pub async fn get(
+    url: &str,
+    headers: &[(String, String)],
+    tls: Option<&Tls>,
+    deadline: Duration,
+) -> Result<HttpSeen, HttpError> {
     let shown = shown_url(url);
     if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
         return Err(HttpError::BadUrl { url: shown, why: "write http:// or https:// in front".to_owned() });
     }
     let (url, headers, named) = (url.to_owned(), headers.to_vec(), shown.clone());
+    let tls = url.starts_with("https://").then(|| tls.cloned().unwrap_or_default());
     let call = tokio::task::spawn_blocking(move || {
-        blocking_get(&config(deadline).new_agent(), &url, &headers, deadline, &named)
+        let failed = |why: TlsError| HttpError::Failed { url: named.clone(), why: why.to_string() };
+        let trusted = tls.map(|tls| trusted(&tls)).transpose().map_err(failed)?;
+        blocking_get(&config(deadline, trusted).new_agent(), &url, &headers, deadline, &named)
     });
     match tokio::time::timeout(deadline.saturating_add(SLACK), call).await {
         Ok(Ok(answer)) => answer,
@@ -129,9 +140,21 @@ pub(super) fn blocking_get(
     })
 }
 
+/// The authorities of a target, or of this host; the bundled web roots where this host has none.
+fn trusted(tls: &Tls) -> Result<TlsConfig, TlsError> {
+    let known = tls.authorities()?;
+    let roots = if known.is_empty() {
+        RootCerts::WebPki
+    } else {
+        RootCerts::from(known.iter().map(|one| Certificate::from_der(one).to_owned()))
+    };
+    Ok(TlsConfig::builder().root_certs(roots).build())
+}
+
 /// Everything that an answer is held to.
-pub(super) fn config(deadline: Duration) -> ureq::config::Config {
+pub(super) fn config(deadline: Duration, tls: Option<TlsConfig>) -> ureq::config::Config {
     ureq::Agent::config_builder()
+        .tls_config(tls.unwrap_or_default())
         .timeout_global(Some(deadline))
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -168,6 +191,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::host::tls::testbed::Authority;
 
     /// Answers one request with `reply` and returns what was asked.
     fn serve(reply: Vec<u8>) -> (String, std::thread::JoinHandle<String>) {
@@ -189,7 +213,7 @@ mod tests {
     async fn any_status_is_an_answer_and_redirects_are_not_followed() {
         let reply = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 2\r\nX: y\r\n\r\nok";
         let (url, server) = serve(reply.into());
-        let seen = get(&url, &[("Authorization".into(), "Bearer x".into())], LONG).await.unwrap();
+        let seen = get(&url, &[("Authorization".into(), "Bearer x".into())], None, LONG).await.unwrap();
         assert_eq!((seen.status, seen.body.as_str(), seen.cut), (302, "ok", false));
         assert!(seen.headers.contains(&("location".into(), "http://169.254.169.254/".into())));
         assert!(!seen.headers.iter().any(|(name, _)| name == "x"));
@@ -202,7 +226,7 @@ mod tests {
         let mut reply = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
         reply.resize(reply.len() + 3 * 1024 * 1024, b'x');
         let (url, _server) = serve(reply);
-        let seen = get(&url, &[], LONG).await.unwrap();
+        let seen = get(&url, &[], None, LONG).await.unwrap();
         assert!(seen.cut);
         assert_eq!(seen.body.len(), 256 * 1024);
     }
@@ -212,17 +236,42 @@ mod tests {
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = door.local_addr().unwrap();
         let url = format!("http://user:pass@{address}/x?token=s3cret");
-        let said = get(&url, &[], Duration::from_millis(200)).await.unwrap_err();
+        let said = get(&url, &[], None, Duration::from_millis(200)).await.unwrap_err();
         assert!(matches!(&said, HttpError::Silent { .. }), "{said}");
         assert!(!said.to_string().contains("s3cret") && !said.to_string().contains("pass@"), "{said}");
         drop(door);
-        let said = get(&url, &[], LONG).await.unwrap_err();
+        let said = get(&url, &[], None, LONG).await.unwrap_err();
         assert!(matches!(&said, HttpError::Failed { .. }), "{said}");
         for bad in ["ftp://x/", "127.0.0.1:80", "http://a b/"] {
-            assert!(matches!(get(bad, &[], LONG).await, Err(HttpError::BadUrl { .. })), "{bad}");
+            assert!(matches!(get(bad, &[], None, LONG).await, Err(HttpError::BadUrl { .. })), "{bad}");
         }
         let header = [("X".to_owned(), "s3cret\n".to_owned())];
-        let said = get("http://127.0.0.1:1/", &header, LONG).await.unwrap_err().to_string();
+        let said = get("http://127.0.0.1:1/", &header, None, LONG).await.unwrap_err().to_string();
         assert!(!said.contains("s3cret"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn only_the_named_authority_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (Authority::new(dir.path(), "ours"), Authority::new(dir.path(), "theirs"));
+        let shown = ours.issue("good", "127.0.0.1", |_| {}).server();
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/health", door.local_addr().unwrap());
+        tokio::spawn(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(shown);
+            while let Ok((stream, _)) = door.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut request = [0; 4096];
+                let _asked = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await;
+                let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                let _hung_up = tokio::io::AsyncWriteExt::write_all(&mut stream, reply).await;
+                let _closed = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+            }
+        });
+        assert_eq!(get(&url, &[], Some(&ours.trusted()), LONG).await.unwrap().body, "ok");
+        for tls in [Some(theirs.trusted()), None] {
+            let said = get(&url, &[], tls.as_ref(), LONG).await.unwrap_err().to_string();
+            assert!(said.contains("UnknownIssuer"), "{said}");
+        }
     }
 }

@@ -34,6 +34,7 @@ pub mod small_file;
 pub mod span;
 pub mod systemd;
 pub mod tcp;
+pub mod tls;
 
 use std::future::Future;
 use std::pin::Pin;

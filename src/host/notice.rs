@@ -18,7 +18,9 @@ pub const MOTD_DIR: &str = "/run/motd.d";
 /// Where syslog listens.
 pub const SYSLOG: &str = "/dev/log";
 const MOTD_NAME: &str = "50-runbook";
-const LINE_MAX: usize = 400;
+/// The longest line: what any receiver of syslog should take (RFC 5424, 6.1: 2048 octets) less its head. The sentence about a
+/// failure ends with the command that cures it, and a note that is cut before it is no help to whoever logs in.
+const LINE_MAX: usize = 2000;
 
 /// Why a notice did not go out; for a footnote, never for stopping.
 pub type NotTold = String;

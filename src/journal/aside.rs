@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use super::files::FileError;
-use super::store::{PENDING, RunId, Store, StoreError};
+use super::pending::PENDING;
+use super::store::{RunId, Store, StoreError};
 
 /// Name of the note in the run's directory.
 const NOTE: &str = "set-aside";

@@ -1,4 +1,5 @@
-//! The state directory: which runs there are, which one is unfinished, and what belongs to each.
+//! The state directory: which runs there are, which one is unfinished, and what belongs to each. Listing them is [`listing`](super::listing)'s, the
+//! unfinished one [`pending`](super::pending)'s.
 //!
 //! ```text
 //! pending              names the unfinished run; the resume unit's condition
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Opened;
 use super::files::{Directory, FileError};
+pub use super::listing::Listed;
+use super::pending::PENDING;
 use super::place::{Place, place_of, safe_above};
 use super::record::sha256_hex;
 pub use super::run_id::RunId;
@@ -77,22 +80,11 @@ pub struct NewRun<'a> {
     pub reboots: bool,
 }
 
-/// A run on the list.
-#[derive(Debug)]
-pub struct Listed {
-    /// Its name.
-    pub id: RunId,
-    /// Its journal read back, or why it cannot be.
-    pub reading: Result<Reading, JournalError>,
-}
-
 /// An open state directory.
 #[derive(Debug)]
 pub struct Store {
     pub(super) root: Directory,
 }
-
-pub(super) const PENDING: &str = "pending";
 
 impl Store {
     /// Opens a state directory and creates nothing; for commands that only look.
@@ -211,118 +203,10 @@ impl Store {
     pub fn snapshot(&self, id: &RunId) -> Result<Directory, StoreError> {
         Ok(self.dir(id)?.sub("snapshot")?)
     }
-
-    /// Every run, oldest first by name. Runs that cannot be read are listed with the reason.
-    ///
-    /// # Errors
-    /// [`StoreError::File`] if the directory cannot be listed.
-    pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        let runs = match self.root.sub("runs") {
-            Ok(runs) => runs,
-            Err(error) if error.is_missing() => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let ids = runs.names()?.into_iter().filter_map(|name| RunId::parse(&name));
-        Ok(ids.map(|id| read_one(&runs, id)).collect())
-    }
-
-    /// The newest runs, oldest first, and no more than so many: what the older ones say of this host is worth little.
-    ///
-    /// # Errors
-    /// [`StoreError::File`] if the directory cannot be listed.
-    pub(super) fn newest(&self, most: usize) -> Result<Vec<Listed>, StoreError> {
-        let runs = match self.root.sub("runs") {
-            Ok(runs) => runs,
-            Err(error) if error.is_missing() => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let mut ids: Vec<RunId> = runs.names()?.into_iter().filter_map(|name| RunId::parse(&name)).collect();
-        ids.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        let older = ids.len().saturating_sub(most);
-        Ok(ids.split_off(older).into_iter().map(|id| read_one(&runs, id)).collect())
-    }
-
-    /// The run that owns the host, even if its journal cannot be read. Found through `pending`; without that file every
-    /// readable journal is asked, because removing a file must not free a host.
-    ///
-    /// # Errors
-    /// [`StoreError::Dangling`] if `pending` names a run that somebody removed.
-    pub fn unfinished(&self) -> Result<Option<Listed>, StoreError> {
-        let owns = |listed: &Listed| listed.reading.as_ref().is_ok_and(|reading| reading.state.ended().is_none());
-        let Some(name) = self.pending()? else {
-            return Ok(self.list()?.into_iter().rev().find(owns));
-        };
-        let dangling = || StoreError::Dangling { run: name.clone(), path: self.root.path().join(PENDING) };
-        let id = RunId::parse(&name).ok_or_else(dangling)?;
-        let runs = self.root.sub("runs")?;
-        let names = runs.names()?;
-        if names.iter().any(|found| found == id.as_str()) {
-            let listed = read_one(&runs, id);
-            return Ok(Some(listed).filter(|listed| listed.reading.is_err() || owns(listed)));
-        }
-        // Named, never renamed into place: the run had not begun.
-        if names.contains(&draft_of(&id)) { Ok(None) } else { Err(dangling()) }
-    }
-
-    fn pending(&self) -> Result<Option<String>, StoreError> {
-        match self.root.read(PENDING) {
-            Ok(bytes) => Ok(Some(crate::host::foreign::tame_bytes(bytes.trim_ascii(), 80))),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Takes `pending` away after the end of the run is durable.
-    ///
-    /// # Errors
-    /// [`StoreError::Unfinished`] if the run has not ended.
-    pub fn release(&self, journal: &Journal) -> Result<(), StoreError> {
-        let ours = self.pending()?.as_deref() == Some(journal.run());
-        match RunId::parse(journal.run()) {
-            Some(run) if journal.state().ended().is_none() => Err(StoreError::Unfinished { run }),
-            _ if !ours => Ok(()),
-            _ => {
-                self.root.remove(PENDING)?;
-                Ok(self.root.sync()?)
-            }
-        }
-    }
-
-    /// The run that `pending` still names although it has ended: its process died between the last record and
-    /// [`release`](Self::release), and what belongs to the end is left to whoever comes next.
-    ///
-    /// # Errors
-    /// [`StoreError::File`] or [`StoreError::Journal`].
-    pub fn left_over(&self) -> Result<Option<RunId>, StoreError> {
-        let Some(id) = self.pending()?.as_deref().and_then(RunId::parse) else { return Ok(None) };
-        match self.read(&id) {
-            Ok(reading) => Ok(reading.state.ended().is_some().then_some(id)),
-            // Named and never renamed into place: that run did not begin, and the next one takes its name away.
-            Err(StoreError::File(error)) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Takes `pending` away if it is [`left_over`](Self::left_over). The caller holds the host lock.
-    ///
-    /// # Errors
-    /// As [`left_over`](Self::left_over).
-    pub fn sweep(&self) -> Result<(), StoreError> {
-        if self.left_over()?.is_some() {
-            self.root.remove(PENDING)?;
-            self.root.sync()?;
-        }
-        Ok(())
-    }
 }
 
-fn read_one(runs: &Directory, id: RunId) -> Listed {
-    let dir = runs.sub(id.as_str()).map_err(JournalError::from);
-    let reading = dir.and_then(|dir| Journal::read(&dir, id.as_str()));
-    Listed { id, reading }
-}
-
-fn draft_of(id: &RunId) -> String {
+/// The name of a run that is still being put together.
+pub(super) fn draft_of(id: &RunId) -> String {
     format!(".new-{id}")
 }
 

@@ -138,7 +138,7 @@ impl Walk<'_> {
     async fn play(&mut self, id: &StepId, step: &Step, preview: &Preview, takes: Span) {
         let began = self.model.elapsed();
         if let Some(value) = &preview.remember {
-            self.kept.entry(start_key(id.as_str())).or_insert_with(|| value.clone());
+            self.kept.keep(start_key(id.as_str()), value.clone());
         }
         if !step.action.waits() && !preview.change.refused() {
             for index in 0..preview.change.waves.len().max(1) {

@@ -53,8 +53,13 @@ fn staging(inventory: &Inventory) -> Facts {
     }
     // Two more queues and the router answer, too, though no entry of their own names them.
     for (name, port) in [("bull01", 6378), ("bull02", 6380), ("bds", 6390)] {
-        let at =
-            RedisAt { url: format!("redis://127.0.0.1:{port}"), user: None, password: None, kind: RedisKind::Redis };
+        let at = RedisAt {
+            url: format!("redis://127.0.0.1:{port}"),
+            user: None,
+            password: None,
+            kind: RedisKind::Redis,
+            tls: None,
+        };
         facts.put(Ask::Redis(at), Answer::Redis(Box::new(sample::redis(name, RedisKind::Redis, None, data(name)))));
     }
     for known in inventory.units_of(None) {
@@ -67,7 +72,7 @@ fn staging(inventory: &Inventory) -> Facts {
         facts.put(Ask::Pm2(at.clone()), Answer::Pm2(Box::new(sample::pm2(&at, &apps()))));
     }
     facts.put(Ask::Disk("/var/lib/redis".into()), Answer::Disk(sample::disk(400 * GB)));
-    let health = HttpAsk { url: "http://127.0.0.1:3005/health".into(), headers: Vec::new() };
+    let health = HttpAsk { url: "http://127.0.0.1:3005/health".into(), headers: Vec::new(), tls: None };
     facts.put(Ask::Http(health), Answer::Http(sample::http_ok(r#"{"status":"healthy"}"#)));
     facts
 }

@@ -117,7 +117,7 @@ mod tests {
             class,
         };
         let mut differences = vec![
-            one(Class::Unexpected, "redis/bull00/maxmemory", "8589934592", "4294967296"),
+            one(Class::Unexpected, "redis/bull00/maxmemory", "8gb", "4gb"),
             one(Class::Unexpected, "units/redis-router.service/state", "active", "failed"),
             one(Class::Unexpected, "pm2/services/api/1/status", "online", "stop\u{1b}[2Jped"),
         ];

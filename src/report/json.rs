@@ -32,7 +32,8 @@ pub fn plan_json(plan: &Plan, verdict: &Verdict) -> Vec<String> {
     std::iter::once(version_line()).chain(plan_lines(plan, verdict)).collect()
 }
 
-/// A plan below a version line that is written already: the plan, a line per step, the verdict.
+/// A plan below a version line that is written already: the plan, a line per step, one per instance that
+/// would lose settings or could not be compared, the verdict.
 #[must_use]
 pub fn plan_lines(plan: &Plan, verdict: &Verdict) -> Vec<String> {
     let mut lines = Vec::new();
@@ -64,6 +65,20 @@ pub fn plan_lines(plan: &Plan, verdict: &Verdict) -> Vec<String> {
             line.extend(step);
         }
         lines.push(line.to_string());
+    }
+    for at in &plan.unsaved {
+        let unsaved = &at.unsaved;
+        lines.push(
+            json!({
+                "type": "plan_unsaved",
+                "instance": at.instance,
+                "file": unsaved.file,
+                "lost": unsaved.lost,
+                "same": unsaved.same,
+                "unknown": unsaved.unknown,
+            })
+            .to_string(),
+        );
     }
     lines.push(json!({ "type": "verdict", "allows": verdict.allows(), "verdict": verdict }).to_string());
     lines

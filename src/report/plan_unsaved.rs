@@ -65,7 +65,7 @@ fn mark(one: &Setting) -> char {
     if one.then.is_some() { '~' } else { '?' }
 }
 
-/// `maxmemory 8589934592 -> 4gb`.
+/// `maxmemory 8gb -> 4gb`.
 fn changed(one: &Setting) -> String {
     let then = one.then.as_deref().map_or("nobody can tell".to_owned(), value);
     format!("{} {} -> {then}", clean(&one.key), value(&one.now))
@@ -123,7 +123,7 @@ mod tests {
         }
         let denied = "/etc/redis/redis-bull01.conf: Permission denied (os error 13)";
         planned.unsaved = vec![
-            at("bds", &[("maxmemory", "8589934592", Some("4gb")), ("requirepass", "(set)", Some(""))], None),
+            at("bds", &[("maxmemory", "8gb", Some("4gb")), ("requirepass", "(set)", Some(""))], None),
             at("bds-r", &[("dir", "/srv/a\u{1b}[2J", None)], None),
             at("bull00", &[], Some("CONFIG GET: NOPERM no permission")),
             at("bull01", &[], Some(denied)),

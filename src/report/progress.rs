@@ -60,11 +60,32 @@ pub(super) struct Running {
 pub(super) struct Current {
     pub(super) step: StepId,
     pub(super) began: Duration,
+    /// How many apps, instances or units, chores aside.
     pub(super) of: usize,
+    /// How many of those have ended.
     pub(super) done: usize,
     pub(super) failed: usize,
     pub(super) attempt: u32,
     pub(super) running: IndexMap<String, Running>,
+    /// There is nothing else in it, so they are what is counted.
+    only_chores: bool,
+}
+
+impl Current {
+    /// Whether an item is one of those that people count: `133 apps` are 133, whatever is done around them.
+    fn counts(&self, item: &str) -> bool {
+        self.only_chores || !is_chore(item)
+    }
+
+    /// What runs and is counted.
+    fn in_work(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter().filter(|(item, one)| !one.gate && self.counts(item)).map(|(_, one)| one)
+    }
+}
+
+/// An item in brackets, such as `(saved list)`, belongs to the step and is none of the things that it is about.
+fn is_chore(item: &str) -> bool {
+    item.starts_with('(')
 }
 
 /// Where the run stands.
@@ -140,10 +161,12 @@ impl Progress {
         let now = self.now();
         match checkpoint {
             Checkpoint::StepStarted { step, attempt, items, .. } => {
+                let only_chores = items.iter().all(|item| is_chore(item));
                 self.current = Some(Current {
                     step: step.clone(),
                     began: now,
-                    of: items.len(),
+                    only_chores,
+                    of: items.iter().filter(|item| only_chores || !is_chore(item)).count(),
                     done: 0,
                     failed: 0,
                     attempt: *attempt,
@@ -162,7 +185,7 @@ impl Progress {
             Checkpoint::ItemDone { item, outcome, .. } => {
                 if let Some(current) = self.current.as_mut() {
                     current.running.shift_remove(item);
-                    current.done += 1;
+                    current.done += usize::from(current.counts(item));
                     current.failed += usize::from(!matches!(outcome, Outcome::Applied | Outcome::AlreadySo));
                 }
             }
@@ -222,8 +245,7 @@ impl Progress {
     /// Items that have not begun.
     pub(super) fn queued(&self) -> usize {
         let Some(current) = &self.current else { return 0 };
-        let begun = current.running.values().filter(|one| !one.gate).count();
-        current.of.saturating_sub(current.done + begun)
+        current.of.saturating_sub(current.done + current.in_work().count())
     }
 
     /// The part of the current step that is done: by items, those in work by their own measure.
@@ -231,7 +253,7 @@ impl Progress {
         let Some(current) = self.current.as_ref().filter(|current| current.of > 0) else {
             return 0.0;
         };
-        let inside: f64 = current.running.values().filter(|one| !one.gate).filter_map(|one| one.tick.part).sum();
+        let inside: f64 = current.in_work().filter_map(|one| one.tick.part).sum();
         ((current.done as f64 + inside) / current.of as f64).clamp(0.0, 1.0)
     }
 

@@ -519,7 +519,7 @@ pub(super) fn whole() -> Run {
     run.done("verify/2", How::AlreadySo, 0.0);
     let one = |class: &str, path: &str, before: &str, after: &str| json!({ "class": class, "path": path, "before": before, "after": after });
     let differences = [
-        one("unexpected", "redis/bull00/maxmemory", "8589934592", "4294967296"),
+        one("unexpected", "redis/bull00/maxmemory", "8gb", "4gb"),
         one("unexpected", "pm2/services/search/status", "online", "errored"),
         one("allowed", "machine/memory", "125.0 GB", "250.0 GB"),
         one("allowed", "pm2/services/org-3x/status", "online", "stopped"),

@@ -52,7 +52,8 @@ fn odd_units_are_told(lab: &Lab) {
     unit(lab, "odd-endless.service", &format!("{sleeps}TimeoutStopSec=infinity\n{install}"));
     lab.shell(
         "systemctl daemon-reload; systemctl enable -q odd-real odd-failed odd-stale odd-endless; \
-         systemctl start odd-static odd-alias odd-stale odd-endless; systemctl start odd-failed || true; sleep 0.3",
+         systemctl start odd-static odd-alias odd-stale odd-endless; systemctl start odd-failed || true; \
+         until systemctl is-failed -q odd-failed; do sleep 0.1; done",
     );
     unit(lab, "odd-stale.service", &format!("{sleeps}Nice=5\n{install}"));
     lab.shell("touch -d '+1 minute' /etc/systemd/system/odd-stale.service");
@@ -85,7 +86,10 @@ fn units_that_do_not_come_up(lab: &Lab) {
         "[Service]\nExecStart=/bin/sh -c 'sleep 0.2; exit 3'\nRestart=always\nRestartSec=100ms\nStartLimitIntervalSec=0\n[Unit]\nStartLimitIntervalSec=0\n",
     );
     unit(lab, "bad-hangs.service", "[Service]\nType=notify\nExecStart=/bin/sleep infinity\nTimeoutStartSec=infinity\n");
-    lab.shell("systemctl daemon-reload; systemctl start bad-limit; sleep 0.2; systemctl start bad-limit || true");
+    lab.shell(
+        "systemctl daemon-reload; systemctl start bad-limit; \
+         until systemctl is-failed -q bad-limit; do sleep 0.1; done; systemctl start bad-limit || true",
+    );
     let one = |name: &str| format!("units:\n  bad: {{ unit: {name}.service }}\n");
     for (id, name, within, words) in [
         ("S13", "bad-dies", "30s", "was started, and is failed"),
@@ -251,7 +255,7 @@ fn lab_faults_around_the_reboot() {
     wait_for(&lab, 120, "pause", |kind, content| kind == "paused" && content["why"] == "failed");
     assert_eq!(online(&apps(&lab)), 0, "nothing is started on a damaged Redis");
     let note = lab.shell("until cat /run/motd.d/* 2>/dev/null | grep -q .; do sleep 0.2; done; cat /run/motd.d/*");
-    Seen::words(Some(21), &note).number_after("was restarted ").word_after("(result ").is("R7");
+    Seen::words(Some(21), &note).number_after("was restarted ").word_after("(result ").number_after("(and ").is("R7");
     delay.kill().ok();
 
     lab.shell(

@@ -80,11 +80,6 @@ fn operators_are_refused_before_anything_is_done() {
     let template = place.file("template.yaml", &book("units:\n  a: { unit: redis-server@.service }\n", TRUE));
     seen(place.runbook(&["check", &template]).exits(3), &place).from("error").is("S5");
 
-    let tls = "redis:\n  a: { url: \"rediss://127.0.0.1:1\", role: master }\n";
-    let tls = place.file("tls.yaml", &book(tls, "      - redis_compacted: { instances: all }\n"));
-    seen(place.runbook(&["plan", &tls]).exits(5).says("rediss:// (TLS) is not supported"), &place)
-        .from("runbook:")
-        .is("R12");
     assert_eq!(place.state(), Vec::new(), "nothing was begun");
 }
 
@@ -114,7 +109,7 @@ fn a_plan_that_is_out_of_date_is_refused() {
 #[test]
 fn a_second_operator_is_told_who_holds_the_host_and_ctrl_c_pauses() {
     let place = Place::new();
-    let sleeps = place.file("tiny.yaml", &book("", &format!("{}{TRUE}", once("sleep, \"2\""))));
+    let sleeps = place.file("tiny.yaml", &book("", &format!("{}{TRUE}", once("sleep, \"5\""))));
     let child = place.start(&["run", &sleeps, "--yes", "--progress", "plain"]);
     let pid = child.id().to_string();
     until_journaled(&place, "item_intent");
@@ -193,7 +188,7 @@ fn commands_that_do_not_end_well_are_told_apart() {
 #[test]
 fn a_port_that_nobody_opens_is_waited_for_no_longer_than_allowed() {
     let place = Place::new();
-    let steps = "      - healthy: { checks: [ { tcp: { addr: \"127.0.0.1:1\" } } ] }\n        within: 2s\n";
+    let steps = "      - healthy: { checks: [ { tcp: { addr: \"127.0.0.1:1\" } } ] }\n        within: 5s\n";
     let path = place.file("tiny.yaml", &book("", steps));
     let said = place.runbook(&["run", &path, "--yes", "--progress", "plain"]);
     seen(&said, &place).from("Stopped by").is("B18");
@@ -318,7 +313,7 @@ fn a_killed_run_is_told_and_a_command_in_doubt_is_not_run_again() {
 fn want_of_descriptors_is_told() {
     let place = Place::new();
     let path = place.file("tiny.yaml", &book("", TRUE));
-    let mut codes = Vec::new();
+    let (mut codes, mut told) = (Vec::new(), false);
     for most in 4..16 {
         let line = format!("ulimit -n {most}; exec runbook run {path} --yes");
         let mut command = Command::new("sh");
@@ -328,12 +323,14 @@ fn want_of_descriptors_is_told() {
         command.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock"));
         let said: Said = command.output().unwrap().into();
         assert!(!said.all().contains("a bug of this program") || said.code == 70, "{most}: {said:?}");
-        if said.code != 0 && most == 8 {
+        // How many are needed before the program can say so is the business of its libraries.
+        if said.code == 70 && said.all().contains("gives this process too little") && !told {
             seen(&said, &place).from("runbook:").is("T4");
+            told = true;
         }
         codes.push(said.code);
         place.runbook(&["abort", "--abandon", "--reason", "the next limit"]);
     }
     println!("{codes:?}");
-    assert!(codes.iter().any(|code| *code != 0) && !codes.contains(&-1), "{codes:?}");
+    assert!(told && !codes.contains(&-1), "{codes:?}");
 }

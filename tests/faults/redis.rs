@@ -174,7 +174,7 @@ fn a_hostile_reply_is_cut_and_refused() {
 fn a_rewrite_that_fails_stops_the_run_and_is_made_again_by_a_resume() {
     let place = Place::new();
     let Some(server) = Server::start(&place, "a", &[]) else { return };
-    server.slow(2000);
+    server.slow(20_000);
     let path = place.file("tiny.yaml", &book(&server.url(), "", COMPACT));
     let child = place.start(&["run", &path, "--yes", "--progress", "plain"]);
     kill_process(server.forked(), Signal::KILL).unwrap();
@@ -189,7 +189,7 @@ fn a_rewrite_that_fails_stops_the_run_and_is_made_again_by_a_resume() {
 fn a_rewrite_behind_a_snapshot_is_waited_for() {
     let place = Place::new();
     let Some(server) = Server::start(&place, "a", &[]) else { return };
-    server.slow(8000);
+    server.slow(15_000);
     server.fork("BGSAVE");
     // The child goes on slowly; the rewrite behind it shall not.
     server.tell("CONFIG SET rdb-key-save-delay 0");
@@ -221,7 +221,7 @@ fn loading(place: &Place) -> Option<Server> {
     let dir = place.path("slow/appendonlydir");
     std::fs::create_dir_all(&dir).unwrap();
     write_increment(&dir, 400_000);
-    Server::start(place, "slow", &["--key-load-delay", "20", "--loading-process-events-interval-bytes", "1024"])
+    Server::start(place, "slow", &["--key-load-delay", "100", "--loading-process-events-interval-bytes", "1024"])
 }
 
 /// Commands as Redis 7 keeps them: no base, one increment.
@@ -254,7 +254,7 @@ fn a_load_is_waited_for_with_its_progress_until_the_limit() {
 fn a_replica_whose_link_is_down_does_not_pass_the_gate() {
     let place = Place::new();
     let Some(server) = Server::start(&place, "a", &["--replicaof", "127.0.0.1 1"]) else { return };
-    let gate = "      - healthy: { checks: [ { redis: { instances: all, link: up } } ] }\n        within: 2s\n";
+    let gate = "      - healthy: { checks: [ { redis: { instances: all, link: up } } ] }\n        within: 5s\n";
     let text = book(&server.url(), "", gate).replace("role: master", "role: replica");
     let path = place.file("tiny.yaml", &text);
     let said = place.runbook(&["run", &path, "--yes", "--progress", "plain"]);
@@ -266,9 +266,19 @@ fn a_replica_whose_link_is_down_does_not_pass_the_gate() {
 fn another_role_than_planned_does_not_pass_the_gate() {
     let place = Place::new();
     let Some(server) = Server::start(&place, "a", &["--replicaof", "127.0.0.1 1"]) else { return };
-    let gate = "      - healthy: { checks: [ { redis: { instances: all, role: master } } ] }\n        within: 2s\n";
+    let gate = "      - healthy: { checks: [ { redis: { instances: all, role: master } } ] }\n        within: 5s\n";
     let path = place.file("tiny.yaml", &book(&server.url(), "", gate));
     let said = place.runbook(&["run", &path, "--yes", "--progress", "plain"]);
     assert_ne!(said.code, 0, "{said:?}");
     seen(&said, &place).from("Stopped by").is("R8");
+}
+
+#[test]
+fn tls_is_wanted_and_cannot_be_had() {
+    let place = Place::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let Some(_server) = Server::start(&place, "a", &["--port", &port]) else { return };
+    let plain = place.file("tls.yaml", &book(&format!("rediss://127.0.0.1:{port}"), "", COMPACT));
+    let said = place.runbook(&["plan", &plain]);
+    seen(said.exits(5).says("is this the plain port?"), &place).from("runbook:").is("R12");
 }

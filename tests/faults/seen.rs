@@ -180,7 +180,16 @@ fn measured(line: &str) -> String {
         let day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&bare);
         if counted || sum || day || is_span(bare) || is_clock(bare) { word.replace(bare, "#") } else { word.to_owned() }
     };
-    (0..words.len()).map(mask).collect::<Vec<_>>().join(" ")
+    let mut out: Vec<String> = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let shown = mask(at);
+        // A column is filled up to the width of what was measured: two spaces stand for any filling.
+        while shown != *word && out.len() > 3 && out.ends_with(&["".to_owned(), "".to_owned()]) {
+            out.pop();
+        }
+        out.push(shown);
+    }
+    out.join(" ")
 }
 
 /// `2.6s`, `2m26s`, `1h`, `150ms`.
@@ -224,4 +233,7 @@ fn without_clock(line: &str) -> &str {
 fn what_changes_is_replaced() {
     let seen = Seen::words(Some(1), "15:29:13 run r-20261122-142912-b5c6 of pid 4711: r-2 is no run \nkeep\n\n");
     assert_eq!(seen.number_after("pid ").file(), "exit 1\nrun r-RUN of pid #: r-2 is no run\nkeep\n");
+    for took in ["   9.9s", "  12.4s", "1h02m3s"] {
+        assert_eq!(measured(&format!("  >>  5  reboot          {took}")), "  >>  5  reboot  #");
+    }
 }

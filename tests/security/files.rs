@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 
@@ -261,28 +261,34 @@ fn ten_thousand_swaps_lead_nowhere() {
     bench.file("state/file", "inside");
     symlink(outside.join("journal"), inside.join("file-link")).unwrap();
     let over = Arc::new(AtomicBool::new(false));
-    let (stop, place) = (Arc::clone(&over), inside.clone());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (stop, looked, place) = (Arc::clone(&over), Arc::clone(&seen), inside.clone());
     let swapper = std::thread::spawn(move || {
         let swap =
             |a: &str, b: &str| renameat_with(CWD, place.join(a), CWD, place.join(b), RenameFlags::EXCHANGE).unwrap();
-        for _ in 0..SWAPS / 2 {
+        // On one slow core the swaps may be over before the reader has had its turn: then there are more of them.
+        let mut swaps = 0;
+        while swaps < SWAPS || looked.load(Ordering::Relaxed) < 1000 {
             swap("sub", "other");
             swap("file", "file-link");
+            swaps += 2;
         }
         stop.store(true, Ordering::Relaxed);
+        swaps
     });
     let (mut looks, mut read, mut escapes) = (0usize, 0usize, 0usize);
     let root = runbook::journal::Directory::open(&inside, 0o077).unwrap();
     while !over.load(Ordering::Relaxed) {
         looks += 1;
+        seen.store(looks, Ordering::Relaxed);
         let both = [root.read("file"), root.sub("sub").and_then(|dir| dir.read("journal"))];
         for bytes in both.into_iter().flatten() {
             read += 1;
             escapes += usize::from(bytes != b"inside");
         }
     }
-    swapper.join().unwrap();
-    figure(&format!("swaps: {SWAPS} against {looks} looks, {read} files read: {escapes} escapes"));
+    let swaps = swapper.join().unwrap();
+    figure(&format!("swaps: {swaps} against {looks} looks, {read} files read: {escapes} escapes"));
     assert_eq!(escapes, 0);
-    assert!(read > 0 && looks > 100);
+    assert!(read > 0);
 }

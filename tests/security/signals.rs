@@ -35,7 +35,7 @@ fn each_signal_has_its_ending() {
         ("SIGHUP", Signal::HUP, None, 0, true, "finished"),
     ] {
         let mut bench = Bench::new();
-        let book = slow(&bench, if again.is_some() { "60" } else { "2" });
+        let book = slow(&bench, if again.is_some() { "60" } else { "4" });
         let child = bench.start(&["run", &book, "--yes", "--progress", "plain"]);
         bench.until_journaled("item_intent");
         std::thread::sleep(Duration::from_millis(300));

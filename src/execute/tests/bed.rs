@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -21,11 +22,15 @@ use crate::runbook::{Loaded, load};
 
 const MACHINE_ID: &str = "5d0c1e2f3a4b4c5d8e9f0a1b2c3d4e5f";
 
-/// Says yes to everything.
-struct Yes;
+/// Says yes to everything, after having thought about it.
+struct Yes<'a> {
+    model: &'a Model<'static>,
+    after: Duration,
+}
 
-impl Approve for Yes {
+impl Approve for Yes<'_> {
     fn ask(&mut self, _: &Question) -> Reply {
+        self.model.pass(self.after);
         Reply::Yes
     }
 }
@@ -61,6 +66,8 @@ pub(super) struct Bed {
     stamp: Arc<Mutex<Stamp>>,
     run: Option<RunId>,
     pub(super) ear: Ear,
+    /// How long whoever is asked thinks about each answer.
+    pub(super) thinks: Duration,
 }
 
 /// The text of the small runbook.
@@ -81,7 +88,17 @@ impl Bed {
         let now = model.now();
         let rehearsed = rehearse(&loaded, &model, &dir.path().join("plan"), &History::default(), now).await;
         let stamp = Arc::new(Mutex::new(stamp(&model).await));
-        Self { _dir: dir, store, loaded, rehearsed, model, stamp, run: None, ear: Ear::default() }
+        Self {
+            _dir: dir,
+            store,
+            loaded,
+            rehearsed,
+            model,
+            stamp,
+            run: None,
+            ear: Ear::default(),
+            thinks: Duration::ZERO,
+        }
     }
 
     /// The same bed with a model at another pace.
@@ -130,7 +147,7 @@ impl Bed {
     /// One sitting; `None` when it crashed where the ear was told to, or was dropped after `polls`.
     pub(super) async fn sit(&mut self, polls: Option<u32>) -> Option<Ending> {
         let mut journal = self.journal().await;
-        let (mut ear, mut yes) = (self.ear.clone(), Yes);
+        let (mut ear, mut yes) = (self.ear.clone(), Yes { model: &self.model, after: self.thinks });
         let mut executor = self.executor(Book::new(&mut journal, &mut ear), &mut yes);
         let mut run = Box::pin(AssertUnwindSafe(executor.run()).catch_unwind());
         let mut left = polls;
@@ -153,11 +170,11 @@ impl Bed {
     pub(super) async fn sit_cramped(&mut self, room: u64) -> ExecuteError {
         let mut journal = self.journal().await;
         journal.cramp(room);
-        let (mut ear, mut yes) = (self.ear.clone(), Yes);
+        let (mut ear, mut yes) = (self.ear.clone(), Yes { model: &self.model, after: self.thinks });
         self.executor(Book::new(&mut journal, &mut ear), &mut yes).run().await.unwrap_err()
     }
 
-    fn executor<'a>(&'a self, book: Book<'a>, approve: &'a mut Yes) -> Executor<'a> {
+    fn executor<'a>(&'a self, book: Book<'a>, approve: &'a mut Yes<'a>) -> Executor<'a> {
         Executor {
             runbook: &self.loaded.runbook,
             plan: &self.rehearsed.plan,

@@ -26,7 +26,7 @@ async fn applied_once_nothing_is_left_and_twice_is_once() {
             step.action.preview(model.as_probe(), &ground(runbook, baseline, &dir, &kept, (step, &id))).await.unwrap();
         assert!(!preview.change.refused(), "{id}: {:?}", preview.change.concerns);
         if let Some(value) = &preview.remember {
-            kept.insert(start_key(id.as_str()), value.clone());
+            kept.keep(start_key(id.as_str()), value.clone());
         }
         let mut items: Vec<&Item> = preview.change.items.iter().collect();
         items.sort_by_key(|item| item.wave);

@@ -63,6 +63,20 @@ async fn a_window_that_has_closed_before_the_reboot_brings_the_services_back() {
 }
 
 #[tokio::test]
+async fn a_confirmation_that_comes_after_the_window_has_closed_is_too_late() {
+    let mut bed = Bed::new(&windowed("3h"), Faults::default()).await;
+    bed.thinks = LATE;
+    let ending = bed.sit(None).await.unwrap();
+    let Ending::OutsideWindow { why, backed_out: Some(_) } = ending else { panic!("{ending:?}") };
+    assert!(why.contains("window is closed"), "{why}");
+    assert_eq!(
+        (bed.online().await, bed.state().rebooted()),
+        (34, false),
+        "the services are back, and nothing rebooted"
+    );
+}
+
+#[tokio::test]
 async fn after_the_reboot_the_way_is_forward_whatever_the_clock_says() {
     let mut bed = Bed::new(&windowed("3h"), Faults::default()).await;
     let first = bed.sit(None).await.unwrap();

@@ -48,11 +48,11 @@ impl LocalHost {
                 Ok(()) => Ok(Told::Done),
                 Err(error) => Err(self.steer_error(pm2, format!("process {pid} of {}", pm2.user), error).await),
             },
-            Deed::SaveList(at) => match pm2::save(at).await {
+            Deed::SaveList(at) => match pm2::save(at, &self.run_by().await).await {
                 Ok(_) => Ok(Told::Done),
                 Err(error) => Err(self.steer_error(at, format!("pm2 save of {}", at.user), error).await),
             },
-            Deed::StartDaemon(at) => match pm2::ensure_daemon(at).await {
+            Deed::StartDaemon(at) => match pm2::ensure_daemon(at, &self.run_by().await).await {
                 Ok(up) => Ok(Told::Said(format!("PM2 {}", up.version))),
                 Err(error) => Err(self.steer_error(at, format!("pm2 daemon of {}", at.user), error).await),
             },

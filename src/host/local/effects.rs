@@ -10,6 +10,7 @@ use super::LocalHost;
 use crate::host::command::{self, Captured, CommandAsked, CommandEnd, CommandSeen};
 use crate::host::deed::Told;
 use crate::host::effect::Effect;
+use crate::host::pm2::RunBy;
 use crate::host::systemd::bus::Bus;
 use crate::host::systemd::transient::{TransientAsked, TransientOutcome};
 use crate::host::{HostError, clock};
@@ -67,6 +68,14 @@ impl LocalHost {
                 }
                 Ok(seen)
             }
+        }
+    }
+
+    /// Who runs the `pm2` script, as for commands of steps.
+    pub(super) async fn run_by(&self) -> RunBy {
+        match self.program {
+            Some(_) => self.bus().await.map_or_else(|_| RunBy::child(), RunBy::systemd),
+            None => RunBy::child(),
         }
     }
 

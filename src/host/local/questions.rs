@@ -102,7 +102,7 @@ impl LocalHost {
             Ok(apps) => apps,
             Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
         };
-        let seen = ListSeen::of(listed.to_vec(), steer.heard());
+        let seen = ListSeen::of(listed, steer.heard());
         lists.insert(at.home.clone(), (begun, seen.clone()));
         Ok(seen)
     }
@@ -128,7 +128,7 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
         };
         headers.push((name.clone(), value));
     }
-    let answer = http::get(&ask.url, &headers, CHECK_DEADLINE).await;
+    let answer = http::get(&ask.url, &headers, ask.tls.as_ref(), CHECK_DEADLINE).await;
     answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
 }
 

@@ -118,6 +118,7 @@ pub(crate) fn redis(name: &str, kind: RedisKind, of: Option<u16>, data: Data) ->
         written: (!tile38).then(|| settings(name)),
         rewrite_known: Some(!tile38),
         files: (!tile38).then(|| files(name, data)),
+        certified_until: None,
     };
     RedisSeen { door: Door::Open, facts: Some(facts), unseen: Vec::new() }
 }
@@ -262,7 +263,7 @@ pub(crate) fn app(id: u32, name: &str, online: bool) -> App {
 
 /// `redis://127.0.0.1:PORT` of plain Redis.
 pub(crate) fn at(port: u16) -> RedisAt {
-    RedisAt { url: format!("redis://127.0.0.1:{port}"), user: None, password: None, kind: RedisKind::Redis }
+    RedisAt { url: format!("redis://127.0.0.1:{port}"), user: None, password: None, kind: RedisKind::Redis, tls: None }
 }
 
 /// The PM2 place of the sample.

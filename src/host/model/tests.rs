@@ -1,5 +1,6 @@
 //! Effects on the sample machine, one neighbour at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::sample::{at, place, small, small_ties};
@@ -110,7 +111,10 @@ async fn apps_stop_are_saved_and_come_back_as_saved() {
     assert_eq!(after.len(), 40);
     assert!(after.iter().all(|app| app.status == Status::Stopped && app.pid.is_none() && app.restarts == 0));
     for key in [after[2].key.clone(), after.iter().find(|app| app.key.name == "api-3").unwrap().key.clone()] {
-        model.tell(&Deed::BringApp { pm2: place(), snapshot: snapshot.clone(), app: key, start: true }).await.unwrap();
+        model
+            .tell(&Deed::BringApp { pm2: place(), snapshot: Arc::new(snapshot.clone()), app: key, start: true })
+            .await
+            .unwrap();
     }
     let status = |apps: &[crate::host::pm2::App], name: &str| {
         let app = apps.iter().find(|app| app.key.name == name).unwrap();

@@ -1,6 +1,8 @@
 //! What is believed at the moment, and what is under way. Pure: effects in `instances`, `units`, `apps` and `boot` move it on.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,6 +56,8 @@ pub(super) struct World {
     /// Apps that a daemon has known, environment and all: what its dump brings back.
     pub(super) recipes: Vec<(Pm2At, Vec<App>)>,
     pub(super) snapshots: Vec<(PathBuf, String, Vec<App>)>,
+    /// Lists as they were handed out since anything of PM2 changed: whoever waits shares them.
+    lists: RefCell<Vec<(Pm2At, Arc<Vec<App>>)>>,
     /// Made-up process ids count from here.
     pub(super) last_pid: u32,
     /// When the machine came up; `None` for the boot that it was found in.
@@ -73,6 +77,7 @@ impl World {
             daemons: Vec::new(),
             recipes: Vec::new(),
             snapshots: Vec::new(),
+            lists: RefCell::default(),
             last_pid: 100_000,
             booted_at: None,
         }
@@ -81,6 +86,7 @@ impl World {
     /// Takes in an answer from below.
     pub(super) fn learn(&mut self, ask: Ask, answer: Answer) {
         let answer = self.faults.colour(&ask, answer);
+        self.lists.get_mut().clear();
         self.facts.put(ask, answer);
     }
 
@@ -134,6 +140,7 @@ impl World {
     }
 
     pub(super) fn pm2_mut(&mut self, at: &Pm2At) -> Option<&mut Pm2Seen> {
+        self.lists.get_mut().clear();
         self.facts.answers.iter_mut().find_map(|(ask, answer)| match (ask, answer) {
             (Ask::Pm2(known), Answer::Pm2(seen)) if known == at => Some(&mut **seen),
             _ => None,
@@ -160,6 +167,25 @@ impl World {
         self.facts.answers.iter().filter_map(at).collect()
     }
 
+    /// The list of a place as it is, copied at most once per change.
+    fn list(&self, at: &Pm2At, seen: &Pm2Seen) -> Arc<Vec<App>> {
+        let mut lists = self.lists.borrow_mut();
+        if let Some((_, apps)) = lists.iter().find(|(known, _)| known == at) {
+            return Arc::clone(apps);
+        }
+        let apps = Arc::new(seen.apps.clone());
+        lists.push((at.clone(), Arc::clone(&apps)));
+        apps
+    }
+
+    /// Whether the machine below has been asked; of the kinds that deeds are about.
+    pub(super) fn knows(&self, ask: &Ask) -> bool {
+        match ask {
+            Ask::Redis(at) => self.facts.redis(self.behind(at)).is_some(),
+            other => self.facts.get(other).is_some(),
+        }
+    }
+
     /// The answer as far as it is believed; `None` when the machine below has to be asked.
     pub(super) fn answer(&self, ask: &Ask, now: Duration) -> Option<Answer> {
         match ask {
@@ -170,7 +196,7 @@ impl World {
             }
             Ask::LoadProgress { pid, .. } => self.load_progress(*pid, now).map(|seen| Answer::LoadProgress(Some(seen))),
             Ask::Pm2List(at) => match self.facts.pm2(at) {
-                Some(seen) => Some(Answer::Pm2List(ListSeen { apps: seen.apps.clone(), ..ListSeen::default() })),
+                Some(seen) => Some(Answer::Pm2List(ListSeen { apps: self.list(at, seen), ..ListSeen::default() })),
                 None => self.facts.get(ask).cloned(),
             },
             Ask::Snapshot { sha256, .. } => {

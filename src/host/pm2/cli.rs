@@ -1,9 +1,11 @@
 //! Running the `pm2` script itself, for the three things that have no RPC: bringing up a daemon with its modules, saving,
 //! killing. It runs as the daemon's user under the daemon's own node, in an environment of five variables (PM2 copies
-//! every variable that it sees into apps and dumps), and its exit code is ignored: PM2 says 0 whatever happened.
+//! every variable that it sees into apps and dumps), and its exit code is ignored: PM2 says 0 whatever happened. Where systemd
+//! is process 1 it runs as a unit of its own, because what it starts stays in its place.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -13,9 +15,49 @@ use super::daemon::DaemonUp;
 use super::place::{Account, Pm2At, account};
 use super::steer::SteerError;
 use crate::host::foreign::tame_bytes;
+use crate::host::systemd::bus::Bus;
+use crate::host::systemd::transient::{Daemon, PREFIX, TransientAsked, TransientOutcome};
 
 const SAID_MAX: u64 = 4 << 10;
+/// How long the rest of a finished unit may take to go away.
+const FORGET: Duration = Duration::from_secs(30);
+/// What systemd puts into an environment by itself, and what PM2 would hand on to apps (systemd.exec(5), "Environment
+/// Variables in Spawned Processes").
+const NOT_FOR_APPS: [&str; 9] = [
+    "LANG",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
+];
+/// The word whose only effect is that a daemon is there afterwards, with its modules.
+pub(super) const START: &str = "ping";
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Who runs the script.
+///
+/// A daemon that it starts stays where the script was: as our child it would live in our control group, below our sandbox,
+/// and go down when our unit is stopped; as a unit of process 1 it has a place of its own and survives us.
+#[derive(Debug, Clone, Default)]
+pub struct RunBy(Option<Arc<Bus>>);
+
+impl RunBy {
+    /// This process, as its own child: where systemd is not process 1, or not to be asked.
+    #[must_use]
+    pub fn child() -> Self {
+        Self(None)
+    }
+
+    /// Process 1, as a transient unit.
+    #[must_use]
+    pub fn systemd(bus: Arc<Bus>) -> Self {
+        Self(Some(bus))
+    }
+}
 
 /// A `pm2` script, the node to run it under, and for whom.
 #[derive(Debug, Clone)]
@@ -47,8 +89,71 @@ impl Cli {
         Ok(Self { node, script, account, home: at.home.clone() })
     }
 
-    /// Runs one command to its end, or kills it at the deadline. Gives what it said on stderr, for an error text only.
-    pub(super) async fn run(&self, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
+    /// Runs one command to its end, or has it killed at the deadline. Gives what it said on stderr or where that is kept, for
+    /// an error text only.
+    pub(super) async fn run(&self, by: &RunBy, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
+        match &by.0 {
+            None => self.run_as_child(word, deadline).await,
+            Some(bus) if word == START => self.run_as_daemon(bus, deadline).await,
+            Some(bus) => self.run_as_unit(bus, word, deadline).await,
+        }
+    }
+
+    /// A unit that is there for the command, and gone after it.
+    async fn run_as_unit(&self, bus: &Bus, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
+        let failed = |why: String| SteerError::Cli { word, why };
+        let asked = self.unit(word, deadline)?;
+        // What an earlier one left is over: whoever asked for it is dead, and its time has passed.
+        drop(bus.forget_transient(&asked.name, FORGET).await);
+        let outcome = bus.start_transient(&asked).await.map_err(|error| failed(error.to_string()))?;
+        drop(bus.forget_transient(&asked.name, FORGET).await);
+        let log = format!("see journalctl -u {}", asked.name);
+        match outcome {
+            TransientOutcome::Exited { .. } => Ok(log),
+            TransientOutcome::TimedOut => Err(failed(format!("no end within {} s; {log}", deadline.as_secs()))),
+            TransientOutcome::NotBegun { result } => Err(failed(format!("not begun: {result}; {log}"))),
+            other => Err(failed(format!("{other:?}; {log}"))),
+        }
+    }
+
+    /// A unit that is the daemon's from then on.
+    async fn run_as_daemon(&self, bus: &Bus, deadline: Duration) -> Result<String, SteerError> {
+        let failed = |why: String| SteerError::Cli { word: START, why };
+        let stop = vec![text(&self.node), text(&self.script), "kill".to_owned()];
+        let daemon = Some(Daemon { pid_file: self.home.join("pm2.pid"), stop });
+        let mut asked = TransientAsked { daemon, ..self.unit(START, deadline)? };
+        // One that failed is forgotten; one that is active without a daemon keeps its name, since processes live in it.
+        drop(bus.reset_failed(&asked.name).await);
+        if matches!(bus.outcome_of(&asked.name).await, Ok(TransientOutcome::Running | TransientOutcome::Exited { .. }))
+        {
+            let again = crate::host::clock::boottime().as_millis();
+            asked.name = asked.name.replace(".service", &format!("-{again}.service"));
+        }
+        let outcome = bus.start_transient(&asked).await.map_err(|error| failed(error.to_string()))?;
+        let log = format!("see journalctl -u {}", asked.name);
+        if outcome == TransientOutcome::Running { Ok(log) } else { Err(failed(format!("{outcome:?}; {log}"))) }
+    }
+
+    /// The unit of a command: the daemon's user and environment, no secret in either (any local user can read both).
+    fn unit(&self, word: &str, deadline: Duration) -> Result<TransientAsked, SteerError> {
+        let home: String = text(&self.home).chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let start = home.len().saturating_sub(160);
+        let what = if word == START { "daemon" } else { word };
+        let name = format!("{PREFIX}pm2-{what}{}.service", &home[start..]);
+        let value = |value: &std::ffi::OsString| value.to_string_lossy().into_owned();
+        Ok(TransientAsked {
+            argv: vec![text(&self.node), text(&self.script), word.to_owned()],
+            // By number: the account may be known only by the owner of the home directory.
+            user: Some(self.account.uid.to_string()),
+            group: Some(self.account.gid.to_string()),
+            cwd: Some("/".into()),
+            env: self.environment().iter().map(|(name, set)| ((*name).to_owned(), value(set))).collect(),
+            unset: NOT_FOR_APPS.map(str::to_owned).to_vec(),
+            ..TransientAsked::watched(name, deadline)
+        })
+    }
+
+    async fn run_as_child(&self, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
         let mut command = self.command(word)?;
         let failed = |why: String| SteerError::Cli { word, why };
         let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
@@ -104,6 +209,10 @@ impl Cli {
             ("PM2_DISABLE_VERSION_CHECK", "1".into()),
         ]
     }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 #[expect(clippy::disallowed_methods, reason = "host/ reads the environment; only the search path is of interest")]

@@ -35,7 +35,7 @@ fn shape(apps: &[App]) -> Vec<(AppKey, Option<Wanted>, Option<PmId>)> {
 /// Five apps that run, two of them equal and one in cluster mode, and one that does not.
 async fn six_apps(bed: &Testbed) -> Steer {
     let server = bed.script("server.js", SERVER);
-    ensure_daemon(&bed.at).await.unwrap();
+    ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     for name in ["ids", "twin", "twin", "mail-worker"] {
         steer.start_new(&bed.recipe(name, &server, &json!({}))).await.unwrap();
@@ -58,9 +58,9 @@ async fn a_reboot_keeps_what_ran_and_what_did_not() {
     for app in taken.apps.iter().rev() {
         steer.stop_app(app).await.unwrap();
     }
-    assert_eq!(save(&bed.at).await.unwrap().counts(), [("stopped".to_owned(), 6)].into());
+    assert_eq!(save(&bed.at, &RunBy::child()).await.unwrap().counts(), [("stopped".to_owned(), 6)].into());
     drop(steer);
-    kill_daemon(&bed.at).await.unwrap();
+    kill_daemon(&bed.at, &RunBy::child()).await.unwrap();
     assert!(matches!(look(&bed.at).await.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket }));
 
     bed.pm2("resurrect").await;
@@ -79,14 +79,14 @@ async fn a_reboot_keeps_what_ran_and_what_did_not() {
         assert_eq!(judge(&steer, &app.key).await, Verdict::Back, "{:?}", app.key);
     }
     assert_eq!(shape(&steer.list().await.unwrap()), shape(recorded.apps()));
-    assert!(save(&bed.at).await.is_ok());
+    assert!(save(&bed.at, &RunBy::child()).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_lost_app_is_registered_again_from_the_snapshot() {
     let Some(bed) = Testbed::new() else { return };
     let server = bed.script("server.js", SERVER);
-    ensure_daemon(&bed.at).await.unwrap();
+    ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let app = steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
     steer.start_new(&bed.recipe("b", &server, &json!({}))).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_lost_app_is_registered_again_from_the_snapshot() {
 #[tokio::test]
 async fn apps_that_do_not_come_back_are_told_apart() {
     let Some(bed) = Testbed::new() else { return };
-    ensure_daemon(&bed.at).await.unwrap();
+    ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let server = bed.script("server.js", SERVER);
     let crash = bed.script("crash.js", "throw new Error('listen EADDRINUSE')");
@@ -144,7 +144,7 @@ async fn apps_that_do_not_come_back_are_told_apart() {
 async fn a_killed_daemon_leaves_orphans_that_are_found() {
     let Some(bed) = Testbed::new() else { return };
     let server = bed.script("server.js", SERVER);
-    let up = ensure_daemon(&bed.at).await.unwrap();
+    let up = ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let app = steer.start_new(&bed.recipe("left", &server, &json!({}))).await.unwrap();
     // While it boots it still needs its daemon, and would die with it.
@@ -166,7 +166,7 @@ async fn a_killed_daemon_leaves_orphans_that_are_found() {
 #[tokio::test]
 async fn readiness_is_heard_and_autostart_lifted() {
     let Some(bed) = Testbed::new() else { return };
-    ensure_daemon(&bed.at).await.unwrap();
+    ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let mut bus = Bus::connect(&bed.at.pub_socket()).await.unwrap();
     let ready = bed.script("ready.js", &format!("setTimeout(() => process.send('ready'), 400); {SERVER}"));
@@ -190,7 +190,7 @@ async fn readiness_is_heard_and_autostart_lifted() {
 #[tokio::test]
 async fn a_watched_app_stays_stopped_and_is_watched_again() {
     let Some(bed) = Testbed::new() else { return };
-    ensure_daemon(&bed.at).await.unwrap();
+    ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let folder = bed.path().join("src");
     std::fs::create_dir(&folder).unwrap();
@@ -217,7 +217,7 @@ async fn another_users_daemon_is_served_as_that_user() {
     const NOBODY: u32 = 65_534;
     let Some(bed) = Testbed::of(NOBODY) else { return };
     let server = bed.script("server.js", SERVER);
-    let up = ensure_daemon(&bed.at).await.unwrap();
+    let up = ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     assert_eq!(up.uid, NOBODY);
     let status = std::fs::read_to_string(format!("/proc/{}/status", up.pid.unwrap())).unwrap();
     let ids: Vec<&str> =
@@ -225,13 +225,13 @@ async fn another_users_daemon_is_served_as_that_user() {
     assert!(ids.iter().all(|line| line.split_whitespace().skip(1).all(|id| id == "65534")), "{ids:?}");
     let steer = Steer::connect(&bed.at).await.unwrap();
     steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
-    assert_eq!(save(&bed.at).await.unwrap().entries().len(), 1);
+    assert_eq!(save(&bed.at, &RunBy::child()).await.unwrap().entries().len(), 1);
     let store = tempfile::tempdir().unwrap();
     let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
     assert!(taken.dump_copied);
     assert_eq!(std::fs::read(store.path().join(snapshot::DUMP_COPY)).unwrap(), std::fs::read(bed.at.dump()).unwrap());
     drop(steer);
-    kill_daemon(&bed.at).await.unwrap();
+    kill_daemon(&bed.at, &RunBy::child()).await.unwrap();
     for file in std::fs::read_dir(&bed.at.home).unwrap().flatten() {
         let owner = std::os::unix::fs::MetadataExt::uid(&file.metadata().unwrap());
         assert_eq!(owner, NOBODY, "{:?}", file.path());
@@ -242,10 +242,14 @@ async fn another_users_daemon_is_served_as_that_user() {
 async fn a_command_that_hangs_is_ended_at_its_deadline() {
     let Some(mut bed) = Testbed::new() else { return };
     bed.at.cli = Some(bed.script("pm2", SERVER));
-    let error = cli::Cli::locate(&bed.at, None).unwrap().run("ping", Duration::from_millis(300)).await.unwrap_err();
+    let error = cli::Cli::locate(&bed.at, None)
+        .unwrap()
+        .run(&RunBy::child(), "ping", Duration::from_millis(300))
+        .await
+        .unwrap_err();
     assert!(matches!(error, SteerError::Cli { word: "ping", .. }), "{error}");
     bed.at.unit = Some("pm2-test.service".into());
-    assert!(matches!(ensure_daemon(&bed.at).await, Err(SteerError::UseUnit(_))));
+    assert!(matches!(ensure_daemon(&bed.at, &RunBy::child()).await, Err(SteerError::UseUnit(_))));
     assert!(matches!(look(&bed.at).await.daemon, DaemonSeen::Absent { .. }));
 }
 
@@ -255,7 +259,7 @@ async fn waves_stop_and_start_together() {
     const COUNT: usize = 24;
     let Some(bed) = Testbed::new() else { return };
     let server = bed.script("server.js", SERVER);
-    ensure_daemon(&bed.at).await.unwrap();
+    ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
     let recipes: Vec<Recipe> = (0..COUNT).map(|n| bed.recipe(&format!("a{n}"), &server, &json!({}))).collect();
     let registered = futures_util::future::join_all(recipes.iter().map(|recipe| steer.register(recipe))).await;

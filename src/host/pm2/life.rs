@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::app::{App, Status};
-use super::cli::Cli;
+use super::cli::{Cli, RunBy, START};
 use super::daemon::{DaemonSeen, DaemonUp, list, look, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
 use super::place::{Pm2At, account, open_owned};
@@ -17,7 +17,7 @@ use super::rpc::Rpc;
 use super::steer::SteerError;
 
 const SAVE: Duration = Duration::from_secs(30);
-const START: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(60);
 const KILL: Duration = Duration::from_secs(60);
 const LOOKS: usize = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
@@ -26,11 +26,12 @@ const ENDING_LOOK: Duration = Duration::from_millis(50);
 
 /// Starts a daemon at a home that has no unit, with its modules and no apps. One that is up is left alone.
 ///
-/// The new daemon belongs to the caller's control group: it goes down when that unit is stopped.
+/// Started by process 1, the new daemon has a unit of its own; as a child it belongs to the caller's control group and goes
+/// down when that unit is stopped.
 ///
 /// # Errors
 /// [`SteerError::UseUnit`], [`SteerError::NoCli`], [`SteerError::Cli`], [`SteerError::NotDone`].
-pub async fn ensure_daemon(at: &Pm2At) -> Result<DaemonUp, SteerError> {
+pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerError> {
     let seen = look(at).await;
     match &seen.daemon {
         DaemonSeen::Up(up) => return Ok((**up).clone()),
@@ -44,7 +45,7 @@ pub async fn ensure_daemon(at: &Pm2At) -> Result<DaemonUp, SteerError> {
     if !seen.twins.is_empty() {
         return Err(not_done("start the daemon", &format!("processes {:?} are daemons without a socket", seen.twins)));
     }
-    let said = Cli::locate(at, None)?.run("ping", START).await?;
+    let said = Cli::locate(at, None)?.run(by, START, START_WITHIN).await?;
     for _ in 0..LOOKS {
         if let DaemonSeen::Up(up) = look(at).await.daemon {
             return Ok(*up);
@@ -58,18 +59,19 @@ pub async fn ensure_daemon(at: &Pm2At) -> Result<DaemonUp, SteerError> {
 ///
 /// # Errors
 /// [`SteerError::NothingToSave`], [`SteerError::Cli`], [`SteerError::NotDone`] when the file is not what is listed.
-pub async fn save(at: &Pm2At) -> Result<DumpSeen, SteerError> {
+pub async fn save(at: &Pm2At, by: &RunBy) -> Result<DumpSeen, SteerError> {
     let uid = account(at)?.uid;
     let rpc = Rpc::connect(&at.rpc_socket()).await?;
     let up = up_of(&rpc).await?;
-    if list(&rpc).await?.iter().all(|app| app.module) {
-        return Err(SteerError::NothingToSave);
-    }
-    let said = Cli::locate(at, Some(&up))?.run("save", SAVE).await?;
+    let said = Cli::locate(at, Some(&up))?.run(by, "save", SAVE).await?;
     // PM2 does not sync; what follows may be a power-off.
     let synced = open_owned(&at.dump(), uid).and_then(|file| file.sync_all());
     let saved = read_dump(&at.dump(), uid);
     let listed = list(&rpc).await?;
+    // PM2 itself leaves its file alone then.
+    if listed.iter().all(|app| app.module) {
+        return Err(SteerError::NothingToSave);
+    }
     if let Err(error) = synced {
         return Err(not_done("save", &format!("{}: {error}; {said}", at.dump().display())));
     }
@@ -88,7 +90,7 @@ pub async fn save(at: &Pm2At) -> Result<DumpSeen, SteerError> {
 /// # Errors
 /// [`SteerError::Unknown`] when the script hung and the daemon is still there; [`SteerError::NotDone`] when it ended and
 /// the daemon did not.
-pub async fn kill_daemon(at: &Pm2At) -> Result<(), SteerError> {
+pub async fn kill_daemon(at: &Pm2At, by: &RunBy) -> Result<(), SteerError> {
     let seen = look(at).await;
     let up = match &seen.daemon {
         DaemonSeen::Absent { .. } => return Ok(()),
@@ -98,7 +100,7 @@ pub async fn kill_daemon(at: &Pm2At) -> Result<(), SteerError> {
     if up.is_runtime() {
         return Err(SteerError::Runtime);
     }
-    let said = Cli::locate(at, Some(up))?.run("kill", KILL).await;
+    let said = Cli::locate(at, Some(up))?.run(by, "kill", KILL).await;
     for _ in 0..LOOKS {
         let absent = Rpc::connect(&at.rpc_socket()).await.is_err();
         if absent && !up.pid.is_some_and(alive) {

@@ -37,6 +37,7 @@ pub use advice::Advice;
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, looping, steady_for};
 pub use bus::{Bus, BusEvent};
+pub use cli::RunBy;
 pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
 pub use dump::{DumpEntry, DumpSeen};
 pub use hearing::{Heard, Hearing};

@@ -1,5 +1,7 @@
 //! The list alone, with what only `/proc` knows of it: for those who wait for many apps at once.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
@@ -9,8 +11,8 @@ use super::procs::alive;
 /// PM2's list, and which of its processes are not there.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ListSeen {
-    /// Every app, modules included.
-    pub apps: Vec<App>,
+    /// Every app, modules included; shared by all who wait.
+    pub apps: Arc<Vec<App>>,
     /// Process ids that the list names and the kernel does not know (or knows as dead).
     pub dead: Vec<u32>,
     /// What the bus has told since apps were started over the same connection.
@@ -21,7 +23,8 @@ pub struct ListSeen {
 impl ListSeen {
     /// Looks at the processes behind a list.
     #[must_use]
-    pub fn of(apps: Vec<App>, heard: Vec<Heard>) -> Self {
+    pub fn of(apps: impl Into<Arc<Vec<App>>>, heard: Vec<Heard>) -> Self {
+        let apps = apps.into();
         let dead = apps.iter().filter_map(|app| app.pid).filter(|pid| !alive(*pid)).collect();
         Self { apps, dead, heard }
     }

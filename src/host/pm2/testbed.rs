@@ -88,7 +88,7 @@ impl Testbed {
 
     /// Runs one `pm2` command against this home.
     pub(crate) async fn pm2(&self, word: &'static str) -> String {
-        Cli::locate(&self.at, None).unwrap().run(word, Duration::from_secs(60)).await.unwrap()
+        Cli::locate(&self.at, None).unwrap().run(&RunBy::child(), word, Duration::from_secs(60)).await.unwrap()
     }
 }
 

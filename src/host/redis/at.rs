@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::foreign::tame;
 use crate::host::secret::SecretRef;
+use crate::host::tls::Tls;
 
 /// One instance that speaks the Redis protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisAt {
-    /// `redis://HOST:PORT` or `unix:///PATH`; no user, password or database in it.
+    /// `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `unix:///PATH`; no user, password or database in it.
     pub url: String,
     /// The ACL user (Redis 6 and later); absent means the default user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,6 +23,9 @@ pub struct RedisAt {
     /// What answers there.
     #[serde(default)]
     pub kind: RedisKind,
+    /// Whom to trust at a `rediss://` address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 /// What is expected to answer.
@@ -40,6 +44,8 @@ pub enum RedisKind {
 pub enum RedisAddr {
     /// TCP: host name or address without brackets, and port.
     Tcp(String, u16),
+    /// The same, with TLS over it.
+    Tls(String, u16),
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -50,7 +56,7 @@ impl RedisAddr {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
-            Self::Tcp(host, _) => {
+            Self::Tcp(host, _) | Self::Tls(host, _) => {
                 host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
             }
         }
@@ -63,11 +69,11 @@ pub enum RedisAtError {
     /// User or password inside the URL would end up in plans, journals and logs.
     #[error("no user or password inside a redis url; write user: and password: {{ file: PATH }} beside it")]
     Userinfo,
-    /// TLS is not spoken.
-    #[error("redis url {0}: rediss:// (TLS) is not supported; use the local port or the unix socket")]
-    Tls(String),
+    /// What TLS is to trust stands beside an address that does not speak it: never taken for an encrypted one.
+    #[error("redis url {0}: tls: belongs to rediss://; write rediss://HOST:PORT, or leave tls out")]
+    PlainWithTls(String),
     /// Another scheme, or none.
-    #[error("redis url {0}: write redis://HOST:PORT or unix:///PATH")]
+    #[error("redis url {0}: write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH")]
     Scheme(String),
     /// Host or port do not parse.
     #[error("redis url {0}: host or port is wrong; write redis://HOST:PORT")]
@@ -98,29 +104,31 @@ impl RedisAt {
     fn addr(&self) -> Result<RedisAddr, RedisAtError> {
         // First of all, because every other error repeats the URL.
         let after_scheme = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
-        let is_socket = self.url.starts_with("unix:");
+        let is_socket = self.url.starts_with("unix:") || self.url.starts_with("redis+unix:");
         if !is_socket && after_scheme.contains('@') {
             return Err(RedisAtError::Userinfo);
         }
         let shown = tame(&self.url, 120);
-        if let Some(path) = self.url.strip_prefix("unix://") {
+        let with_tls = self.url.strip_prefix("rediss://");
+        if self.tls.is_some() && with_tls.is_none() {
+            return Err(RedisAtError::PlainWithTls(shown));
+        }
+        if let Some(path) = self.url.strip_prefix("redis+unix://").or_else(|| self.url.strip_prefix("unix://")) {
             return if path.starts_with('/') && path.len() > 1 && !path.contains(['\0', '?']) {
                 Ok(RedisAddr::Unix(PathBuf::from(path)))
             } else {
                 Err(RedisAtError::Relative(shown))
             };
         }
-        if self.url.starts_with("rediss://") {
-            return Err(RedisAtError::Tls(shown));
-        }
-        let Some(rest) = self.url.strip_prefix("redis://") else {
+        let Some(rest) = with_tls.or_else(|| self.url.strip_prefix("redis://")) else {
             return Err(RedisAtError::Scheme(shown));
         };
-        host_and_port(rest.strip_suffix('/').unwrap_or(rest), self.kind, shown)
+        let (host, port) = host_and_port(rest.strip_suffix('/').unwrap_or(rest), self.kind, shown)?;
+        Ok(if with_tls.is_some() { RedisAddr::Tls(host, port) } else { RedisAddr::Tcp(host, port) })
     }
 }
 
-fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<RedisAddr, RedisAtError> {
+fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<(String, u16), RedisAtError> {
     if rest.contains(['/', '?', '#']) {
         return Err(RedisAtError::Trailing(shown));
     }
@@ -144,7 +152,7 @@ fn host_and_port(rest: &str, kind: RedisKind, shown: String) -> Result<RedisAddr
         && host.len() <= 253
         && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
     match port {
-        Some(port) if plain => Ok(RedisAddr::Tcp(host.to_owned(), port)),
+        Some(port) if plain => Ok((host.to_owned(), port)),
         _ => Err(RedisAtError::HostPort(shown)),
     }
 }
@@ -154,7 +162,7 @@ mod tests {
     use super::*;
 
     fn at(url: &str) -> RedisAt {
-        RedisAt { url: url.into(), user: None, password: None, kind: RedisKind::Redis }
+        RedisAt { url: url.into(), user: None, password: None, kind: RedisKind::Redis, tls: None }
     }
 
     #[test]
@@ -163,6 +171,8 @@ mod tests {
             ("redis://127.0.0.1:6379", RedisAddr::Tcp("127.0.0.1".into(), 6379)),
             ("redis://db-1.internal:6377/", RedisAddr::Tcp("db-1.internal".into(), 6377)),
             ("redis://localhost", RedisAddr::Tcp("localhost".into(), 6379)),
+            ("rediss://db-1.internal:6390", RedisAddr::Tls("db-1.internal".into(), 6390)),
+            ("redis+unix:///run/redis/b.sock", RedisAddr::Unix("/run/redis/b.sock".into())),
             ("redis://[::1]:7000", RedisAddr::Tcp("::1".into(), 7000)),
             ("unix:///run/redis/a@b.sock", RedisAddr::Unix("/run/redis/a@b.sock".into())),
         ] {
@@ -177,7 +187,7 @@ mod tests {
         for (url, wanted) in [
             ("redis://:hunter2@h:1", "no user or password"),
             ("hunter2@h:1", "no user or password"),
-            ("rediss://h:1", "TLS"),
+            ("rediss://h:1/2", "nothing may follow"),
             ("http://h:1", "write redis://"),
             ("redis://h:0", "host or port"),
             ("redis://h:x", "host or port"),
@@ -190,6 +200,8 @@ mod tests {
             let error = at(url).check().unwrap_err().to_string();
             assert!(error.contains(wanted) && !error.contains("hunter2"), "{url}: {error}");
         }
+        let plain = RedisAt { tls: Some(Tls::default()), ..at("redis://h:1") };
+        assert!(plain.check().unwrap_err().to_string().contains("rediss://"));
         let alone = RedisAt { user: Some("ops".into()), ..at("redis://h:1") };
         assert!(alone.check().unwrap_err().to_string().contains("has no password"));
     }

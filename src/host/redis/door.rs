@@ -1,4 +1,4 @@
-//! The door: how an instance answers a PING, or does not. Sixteen states that ask for different cures.
+//! The door: how an instance answers a PING, or does not. Seventeen states that ask for different cures.
 
 use std::fmt;
 
@@ -52,6 +52,11 @@ pub enum Door {
         /// The first bytes of it.
         text: String,
     },
+    /// TLS was wanted and is not to be had as wanted; nothing was said in plain text.
+    Untrusted {
+        /// What the handshake, or its preparation, said.
+        text: String,
+    },
     /// The password could not be read, so nothing was tried.
     Secret {
         /// Why, without the secret.
@@ -86,6 +91,7 @@ impl fmt::Display for Door {
             Self::Reset => f.write_str("closed the connection"),
             Self::Unreachable { text } => write!(f, "cannot be reached: {text}"),
             Self::NotRedis { text } => write!(f, "is not redis, it said: {text}"),
+            Self::Untrusted { text } => write!(f, "cannot be trusted: {text}"),
             Self::Secret { text } | Self::BadAddress { text } => f.write_str(text),
             Self::Odd { text } => write!(f, "gave an odd answer: {text}"),
         }
@@ -105,6 +111,7 @@ impl Door {
             Self::Loading => "wait until it has loaded, then look again",
             Self::Busy => "SCRIPT KILL, or wait for the script",
             Self::Reset => "is `maxclients` reached, or protected mode on? see its log",
+            Self::Untrusted { .. } => "redis-cli --tls --cacert FILE -h HOST -p PORT ping shows the same handshake",
             Self::NotRedis { .. } | Self::BadAddress { .. } | Self::Unreachable { .. } => "correct the address",
             _ => "look at its log; it must answer INFO to this user",
         }
@@ -125,6 +132,9 @@ impl Door {
             "ERR" if detail.contains("invalid password") => Self::WrongPass,
             "ERR" if detail.contains("authentication required") => Self::NoAuth,
             "ERR" if detail.contains("catching up to leader") => Self::MasterDown,
+            // A full server says this and closes (networking.c, acceptCommonHandler); whether the words are heard before the
+            // end of the connection is seen is a race.
+            "ERR" if detail.contains("max number of clients") => Self::Reset,
             _ => Self::Odd { text },
         }
     }
@@ -146,6 +156,9 @@ impl Door {
     pub(super) fn of_break(error: &RedisError, heard: &[u8]) -> Self {
         if error.is_timeout() {
             return Self::TimedOut { connected: true };
+        }
+        if crate::host::tls::spoke_tls(heard) {
+            return Self::NotRedis { text: "TLS; write rediss:// in the place of redis://".to_owned() };
         }
         if error.kind() == redis::ErrorKind::Parse || !(heard.is_empty() || b"+-:$*".contains(&heard[0])) {
             return Self::NotRedis { text: tame_bytes(heard, 60) };
@@ -197,6 +210,7 @@ mod tests {
             ("MISCONF", "disk\u{1b}", Door::Misconf { text: "disk\\u{1b}".into() }),
             ("ERR", "invalid password", Door::WrongPass),
             ("ERR", "authentication required", Door::NoAuth),
+            ("ERR", "max number of clients reached", Door::Reset),
             ("ERR", "what", Door::Odd { text: "ERR what".into() }),
         ] {
             assert_eq!(Door::of_reply(code, detail, "PING"), wanted);

@@ -29,6 +29,7 @@ pub(super) fn facts(info: &Fields) -> Option<RedisFacts> {
         written: None,
         rewrite_known: None,
         files: None,
+        certified_until: None,
     })
 }
 
@@ -57,6 +58,7 @@ pub(super) fn tile38(role: Option<Role>) -> RedisFacts {
         written: None,
         rewrite_known: None,
         files: None,
+        certified_until: None,
     }
 }
 

@@ -45,7 +45,7 @@ async fn greeted(at: &RedisAt, within: Duration) -> Result<Wire, Door> {
     let addr = at.check().map_err(|error| Door::BadAddress { text: error.to_string() })?;
     let patience = Patience { connect: within, answer: within };
     let password = wire::password(at, within).await?;
-    let mut wire = wire::open(&addr, patience).await?;
+    let mut wire = wire::open(at, &addr, patience).await?;
     wire.login(at, password.as_ref()).await?;
     Ok(wire)
 }

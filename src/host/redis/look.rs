@@ -37,7 +37,7 @@ pub async fn look_with(at: &RedisAt, patience: Patience) -> RedisSeen {
 async fn gather(at: &RedisAt, patience: Patience) -> Result<RedisSeen, Door> {
     let addr = at.check().map_err(|error| Door::BadAddress { text: error.to_string() })?;
     let password = wire::password(at, patience.connect).await?;
-    let mut wire = wire::open(&addr, patience).await?;
+    let mut wire = wire::open(at, &addr, patience).await?;
     let talk = async {
         wire.login(at, password.as_ref()).await?;
         drop(password);
@@ -48,6 +48,9 @@ async fn gather(at: &RedisAt, patience: Patience) -> Result<RedisSeen, Door> {
     };
     let (mut seen, is_redis) =
         timeout(patience.answer, talk).await.unwrap_or(Err(Door::TimedOut { connected: true }))?;
+    if let Some(facts) = seen.facts.as_mut() {
+        facts.certified_until = wire.certified_until;
+    }
     drop(wire);
     if is_redis && seen.facts.is_some() {
         seen = on_this_host(seen, addr).await;

@@ -47,6 +47,6 @@ pub use ready::{NotReady, RoleWanted, Wanted, ready};
 pub use request::{RedisFault, RewriteReply, request_rewrite, request_rewrite_with};
 pub use rewrite::{Rewrite, RewriteFailure, Waiting, judge};
 pub use seen::{Aof, Loading, Memory, Rdb, RedisFacts, RedisSeen, ReplicaOf, Role, Server, ServerName, Unseen};
-pub(crate) use settings::same as same_setting;
 pub use settings::{Setting, Unsaved, is_setting, unsaved};
+pub(crate) use settings::{alike as alike_settings, same as same_setting};
 pub use wire::Patience;

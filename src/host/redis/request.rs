@@ -110,7 +110,7 @@ async fn prepare(at: &RedisAt, patience: Patience) -> Result<Wire, RedisFault> {
     let addr =
         at.check().map_err(|error| RedisFault::Unreachable { door: Door::BadAddress { text: error.to_string() } })?;
     let password = wire::password(at, patience.connect).await.map_err(before_sending)?;
-    let mut wire = wire::open(&addr, patience).await.map_err(before_sending)?;
+    let mut wire = wire::open(at, &addr, patience).await.map_err(before_sending)?;
     wire.login(at, password.as_ref()).await.map_err(before_sending)?;
     Ok(wire)
 }

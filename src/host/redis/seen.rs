@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::door::Door;
@@ -60,6 +61,9 @@ pub struct RedisFacts {
     pub rewrite_known: Option<bool>,
     /// What the next start would read, from the disk of this host; `None` when that is not readable from here.
     pub files: Option<AofFiles>,
+    /// When the certificate it showed ceases to hold; `None` where no TLS is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certified_until: Option<Timestamp>,
 }
 
 /// Who answers.

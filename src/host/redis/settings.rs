@@ -185,6 +185,17 @@ fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
+/// Two values of a setting as people compare them: bytes in the largest of Redis's units that suits both.
+pub(crate) fn alike(name: &str, one: &str, other: &str) -> (String, String) {
+    let both = bytes(one.trim()).zip(bytes(other.trim())).filter(|_| form(name) == Bytes);
+    let Some((less, more)) = both else { return (one.to_owned(), other.to_owned()) };
+    let units = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
+    let suits = |(size, _): &(u64, &str)| less % size == 0 && more % size == 0;
+    let (size, unit) = units.into_iter().find(suits).unwrap_or((1, ""));
+    let told = |bytes: u64| if bytes == 0 { "0".to_owned() } else { format!("{}{unit}", bytes / size) };
+    (told(less), told(more))
+}
+
 fn events(text: &str) -> Vec<char> {
     let mut flags: Vec<char> = text.replace('A', "g$lshzxetd").chars().filter(|c| *c != '"').collect();
     flags.sort_unstable();
@@ -222,7 +233,11 @@ fn compare(file: &str, config: &BTreeMap<String, String>, written: &BTreeMap<Str
             Some(then) if same(name, now, then) => found.same += 1,
             // Named by no file, and its default depends on the version: most likely it is that default.
             None if !SPOKEN.contains(&name) => {}
-            then => found.lost.push(Setting { key: name.into(), now: now.clone(), then: then.cloned() }),
+            Some(then) => {
+                let (now, then) = alike(name, now, then);
+                found.lost.push(Setting { key: name.into(), now, then: Some(then) });
+            }
+            None => found.lost.push(Setting { key: name.into(), now: now.clone(), then: None }),
         }
     }
     found
@@ -251,6 +266,19 @@ mod tests {
             ("replicaof", "10.0.0.1 6379", "", false),
         ] {
             assert_eq!(same(name, one, other), wanted, "{name} {one} {other}");
+        }
+    }
+
+    #[test]
+    fn two_values_are_told_in_one_unit() {
+        for (name, one, other, wanted) in [
+            ("maxmemory", "8589934592", "4gb", ("8gb", "4gb")),
+            ("maxmemory", "0", "1610612736", ("0", "1536mb")),
+            ("repl-backlog-size", "1mb", "1100", ("1048576", "1100")),
+            ("maxmemory", "10%", "4gb", ("10%", "4gb")),
+            ("maxclients", "1024", "4096", ("1024", "4096")),
+        ] {
+            assert_eq!(alike(name, one, other), (wanted.0.to_owned(), wanted.1.to_owned()), "{name} {one} {other}");
         }
     }
 

@@ -74,7 +74,7 @@ impl Testbed {
 
     pub(crate) fn at(&self) -> RedisAt {
         let url = format!("unix://{}", self.path("s").display());
-        RedisAt { url, user: None, password: None, kind: RedisKind::Redis }
+        RedisAt { url, user: None, password: None, kind: RedisKind::Redis, tls: None }
     }
 
     /// Looks, and insists on facts.

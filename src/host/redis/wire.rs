@@ -10,15 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisResult, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::at::{RedisAddr, RedisAt};
 use super::door::Door;
 use crate::host::secret::Secret;
+use crate::host::tls::{self, Tls};
 
 /// All that one conversation may answer; INFO with everything stays under 100 KiB.
 const MAX_HEARD: usize = 4 << 20;
@@ -45,6 +49,8 @@ pub(super) struct Wire {
     connection: MultiplexedConnection,
     driver: tokio::task::AbortHandle,
     heard: Arc<Heard>,
+    /// When the certificate of the other side ceases to hold; `None` without TLS.
+    pub(super) certified_until: Option<Timestamp>,
 }
 
 impl Drop for Wire {
@@ -53,14 +59,12 @@ impl Drop for Wire {
     }
 }
 
-/// Connects within `patience.connect`.
-pub(super) async fn open(addr: &RedisAddr, patience: Patience) -> Result<Wire, Door> {
+/// Connects within `patience.connect`; a TLS handshake may take as long again.
+pub(super) async fn open(at: &RedisAt, addr: &RedisAddr, patience: Patience) -> Result<Wire, Door> {
     let heard = Arc::new(Heard::default());
-    let stream = match timeout(patience.connect, connect(addr)).await {
-        Err(_) => return Err(Door::TimedOut { connected: false }),
-        Ok(Err(error)) => return Err(not_connected(&error)),
-        Ok(Ok(stream)) => Tap { stream, heard: Arc::clone(&heard) },
-    };
+    let opened = connect(at, addr, patience.connect).await?;
+    let (stream, certified_until) = (opened.stream, opened.certified_until);
+    let stream = Tap { stream, heard: Arc::clone(&heard) };
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(patience.connect))
         .set_response_timeout(Some(patience.answer));
@@ -70,7 +74,7 @@ pub(super) async fn open(addr: &RedisAddr, patience: Patience) -> Result<Wire, D
         .await
         .map_err(|error| Door::of_break(&error, &heard.first()))?;
     let driver = tokio::spawn(driver).abort_handle();
-    Ok(Wire { connection, driver, heard })
+    Ok(Wire { connection, driver, heard, certified_until })
 }
 
 impl Wire {
@@ -97,7 +101,9 @@ impl Wire {
         if self.heard.total.load(Ordering::Relaxed) > MAX_HEARD {
             return Door::Odd { text: format!("an answer of more than {} MiB", MAX_HEARD >> 20) };
         }
-        Door::of_break(error, &self.heard.first())
+        // TLS 1.3 refuses a client after the handshake, in the place of the first answer.
+        let refused = self.heard.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        refused.map_or_else(|| Door::of_break(error, &self.heard.first()), untrusted)
     }
 
     /// Logs in, if a password was given. PING goes first: whatever else listens there must not be told the password.
@@ -140,15 +146,51 @@ pub(super) async fn password(at: &RedisAt, within: Duration) -> Result<Option<Se
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn connect(addr: &RedisAddr) -> io::Result<Box<dyn Stream>> {
-    Ok(match addr {
-        RedisAddr::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            Box::new(stream)
+/// A stream that stands.
+struct Opened {
+    stream: Box<dyn Stream>,
+    certified_until: Option<Timestamp>,
+}
+
+async fn connect(at: &RedisAt, addr: &RedisAddr, within: Duration) -> Result<Opened, Door> {
+    let plain = |stream| Opened { stream, certified_until: None };
+    match addr {
+        RedisAddr::Tcp(host, port) => Ok(plain(Box::new(tcp(host, *port, within).await?))),
+        RedisAddr::Unix(path) => Ok(plain(Box::new(in_time(UnixStream::connect(path), within).await?))),
+        RedisAddr::Tls(host, port) => {
+            let tls = at.tls.clone().unwrap_or_default();
+            let name = tls.server_name(host).map_err(untrusted)?;
+            let stream = tcp(host, *port, within).await?;
+            // A plain server waits for the end of the line that a handshake never has.
+            let shaken = timeout(within, encrypted(stream, tls, name)).await;
+            shaken.unwrap_or_else(|_| Err(untrusted("no answer to the handshake: is this the plain port?")))
         }
-        RedisAddr::Unix(path) => Box::new(UnixStream::connect(path).await?),
-    })
+    }
+}
+
+async fn tcp(host: &str, port: u16, within: Duration) -> Result<TcpStream, Door> {
+    let stream = in_time(TcpStream::connect((host, port)), within).await?;
+    stream.set_nodelay(true).map_err(|error| not_connected(&error))?;
+    Ok(stream)
+}
+
+async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>, within: Duration) -> Result<T, Door> {
+    let connected = timeout(within, connecting).await;
+    connected.map_err(|_| Door::TimedOut { connected: false })?.map_err(|error| not_connected(&error))
+}
+
+/// The handshake; whatever it does not like is a closed door, never a plain conversation.
+async fn encrypted(stream: TcpStream, tls: Tls, name: ServerName<'static>) -> Result<Opened, Door> {
+    let client = tokio::task::spawn_blocking(move || tls.client()).await;
+    let client = client.map_err(|_| untrusted("its certificates could not be read"))?.map_err(untrusted)?;
+    let shaken = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
+    let stream = shaken.map_err(|error| tls::said(&error).map_or_else(|| not_connected(&error), untrusted))?;
+    let certified_until = stream.get_ref().1.peer_certificates().and_then(tls::ends);
+    Ok(Opened { stream: Box::new(stream), certified_until })
+}
+
+fn untrusted(why: impl ToString) -> Door {
+    Door::Untrusted { text: why.to_string() }
 }
 
 fn not_connected(error: &io::Error) -> Door {
@@ -167,6 +209,8 @@ fn not_connected(error: &io::Error) -> Door {
 struct Heard {
     first: Mutex<Vec<u8>>,
     total: AtomicUsize,
+    /// What TLS said when it broke the conversation off.
+    refused: Mutex<Option<String>>,
 }
 
 impl Heard {
@@ -192,6 +236,11 @@ impl AsyncRead for Tap {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &polled
+            && let Some(said) = tls::said(error)
+        {
+            *self.heard.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(said);
+        }
         if polled.is_ready() && self.heard.note(&buf.filled()[before..]) > MAX_HEARD {
             return Poll::Ready(Err(io::Error::other("answer too long")));
         }

@@ -125,16 +125,13 @@ async fn lifting_the_start_time_out_is_verified() {
 
 fn transient(name: &str) -> TransientAsked {
     TransientAsked {
-        name: name.into(),
         argv: vec!["/bin/echo".into(), "$HOME %n".into()],
         user: Some("deploy".into()),
-        cwd: None,
         env: vec![("A".into(), "1 2".into())],
         stdout: Some("/var/lib/runbook/out".into()),
         stderr: Some("/var/lib/runbook/err".into()),
         file_size: Some(1024),
-        memory: None,
-        deadline: SOON,
+        ..TransientAsked::watched(name.into(), SOON)
     }
 }
 

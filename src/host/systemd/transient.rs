@@ -33,10 +33,16 @@ pub struct TransientAsked {
     pub argv: Vec<String>,
     /// `User=`; root when `None`.
     pub user: Option<String>,
+    /// `Group=`; the user's own when `None`.
+    pub group: Option<String>,
     /// `WorkingDirectory=`.
     pub cwd: Option<PathBuf>,
     /// `Environment=`. **Not for secrets**: any local user can read it over D-Bus.
     pub env: Vec<(String, String)>,
+    /// `UnsetEnvironment=`: names that not even systemd sets.
+    pub unset: Vec<String>,
+    /// The program leaves a daemon behind, which is what the unit is for.
+    pub daemon: Option<Daemon>,
     /// Where PID 1 writes standard output, as root; cut off first. The directory must exist. `None`: the system's journal.
     pub stdout: Option<PathBuf>,
     /// The same for standard error.
@@ -47,6 +53,15 @@ pub struct TransientAsked {
     pub memory: Option<u64>,
     /// `TimeoutStartSec=`: systemd ends it then, TERM first, KILL 10 s later.
     pub deadline: Duration,
+}
+
+/// A daemon that detaches itself, and that the unit keeps beyond the program that started it (`Type=forking`).
+#[derive(Clone)]
+pub struct Daemon {
+    /// `PIDFile=`: where it writes down who it is.
+    pub pid_file: PathBuf,
+    /// `ExecStop=`: how it is asked to end, as when the machine goes down.
+    pub stop: Vec<String>,
 }
 
 /// Shows no arguments and no values: both may be foreign or private.
@@ -61,8 +76,23 @@ impl TransientAsked {
     /// A unit without a program yet: as root, in `/`, its words in the system's journal, ended at the deadline.
     #[must_use]
     pub fn watched(name: String, deadline: Duration) -> Self {
-        let (user, cwd, stdout, stderr, file_size, memory) = (None, None, None, None, None, None);
-        Self { name, argv: Vec::new(), user, cwd, env: Vec::new(), stdout, stderr, file_size, memory, deadline }
+        let (user, group, cwd, stdout, stderr) = (None, None, None, None, None);
+        let (argv, env, unset, daemon) = (Vec::new(), Vec::new(), Vec::new(), None);
+        Self {
+            name,
+            argv,
+            user,
+            group,
+            cwd,
+            env,
+            unset,
+            daemon,
+            stdout,
+            stderr,
+            file_size: None,
+            memory: None,
+            deadline,
+        }
     }
 }
 
@@ -99,7 +129,7 @@ pub enum TransientOutcome {
 }
 
 impl Bus {
-    /// Has PID 1 run `asked` and waits for its end.
+    /// Has PID 1 run `asked` and waits for its end; of a daemon, until it is there, which is [`TransientOutcome::Running`].
     ///
     /// # Errors
     /// [`SystemdError`]: it was definitely not begun. Everything uncertain is [`TransientOutcome::Unknown`].
@@ -177,6 +207,8 @@ fn exit_status(service: &Bag) -> i32 {
 fn judge(active: &str, result: &str, code: Option<u64>, status: i32) -> TransientOutcome {
     match (active, result, code) {
         ("activating" | "deactivating" | "reloading", ..) => TransientOutcome::Running,
+        // The main process of a daemon's unit has not ended.
+        ("active", "success", Some(0)) => TransientOutcome::Running,
         (_, "timeout", _) => TransientOutcome::TimedOut,
         (_, _, Some(1)) => TransientOutcome::Exited { code: status, hint: setup_hint(status).to_owned() },
         (_, _, Some(2 | 3)) => TransientOutcome::Killed { signal: status },
@@ -202,22 +234,34 @@ fn setup_hint(code: i32) -> &'static str {
 
 fn settings(asked: &TransientAsked) -> Vec<Setting<'_>> {
     // The "Ex" form, because only it can say that $VARIABLES in arguments are none: they are data.
-    let program = asked.argv.first().cloned().unwrap_or_default();
-    let exec = vec![(program, asked.argv.clone(), vec!["no-env-expand"])];
+    let literal =
+        |argv: &[String]| vec![(argv.first().cloned().unwrap_or_default(), argv.to_vec(), vec!["no-env-expand"])];
     let env: Vec<String> = asked.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let micros = |span: Duration| Variant::U64(u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
     let text = |path: &Path| Variant::from(path.to_string_lossy().into_owned());
     let mut settings = vec![
         ("Description", Variant::from(format!("runbook: {}", asked.argv.first().map_or("", String::as_str)))),
-        ("Type", Variant::from("oneshot")),
-        ("RemainAfterExit", Variant::Bool(true)),
-        ("ExecStartEx", Variant::from(exec)),
+        ("ExecStartEx", Variant::from(literal(&asked.argv))),
         ("Environment", Variant::from(env)),
+        ("UnsetEnvironment", Variant::from(asked.unset.clone())),
         ("StandardInput", Variant::from("null")),
         ("TimeoutStartUSec", micros(asked.deadline)),
-        ("TimeoutStopUSec", micros(GRACE)),
+        ("TimeoutStopUSec", micros(asked.daemon.as_ref().map_or(GRACE, |_| asked.deadline))),
         ("LimitCORE", Variant::U64(0)),
     ];
+    match &asked.daemon {
+        None => settings.extend([("Type", Variant::from("oneshot")), ("RemainAfterExit", Variant::Bool(true))]),
+        Some(daemon) => settings.extend([
+            ("Type", Variant::from("forking")),
+            ("PIDFile", text(&daemon.pid_file)),
+            ("ExecStopEx", Variant::from(literal(&daemon.stop))),
+            // A daemon of many programs: one that ran out of memory must not take the others with it, nor be kept from files.
+            ("OOMPolicy", Variant::from("continue")),
+            ("LimitNOFILE", Variant::U64(u64::MAX)),
+            // Its name is free again once it is gone, however it went.
+            ("CollectMode", Variant::from("inactive-or-failed")),
+        ]),
+    }
     for (file, key, stream) in [
         (&asked.stdout, "StandardOutputFileToTruncate", "StandardOutput"),
         (&asked.stderr, "StandardErrorFileToTruncate", "StandardError"),
@@ -225,6 +269,7 @@ fn settings(asked: &TransientAsked) -> Vec<Setting<'_>> {
         settings.push(file.as_ref().map_or((stream, Variant::from("journal")), |file| (key, text(file))));
     }
     settings.extend(asked.user.iter().map(|user| ("User", Variant::from(user.clone()))));
+    settings.extend(asked.group.iter().map(|group| ("Group", Variant::from(group.clone()))));
     settings.extend(asked.cwd.iter().map(|cwd| ("WorkingDirectory", text(cwd))));
     settings.extend(asked.file_size.map(|bytes| ("LimitFSIZE", Variant::U64(bytes))));
     settings.extend(asked.memory.map(|bytes| ("MemoryMax", Variant::U64(bytes))));
@@ -247,6 +292,7 @@ mod tests {
             ("failed", "timeout", Some(2), 15, TransientOutcome::TimedOut),
             ("failed", "resources", Some(0), 0, TransientOutcome::NotBegun { result: "resources".into() }),
             ("activating", "success", Some(0), 0, TransientOutcome::Running),
+            ("active", "success", Some(0), 0, TransientOutcome::Running),
         ] {
             assert_eq!(judge(active, result, code, status), wanted, "{active} {result}");
         }

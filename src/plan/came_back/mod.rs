@@ -13,7 +13,7 @@ use crate::action::needs::KEYS_AT_LEAST;
 use crate::action::process_list;
 use crate::host::Facts;
 use crate::host::pm2::{App, DaemonSeen, Pm2Seen, Status};
-use crate::host::redis::{Door, RedisFacts, RedisSeen, Role, same_setting};
+use crate::host::redis::{Door, RedisFacts, RedisSeen, Role, alike_settings, same_setting};
 use crate::host::span::bytes;
 use crate::host::systemd::UnitSeen;
 use crate::runbook::Runbook;
@@ -218,7 +218,8 @@ impl Scale<'_> {
                     match new.get(key) {
                         Some(after) if same_setting(key, before, after) => self.found.same += 1,
                         Some(after) => {
-                            self.put(format!("{path}/{key}"), shown(before), shown(after), Class::Unexpected)
+                            let (before, after) = alike_settings(key, before, after);
+                            self.put(format!("{path}/{key}"), shown(&before), shown(&after), Class::Unexpected)
                         }
                         None => self.put(format!("{path}/{key}"), shown(before), "not told".into(), Class::Unknown),
                     }

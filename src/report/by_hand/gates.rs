@@ -94,15 +94,7 @@ fn redis_check(sheet: &mut Sheet<'_>, check: &RedisCheck) {
             .filter(|one| one.kind == RedisKind::Redis)
             .map(|one| (one.at(), check.role.or(Some(one.role)), one.required && check.required))
             .collect(),
-        RedisTarget::Address(to) => {
-            let at = RedisAt {
-                url: to.url.clone(),
-                user: to.user.clone(),
-                password: to.password.clone(),
-                kind: RedisKind::Redis,
-            };
-            vec![(at, check.role, check.required)]
-        }
+        RedisTarget::Address(to) => vec![(to.at(), check.role, check.required)],
     };
     for (at, role, required) in all {
         asked(sheet, &format!("[ \"$({} PING </dev/null)\" = PONG ]", redis::cli(&at)), required);

@@ -1,10 +1,13 @@
 //! Redis on the sheet. The password goes from its place into the environment of one command, never onto a command line.
 
+use std::path::PathBuf;
+
 use super::quote::word;
 use super::{Sheet, function, span};
 use crate::action::inventory::{RedisInstance, RedisKind, Role};
 use crate::host::redis::{RedisAddr, RedisAt};
 use crate::host::secret::SecretRef;
+use crate::host::tls::Tls;
 use crate::plan::PlannedStep;
 
 /// The share of the keys below which a data set is called lost, in percent.
@@ -15,10 +18,27 @@ pub(super) fn cli(at: &RedisAt) -> String {
     let user = at.user.as_deref().map_or(String::new(), |user| format!(" --user {}", word(user)));
     let place = match at.check() {
         Ok(RedisAddr::Tcp(host, port)) => format!("-h {} -p {port}", word(&host)),
+        Ok(RedisAddr::Tls(host, port)) => format!("-h {} -p {port}{}", word(&host), tls(at.tls.as_ref())),
         Ok(RedisAddr::Unix(path)) => format!("-s {}", word(&path.to_string_lossy())),
         Err(_) => format!("-u {}", word(&at.url)),
     };
     format!("{}redis-cli {place}{user}", at.password.as_ref().map_or(String::new(), auth))
+}
+
+/// The options of `redis-cli` for TLS; a key that is a credential lies where systemd put it.
+fn tls(tls: Option<&Tls>) -> String {
+    let Some(tls) = tls else { return " --tls".to_owned() };
+    let path = |option: &str, path: &Option<PathBuf>| {
+        path.as_ref().map_or(String::new(), |path| format!(" --{option} {}", word(&path.to_string_lossy())))
+    };
+    let name = tls.name.as_ref().map_or(String::new(), |name| format!(" --sni {}", word(name)));
+    let key = match &tls.key {
+        Some(SecretRef::File(path)) => format!(" --key {}", word(&path.to_string_lossy())),
+        Some(SecretRef::Credential(name)) => format!(" --key \"${{CREDENTIALS_DIRECTORY:?}}\"/{}", word(name)),
+        Some(SecretRef::Env(name)) => format!(" --key <(printenv {})", word(name)),
+        None => String::new(),
+    };
+    format!(" --tls{}{}{key}{name}", path("cacert", &tls.ca), path("cert", &tls.cert))
 }
 
 fn auth(place: &SecretRef) -> String {

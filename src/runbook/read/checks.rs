@@ -3,7 +3,7 @@ use super::fields::Fields;
 use super::inventory::ROLES;
 use super::item::{Item, shown};
 use super::names::{Names, has, refer};
-use super::{actions, address, http, secret};
+use super::{actions, address, http, secret, trust};
 use crate::action::check::{
     Check, CommandCheck, DiskFree, HostCheck, Link, Pm2Check, RedisAddress, RedisCheck, RedisTarget, TcpCheck,
     UnitCheck,
@@ -71,9 +71,10 @@ fn redis(
     let (instances, url) = (fields.get("instances"), fields.get("url"));
     let user = fields.get("user");
     let password = fields.get("password");
+    let tls = fields.get("tls");
     let target = match (&instances, &url) {
         (Some(item), None) => {
-            for extra in [&user, &password].into_iter().flatten() {
+            for extra in [&user, &password, &tls].into_iter().flatten() {
                 let found = extra.error(codes::CHOICE, format!("{} belongs to `url`", extra.what), out);
                 found.label("declared instances bring their own");
             }
@@ -82,7 +83,9 @@ fn redis(
         (None, Some(item)) => {
             let user = user.and_then(|item| item.text(out));
             let password = password.and_then(|item| secret::reference(&item, env, out));
-            address::redis(item, out).map(|url| RedisTarget::Address(RedisAddress { url, user, password }))
+            let url = address::redis(item, out);
+            let tls = tls.and_then(|item| trust::redis(&item, url.as_deref(), env, out));
+            url.map(|url| RedisTarget::Address(RedisAddress { url, user, password, tls }))
         }
         _ => {
             let message = "the check `redis` needs either `instances` or `url`";

@@ -3,7 +3,7 @@ use indexmap::IndexMap;
 
 use super::fields::Fields;
 use super::item::{Item, shown};
-use super::{address, secret};
+use super::{address, secret, trust};
 use crate::action::check::{Comparison, HeaderValue, HttpCheck};
 use crate::runbook::codes;
 use crate::runbook::diagnostic::{Findings, nearest};
@@ -18,11 +18,12 @@ pub(super) fn http(
     out: &mut Findings<'_>,
 ) -> Option<HttpCheck> {
     let url = fields.need("url", out).and_then(|item| address::http(&item, out));
+    let tls = fields.get("tls").and_then(|item| trust::http(&item, url.as_deref(), out));
     let status = fields.get("status").map_or(Some(200), |item| item.whole(100..=599, out));
     let headers = headers(fields, env, out);
     let json = json(fields, out);
     let status = status.and_then(|status| u16::try_from(status).ok());
-    Some(HttpCheck { url: url?, status: status?, headers, json, required })
+    Some(HttpCheck { url: url?, status: status?, headers, json, required, tls })
 }
 
 fn headers(fields: &mut Fields<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>) -> IndexMap<String, HeaderValue> {

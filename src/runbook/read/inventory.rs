@@ -6,7 +6,7 @@ use super::checks;
 use super::fields::Fields;
 use super::item::{Item, is_name, shown};
 use super::names::{Declared, Names, declared, refer};
-use super::secret;
+use super::{secret, trust};
 use crate::action::inventory::{
     AppGroup, AtBoot, DeclaredUnits, Inventory, Needs, Pm2Place, RedisInstance, RedisKind, Role,
 };
@@ -92,6 +92,8 @@ fn redis(
     let url = fields.need("url", out).and_then(|item| address::redis(&item, out));
     let user = fields.get("user").and_then(|item| item.text(out));
     let password = fields.get("password").and_then(|item| secret::reference(&item, &mut places.env_secrets, out));
+    let tls = fields.get("tls");
+    let tls = tls.and_then(|item| trust::redis(&item, url.as_deref(), &mut places.env_secrets, out));
     let unit = fields.get("unit").and_then(|item| address::unit(&item, out));
     let role = fields.get("role");
     let role_span = role.as_ref().map(Item::span);
@@ -113,7 +115,7 @@ fn redis(
     let kind = fields.get("kind").and_then(|item| item.choice(&kinds, out)).unwrap_or_default();
     let required = fields.flag_or("required", true, out);
     fields.close(out);
-    Some(RedisInstance { name: name.to_owned(), url: url?, user, password, unit, role, of, kind, required })
+    Some(RedisInstance { name: name.to_owned(), url: url?, user, password, unit, role, of, kind, required, tls })
 }
 
 fn declared_units(item: &Item<'_>, out: &mut Findings<'_>) -> Option<DeclaredUnits> {

@@ -10,6 +10,7 @@ mod item;
 mod names;
 mod phases;
 mod secret;
+mod trust;
 mod window;
 
 use indexmap::IndexMap;

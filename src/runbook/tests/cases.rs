@@ -94,6 +94,13 @@ pub(super) const CASES: &[Case] = &[
     Case("password in the file", "password: { file: /etc/a.pass }", "password: hunter2", &[("RB303", 7, 49)]),
     Case("password in the address", "redis://127.0.0.1:6380", "redis://:hunter2@127.0.0.1:6380", &[("RB303", 8, 13)]),
     Case("environment over a reboot", "{ file: /etc/a.pass }", "{ env: PASS }", &[("RB302", 7, 56)]),
+    Case("trust without TLS", "{ file: /etc/a.pass }", "{ file: /etc/a.pass }, tls: {}", &[("RB113", 7, 77)]),
+    Case(
+        "a certificate without its key",
+        "redis://127.0.0.1:6379\"",
+        "rediss://127.0.0.1:6379\", tls: { cert: /etc/us.crt }",
+        &[("RB113", 7, 47)],
+    ),
     Case("two places of a secret", "{ file: /etc/a.pass }", "{ file: /etc/a.pass, env: A }", &[("RB113", 7, 51)]),
     Case("unknown instance", "instances: masters", "instances: [aa]", &[("RB201", 36, 53)]),
     Case("misspelt selector", "instances: masters", "instances: master", &[("RB201", 36, 52)]),

@@ -9,3 +9,4 @@ mod recordings;
 mod rewrite;
 mod rewriting;
 mod strangers;
+mod tls;

@@ -128,11 +128,8 @@ async fn what_was_set_and_never_written_is_found_on_a_real_server_and_no_passwor
     let setting =
         |key: &str, now: &str, then: &str| Setting { key: key.into(), now: now.into(), then: Some(then.to_owned()) };
     let lost = unsaved(&seen).lost;
-    let wanted = [
-        setting("appendonly", "yes", "no"),
-        setting("maxmemory", "134217728", "64mb"),
-        setting("masterauth", "(set)", ""),
-    ];
+    let wanted =
+        [setting("appendonly", "yes", "no"), setting("maxmemory", "128mb", "64mb"), setting("masterauth", "(set)", "")];
     assert_eq!(lost, wanted);
     for found in [restart_obstacles(&seen), preflight(&seen, Some(100 * GB), Some(100 * GB))] {
         let stops: Vec<_> = found.iter().filter(|one| one.severity == Severity::Stop).collect();

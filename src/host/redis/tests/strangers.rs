@@ -29,7 +29,7 @@ async fn stranger(says: &'static [u8], stays: bool) -> (RedisAt, tokio::sync::mp
             });
         }
     });
-    (RedisAt { url, user: None, password: None, kind: RedisKind::Redis }, hear)
+    (RedisAt { url, user: None, password: None, kind: RedisKind::Redis, tls: None }, hear)
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn scripted(answers: &'static [&'static str], stays: bool) -> RedisAt {
         let _ = stream.read(&mut buffer).await;
         while stays && matches!(stream.read(&mut buffer).await, Ok(1..)) {}
     });
-    RedisAt { url, user: None, password: None, kind: RedisKind::Redis }
+    RedisAt { url, user: None, password: None, kind: RedisKind::Redis, tls: None }
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     drop(listener);
-    let at = RedisAt { url, user: None, password: None, kind: RedisKind::Redis };
+    let at = RedisAt { url, user: None, password: None, kind: RedisKind::Redis, tls: None };
     assert_eq!(look(&at).await.door, Door::Refused);
     assert_eq!(request_rewrite(&at).await, Err(RedisFault::Unreachable { door: Door::Refused }));
     let socket = RedisAt { url: "unix:///nonexistent/s".into(), ..at.clone() };

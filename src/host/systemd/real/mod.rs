@@ -49,16 +49,14 @@ async fn sweep(bus: &Bus, root: &Path, what: &str) {
 
 fn transient(name: &str, argv: &[&str]) -> TransientAsked {
     TransientAsked {
-        name: name.into(),
         argv: argv.iter().map(|&word| word.to_owned()).collect(),
-        user: None,
         cwd: Some("/tmp".into()),
         env: vec![("A".into(), "1 $HOME %n \"q\"".into())],
         stdout: Some("/root/rbt.out".into()),
         stderr: Some("/root/rbt.err".into()),
         file_size: Some(4096),
         memory: Some(256 * 1024 * 1024),
-        deadline: Duration::from_secs(3),
+        ..TransientAsked::watched(name.into(), Duration::from_secs(3))
     }
 }
 
