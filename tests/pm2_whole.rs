@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use runbook::action::inventory::AtBoot;
 use runbook::action::process_list::names;
-use runbook::host::pm2::{App, Status};
+use runbook::host::pm2::{App, RunBy, Status};
 use serde_json::{Value, json};
 
 use crate::support::pm2::{Bed, hard, kill, skipped};
@@ -162,7 +162,7 @@ impl Scene {
         let (dir, home) = (self.bed.path(), self.bed.at.home.display());
         let cli = self.bed.at.cli.as_ref().unwrap().display();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(runbook::host::pm2::save(&self.bed.at, &runbook::host::pm2::RunBy::child())).unwrap();
+        runtime.block_on(runbook::host::pm2::save(&self.bed.at, &RunBy::child())).unwrap();
         let mut ran = self.planned.iter().filter(|app| app.online).map(|app| app.key.as_str());
         let edit = format!(
             "const fs = require('fs'), dump = '{home}/dump.pm2', key = entry => entry.env.LEDGER_KEY;\n\

@@ -38,13 +38,6 @@ struct Watch {
 impl Reporter for Watch {
     fn on(&mut self, event: &Event<'_>, _: &RunState) {
         let Event::Durable(entry) = event else { return };
-        if std::env::var_os("RB_TRACE").is_some() {
-            eprintln!(
-                "{:.3} {}",
-                monotonic() as f64 / 1e9,
-                serde_json::to_string(&entry.checkpoint).unwrap().chars().take(150).collect::<String>()
-            );
-        }
         match &entry.checkpoint {
             Checkpoint::StepDone { step, took_ms, .. } => {
                 if step.phase() == "stop" {
@@ -64,16 +57,34 @@ impl Reporter for Watch {
     }
 }
 
-/// The runbook; `needs` goes into the first of three groups, which follow each other if there is a gate.
-fn text(bed: &Bed, gate: Option<u16>) -> String {
+/// How three groups of forty apps hang together behind a gate.
+#[derive(Debug, Clone, Copy)]
+pub enum Third {
+    /// As in the shipped runbook: two need what is behind the gate, and the third needs the first.
+    Alone,
+    /// Each needs the one before it.
+    Last,
+}
+
+/// The runbook; a gate is the port of a Redis.
+fn text(bed: &Bed, gate: Option<(u16, Third)>) -> String {
     let (home, cli) = (bed.home().display().to_string(), bed.cli().display().to_string());
-    let redis = gate.map(|port| format!("redis:\n  gate: {{ url: \"redis://127.0.0.1:{port}\", role: master }}\n"));
+    let redis =
+        gate.map(|(port, _)| format!("redis:\n  gate: {{ url: \"redis://127.0.0.1:{port}\", role: master }}\n"));
     let groups = match gate {
-        None => "      - { name: all, apps: [\"*\"] }\n".to_owned(),
-        Some(_) => "      - { name: first, apps: [\"a?\", \"a1*\"], needs: { redis: [gate] } }\n\
-                    \x20     - { name: second, apps: [\"a[2-5]*\"], needs: { groups: [first] } }\n\
-                    \x20     - { name: third, apps: [\"*\"], needs: { groups: [second] } }\n"
-            .replace("\"a[2-5]*\"", "\"a2*\", \"a3*\", \"a4*\", \"a5*\""),
+        None => "      - { name: all, apps: [\"*\"] }\n",
+        Some((_, third)) => match third {
+            Third::Alone => {
+                "      - { name: first, apps: [\"a?\", \"a1*\"], needs: { redis: [gate] } }\n\
+                 \x20     - { name: second, apps: [\"a2*\", \"a3*\", \"a4*\", \"a5*\"], needs: { redis: [gate] } }\n\
+                 \x20     - { name: third, apps: [\"*\"], needs: { groups: [first] } }\n"
+            }
+            Third::Last => {
+                "      - { name: first, apps: [\"a?\", \"a1*\"], needs: { redis: [gate] } }\n\
+                 \x20     - { name: second, apps: [\"a2*\", \"a3*\", \"a4*\", \"a5*\"], needs: { groups: [first] } }\n\
+                 \x20     - { name: third, apps: [\"*\"], needs: { groups: [second] } }\n"
+            }
+        },
     };
     format!(
         "version: 1\nname: bench\nhosts: [here]\nback_out: [restore]\n{}pm2:\n  bench:\n    user: root\n    home: {home}\n    cli: {cli}\n    \
@@ -116,7 +127,7 @@ async fn sit(
 }
 
 /// Saves, stops, loses the daemon as a reboot would, and restores. `between` runs right before the restore begins.
-pub async fn stop_and_restore(bed: &mut Bed, gate: Option<u16>, between: impl FnOnce()) -> Took {
+pub async fn stop_and_restore(bed: &mut Bed, gate: Option<(u16, Third)>, between: impl FnOnce()) -> Took {
     let text = text(bed, gate);
     let loaded = runbook::runbook::load(&text, "bench.yaml").unwrap();
     let host = LocalHost::new(None);
@@ -135,9 +146,6 @@ pub async fn stop_and_restore(bed: &mut Bed, gate: Option<u16>, between: impl Fn
     bed.forget_stamps();
     between();
     let (began, cpu) = (monotonic(), cpu_of("self"));
-    if std::env::var_os("RB_TRACE").is_some() {
-        eprintln!("{:.3} BEGAN", began as f64 / 1e9);
-    }
     let mut journal = store.resume(&run, MACHINE_ID, Box::new(stamp)).unwrap();
     let resumed = Checkpoint::Resumed { owner: owner(), boot_id: stamp().boot_id, unattended: true };
     journal.append(&[resumed]).unwrap();
@@ -146,8 +154,5 @@ pub async fn stop_and_restore(bed: &mut Bed, gate: Option<u16>, between: impl Fn
     let ending = sit((&loaded, &rehearsed), &mut journal, &run_dir, &mut watch).await;
     assert!(matches!(ending, Ending::Done { .. }), "{ending:?} {:?}", watch.losses);
     let (own_cpu, daemon_cpu) = (cpu_of("self") - cpu, bed.daemon_cpu());
-    if std::env::var_os("RB_TRACE").is_some() {
-        eprintln!("{:.3} LAST READY", bed.last_ready() as f64 / 1e9);
-    }
     Took { stop: watch.stop_took, restore: seconds(began, bed.last_ready()), own_cpu, daemon_cpu }
 }

@@ -133,3 +133,45 @@ pub(super) fn is_ready(instance: &RedisInstance, seen: &RedisSeen, ground: &Grou
     };
     ready(seen, &wanted).map_err(|why| why.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::act::Kept;
+    use super::super::check::TcpCheck;
+    use super::super::inventory::Inventory;
+    use super::*;
+    use crate::action::check::Check;
+    use crate::host::Facts;
+    use crate::host::local::LocalHost;
+
+    #[tokio::test]
+    async fn a_check_holds_a_group_until_it_holds_and_an_optional_one_not_for_ever() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let host = LocalHost::new(None);
+        let (inventory, kept) = (Inventory::default(), Kept::new());
+        let baseline = Facts::new(host.now(), 0.0);
+        let ground = Ground {
+            inventory: &inventory,
+            baseline: &baseline,
+            kept: &kept,
+            step: "restore/1",
+            run_dir: Path::new("/"),
+            judged_later: false,
+            reboots: false,
+        };
+        let needs = |required| Needs {
+            checks: vec![Check::Tcp(TcpCheck { addr: addr.clone(), required })],
+            ..Needs::default()
+        };
+        let secs = Duration::from_secs;
+        assert!(missing(&needs(true), &host, &ground, secs(0)).await.is_none(), "somebody listens");
+        drop(listener);
+        let why = missing(&needs(true), &host, &ground, secs(3_600)).await.map(|missing| missing.what);
+        assert_eq!(why, Some(format!("tcp {addr}: nothing listens there")));
+        assert!(missing(&needs(false), &host, &ground, secs(1)).await.is_some(), "given a chance");
+        assert!(missing(&needs(false), &host, &ground, OPTIONAL_WITHIN).await.is_none(), "and then left");
+    }
+}

@@ -63,14 +63,15 @@ pub async fn save(at: &Pm2At, by: &RunBy) -> Result<DumpSeen, SteerError> {
     let uid = account(at)?.uid;
     let rpc = Rpc::connect(&at.rpc_socket()).await?;
     let up = up_of(&rpc).await?;
-    if list(&rpc).await?.iter().all(|app| app.module) {
-        return Err(SteerError::NothingToSave);
-    }
     let said = Cli::locate(at, Some(&up))?.run(by, "save", SAVE).await?;
     // PM2 does not sync; what follows may be a power-off.
     let synced = open_owned(&at.dump(), uid).and_then(|file| file.sync_all());
     let saved = read_dump(&at.dump(), uid);
     let listed = list(&rpc).await?;
+    // PM2 itself leaves its file alone then.
+    if listed.iter().all(|app| app.module) {
+        return Err(SteerError::NothingToSave);
+    }
     if let Err(error) = synced {
         return Err(not_done("save", &format!("{}: {error}; {said}", at.dump().display())));
     }

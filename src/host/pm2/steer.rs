@@ -126,6 +126,8 @@ type Listed = Arc<Vec<App>>;
 
 /// How long a list serves those who only need the number of an app or its settings.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same while the daemon is heard: what others do to its apps is told on the bus, so the list changes under nobody's hands.
+const FRESH_HEARD: Duration = Duration::from_secs(10);
 
 /// A list, when it was asked for, in the order of questions and by the clock.
 #[derive(Debug)]
@@ -204,12 +206,14 @@ impl Steer {
         }
     }
 
-    /// A list that is not older than a second and than the last order for this number: a list costs the daemon as much as
-    /// starting an app does.
+    /// A list that is not older than a second (ten, while the daemon is heard) and than the last order for this number: a list
+    /// costs the daemon as much as starting an app does.
     async fn recent(&self, id: Option<PmId>) -> Result<Listed, SteerError> {
         let ordered = id.and_then(|id| self.orders().get(&id).copied()).unwrap_or(0);
         let mut kept = self.kept.lock().await;
-        let fresh = |kept: &&KeptList| kept.begun > ordered && clock::boottime().saturating_sub(kept.at) < FRESH;
+        let heard = self.hearing.get().and_then(Option::as_ref).is_some_and(Hearing::listens);
+        let serves = if heard { FRESH_HEARD } else { FRESH };
+        let fresh = |kept: &&KeptList| kept.begun > ordered && clock::boottime().saturating_sub(kept.at) < serves;
         match kept.as_ref().filter(fresh) {
             Some(kept) => Ok(Arc::clone(&kept.apps)),
             None => self.ask_list(&mut kept).await,
@@ -377,10 +381,9 @@ impl Steer {
         if let Some(kept) = kept.as_mut()
             && !kept.apps.iter().any(|known| known.pm_id == app.pm_id)
         {
-            let mut apps = kept.apps.to_vec();
+            let apps = Arc::make_mut(&mut kept.apps);
             apps.push(app.clone());
-            number_equals(&mut apps);
-            kept.apps = Arc::new(apps);
+            number_equals(apps);
         }
         Ok(app)
     }

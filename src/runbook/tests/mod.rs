@@ -3,6 +3,7 @@ mod cases;
 
 use self::cases::{CASES, Case, SMALL};
 use super::*;
+use crate::action::check::Check;
 
 const GOOD: &str = include_str!("../../../runbooks/restart-staging.yaml");
 
@@ -33,6 +34,26 @@ fn every_mistake_is_found_at_its_place() {
         let text = text_of(case);
         let places: Vec<_> = found(&text).iter().map(|one| (one.code.0, one.line, one.col)).collect();
         assert_eq!(places, case.3, "{}", case.0);
+    }
+}
+
+#[test]
+fn a_group_may_need_checks() {
+    let with = |checks: &str| {
+        SMALL.replacen("needs: { groups: [ids] }", &format!("needs: {{ groups: [ids], checks: [ {checks} ] }}"), 1)
+    };
+    let text = with("{ tcp: { addr: \"127.0.0.1:5432\" } }, { unit: { names: [router, b] } }");
+    let Ok(loaded) = load(&text, "t.yaml") else { panic!("{:?}", found(&text)) };
+    let needs = &loaded.runbook.inventory.pm2["apps"].groups[1].needs;
+    let [Check::Tcp(_), Check::Unit(unit)] = needs.checks.as_slice() else { panic!("{needs:?}") };
+    assert_eq!(unit.units, ["router.service", "r@b.service"]);
+    for (checks, code) in [
+        ("{ tpc: { addr: \"127.0.0.1:5432\" } }", codes::UNKNOWN_ACTION),
+        ("{ http: { url: \"http://h/\", headers: { a: { env: TOKEN } } } }", codes::ENV_SECRET),
+        ("{ pm2: { pm2: app, online_at_least: 1 } }", codes::UNKNOWN_PM2),
+    ] {
+        let codes: Vec<_> = found(&with(checks)).iter().map(|one| one.code.0).collect();
+        assert_eq!(codes, [code.0], "{checks}");
     }
 }
 
