@@ -11,7 +11,8 @@ use std::cell::Cell;
 use std::path::Path;
 
 use jiff::Timestamp;
-use real_loads::{Data, Server, ask, field, installed, write};
+use real_loads::data::{Data, write};
+use real_loads::{Server, ask, field, installed};
 use runbook::action::act::{Act, Ground, Kept, Tick};
 use runbook::action::inventory::{Inventory, RedisInstance, Role};
 use runbook::action::redis_loaded::RedisLoaded;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::act::Ground;
 use super::inventory::RedisInstance;
 use crate::host::Probe;
-use crate::host::redis::eta::{Expected, History, IncrCost, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes};
+use crate::host::redis::eta::{Expected, History, IncrCost, LEAST, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes};
 use crate::host::redis::{AofFiles, RedisSeen};
 use crate::host::span::Span;
 
@@ -142,7 +142,8 @@ impl Board {
             return left;
         };
         let ratio = together / (left.cpu_secs / own.processors);
-        Left { typical: left.typical * ratio, low: left.low * ratio, high: left.high * ratio, ..left }
+        let typical = (left.typical * ratio).max(LEAST);
+        Left { typical, low: (left.low * ratio).min(typical), high: (left.high * ratio).max(typical), ..left }
     }
 
     /// An instance is loaded. When it was the last one, all of them are forgotten.
