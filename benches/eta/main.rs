@@ -6,7 +6,8 @@
 //! nearest before 10, 25, 50 and 75 % of the time both are held against what was really left.
 //!
 //! `-- --set KIND` takes the sets of one kind (`base`, `incr`, `mixed`); `--keep DIR` keeps the data for the next time
-//! (`--write`: and loads nothing now); `--record FILE` keeps the loads (`eta_replay` reads them too), `--replay FILE` judges such a file and loads nothing;
+//! (`--write`: and loads nothing now); `--record FILE` keeps the loads (`eta_replay` reads them too), `--replay FILE` judges such a file and loads nothing
+//! (with `--keep` it samples the data anew);
 //! `--each` shows every load; `--check` ends with 1 when a bar is missed.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark talks and waits")]
 #![allow(missing_docs, unreachable_pub, reason = "a program")]
@@ -25,11 +26,11 @@ mod watch;
 
 #[path = "../real_loads/mod.rs"]
 mod real_loads;
-#[path = "../support/mod.rs"]
-mod support;
 #[path = "../../tests/support/replay/mod.rs"]
 #[allow(dead_code, reason = "shared with the test")]
 mod replay;
+#[path = "../support/mod.rs"]
+mod support;
 
 use support::Row;
 
@@ -69,11 +70,23 @@ impl Options {
 fn main() {
     let options = Options::read();
     let loads = match &options.replay {
-        Some(file) => read(file).unwrap(),
+        Some(file) => sampled_anew(read(file).unwrap(), options.keep.as_deref()),
         None => load_all(&options),
     };
+    if let Some(file) = &options.record {
+        keep(file, &loads).unwrap();
+    }
     let missed = report(&judged(&loads, options.each));
     std::process::exit(i32::from(options.check && missed));
+}
+
+/// The loads with samples as they are taken and priced today, where the data are still there.
+fn sampled_anew(mut loads: Vec<Load>, data: Option<&Path>) -> Vec<Load> {
+    for load in &mut loads {
+        let dir = data.map(|data| data.join(&load.name)).filter(|dir| dir.exists());
+        load.counted = dir.map_or(load.counted.take(), |dir| sample_increments(&watch::files(&dir)));
+    }
+    loads
 }
 
 /// Loads every set that was asked for, twice on each server.

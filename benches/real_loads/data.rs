@@ -99,8 +99,7 @@ fn command(data: Data, dice: &mut Dice) -> Vec<Vec<u8>> {
         Data::Queues if dice.below(2) == 0 => vec![b"LPOP".to_vec(), numbered("q", dice.below(500))],
         Data::Queues => vec![b"RPUSH".to_vec(), numbered("q", dice.below(500)), dice.text(60)],
         Data::Everything => {
-            const ALL: [Data; 5] =
-                [Data::Strings(200), Data::Hashes, Data::SortedSets, Data::Counters, Data::Queues];
+            const ALL: [Data; 5] = [Data::Strings(200), Data::Hashes, Data::SortedSets, Data::Counters, Data::Queues];
             command(ALL[dice.below(5) as usize], dice)
         }
     }

@@ -87,8 +87,7 @@ impl Host for Stalling {
     }
 
     fn sleep(&self, length: Duration) -> Pending<'_, ()> {
-        self.clock.set(self.clock.get() + length.as_secs_f64());
-        Box::pin(async {})
+        Box::pin(async move { self.clock.set(self.clock.get() + length.as_secs_f64()) })
     }
 
     fn as_probe(&self) -> &dyn Probe {

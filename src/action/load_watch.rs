@@ -58,9 +58,13 @@ impl<'a> LoadWatch<'a> {
         self.tell(sample, total, why)
     }
 
+    /// The load was seen, so it can be followed without the server.
+    pub(super) fn has_begun(&self) -> bool {
+        self.eta.is_some()
+    }
+
     /// While a server that was seen to load owes an answer: how far it is by the kernel, which is asked without it.
     pub(super) async fn unanswered(&mut self, owed: Duration) -> Option<Tick> {
-        self.eta.as_ref()?;
         let progress = self.progress().await?;
         let (read, total) = self.read(Some(&progress), None)?;
         let sample = sample(self.now(), read, Some(&progress));

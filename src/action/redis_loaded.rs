@@ -225,6 +225,9 @@ impl Watch<'_> {
     /// What the server answers; the load is told of by the kernel's word for as long as it does not, as behind a stalled disk.
     async fn answer(&mut self, tell: Tell<'_>) -> Result<Box<RedisSeen>, HostError> {
         let (on, at) = (self.on, self.instance.at());
+        if !self.load.has_begun() {
+            return on.as_probe().redis(&at).await;
+        }
         let asked = on.as_probe().uptime();
         let mut answer = pin!(on.as_probe().redis(&at));
         loop {

@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::drift::drift;
 use super::pace::{Pace, Regime};
 use super::record::LoadRecord;
 use super::shown::Shown;
@@ -87,8 +86,7 @@ pub const LEAST: f64 = 2.0;
 /// How many seconds of observation the prior is worth, as a share of the whole work.
 fn weight(known: Known) -> f64 {
     match known {
-        Known::BySize => 0.005,
-        Known::BySample => 0.03,
+        Known::BySize | Known::BySample => 0.005,
         Known::ByLoad => 0.1,
     }
 }
@@ -99,14 +97,6 @@ fn plan_weight(known: Known) -> f64 {
         Known::BySize => 0.0005,
         Known::BySample => 0.005,
         Known::ByLoad => 0.01,
-    }
-}
-
-/// How far the price of a part's bytes usually drifts from the expected course, over the length of the part.
-fn usual_drift(known: Known) -> f64 {
-    match known {
-        Known::BySize | Known::BySample => 0.3,
-        Known::ByLoad => 0.1,
     }
 }
 
@@ -306,13 +296,11 @@ impl LoadEta {
                 base + incr
             };
             let scale = blend(first, latest, last, done, weight(Known::ByLoad) * work.cpu_secs(), 1.0);
-            let scale = scale * self.drifting(0, done, work.cpu_secs(), Known::ByLoad);
             return (scale, scale);
         }
         let in_base = |sample: &Sample| work.at(sample.bytes as f64).0;
         if last.bytes < base.bytes {
             let scale = blend(first, latest, last, in_base, weight(base.known) * base.cpu_secs, 1.0);
-            let scale = scale * self.drifting(0, in_base, base.cpu_secs, base.known);
             return (scale, scale.powf(SHARED));
         }
         // The increments are reckoned from where they begin.
@@ -327,22 +315,7 @@ impl LoadEta {
         let latest = if latest.seconds < begin.seconds { begin } else { latest };
         let in_incr = |sample: &Sample| work.at(sample.bytes as f64).1;
         let scale = blend(begin, latest, last, in_incr, weight(incr.known) * incr.cpu_secs, prior);
-        let scale = scale * self.drifting(base.bytes, in_incr, incr.cpu_secs, incr.known);
         (base_scale, scale)
-    }
-
-    /// What is left of a part over what has been seen of it, by how its price drifts.
-    fn drifting(&self, from: u64, done: impl Fn(&Sample) -> f64, whole: f64, known: Known) -> f64 {
-        if whole <= 0.0 {
-            return 1.0;
-        }
-        let seen: Vec<(f64, f64)> = self.samples.iter().filter(|sample| sample.bytes >= from)
-            .map(|sample| (done(sample) / whole, sample.cpu())).collect();
-        let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return 1.0 };
-        // The blend of the whole and its latest stretch stands for a place a little behind the middle of what was seen.
-        let stood_for = first.0 + (0.5 + 0.5 * LATEST_WEIGHT * (1.0 - LATEST)) * (last.0 - first.0);
-        let ahead = (last.0 + 1.0) / 2.0 - stood_for;
-        (1.0 + drift(&seen, usual_drift(known)) * ahead).clamp(0.6, 1.6)
     }
 }
 

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 mod cost;
 mod curve;
 mod disk;
-mod drift;
 mod live;
 mod pace;
 mod record;
