@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use real_loads::{Data, Server, ask, field, installed, write};
+use real_loads::data::{Data, write};
+use real_loads::{Server, ask, field, installed};
 use runbook::action::act::{Act, Ground, Kept, Tick};
 use runbook::action::inventory::{AppGroup, AtBoot, Inventory, Needs, Pm2Place, RedisInstance, Role};
 use runbook::action::pm2_restored::Pm2Restored;

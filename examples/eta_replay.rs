@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-#[path = "../tests/support/replay.rs"]
+#[path = "../tests/support/replay/mod.rs"]
 #[allow(dead_code, reason = "shared with the test")]
 mod replay;
 

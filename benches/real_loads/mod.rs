@@ -1,8 +1,10 @@
-//! What the two benchmarks of loads share: private Redis servers, and data sets written as Redis itself keeps them.
+//! What the two benchmarks of loads share: private Redis servers, and data sets written as Redis itself keeps them ([`data`]).
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 
+pub mod data;
+
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -70,6 +72,8 @@ impl Server {
         let child = Command::new(binary)
             .current_dir(dir)
             .env("TZ", "UTC")
+            // A rewrite of its own accord would put other files in the place of those that the next load is to read.
+            .args(["--auto-aof-rewrite-percentage", "0"])
             .args(["--port", "0", "--appendonly", "yes", "--save", "", "--unixsocket"])
             .arg(&socket)
             .arg("--dir")
@@ -138,167 +142,4 @@ pub fn ask(connection: &mut BufReader<UnixStream>, command: &str) -> io::Result<
 /// One field of an INFO text.
 pub fn field<'t>(info: &'t str, name: &str) -> Option<&'t str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-}
-
-/// Made-up but always the same.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-
-    /// Letters and digits that do not compress.
-    pub fn text(&mut self, length: usize) -> Vec<u8> {
-        const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-        (0..length).map(|_| LETTERS[(self.below(1 << 30) & 63) as usize]).collect()
-    }
-}
-
-/// One kind of data.
-#[derive(Clone, Copy, Debug)]
-pub enum Data {
-    /// Strings of so many bytes.
-    Strings(usize),
-    /// Hashes of eight short fields.
-    Hashes,
-    /// Sorted sets of 2000 members.
-    SortedSets,
-    /// Counters, over and over.
-    Counters,
-}
-
-/// Writes a data set into `dir` as Redis 7 keeps it: about so many bytes of each kind, the base first.
-pub fn write(dir: &Path, base: &[(Data, u64)], incr: &[(Data, u64)]) -> io::Result<()> {
-    let aof = dir.join("appendonlydir");
-    std::fs::create_dir_all(&aof)?;
-    let mut manifest = String::new();
-    if !base.is_empty() {
-        write_base(&aof.join("appendonly.aof.1.base.rdb"), base)?;
-        manifest.push_str("file appendonly.aof.1.base.rdb seq 1 type b\n");
-    }
-    let mut out = BufWriter::new(File::create(aof.join("appendonly.aof.1.incr.aof"))?);
-    let mut dice = Dice::new(7);
-    for (data, bytes) in incr {
-        let mut written = 0;
-        while written < *bytes {
-            let words = command(*data, &mut dice);
-            let mut one = format!("*{}\r\n", words.len()).into_bytes();
-            for word in words {
-                one.extend(format!("${}\r\n", word.len()).bytes());
-                one.extend(word);
-                one.extend(b"\r\n");
-            }
-            out.write_all(&one)?;
-            written += one.len() as u64;
-        }
-    }
-    out.flush()?;
-    manifest.push_str("file appendonly.aof.1.incr.aof seq 1 type i\n");
-    std::fs::write(aof.join("appendonly.aof.manifest"), manifest)
-}
-
-/// One command as a service would have sent it.
-fn command(data: Data, dice: &mut Dice) -> Vec<Vec<u8>> {
-    match data {
-        Data::Strings(length) => {
-            vec![b"SET".to_vec(), format!("s:{}", dice.below(3_000_000)).into_bytes(), dice.text(length)]
-        }
-        Data::Hashes => {
-            let key = format!("h:{}", dice.below(300_000)).into_bytes();
-            vec![b"HSET".to_vec(), key, format!("f{}", dice.below(8)).into_bytes(), dice.text(12)]
-        }
-        Data::SortedSets => {
-            let (set, member) = (dice.below(300), dice.below(2000));
-            let score = dice.below(1_000_000_000).to_string().into_bytes();
-            vec![b"ZADD".to_vec(), format!("z:{set}").into_bytes(), score, format!("member:{member}").into_bytes()]
-        }
-        Data::Counters => vec![b"INCR".to_vec(), format!("c:{}", dice.below(200_000)).into_bytes()],
-    }
-}
-
-/// A base as `rdb.c` writes it (version 10), without compression, which does nothing for such data.
-fn write_base(path: &Path, parts: &[(Data, u64)]) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    out.write_all(b"REDIS0010\xfe\x00")?;
-    let mut dice = Dice::new(11);
-    for (data, bytes) in parts {
-        let (mut written, mut n) = (0, 0_u64);
-        while written < *bytes {
-            let mut one = Vec::new();
-            match data {
-                Data::Strings(length) => {
-                    one.push(0);
-                    string(&mut one, format!("s:{n}").as_bytes());
-                    string(&mut one, &dice.text(*length));
-                }
-                Data::Hashes => {
-                    one.push(16);
-                    string(&mut one, format!("h:{n}").as_bytes());
-                    string(&mut one, &listpack(&mut dice));
-                }
-                Data::SortedSets => {
-                    one.push(5);
-                    string(&mut one, format!("z:{n}").as_bytes());
-                    length(&mut one, 2000);
-                    for member in 0..2000 {
-                        string(&mut one, format!("member:{member}").as_bytes());
-                        one.extend((dice.below(1_000_000_000) as f64).to_le_bytes());
-                    }
-                }
-                Data::Counters => {
-                    one.push(0);
-                    string(&mut one, format!("c:{n}").as_bytes());
-                    string(&mut one, dice.below(1_000_000).to_string().as_bytes());
-                }
-            }
-            out.write_all(&one)?;
-            written += one.len() as u64;
-            n += 1;
-        }
-    }
-    // A checksum of zero is one that was not taken; the reader computes its own all the same.
-    out.write_all(b"\xff\0\0\0\0\0\0\0\0")?;
-    out.flush()
-}
-
-fn length(out: &mut Vec<u8>, length: usize) {
-    match length {
-        0..64 => out.push(length as u8),
-        64..16_384 => out.extend((0x4000 | length as u16).to_be_bytes()),
-        _ => {
-            out.push(0x80);
-            out.extend((length as u32).to_be_bytes());
-        }
-    }
-}
-
-fn string(out: &mut Vec<u8>, text: &[u8]) {
-    length(out, text.len());
-    out.extend(text);
-}
-
-/// A small hash in the compact form (listpack.c).
-fn listpack(dice: &mut Dice) -> Vec<u8> {
-    let mut body = Vec::new();
-    for field in 0..8 {
-        for text in [format!("f{field}").into_bytes(), dice.text(12)] {
-            body.push(0x80 | text.len() as u8);
-            body.extend(&text);
-            body.push(text.len() as u8 + 1);
-        }
-    }
-    let mut out = Vec::new();
-    out.extend((body.len() as u32 + 7).to_le_bytes());
-    out.extend(16_u16.to_le_bytes());
-    out.extend(body);
-    out.push(0xff);
-    out
 }

@@ -1,5 +1,7 @@
 //! One load as it is watched: what each look says is turned into samples for the estimate, and the estimate into words.
 
+use std::time::Duration;
+
 use super::act::{Ground, Tick};
 use super::inventory::RedisInstance;
 use super::loads::{self, Board};
@@ -22,6 +24,8 @@ pub(super) struct LoadWatch<'a> {
     pid: Option<u32>,
     server: Option<String>,
     eta: Option<LoadEta>,
+    /// When the load began, as far as that is known.
+    began: Option<f64>,
     /// Processor seconds and the moment at the first good look, when the load was over.
     end: Option<Sample>,
 }
@@ -33,7 +37,7 @@ impl<'a> LoadWatch<'a> {
         ground: &'a Ground<'a>,
         board: &'a Board,
     ) -> Self {
-        Self { instance, on, ground, board, files: None, pid: None, server: None, eta: None, end: None }
+        Self { instance, on, ground, board, files: None, pid: None, server: None, eta: None, began: None, end: None }
     }
 
     /// Takes in one look at a server that is not ready, and says how far it is.
@@ -46,29 +50,41 @@ impl<'a> LoadWatch<'a> {
         let Some((read, total)) = self.read(progress.as_ref(), loading) else {
             return Tick::say(&self.instance.name, why);
         };
-        let sample = Sample {
-            seconds: now,
-            bytes: read,
-            cpu_secs: progress.as_ref().and_then(|p| p.cpu_secs),
-            runqueue_secs: progress.as_ref().and_then(|p| p.runqueue_secs),
-        };
-        let began = self.began(seen, progress.as_ref(), now);
+        let sample = sample(now, read, progress.as_ref());
+        self.began = self.began(seen, progress.as_ref(), now);
         if self.eta.is_none() {
-            self.eta = Some(self.estimate(seen, total, began, &sample).await);
+            self.eta = Some(self.estimate(seen, total, self.began, &sample).await);
         }
-        let part = Some((read as f64 / total.max(1) as f64).clamp(0.0, 0.99));
+        self.tell(sample, total, why)
+    }
+
+    /// The load was seen, so it can be followed without the server.
+    pub(super) fn has_begun(&self) -> bool {
+        self.eta.is_some()
+    }
+
+    /// While a server that was seen to load owes an answer: how far it is by the kernel, which is asked without it.
+    pub(super) async fn unanswered(&mut self, owed: Duration) -> Option<Tick> {
+        let progress = self.progress().await?;
+        let (read, total) = self.read(Some(&progress), None)?;
+        let sample = sample(self.now(), read, Some(&progress));
+        Some(self.tell(sample, total, format!("no answer for {}s", owed.as_secs())))
+    }
+
+    /// Feeds the estimate and puts it into words.
+    fn tell(&mut self, sample: Sample, total: u64, why: String) -> Tick {
         let Some(eta) = self.eta.as_mut() else {
             return Tick::say(&self.instance.name, why);
         };
         eta.feed(sample);
-        let Some(left) = eta.left(now) else {
+        let Some(left) = eta.left(sample.seconds) else {
             return Tick::say(&self.instance.name, why);
         };
         let left = self.board.beside(&self.instance.name, self.on.uptime(), left, eta);
-        let rate = began.map(|began| read as f64 / (now - began).max(0.5));
+        let rate = self.began.map(|began| sample.bytes as f64 / (sample.seconds - began).max(0.5));
         Tick {
             item: self.instance.name.clone(),
-            part,
+            part: Some((sample.bytes as f64 / total.max(1) as f64).clamp(0.0, 0.99)),
             left: Some(Span::secs(left.typical, left.high)),
             say: format!("{why}{}", words_of(&left, rate)),
             ..Tick::default()
@@ -150,6 +166,11 @@ impl<'a> LoadWatch<'a> {
     }
 }
 
+fn sample(seconds: f64, bytes: u64, progress: Option<&LoadProgress>) -> Sample {
+    let (cpu_secs, runqueue_secs) = progress.map_or((None, None), |p| (p.cpu_secs, p.runqueue_secs));
+    Sample { seconds, bytes, cpu_secs, runqueue_secs }
+}
+
 /// `, base, 1.6 MB/s, waits for the disk`.
 fn words_of(left: &Left, rate: Option<f64>) -> String {
     let mut words = match left.position {
@@ -167,6 +188,10 @@ fn words_of(left: &Left, rate: Option<f64>) -> String {
     }
     words
 }
+
+#[cfg(test)]
+#[path = "load_stall_tests.rs"]
+mod stall;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::act::Ground;
 use super::inventory::RedisInstance;
 use crate::host::Probe;
-use crate::host::redis::eta::{Expected, History, IncrCost, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes};
+use crate::host::redis::eta::{
+    Expected, History, IncrCost, LEAST, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes,
+};
 use crate::host::redis::{AofFiles, RedisSeen};
 use crate::host::span::Span;
 
@@ -142,7 +144,8 @@ impl Board {
             return left;
         };
         let ratio = together / (left.cpu_secs / own.processors);
-        Left { typical: left.typical * ratio, low: left.low * ratio, high: left.high * ratio, ..left }
+        let typical = (left.typical * ratio).max(LEAST);
+        Left { typical, low: (left.low * ratio).min(typical), high: (left.high * ratio).max(typical), ..left }
     }
 
     /// An instance is loaded. When it was the last one, all of them are forgotten.
@@ -212,5 +215,49 @@ mod tests {
         assert_eq!(long(now), 60.0, "it has the half processor to itself");
         board.done("long");
         assert_eq!(long(now), 120.0, "another day");
+    }
+
+    /// Four loads that share one processor evenly: at some moments, what the longest is told is left and what really is, and
+    /// what it would be told alone.
+    fn four_at_once() -> Vec<(f64, f64, f64)> {
+        let needs = [10.0, 20.0, 30.0, 60.0_f64];
+        let works = needs.map(|secs| Work::of_sizes((secs * 1e8) as u64, 0));
+        let mut etas = works.clone().map(LoadEta::new);
+        let (board, mut used, mut said) = (Board::default(), [0.0; 4], Vec::new());
+        for second in 0..120_u32 {
+            let now = f64::from(second);
+            for n in 0..4 {
+                if used[n] >= needs[n] - 1e-6 {
+                    board.done(&n.to_string());
+                    continue;
+                }
+                let bytes = works[n].bytes_at(used[n] / needs[n]);
+                let (cpu_secs, runqueue_secs) = (Some(used[n]), Some(now - used[n]));
+                etas[n].feed(Sample { seconds: now, bytes, cpu_secs, runqueue_secs });
+                let alone = etas[n].left(now).unwrap();
+                let left = board.beside(&n.to_string(), Duration::from_secs_f64(now), alone, &etas[n]);
+                assert!(left.typical >= LEAST, "{left:?}");
+                if n == 3 && [12, 30, 60, 90].contains(&second) {
+                    said.push((left.typical, 120.0 - now, alone.typical));
+                }
+            }
+            let active = (0..4).filter(|n| used[*n] < needs[*n] - 1e-6).count() as f64;
+            (0..4)
+                .filter(|n| used[*n] < needs[*n] - 1e-6)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|n| used[n] += 1.0 / active);
+        }
+        said
+    }
+
+    #[test]
+    fn the_last_of_four_loads_on_one_processor_knows_that_it_will_have_it_to_itself() {
+        let said = four_at_once();
+        for (told, left, _) in &said {
+            assert!((told / left - 1.0).abs() < 0.15, "{said:?}");
+        }
+        let (_, left, alone) = said[0];
+        assert!(alone > 1.5 * left, "without the others it would be told far more: {said:?}");
     }
 }

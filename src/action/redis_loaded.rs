@@ -1,8 +1,9 @@
 //! `redis_loaded`: the instances have read their data and have their planned role.
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{Either, select, try_join_all};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ pub const LOOKS_READY: &str = "looks ready";
 const SAME_ANSWERS: u32 = 3;
 /// Between two looks, INFO among them.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A loading server answers in milliseconds; after so long without an answer the kernel is asked instead.
+const UNANSWERED: Duration = Duration::from_secs(3);
 /// Starts of the server after which a load is called a restart loop.
 const RESTARTS: u64 = 2;
 /// Looks in a row at a reason that waiting will not cure.
@@ -117,7 +120,7 @@ impl Act for RedisLoaded {
             hopeless: 0,
         };
         loop {
-            match watch.look().await {
+            match watch.look(tell).await {
                 Look::Ready(note) => {
                     let key = ready_key(ground.step, &item.key);
                     let news = (!ground.kept.contains_key(&key)).then_some((key, serde_json::Value::Bool(true)));
@@ -189,9 +192,9 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn look(&mut self) -> Look {
+    async fn look(&mut self, tell: Tell<'_>) -> Look {
         let on = self.on.as_probe();
-        let seen = match on.redis(&self.instance.at()).await {
+        let seen = match self.answer(tell).await {
             Ok(seen) => seen,
             Err(error) => return Look::Lost(error.into()),
         };
@@ -223,6 +226,25 @@ impl Watch<'_> {
             return Look::Lost(Outcome::failed(format!("{why}; waiting longer will not change that")));
         }
         Look::Wait(self.load.look(&seen, why).await)
+    }
+
+    /// What the server answers; the load is told of by the kernel's word for as long as it does not, as behind a stalled disk.
+    async fn answer(&mut self, tell: Tell<'_>) -> Result<Box<RedisSeen>, HostError> {
+        let (on, at) = (self.on, self.instance.at());
+        if !self.load.has_begun() {
+            return on.as_probe().redis(&at).await;
+        }
+        let asked = on.as_probe().uptime();
+        let mut answer = pin!(on.as_probe().redis(&at));
+        loop {
+            match select(answer, on.sleep(UNANSWERED)).await {
+                Either::Left((seen, _)) => return seen,
+                Either::Right((_, still)) => answer = still,
+            }
+            if let Some(tick) = self.load.unanswered(on.as_probe().uptime().saturating_sub(asked)).await {
+                tell(tick);
+            }
+        }
     }
 
     /// A unit that failed, is dead, or starts again and again will not load however long one waits.

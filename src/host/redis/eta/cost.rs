@@ -20,10 +20,10 @@ const SECS_PER_BYTE: f64 = 3.6e-9;
 /// Processor seconds per command, measured on one machine; the level is good to a factor of 2.5, the ratios are better.
 fn secs_of(name: &[u8]) -> f64 {
     let micros = match name.to_ascii_uppercase().as_slice() {
-        b"SET" => 1.4,
-        b"HSET" | b"HMSET" => 1.7,
-        b"INCR" | b"INCRBY" | b"DECR" => 0.9,
-        b"ZADD" => 10.8,
+        b"SET" => 1.2,
+        b"HSET" | b"HMSET" => 1.5,
+        b"INCR" | b"INCRBY" | b"DECR" => 0.8,
+        b"ZADD" => 6.8,
         b"SELECT" | b"MULTI" | b"EXEC" => 0.2,
         _ => 1.5,
     };

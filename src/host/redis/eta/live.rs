@@ -81,13 +81,12 @@ const LATEST_WEIGHT: f64 = 0.5;
 /// How much of the base's deviation the increments share: part of it is the host, part the data.
 const SHARED: f64 = 0.5;
 /// Below so many seconds nothing is promised while a load still reads.
-pub(super) const LEAST: f64 = 2.0;
+pub const LEAST: f64 = 2.0;
 
 /// How many seconds of observation the prior is worth, as a share of the whole work.
 fn weight(known: Known) -> f64 {
     match known {
-        Known::BySize => 0.005,
-        Known::BySample => 0.03,
+        Known::BySize | Known::BySample => 0.005,
         Known::ByLoad => 0.1,
     }
 }

@@ -23,7 +23,7 @@ mod work;
 pub use cost::IncrCost;
 pub use curve::{Curve, KNOTS};
 pub use disk::read_rate;
-pub use live::{Left, LoadEta, Position, Sample};
+pub use live::{LEAST, Left, LoadEta, Position, Sample};
 pub use pace::{Pace, Regime};
 pub use record::{History, LoadRecord, PartRecord};
 pub use share::{Loader, finishes, finishes_with, side_by_side};

@@ -47,6 +47,9 @@ const RUNNING: f64 = 1.3;
 const SHORTEST: f64 = 0.5;
 const SHARE: f64 = 0.04;
 
+/// So many times as long as most is a stall.
+const STALL: f64 = 6.0;
+
 /// A stretch of time between two samples.
 struct Stretch {
     secs: f64,
@@ -69,7 +72,7 @@ impl Pace {
         let stretches = stretches(samples, SHORTEST.max(SHARE * secs));
         let running = stretches.iter().filter(|s| s.cpu > RAN * s.secs);
         let running = running.map(|s| (s.cpu + s.queue.unwrap_or(0.0)) / s.cpu);
-        let (disk_rate, disk_belief) = disk(&stretches);
+        let (disk_rate, disk_belief) = disk(&without_stalls(&stretches));
         Self {
             wall_per_cpu: secs / cpu,
             running_wall_per_cpu: median(running).unwrap_or(RUNNING).clamp(1.0, 3.0),
@@ -110,6 +113,13 @@ impl Pace {
     }
 }
 
+/// The stretches that tell a pace: one that lasted far longer than most, because no byte came, is an accident and not the
+/// rate of a disk.
+fn without_stalls(stretches: &[Stretch]) -> Vec<&Stretch> {
+    let usual = median(stretches.iter().map(|s| s.secs)).unwrap_or(0.0);
+    stretches.iter().filter(|s| s.secs <= STALL * usual).collect()
+}
+
 fn stretches(samples: &[Sample], least: f64) -> Vec<Stretch> {
     let mut found = Vec::new();
     let mut rest = samples.iter();
@@ -131,9 +141,9 @@ fn stretches(samples: &[Sample], least: f64) -> Vec<Stretch> {
 }
 
 /// The rate of the disk over the stretches that waited for it, and how sure it is that it is the limit.
-fn disk(stretches: &[Stretch]) -> (Option<f64>, f64) {
+fn disk(stretches: &[&Stretch]) -> (Option<f64>, f64) {
     let steady = steadier_bytes(stretches);
-    let waited = |s: &&Stretch| match s.queue {
+    let waited = |s: &&&Stretch| match s.queue {
         Some(queue) => s.cpu + queue < BUSY * s.secs,
         None => s.cpu < BUSY * s.secs,
     };
@@ -159,12 +169,12 @@ fn disk(stretches: &[Stretch]) -> (Option<f64>, f64) {
 
 /// Without the run queue, a quota and a slow disk look alike but for this: the quota gives processor time evenly, the disk
 /// gives bytes evenly. 1 when bytes come clearly more evenly, 0 when processor time does.
-fn steadier_bytes(stretches: &[Stretch]) -> f64 {
+fn steadier_bytes(stretches: &[&Stretch]) -> f64 {
     if stretches.len() < 4 {
         return 0.0;
     }
     let unevenness = |rate: &dyn Fn(&Stretch) -> f64| -> f64 {
-        let rates: Vec<f64> = stretches.iter().map(rate).collect();
+        let rates: Vec<f64> = stretches.iter().copied().map(rate).collect();
         let mean = rates.iter().sum::<f64>() / rates.len() as f64;
         let square = rates.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>() / rates.len() as f64;
         if mean > 0.0 { square.sqrt() / mean } else { f64::INFINITY }

@@ -50,8 +50,8 @@ pub struct PartWork {
 }
 
 impl PartWork {
-    fn sized(bytes: u64, secs_per_byte: f64) -> Self {
-        Self { bytes, cpu_secs: bytes as f64 * secs_per_byte, curve: Curve::default(), known: Known::BySize }
+    fn sized(bytes: u64, secs_per_byte: f64, curve: Curve) -> Self {
+        Self { bytes, cpu_secs: bytes as f64 * secs_per_byte, curve, known: Known::BySize }
     }
 
     /// Processor seconds spent once so many of its bytes are read.
@@ -85,8 +85,8 @@ impl Work {
     #[must_use]
     pub fn of_sizes(base_bytes: u64, incr_bytes: u64) -> Self {
         Self {
-            base: PartWork::sized(base_bytes, BASE_SECS_PER_BYTE),
-            incr: PartWork::sized(incr_bytes, INCR_SECS_PER_BYTE),
+            base: PartWork::sized(base_bytes, BASE_SECS_PER_BYTE, Curve::default()),
+            incr: PartWork::sized(incr_bytes, INCR_SECS_PER_BYTE, Curve::of_increments()),
             wall_per_cpu: BOOT_WALL_PER_CPU,
             disk_rate: None,
             learned_doubt: None,

@@ -8,20 +8,23 @@ use std::io::Read;
 use std::path::Path;
 
 use runbook::action::loads::Board;
-use runbook::host::redis::eta::{Left, LoadEta, LoadRecord, Sample, Work};
+use runbook::host::redis::eta::{IncrCost, Left, LoadEta, LoadRecord, Sample, Work};
 use serde::{Deserialize, Serialize};
 
 /// One recorded load; see `tests/recorded/aof-loads.md`.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Load {
-    run: String,
+    pub(crate) run: String,
     pub(crate) name: String,
     pub(crate) tag: String,
     pub(crate) base: u64,
     pub(crate) incr: u64,
-    ready: f64,
-    cpu: f64,
-    pts: Vec<(f64, u64, f64, u64, f64)>,
+    pub(crate) ready: f64,
+    pub(crate) cpu: f64,
+    pub(crate) pts: Vec<(f64, u64, f64, u64, f64)>,
+    /// What samples of its increments showed, where the recorder had the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counted: Option<IncrCost>,
 }
 
 /// Reads the recording.
@@ -30,6 +33,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Load>, Box<dyn std::error::Error>>
     let file = std::fs::File::open(path)?;
     flate2::read::GzDecoder::new(file).take(64 << 20).read_to_string(&mut text)?;
     Ok(serde_json::from_str(&text)?)
+}
+
+/// Keeps loads in the same form.
+pub(crate) fn keep(path: &Path, loads: &[Load]) -> Result<(), Box<dyn std::error::Error>> {
+    let file = flate2::write::GzEncoder::new(std::fs::File::create(path)?, flate2::Compression::best());
+    serde_json::to_writer(file, loads)?;
+    Ok(())
 }
 
 /// Which seconds count.
@@ -110,6 +120,10 @@ impl Load {
 
     fn work(&self, clock: Clock, earlier: Option<&Load>) -> Work {
         let sizes = Work::of_sizes(self.base, self.incr);
+        let sizes = match &self.counted {
+            Some(cost) => sizes.sampled(cost),
+            None => sizes,
+        };
         let on_host = match clock {
             Clock::Cpu20 => sizes.on_host(STRETCH),
             Clock::Wall => sizes,
@@ -165,13 +179,18 @@ impl Load {
         Played { points, held: (expected.low..=expected.high).contains(&end), least }
     }
 
-    /// The sets that a load belongs to.
-    pub(crate) fn sets(&self) -> Vec<String> {
-        let kind = match (self.base > 0, self.incr > 0) {
+    /// Which parts it has.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (self.base > 0, self.incr > 0) {
             (true, true) => "mixed",
             (true, false) => "base",
             _ => "incr",
-        };
+        }
+    }
+
+    /// The sets that a load belongs to.
+    pub(crate) fn sets(&self) -> Vec<String> {
+        let kind = self.kind();
         let conditions = match self.tag.as_str() {
             "" => "quiet",
             tag if tag.starts_with("io") => "disk",
