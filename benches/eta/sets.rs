@@ -20,7 +20,7 @@ const fn set(name: &'static str, kind: &'static str, base: &'static Parts, incr:
 /// All of them.
 pub const SETS: [Set; 14] = [
     set("strings", "base", &[(Data::Strings(100), 1500 * MB)], &[]),
-    set("counters", "base", &[(Data::Counters, 450 * MB)], &[]),
+    set("counters", "base", &[(Data::Counters, 300 * MB)], &[]),
     set("sorted sets", "base", &[(Data::SortedSets, 800 * MB)], &[]),
     set("everything", "base", &[(Data::Everything, 1600 * MB)], &[]),
     set("SET", "incr", &[], &[(Data::Strings(100), 1000 * MB)]),

@@ -171,7 +171,11 @@ fn entry(data: Data, n: u64, dice: &mut Dice) -> Vec<u8> {
         }
         Data::Everything => {
             const ALL: [Data; 4] = [Data::Strings(200), Data::Hashes, Data::Counters, Data::Queues];
-            one = if n % 500 == 0 { entry(Data::SortedSets, n, dice) } else { entry(ALL[(n % 4) as usize], n, dice) };
+            one = if n.is_multiple_of(500) {
+                entry(Data::SortedSets, n, dice)
+            } else {
+                entry(ALL[(n % 4) as usize], n, dice)
+            };
         }
     }
     one

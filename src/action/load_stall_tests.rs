@@ -136,8 +136,8 @@ async fn a_stall_is_told_while_it_lasts_and_the_estimate_outlives_it() {
         assert!(tick.say.contains("no answer for") && tick.say.contains("nothing read for"), "{tick:?}");
         assert!((left(tick) / left(before) - 1.0).abs() < 0.25, "the end moves away with the stall: {tick:?}");
     }
-    // The rest of the 30 seconds that it still has to read.
+    // At its pace it needs 20 s more, and 40 s if it stalls again as it did.
     let after = during(GOES_ON + 10.0, ENDS).next().unwrap();
-    assert!(!after.say.contains("nothing read") && (10.0..45.0).contains(&left(after)), "{after:?}");
+    assert!(!after.say.contains("nothing read") && (15.0..60.0).contains(&left(after)), "{after:?}");
     assert!(ticks.iter().filter(|(_, tick)| tick.left.is_some()).all(|(_, tick)| left(tick) >= LEAST), "{ticks:?}");
 }

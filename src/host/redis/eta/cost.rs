@@ -17,7 +17,8 @@ pub struct IncrCost {
 /// Processor seconds to read one byte of commands.
 const SECS_PER_BYTE: f64 = 3.6e-9;
 
-/// Processor seconds per command, measured on one machine; the level is good to a factor of 2.5, the ratios are better.
+/// Processor seconds per command, between what a contended and a quiet machine took; the level is good to a factor of 2.5, the
+/// ratios are better.
 fn secs_of(name: &[u8]) -> f64 {
     let micros = match name.to_ascii_uppercase().as_slice() {
         b"SET" => 1.2,
