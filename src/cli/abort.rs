@@ -83,8 +83,10 @@ impl Abort {
             Err(error) => return Err(error.into()),
         };
         journal.append(&[Checkpoint::Abandoned { who: who(), reason }])?;
-        store.release(&journal)?;
+        // Before the release: with the host free and the resume unit still there, the next run would be met by this one's unit.
+        // Whoever dies in between is followed by a `resume` that sees the last record and sweeps.
         tidy(desk, &LocalHost::new(None)).await;
+        store.release(&journal)?;
         desk.screen.alert(&format!(
             "{id} is abandoned and the host is free; what it had stopped stays as it is\n  runbook report {id}\n"
         ));
@@ -111,8 +113,8 @@ impl Abort {
     ) -> Result<Exit, Failure> {
         let known = store.inspect(id).map(|seen| report::doubts(&seen, &identity.boot_id)).unwrap_or_default();
         let note = self.note(error, known)?;
-        store.set_aside(id, &note)?;
         tidy(desk, &LocalHost::new(None)).await;
+        store.set_aside(id, &note)?;
         let by_hand = by_hand(store, id);
         let text = report::set_aside(id.as_str(), &note, desk.screen.style());
         desk.screen.alert(&format!(

@@ -162,6 +162,13 @@ impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Held { .. } => Self::new(Exit::Held, error).hint("runbook status"),
+            LockError::AtWork { ref path, .. } => {
+                let hint = format!(
+                    "wait for it, or end it; then: runbook resume\n  if it is a daemon that is meant to stay: rm {}",
+                    path.display()
+                );
+                Self::new(Exit::Held, error).hint(hint)
+            }
             LockError::Refused { .. } | LockError::Io { .. } => Self::new(Exit::Storage, error),
         }
     }

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::closing::line;
 use super::prompt::{Answers, Prompt};
-use super::run::hold;
+use super::run::{children, hold};
 use super::site::{identity, stamps, who};
 use super::sitting::{Sat, Sitting, resumed, tidy};
 use super::{Desk, Exit, Failure, fail_open, resume_unit, witness};
@@ -146,7 +146,10 @@ pub(super) async fn sit(
     may_go_on(&store.read(&id)?, &here)?;
     let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
-    let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?).with_effects(desk.site.effects());
+    let children = children(desk).await?;
+    let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?)
+        .with_effects(desk.site.effects())
+        .with_children(std::sync::Arc::clone(&children) as _);
     let journal = store.resume(&id, &identity.machine_id, stamps(&identity.boot_id))?;
     // What somebody asked of an earlier sitting was heeded or has died with it.
     stop::withdraw(store.dir(&id)?.path());
@@ -165,6 +168,7 @@ pub(super) async fn sit(
         plan: &frozen.plan,
         baseline: &frozen.baseline,
         host: &host,
+        children,
         journal,
         live: prompt.live.clone(),
         approve: prompt,

@@ -1,4 +1,5 @@
 //! `runbook run`: plan, refuse or ask, write the run down, and carry it out.
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,10 +14,12 @@ use super::source::{Source, read};
 use super::{Desk, Exit, Failure, check, plan, resume_unit};
 use crate::action::measure::parse_duration;
 use crate::execute::{Orders, Stop};
+use crate::host::clock;
+use crate::host::command::adopt_orphans;
 use crate::host::local::LocalHost;
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Opened, Ruling};
-use crate::journal::lock::HostLock;
+use crate::journal::lock::{CHILDREN_LOCK, ChildrenLock, HostLock, LockError};
 use crate::journal::record::FORMAT;
 use crate::journal::store::{NewRun, Store};
 use crate::plan::Plan;
@@ -63,7 +66,10 @@ impl Run {
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
-        let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?).with_effects(desk.site.effects());
+        let children = children(desk).await?;
+        let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?)
+            .with_effects(desk.site.effects())
+            .with_children(Arc::clone(&children) as _);
         let past = plan::past(Some(&store), &loaded.runbook.name)?;
         let mut rehearsal = Rehearsal::of(desk, past, loaded, &host, None).await?;
         if let Some(saved) = saved {
@@ -92,6 +98,7 @@ impl Run {
             plan: &rehearsal.rehearsed.plan,
             baseline: &rehearsal.rehearsed.facts,
             host: &host,
+            children,
             journal,
             live: prompt.live.clone(),
             approve: &mut prompt,
@@ -188,4 +195,33 @@ fn no_return(runbook: &Runbook, plan: &Plan) -> Option<StepId> {
 /// Kept apart for `abort` and `resume`: the lock of the host, taken in the name of a run.
 pub(super) fn hold(site: &Site, identity: &Identity, run: &str) -> Result<HostLock, Failure> {
     Ok(HostLock::take(&site.lock, &owner(), &identity.boot_id, Some(run))?)
+}
+
+/// How long a command of a killed sitting is waited for before somebody has to look.
+const ORPHANS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The lock that our own children will hold, once nothing that an earlier sitting started is at work any more; and orphans
+/// among our children's children become ours, so that they are seen.
+pub(super) async fn children(desk: &Desk) -> Result<Arc<ChildrenLock>, Failure> {
+    let path = desk.site.lock.with_file_name(CHILDREN_LOCK);
+    let until = clock::boottime() + ORPHANS_WITHIN;
+    let mut told = false;
+    loop {
+        match ChildrenLock::take(&path) {
+            Ok(lock) => {
+                adopt_orphans();
+                return Ok(Arc::new(lock));
+            }
+            Err(LockError::AtWork { who, .. }) if clock::boottime() < until => {
+                if !std::mem::replace(&mut told, true) {
+                    let within = words(ORPHANS_WITHIN);
+                    desk.screen.alert(&format!(
+                        "a command of an earlier sitting is still at work ({who}); it is waited for up to {within}\n"
+                    ));
+                }
+                clock::sleep(Duration::from_millis(200)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

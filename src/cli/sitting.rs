@@ -1,4 +1,6 @@
 //! One sitting of a run, the same for `run`, `resume` and `abort`: the executor at work, then everything that its ending asks for.
+use std::sync::Arc;
+
 use super::closing;
 use super::site::{identity, owner};
 use super::{Desk, Exit, Failure};
@@ -7,6 +9,7 @@ use crate::host::local::LocalHost;
 use crate::host::{Deed, Facts, Host, notice};
 use crate::journal::Journal;
 use crate::journal::checkpoint::Checkpoint;
+use crate::journal::lock::ChildrenLock;
 use crate::journal::store::{RunId, Store};
 use crate::plan::Plan;
 use crate::report::Live;
@@ -24,6 +27,7 @@ pub(super) struct Sitting<'a> {
     pub(super) plan: &'a Plan,
     pub(super) baseline: &'a Facts,
     pub(super) host: &'a LocalHost,
+    pub(super) children: Arc<ChildrenLock>,
     pub(super) journal: Journal,
     pub(super) live: Option<Live>,
     pub(super) approve: &'a mut dyn Approve,
@@ -72,6 +76,9 @@ impl Sitting<'_> {
             live.close();
         }
         let ending = ended?;
+        if !matches!(ending, Ending::Unknown { .. } | Ending::Paused(Urge::Now)) {
+            self.children.release();
+        }
         let left_at_once = self.stop.urge() == Urge::Now && self.journal.state().ended().is_none();
         let foreseen = closing::exit_of(&ending, self.detailed, self.store, &self.id);
         let exit = if left_at_once { Exit::HardStop } else { foreseen };

@@ -177,6 +177,7 @@ pub fn uptime(seen: &MachineSeen) -> Option<Duration> {
 /// What is needed of one /proc/PID/stat (proc(5)).
 pub(in crate::host) struct ProcessStat {
     pub(in crate::host) alive: bool,
+    pub(in crate::host) parent: u32,
     pub(in crate::host) group: u32,
     pub(in crate::host) start_time: u64,
 }
@@ -189,9 +190,10 @@ pub(in crate::host) fn process_stat(pid: u32) -> Option<ProcessStat> {
 fn parse_stat(line: &str) -> Option<ProcessStat> {
     let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
     let start_time = fields.nth(16)?.parse().ok()?;
-    Some(ProcessStat { alive: !matches!(state, "Z" | "X" | "x"), group, start_time })
+    Some(ProcessStat { alive: !matches!(state, "Z" | "X" | "x"), parent, group, start_time })
 }
 
 #[cfg(test)]

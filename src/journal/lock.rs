@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use super::checkpoint::Owner;
+use crate::host::command::Lend;
 use crate::host::foreign;
 use crate::host::planted::{Bug, planted};
 
@@ -21,8 +22,8 @@ use crate::host::planted::{Bug, planted};
 /// tmpfiles, and as short-lived as the kernel that keeps the lock. In a directory of its own, which the sandbox of the resume
 /// unit can leave writable; the unit preserves it, so that it is never removed under the feet of whoever else holds the lock.
 pub const HOST_LOCK: &str = "/run/runbook/host.lock";
-/// The lock that children of a run inherit, beside [`HOST_LOCK`].
-pub const CHILDREN_LOCK: &str = "/run/runbook/children.lock";
+/// The lock that children of a run inherit: its name beside [`HOST_LOCK`].
+pub const CHILDREN_LOCK: &str = "children.lock";
 
 /// A lock that was not had.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,14 @@ pub enum LockError {
     Held {
         /// The holder's own line, tamed. It may be a moment old or missing.
         holder: String,
+    },
+    /// Something that an earlier sitting started has outlived it.
+    #[error("a command of an earlier sitting is still at work ({who}); nothing was done")]
+    AtWork {
+        /// Its processes, tamed; empty where they cannot be looked at.
+        who: String,
+        /// The lock that they hold.
+        path: PathBuf,
     },
     /// The file is not ours to trust.
     #[error("lock file {path} is refused: {why}")]
@@ -185,22 +194,28 @@ pub struct ChildrenLock {
 }
 
 impl ChildrenLock {
-    /// Takes the lock, after the host lock. `Held`: a child of an earlier run is still at work.
+    /// Takes the lock, after the host lock. `AtWork`: a child of an earlier sitting is still at work.
     ///
     /// # Errors
     /// [`LockError`].
     pub fn take(path: &Path) -> Result<Self, LockError> {
+        make_directory(path)?;
         let file = open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                let holder = "a process started by an earlier run is still at work".to_owned();
-                return Err(LockError::Held { holder });
+                return Err(LockError::AtWork { who: at_work(&file), path: path.to_owned() });
             }
             Err(errno) => return Err(LockError::io(path)(errno)),
         }
         flock(&file, FlockOperation::NonBlockingLockShared).map_err(LockError::io(path))?;
         Ok(Self { file, lending: Mutex::new(()) })
+    }
+
+    /// Lets go of those who live on although every outcome is known: what a command left behind on purpose is a daemon, and
+    /// no later run has to wait for it. The lock belongs to the open file, which they share (flock(2)).
+    pub fn release(&self) {
+        let _gone_with_the_last_of_them = flock(&self.file, FlockOperation::Unlock);
     }
 
     /// Runs `spawn` while the descriptor is inheritable. A process spawned elsewhere at the same moment inherits it too,
@@ -215,6 +230,30 @@ impl ChildrenLock {
         fcntl_setfd(&self.file, FdFlags::CLOEXEC)?;
         Ok(result)
     }
+}
+
+impl Lend for ChildrenLock {
+    fn lend(&self, start: &mut dyn FnMut()) -> io::Result<()> {
+        Self::lend(self, start)
+    }
+}
+
+/// Who holds a lock file open, as `4711 sleep`, as far as this user may look (proc_pid_fd(5)); at most eight.
+fn at_work(file: &File) -> String {
+    let Ok(wanted) = file.metadata() else { return String::new() };
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let others = pids.filter(|pid| *pid != std::process::id());
+    let holds = |pid: &u32| {
+        let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| std::fs::metadata(fd.path()).ok())
+            .any(|seen| (seen.dev(), seen.ino()) == (wanted.dev(), wanted.ino()))
+    };
+    let name = |pid: u32| {
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        format!("{pid} {}", foreign::tame(comm.trim(), 32))
+    };
+    others.filter(holds).take(8).map(name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

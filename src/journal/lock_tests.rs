@@ -118,11 +118,27 @@ fn an_orphan_keeps_the_children_lock() {
     let mut orphan = lock.lend(|| sleeper.spawn().unwrap()).unwrap();
     let mut stranger = sleeper.spawn().unwrap();
     drop(lock);
-    assert!(matches!(ChildrenLock::take(&path), Err(LockError::Held { .. })));
+    let error = ChildrenLock::take(&path).unwrap_err().to_string();
+    assert!(error.contains(&format!("still at work ({} sleep)", orphan.id())), "{error}");
     orphan.kill().unwrap();
     orphan.wait().unwrap();
     // Only the process to which it was lent had it; but another test may have forked at that very moment.
     assert!(ChildrenLock::take(&path).is_ok());
     stranger.kill().unwrap();
     stranger.wait().unwrap();
+}
+
+#[test]
+fn a_daemon_that_was_left_on_purpose_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("children.lock");
+    let lock = ChildrenLock::take(&path).unwrap();
+    let mut daemon = command("sleep");
+    daemon.arg("60").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut daemon = lock.lend(|| daemon.spawn().unwrap()).unwrap();
+    lock.release();
+    drop(lock);
+    assert!(ChildrenLock::take(&path).is_ok());
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }

@@ -310,6 +310,25 @@ fn a_killed_run_is_told_and_a_command_in_doubt_is_not_run_again() {
 }
 
 #[test]
+fn a_command_that_outlives_its_run_is_waited_for_by_name() {
+    let place = Place::new();
+    let begun = place.path("begun");
+    let script = format!("sh, -c, \"echo >{}; exec sleep 6\"", begun.display());
+    let path = place.file("tiny.yaml", &book("", &format!("      - command: {{ argv: [{script}] }}\n")));
+    let mut child = place.start(&["run", &path, "--yes", "--progress", "plain"]);
+    until("the command has begun", || begun.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = place.runbook(&["resume", "--progress", "plain"]);
+    said.exits(21).says("runbook resolve");
+    let asked = said.err.lines().find(|line| line.contains("still at work")).unwrap_or_default();
+    let pid = asked.split(['(', ' ']).find(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
+    let seen = seen(&said, &place).with(&format!("({} ", pid.unwrap_or_default()), "(4711 ").from("a command of an earlier sitting");
+    // Between the fork and its own name the shell may still be seen.
+    seen.with("4711 sh)", "4711 sleep)").only(&["a command of", "nobody knows", "Decide"]).is("T14");
+}
+
+#[test]
 fn want_of_descriptors_is_told() {
     let place = Place::new();
     let path = place.file("tiny.yaml", &book("", TRUE));

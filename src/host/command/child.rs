@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use rustix::process::{Gid, Pid, Uid, WaitId, WaitIdOptions, waitid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::CommandAsked;
 use super::group::Group;
+use super::offspring::{self, Lend, Own};
 use crate::host::foreign::tame;
 use crate::host::passwd::{self, User};
 
@@ -38,12 +39,14 @@ pub(super) struct Running {
     pub(super) stderr: Option<OwnedFd>,
     exit: oneshot::Receiver<Exit>,
     reap: Option<mpsc::Sender<()>>,
+    // Last, so that it is one of our own until nobody waits for it any more.
+    _own: Arc<Own>,
 }
 
 impl Running {
     /// # Errors
     /// Nothing was executed; the text says why.
-    pub(super) async fn spawn(asked: CommandAsked) -> Result<Self, String> {
+    pub(super) async fn spawn(asked: CommandAsked, gift: Option<Arc<dyn Lend>>) -> Result<Self, String> {
         let user = asked.user.as_deref().map(passwd::user).transpose().map_err(|why| why.to_string())?;
         let program = find(asked.argv.first().map_or("", String::as_str))?;
         let stdin = asked.stdin.clone();
@@ -51,30 +54,32 @@ impl Running {
         std::thread::Builder::new()
             .name("spawn".to_owned())
             .spawn(move || {
-                let _nobody_listens = told.send(spawn_as(&asked, &program, user.as_ref()));
+                let _nobody_listens = told.send(spawn_as(&asked, &program, user.as_ref(), gift.as_deref()));
             })
             .map_err(|why| format!("no thread to start it from: {why}"))?;
-        let mut child = hear.await.map_err(|_| "the starting thread died".to_owned())??;
+        let (mut child, own) = hear.await.map_err(|_| "the starting thread died".to_owned())??;
         feed(child.stdin.take(), stdin);
-        Self::watch(child)
+        Self::watch(child, Arc::new(own))
     }
 
-    fn watch(mut child: Child) -> Result<Self, String> {
+    fn watch(mut child: Child, own: Arc<Own>) -> Result<Self, String> {
         let group = Group(Pid::from_child(&child));
         let stdout = child.stdout.take().map(OwnedFd::from);
         let stderr = child.stderr.take().map(OwnedFd::from);
         let (ended, exit) = oneshot::channel();
         let (reap, may_reap) = mpsc::channel();
         // A plain thread: a child stuck in the kernel must not hold up the end of the async runtime.
+        let ours = Arc::clone(&own);
         let waiter = std::thread::Builder::new().name("wait".to_owned()).spawn(move || {
             if let Some(exit) = wait_unreaped(group.0) {
                 let _nobody_listens = ended.send(exit);
             }
             let _released_or_dropped = may_reap.recv();
             let _reaped = child.wait();
+            drop(ours);
         });
         match waiter {
-            Ok(_) => Ok(Self { group, stdout, stderr, exit, reap: Some(reap) }),
+            Ok(_) => Ok(Self { group, stdout, stderr, exit, reap: Some(reap), _own: own }),
             Err(why) => {
                 group.kill();
                 Err(format!("no thread to wait for it, so it was killed at once: {why}"))
@@ -144,12 +149,30 @@ fn find(program: &str) -> Result<PathBuf, String> {
 }
 
 /// Runs on the thread that takes on the user's identity.
-fn spawn_as(asked: &CommandAsked, program: &Path, user: Option<&User>) -> Result<Child, String> {
+fn spawn_as(
+    asked: &CommandAsked,
+    program: &Path,
+    user: Option<&User>,
+    gift: Option<&dyn Lend>,
+) -> Result<(Child, Own), String> {
     if let Some(user) = user {
         become_user(user).map_err(|why| format!("cannot become user {}: {why} (run as root)", tame(&user.name, 64)))?;
     }
     let mut command = command(asked, program, user);
-    command.spawn().map_err(|why| format!("cannot execute {}: {why}", tame(&program.to_string_lossy(), 200)))
+    let failed = |why: std::io::Error| format!("cannot execute {}: {why}", tame(&program.to_string_lossy(), 200));
+    let spawn = || lending(gift, || command.spawn());
+    offspring::start(spawn, |child| Some(child.id())).map_err(failed)
+}
+
+/// Starts something with the gift in its hands.
+pub(in crate::host) fn lending<C>(
+    gift: Option<&dyn Lend>,
+    mut start: impl FnMut() -> std::io::Result<C>,
+) -> std::io::Result<C> {
+    let Some(gift) = gift else { return start() };
+    let mut started = None;
+    gift.lend(&mut || started = Some(start()))?;
+    started.unwrap_or_else(|| Err(std::io::Error::other("it was not started")))
 }
 
 fn become_user(user: &User) -> Result<(), rustix::io::Errno> {

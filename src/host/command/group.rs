@@ -1,13 +1,16 @@
 //! The process group of a command: ending it and proving that it is gone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+
+use super::offspring::descendants;
 
 use crate::host::clock;
 use crate::host::foreign::tame;
-use crate::host::machine::process_stat;
+use crate::host::machine::{ProcessStat, process_stat};
 use crate::host::planted::{Bug, planted};
 use crate::host::small_file::read_text;
 
@@ -20,14 +23,27 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Group(pub(super) Pid);
 
 impl Group {
-    /// Members that still work; zombies do not count. Without a readable /proc nothing is proven: the leader is named.
+    /// Members that still work, and descendants that have left the group; zombies do not count. Without a readable /proc
+    /// nothing is proven: the leader is named.
     fn members(self) -> Vec<u32> {
-        let wanted = u32::try_from(self.0.as_raw_pid()).unwrap_or(0);
+        self.living().into_keys().collect()
+    }
+
+    fn living(self) -> BTreeMap<u32, ProcessStat> {
+        let wanted = self.number();
         let Ok(entries) = std::fs::read_dir("/proc") else {
-            return vec![wanted];
+            return process_stat(wanted).map(|stat| (wanted, stat)).into_iter().collect();
         };
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        pids.filter(|&pid| process_stat(pid).is_some_and(|stat| stat.alive && stat.group == wanted)).collect()
+        let alive = |pid| process_stat(pid).filter(|stat| stat.alive).map(|stat| (pid, stat));
+        let mut living: BTreeMap<u32, ProcessStat> = pids.filter_map(alive).collect();
+        let below = descendants(wanted, &living);
+        living.retain(|pid, stat| stat.group == wanted || below.contains(pid));
+        living
+    }
+
+    fn number(self) -> u32 {
+        u32::try_from(self.0.as_raw_pid()).unwrap_or(0)
     }
 
     pub(super) fn count(self) -> u32 {
@@ -39,7 +55,20 @@ impl Group {
         if planted(Bug::GroupSurvives) {
             return;
         }
-        let _gone_already = kill_process_group(self.0, Signal::KILL);
+        self.signal(Signal::KILL);
+    }
+
+    /// To the group at once, and to each that has left it.
+    fn signal(self, signal: Signal) {
+        let _gone_already = kill_process_group(self.0, signal);
+        for (pid, stat) in self.living().into_iter().filter(|(_, stat)| stat.group != self.number()) {
+            let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+            // Held before the second look, so that the signal reaches what was seen and no other process with its number.
+            let Ok(held) = pidfd_open(raw, PidfdFlags::empty()) else { continue };
+            if process_stat(pid).is_some_and(|now| now.start_time == stat.start_time) {
+                let _gone_already = pidfd_send_signal(&held, signal);
+            }
+        }
     }
 
     /// TERM, `grace`, KILL, proof. `Ok(true)` when it took KILL.
@@ -47,7 +76,7 @@ impl Group {
     /// # Errors
     /// Names what is still there.
     pub(super) async fn end(self, grace: Duration) -> Result<bool, String> {
-        let _gone_already = kill_process_group(self.0, Signal::TERM);
+        self.signal(Signal::TERM);
         if self.empties_within(grace).await {
             return Ok(false);
         }

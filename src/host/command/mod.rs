@@ -10,14 +10,19 @@
 mod capture;
 mod child;
 mod group;
+mod offspring;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use capture::Captured;
+pub(in crate::host) use child::lending;
+pub(in crate::host) use offspring::start as start_own;
+pub use offspring::{Lend, adopt_orphans};
 
 use crate::host::clock;
 use crate::host::effect::Effect;
@@ -142,10 +147,15 @@ impl CommandSeen {
 
 /// Runs `asked` and waits until it has ended or is given up. Dropping the future kills the group.
 pub async fn run(asked: CommandAsked) -> CommandSeen {
+    run_with(asked, None).await
+}
+
+/// The same, with something in its hands for as long as it lives, its own children included.
+pub async fn run_with(asked: CommandAsked, gift: Option<Arc<dyn Lend>>) -> CommandSeen {
     let begun = clock::boottime();
     let keep = asked.keep;
     let (deadline, grace) = (asked.deadline, asked.grace);
-    let mut running = match Running::spawn(asked).await {
+    let mut running = match Running::spawn(asked, gift).await {
         Ok(running) => running,
         Err(why) => return not_begun(why),
     };

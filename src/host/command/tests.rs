@@ -163,3 +163,38 @@ fn passwd_user(name: &str) -> Option<crate::host::passwd::User> {
 fn println_skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
+
+/// In a process of its own, because being a subreaper is for the whole process, and other tests have children.
+#[test]
+fn what_left_the_group_is_ended_with_it_and_reaped() {
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", "host::command::tests::the_process_that_adopts", "--test-threads=1", "--ignored"]);
+    let output = again.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
+#[ignore = "run by the test above"]
+async fn the_process_that_adopts() {
+    adopt_orphans();
+    let dir = tempfile::tempdir().unwrap();
+    let mark = dir.path().join("pid");
+    // A grandchild in a session of its own, whose parent is gone: the group alone would never find it.
+    let stray = format!("(setsid sh -c 'echo $$ >{}; exec sleep 60' &) ; sleep 60", mark.display());
+    let seen = run(shell(&stray, Duration::from_secs(2))).await;
+    assert_eq!(seen.end, CommandEnd::TimedOut { forced: false });
+    let pid: u32 = std::fs::read_to_string(&mark).unwrap().trim().parse().unwrap();
+    let gone = || crate::host::machine::start_time(pid).is_none();
+    // One that is left behind by a command that ended is seen, and stays.
+    let daemon =
+        format!("(setsid sh -c 'echo $$ >{}; exec sleep 60 >/dev/null 2>&1' &); sleep 0.5; exit 0", mark.display());
+    let left = run(shell(&daemon, LONG)).await;
+    assert_eq!((left.end, left.left_behind), (CommandEnd::Exited { code: 0 }, 1));
+    assert!(gone(), "{pid} was ended and is no zombie");
+    let daemon: u32 = std::fs::read_to_string(&mark).unwrap().trim().parse().unwrap();
+    let later = run(shell("sleep 60", SOON)).await;
+    assert_eq!(later.end, CommandEnd::TimedOut { forced: false });
+    assert!(crate::host::machine::start_time(daemon).is_some(), "a daemon of an earlier command is not touched");
+    let daemon = rustix::process::Pid::from_raw(i32::try_from(daemon).unwrap()).unwrap();
+    rustix::process::kill_process(daemon, rustix::process::Signal::KILL).unwrap();
+}

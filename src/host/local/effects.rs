@@ -30,7 +30,9 @@ impl LocalHost {
         {
             return self.by_systemd(&bus, asked, effect, program).await.map(Told::Ran);
         }
-        Ok(Told::Ran(command::run(asked.clone()).await))
+        // A question dies with whoever asks it; only an effect is to be seen by a later run.
+        let gift = self.children.clone().filter(|_| asked.effect.is_some());
+        Ok(Told::Ran(command::run_with(asked.clone(), gift).await))
     }
 
     async fn by_systemd(
@@ -74,9 +76,13 @@ impl LocalHost {
     /// Who runs the `pm2` script, as for commands of steps.
     pub(super) async fn run_by(&self) -> RunBy {
         match self.program {
-            Some(_) => self.bus().await.map_or_else(|_| RunBy::child(), RunBy::systemd),
-            None => RunBy::child(),
+            Some(_) => self.bus().await.map_or_else(|_| self.as_child(), RunBy::systemd),
+            None => self.as_child(),
         }
+    }
+
+    fn as_child(&self) -> RunBy {
+        RunBy::child_with(self.children.clone())
     }
 
     /// Waits until every unit that was given up has really been ended. Call it before the process leaves.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 
+use super::command::Lend;
 use super::pm2::{App, ListSeen, Pm2At, Snapshot, Steer, SteerError};
 use super::redis::{self, RedisAt, RedisSeen};
 use super::systemd::bus::{Bus, SystemdError};
@@ -27,6 +28,8 @@ pub struct LocalHost {
     resume: Option<ResumeUnit>,
     /// This program's file, where commands of steps are to be run by systemd.
     program: Option<PathBuf>,
+    /// What our own children hold for as long as they live, so that a later run can tell that one is still at work.
+    children: Option<Arc<dyn Lend>>,
     /// Units of commands that were given up and are being ended.
     stops: effects::Stops,
     /// One bus connection, made when first needed and made anew when it broke.
@@ -59,6 +62,7 @@ impl LocalHost {
         Self {
             resume,
             program: None,
+            children: None,
             stops: effects::Stops::default(),
             bus: Mutex::default(),
             steers: Mutex::default(),
@@ -72,6 +76,12 @@ impl LocalHost {
     #[must_use]
     pub fn with_effects(self, program: Option<PathBuf>) -> Self {
         Self { program, ..self }
+    }
+
+    /// The same with something that commands which are our own children hold for as long as they live.
+    #[must_use]
+    pub fn with_children(self, children: Arc<dyn Lend>) -> Self {
+        Self { children: Some(children), ..self }
     }
 
     async fn bus(&self) -> Result<Arc<Bus>, HostError> {

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use super::daemon::DaemonUp;
 use super::place::{Account, Pm2At, account};
 use super::steer::SteerError;
+use crate::host::command::{Lend, lending, start_own};
 use crate::host::foreign::tame_bytes;
 use crate::host::systemd::bus::Bus;
 use crate::host::systemd::transient::{Daemon, PREFIX, TransientAsked, TransientOutcome};
@@ -43,19 +44,28 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /// A daemon that it starts stays where the script was: as our child it would live in our control group, below our sandbox,
 /// and go down when our unit is stopped; as a unit of process 1 it has a place of its own and survives us.
 #[derive(Debug, Clone, Default)]
-pub struct RunBy(Option<Arc<Bus>>);
+pub struct RunBy {
+    bus: Option<Arc<Bus>>,
+    gift: Option<Arc<dyn Lend>>,
+}
 
 impl RunBy {
     /// This process, as its own child: where systemd is not process 1, or not to be asked.
     #[must_use]
     pub fn child() -> Self {
-        Self(None)
+        Self::default()
+    }
+
+    /// The same with something in the child's hands for as long as it lives; a daemon is not given it.
+    #[must_use]
+    pub fn child_with(gift: Option<Arc<dyn Lend>>) -> Self {
+        Self { bus: None, gift }
     }
 
     /// Process 1, as a transient unit.
     #[must_use]
     pub fn systemd(bus: Arc<Bus>) -> Self {
-        Self(Some(bus))
+        Self { bus: Some(bus), gift: None }
     }
 }
 
@@ -92,8 +102,8 @@ impl Cli {
     /// Runs one command to its end, or has it killed at the deadline. Gives what it said on stderr or where that is kept, for
     /// an error text only.
     pub(super) async fn run(&self, by: &RunBy, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
-        match &by.0 {
-            None => self.run_as_child(word, deadline).await,
+        match &by.bus {
+            None => self.run_as_child(word, by.gift.as_deref().filter(|_| word != START), deadline).await,
             Some(bus) if word == START => self.run_as_daemon(bus, deadline).await,
             Some(bus) => self.run_as_unit(bus, word, deadline).await,
         }
@@ -153,10 +163,17 @@ impl Cli {
         })
     }
 
-    async fn run_as_child(&self, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
+    async fn run_as_child(
+        &self,
+        word: &'static str,
+        gift: Option<&dyn Lend>,
+        deadline: Duration,
+    ) -> Result<String, SteerError> {
         let mut command = self.command(word)?;
         let failed = |why: String| SteerError::Cli { word, why };
-        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let spawn = || lending(gift, || command.spawn());
+        let started = start_own(spawn, tokio::process::Child::id);
+        let (mut child, _own) = started.map_err(|error: std::io::Error| failed(error.to_string()))?;
         let stderr = child.stderr.take();
         match tokio::time::timeout(deadline, child.wait()).await {
             Ok(Ok(_)) => {}
