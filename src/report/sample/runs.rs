@@ -113,9 +113,8 @@ fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// From the opening to the last app that is stopped.
-#[expect(clippy::too_many_lines, reason = "a list")]
-fn until_the_stop() -> Run {
+/// A run that has just been begun.
+fn begun() -> Run {
     let mut run = Run::new();
     let plan = plan();
     run.fact(C::Opened(Box::new(Opened {
@@ -131,6 +130,12 @@ fn until_the_stop() -> Run {
         plan: serde_json::to_value(&plan).unwrap(),
         baseline: json!({}),
     })));
+    run
+}
+
+/// From the opening to the last app that is stopped.
+fn until_the_stop() -> Run {
+    let mut run = begun();
     let units = names(&["redis-server@bull01.service", "redis-server@bull02.service", "tile38@staging.service"]);
     run.pass(0.2).start("preflight/1", "units_enabled", &units);
     for unit in &units {
