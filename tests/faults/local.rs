@@ -328,7 +328,9 @@ fn a_command_that_outlives_its_run_is_waited_for_by_name() {
     said.exits(21).says("runbook resolve");
     let asked = said.err.lines().find(|line| line.contains("still at work")).unwrap_or_default();
     let pid = asked.split(['(', ' ']).find(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
-    let seen = seen(&said, &place).with(&format!("({} ", pid.unwrap_or_default()), "(4711 ").from("a command of an earlier sitting");
+    let seen = seen(&said, &place)
+        .with(&format!("({} ", pid.unwrap_or_default()), "(4711 ")
+        .from("a command of an earlier sitting");
     // Between the fork and its own name the shell may still be seen.
     seen.with("4711 sh)", "4711 sleep)").only(&["a command of", "nobody knows", "Decide"]).is("T14");
 }
