@@ -100,6 +100,7 @@ async fn one(binary: &Path, dir: &Path) -> Watched {
         kept: &kept,
         step: "load/1",
         run_dir: Path::new("/"),
+        within: None,
         judged_later: false,
         reboots: true,
     };

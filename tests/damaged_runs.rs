@@ -10,7 +10,7 @@ use crate::support::program::{Place, hostname};
 fn killed(place: &Place) -> (String, PathBuf) {
     let book = format!(
         "version: 1\nname: tiny\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [\"true\"] }}\n\
-         \x20 - name: b\n    steps:\n      - command: {{ argv: [sleep, \"60\"] }}\n        on_unknown: stop\n",
+         \x20 - name: b\n    steps:\n      - command: {{ argv: [sleep, \"15\"] }}\n        on_unknown: stop\n",
         hostname()
     );
     let file = place.file("tiny.yaml", &book);
@@ -97,7 +97,7 @@ fn a_damaged_run_is_refused_told_and_set_aside() {
     place.runbook(&["journal", "verify", &run]).exits(30).says("SET ASIDE");
     place.runbook(&["resume"]).exits(0).says("no run is unfinished");
     place.runbook(&["resume", "--fail-open", &run]).exits(0).says("0 started, 0 not");
-    let quick = place.file("quick.yaml", &std::fs::read_to_string(file).unwrap().replace("\"60\"", "\"0\""));
+    let quick = place.file("quick.yaml", &std::fs::read_to_string(file).unwrap().replace("\"15\"", "\"0\""));
     place.runbook(&["run", &quick, "--yes"]).exits(0);
 }
 
@@ -106,7 +106,7 @@ fn a_changed_runbook_and_a_removed_run_have_a_way_out_too() {
     let place = Place::new();
     let (run, dir) = killed(&place);
     let frozen = dir.join("runbook.yaml");
-    std::fs::write(&frozen, std::fs::read_to_string(&frozen).unwrap().replace("\"60\"", "\"61\"")).unwrap();
+    std::fs::write(&frozen, std::fs::read_to_string(&frozen).unwrap().replace("\"15\"", "\"61\"")).unwrap();
     place.runbook(&["journal", "verify"]).exits(30).says("REFUSED").says("was changed");
     place.runbook(&["resume"]).exits(30).says("abort --abandon");
     place.runbook(&["abort", &run, "--abandon", "--reason", "edited by mistake"]).exits(0).says("SET ASIDE");

@@ -1,6 +1,7 @@
 //! What every action can do: look, plan purely, apply one item. The executor does the walking, journaling and telling.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -26,6 +27,8 @@ pub struct Ground<'a> {
     pub run_dir: &'a Path,
     /// `pm2_as_saved` follows, so that losses of a restore are judged there.
     pub judged_later: bool,
+    /// How long the step may take, where the runbook says so.
+    pub within: Option<Duration>,
     /// The runbook takes the machine down, so a run must find its way back by itself.
     pub reboots: bool,
 }

@@ -31,6 +31,8 @@ const RUN: &str = "run";
 
 /// How long a command may take when its step sets no `within`.
 const DEADLINE: Duration = Duration::from_secs(3600);
+/// How long after its step's `within` a command ends by itself: the run gives it up first, if there still is one.
+const AFTER_WITHIN: Duration = Duration::from_secs(10);
 
 impl Act for Command {
     type Seen = ();
@@ -58,7 +60,9 @@ impl Act for Command {
         }
         tell(Tick::say(RUN, format!("running `{}`", self.argv.join(" "))));
         let effect = Some(Effect::of(ground.run_dir, ground.step));
-        match on.tell(&Deed::Run(CommandAsked { effect, ..self.asked(&self.argv) })).await {
+        // Whoever runs it ends it then, also when this process does not live so long.
+        let deadline = ground.within.map_or(DEADLINE, |within| within.saturating_add(AFTER_WITHIN));
+        match on.tell(&Deed::Run(CommandAsked { effect, deadline, ..self.asked(&self.argv) })).await {
             Ok(Told::Ran(seen)) => conclude(&seen, ground),
             Ok(other) => Outcome::failed(format!("an odd answer to a command: {other:?}")),
             Err(error) => error.into(),

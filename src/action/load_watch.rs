@@ -233,6 +233,7 @@ mod tests {
             step: "load/1",
             run_dir: Path::new("/"),
             judged_later: false,
+            within: None,
             reboots: true,
         };
         let ticks = RefCell::new(Vec::new());

@@ -146,6 +146,7 @@ impl Window {
             step,
             run_dir: self.bed.path(),
             judged_later: true,
+            within: None,
             reboots: false,
         };
         let on: &dyn Host = &self.host;

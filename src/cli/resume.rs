@@ -5,10 +5,10 @@ use clap::Args;
 
 use super::closing::line;
 use super::prompt::{Answers, Prompt};
-use super::run::{children, hold};
+use super::run::{children, hold, this_host};
 use super::site::{identity, stamps, who};
 use super::sitting::{Sat, Sitting, resumed, tidy};
-use super::{Desk, Exit, Failure, fail_open, resume_unit, witness};
+use super::{Desk, Exit, Failure, fail_open, witness};
 use crate::execute::{Ending, Stop, stop};
 use crate::host::Facts;
 use crate::host::clock;
@@ -147,9 +147,7 @@ pub(super) async fn sit(
     let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
     let children = children(desk).await?;
-    let host = LocalHost::new(resume_unit::of(&desk.site, &frozen.runbook)?)
-        .with_effects(desk.site.effects())
-        .with_children(std::sync::Arc::clone(&children) as _);
+    let host = this_host(desk, &frozen.runbook, &children)?;
     let journal = store.resume(&id, &identity.machine_id, stamps(&identity.boot_id))?;
     // What somebody asked of an earlier sitting was heeded or has died with it.
     stop::withdraw(store.dir(&id)?.path());

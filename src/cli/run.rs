@@ -67,9 +67,7 @@ impl Run {
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
         let children = children(desk).await?;
-        let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?)
-            .with_effects(desk.site.effects())
-            .with_children(Arc::clone(&children) as _);
+        let host = this_host(desk, &loaded.runbook, &children)?;
         let past = plan::past(Some(&store), &loaded.runbook.name)?;
         let mut rehearsal = Rehearsal::of(desk, past, loaded, &host, None).await?;
         if let Some(saved) = saved {
@@ -224,4 +222,10 @@ pub(super) async fn children(desk: &Desk) -> Result<Arc<ChildrenLock>, Failure> 
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// This machine as the executor of a runbook is given it.
+pub(super) fn this_host(desk: &Desk, runbook: &Runbook, children: &Arc<ChildrenLock>) -> Result<LocalHost, Failure> {
+    let host = LocalHost::new(resume_unit::of(&desk.site, runbook)?).with_effects(desk.site.effects());
+    Ok(host.with_children(Arc::clone(children) as _))
 }

@@ -301,6 +301,7 @@ fn ground<'g>(
         run_dir,
         // Both look at the whole runbook, so they are asked only for the few steps that want to know.
         judged_later: matches!(step.action, Action::Pm2Restored(_)) && runbook.judges_restore_after(id),
+        within: step.within,
         reboots: step.action.takes_service_away() && runbook.reboots(),
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::host::redact;
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::host::planted::{Bug, planted};
 
@@ -81,8 +81,7 @@ impl Directory {
     /// # Errors
     /// [`FileError`] if it is a link, not a directory, of another owner or too open.
     pub fn open(path: &Path, loose: u32) -> Result<Self, FileError> {
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let fd = fs::open(path, flags, Mode::empty()).map_err(FileError::io("open", path))?;
+        let fd = open_strictly(path).map_err(FileError::io("open", path))?;
         let dir = Self { fd, path: path.to_owned() };
         is_ours(&dir.fd, path, loose)?;
         Ok(dir)
@@ -218,6 +217,18 @@ impl Directory {
     }
 }
 
+/// Opens a directory through no symbolic link at all, not even above it (openat2(2), Linux 5.6): the front door has resolved
+/// the path, so a link in it was put there since. Where the kernel or a sandbox does not know the call, only the last name is
+/// held to that, and owner and mode to everything else.
+fn open_strictly(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    use rustix::io::Errno;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    match fs::openat2(fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS) {
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => fs::open(path, flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
 /// Owner and mode of a descriptor that is open already, so that nothing can be swapped in between.
 fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError> {
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
@@ -263,4 +274,24 @@ fn is_our_file(fd: impl AsFd, path: &Path) -> Result<(), FileError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_leads_to_a_directory_not_even_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(real.join("a/state")).unwrap();
+        std::fs::set_permissions(real.join("a/state"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        std::os::unix::fs::symlink(real.join("a"), real.join("link")).unwrap();
+        std::os::unix::fs::symlink(real.join("a/state"), real.join("end")).unwrap();
+        assert!(Directory::open(&real.join("a/state"), 0o077).is_ok());
+        for path in ["link/state", "end"] {
+            let error = Directory::open(&real.join(path), 0o077).unwrap_err();
+            assert!(matches!(error, FileError::Io { .. }), "{path}: {error}");
+        }
+    }
 }

@@ -182,6 +182,7 @@ impl Walk<'_> {
             step: id.as_str(),
             run_dir: self.run_dir,
             judged_later: self.runbook.judges_restore_after(id),
+            within: None,
             reboots: self.runbook.reboots(),
         }
     }

@@ -166,6 +166,7 @@ fn println_skipped(why: &str) {
 
 /// In a process of its own, because being a subreaper is for the whole process, and other tests have children.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "this test program is started again")]
 fn what_left_the_group_is_ended_with_it_and_reaped() {
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", "host::command::tests::the_process_that_adopts", "--test-threads=1", "--ignored"]);
