@@ -121,6 +121,7 @@ async fn a_stall_is_told_while_it_lasts_and_the_estimate_outlives_it() {
         run_dir: Path::new("/"),
         judged_later: false,
         reboots: true,
+        within: None,
     };
     let ticks = RefCell::new(Vec::new());
     let tell = |tick: Tick| ticks.borrow_mut().push((host.clock.get(), tick));

@@ -161,6 +161,7 @@ mod tests {
             run_dir: Path::new("/"),
             judged_later: false,
             reboots: false,
+            within: None,
         };
         let needs = |required| Needs {
             checks: vec![Check::Tcp(TcpCheck { addr: addr.clone(), required })],

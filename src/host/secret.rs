@@ -18,7 +18,7 @@ use crate::host::redact;
 const MAX_BYTES: u64 = 4096;
 
 /// Where a secret is kept: `{ file: PATH }`, `{ credential: NAME }` or `{ env: NAME }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretRef {
     /// A regular file that only its owner may read.

@@ -38,8 +38,8 @@ pub struct LocalHost {
     steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
     /// The latest list of each daemon and when it was asked for.
     lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
-    /// What those who wait for a Redis instance share, by its URL.
-    loading: Mutex<HashMap<String, Arc<Loading>>>,
+    /// What those who wait for a Redis instance share: by address and user, because what one user sees is no other's answer.
+    loading: Mutex<HashMap<RedisAt, Arc<Loading>>>,
     /// The snapshot that a restore reads from, by its hash.
     snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
 }

@@ -83,7 +83,7 @@ impl LocalHost {
 
     /// What those who wait for an instance share.
     pub(super) async fn loading_of(&self, at: &RedisAt) -> Arc<Loading> {
-        Arc::clone(self.loading.lock().await.entry(at.url.clone()).or_default())
+        Arc::clone(self.loading.lock().await.entry(at.clone()).or_default())
     }
 
     /// PM2's list, asked for after this question was and at most once a second: whoever waits in the meantime shares it.

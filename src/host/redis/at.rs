@@ -9,7 +9,7 @@ use crate::host::secret::SecretRef;
 use crate::host::tls::Tls;
 
 /// One instance that speaks the Redis protocol.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct RedisAt {
     /// `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS) or `unix:///PATH`; no user, password or database in it.
@@ -29,7 +29,7 @@ pub struct RedisAt {
 }
 
 /// What is expected to answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum RedisKind {
     /// Redis, Redis Stack, Valkey: everything is asked.

@@ -29,7 +29,7 @@ use crate::host::secret::{SecretError, SecretRef};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Whom to trust at one address, and who we are there.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, Hash)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file of the only authorities to trust; absent means the store of this host.

@@ -17,7 +17,7 @@ const OLD_BOOT: &str = "5b1f0c9e-6f0e-4f6d-9a51-1c6f0a8f2d11";
 const NEW_BOOT: &str = "9d2e41aa-0c57-4c39-8e0b-77d1f2e0c3b4";
 
 pub(super) fn runbook() -> Runbook {
-    let text = include_str!("../../runbooks/restart-staging.yaml");
+    let text = include_str!("../../../runbooks/restart-staging.yaml");
     runbook::load(text, "restart-staging.yaml").unwrap().runbook
 }
 
