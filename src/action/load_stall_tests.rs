@@ -129,7 +129,7 @@ async fn a_stall_is_told_while_it_lasts_and_the_estimate_outlives_it() {
     let ticks = ticks.take();
     let during = |from: f64, to: f64| ticks.iter().filter(move |(at, _)| (from..to).contains(at)).map(|(_, tick)| tick);
     let left = |tick: &Tick| tick.left.unwrap().typical;
-    let before = during(15.0, STALLS).last().unwrap();
+    let before = during(15.0, STALLS).next_back().unwrap();
     assert!(!before.say.contains("nothing read"), "{before:?}");
     // Ten seconds without a byte are a stall; told every three seconds, though the server has not said a word.
     assert!(during(STALLS, GOES_ON).count() >= 8, "{ticks:?}");
