@@ -1,5 +1,5 @@
-//! The state directory: which runs there are, which one is unfinished, and what belongs to each. Listing them is [`listing`](super::listing)'s, the
-//! unfinished one [`pending`](super::pending)'s.
+//! The state directory: which runs there are, which one is unfinished, and what belongs to each. Listing them is `listing`'s, the
+//! unfinished one `pending`'s.
 //!
 //! ```text
 //! pending              names the unfinished run; the resume unit's condition

@@ -2,7 +2,7 @@
 //!
 //! What a target is trusted by is written beside its address: a certificate authority of its own, or else the store of this
 //! host (update-ca-certificates(8)). The handshake is rustls with ring; what it says is put into words with a cure in
-//! [`refusal`]. How long the certificate still holds is read from it, because one that ends inside the window closes every
+//! `refusal`. How long the certificate still holds is read from it, because one that ends inside the window closes every
 //! gate behind it.
 
 mod refusal;
