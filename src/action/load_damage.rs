@@ -26,7 +26,7 @@ pub(super) async fn cause(instance: &RedisInstance, on: &dyn Probe, ground: &Gro
     let config = facts.config.as_ref()?;
     let log = config.get("logfile").filter(|path| path.starts_with('/'))?;
     let lines = on.log_tail(Path::new(log)).await.ok()?;
-    let line = lines.iter().rev().find(|line| FATAL.iter().any(|word| line.contains(word)))?;
+    let line = last_starts(&lines).iter().rev().find(|line| FATAL.iter().any(|word| line.contains(word)))?;
     let dir = facts.files.as_ref().map(|files| files.dir.clone())?;
     let name = config.get("appendfilename").map_or("appendonly.aof", String::as_str);
     // Behind the time stamp, and without Redis's own advice to cut the file at once.
@@ -35,4 +35,25 @@ pub(super) async fn cause(instance: &RedisInstance, on: &dyn Probe, ground: &Gro
         "its log says: {said}; nothing was repaired. Copy first: cp -a {dir} {dir}.damaged; \
          then look: redis-check-aof {dir}/{name}.manifest (--fix cuts off everything behind the damage)"
     ))
+}
+
+/// What the log says of this start and of the one before it: the server that systemd has just started again has not come to
+/// what ended the last one, and what ended one of last week is none of this.
+fn last_starts(lines: &[String]) -> &[String] {
+    let starts = lines.iter().enumerate().filter(|(_, line)| line.contains("Redis is starting")).map(|(at, _)| at);
+    &lines[starts.rev().nth(1).unwrap_or(0)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_the_start_before_is_told_and_what_ended_older_ones_is_not() {
+        let text = "Redis is starting|Bad file format: of last week|Redis is starting|Bad file format: now|Redis is starting|Loading";
+        let lines: Vec<String> = text.split('|').map(str::to_owned).collect();
+        assert_eq!(last_starts(&lines), &lines[2..]);
+        assert_eq!(last_starts(&lines[4..]), &lines[4..]);
+        assert!(last_starts(&[]).is_empty());
+    }
 }

@@ -11,6 +11,8 @@ use crate::host::pm2::{App, Cause, Exit, Heard, ListSeen, Pm2At, Status, Verdict
 use crate::host::span::words;
 use crate::host::{Deed, Host};
 
+/// How much of its log belongs to the last crash of an app.
+const LOG_LINES: usize = 12;
 /// How long an app may take to come back before it is called lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an app that lives may take to say `ready`, at least.
@@ -87,8 +89,9 @@ impl Return<'_> {
             }
         }
         let log = self.on.as_probe().log_tail(Path::new(&app.err_log)).await.unwrap_or_default();
+        let log = &log[log.len().saturating_sub(LOG_LINES)..];
         let thrown = heard.and_then(|heard| heard.thrown.clone());
-        let said: Vec<String> = thrown.iter().chain(&log).cloned().collect();
+        let said: Vec<String> = thrown.iter().chain(log).cloned().collect();
         let why = match cause {
             Ok(cause) => cause.refine(&said).to_string(),
             Err(why) => why,
@@ -102,7 +105,7 @@ impl Return<'_> {
         let restarts =
             if restarts > 0 && !why.contains("restarts") { format!(", {restarts} restarts") } else { String::new() };
         causes.extend(thrown.map(|thrown| format!("threw: {thrown}")));
-        causes.extend(log.into_iter().map(|line| format!("log: {line}")));
+        causes.extend(log.iter().map(|line| format!("log: {line}")));
         Outcome::Failed { why: format!("{why}{restarts}{exit}"), causes }
     }
 }

@@ -14,7 +14,8 @@ use crate::host::foreign::tame_bytes;
 
 const SHORTEST_STEADY: u64 = 1_000;
 const TAIL_BYTES: u64 = 16 << 10;
-const TAIL_LINES: usize = 12;
+/// A start of Redis says a dozen lines before it says anything of interest.
+const TAIL_LINES: usize = 200;
 const LINE_MAX: usize = 300;
 
 /// The answer for one app that is wanted online.
@@ -188,7 +189,7 @@ fn stopped(app: &App, earlier: Option<&App>, steady: Duration) -> Verdict {
     }
 }
 
-/// The last lines of an app's log, tamed: at most 12 lines of 300 characters out of the last 16 KiB. Empty when the file
+/// The last lines of an app's log, tamed: at most 200 lines of 300 characters out of the last 16 KiB. Empty when the file
 /// is not a regular file of user `uid`, because a log path is the app's own word. Blocking.
 #[must_use]
 pub fn log_tail(path: &Path, uid: u32) -> Vec<String> {
