@@ -174,6 +174,18 @@ pub fn uptime(seen: &MachineSeen) -> Option<Duration> {
     Duration::try_from_secs_f64(seen.uptime_seconds?).ok()
 }
 
+/// The processes that this one may see; `None` without a readable /proc.
+pub(crate) fn pids() -> Option<impl Iterator<Item = u32>> {
+    let entries = std::fs::read_dir("/proc").ok()?;
+    Some(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// `4711 sleep`: a process by its number and what it calls itself (proc_pid_comm(5)).
+pub(crate) fn named(pid: u32) -> String {
+    let comm = read_text(Path::new(&format!("/proc/{pid}/comm")), 256).unwrap_or_default();
+    format!("{pid} {}", tame(comm.trim(), 32))
+}
+
 /// What is needed of one /proc/PID/stat (proc(5)).
 pub(in crate::host) struct ProcessStat {
     pub(in crate::host) alive: bool,

@@ -14,8 +14,8 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use super::checkpoint::Owner;
 use crate::host::command::Lend;
-use crate::host::foreign;
 use crate::host::planted::{Bug, planted};
+use crate::host::{foreign, machine};
 
 /// The lock of the host, one path whatever the state directory. Below `/run`, because that is local on every host (a lock on
 /// a network file system may bind nobody), writable by root alone (everybody may hold a file in `/run/lock`), left alone by
@@ -241,19 +241,13 @@ impl Lend for ChildrenLock {
 /// Who holds a lock file open, as `4711 sleep`, as far as this user may look (proc_pid_fd(5)); at most eight.
 fn at_work(file: &File) -> String {
     let Ok(wanted) = file.metadata() else { return String::new() };
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let others = pids.filter(|pid| *pid != std::process::id());
+    let others = machine::pids().into_iter().flatten().filter(|pid| *pid != std::process::id());
     let holds = |pid: &u32| {
         let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         fds.filter_map(|fd| std::fs::metadata(fd.path()).ok())
             .any(|seen| (seen.dev(), seen.ino()) == (wanted.dev(), wanted.ino()))
     };
-    let name = |pid: u32| {
-        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        format!("{pid} {}", foreign::tame(comm.trim(), 32))
-    };
-    others.filter(holds).take(8).map(name).collect::<Vec<_>>().join(", ")
+    others.filter(holds).take(8).map(machine::named).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

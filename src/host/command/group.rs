@@ -1,7 +1,6 @@
 //! The process group of a command: ending it and proving that it is gone.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
@@ -9,10 +8,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, p
 use super::offspring::descendants;
 
 use crate::host::clock;
-use crate::host::foreign::tame;
-use crate::host::machine::{ProcessStat, process_stat};
+use crate::host::machine::{self, ProcessStat, process_stat};
 use crate::host::planted::{Bug, planted};
-use crate::host::small_file::read_text;
 
 const POLL: Duration = Duration::from_millis(25);
 /// A process that survives KILL this long sits in the kernel (state D) and cannot be helped.
@@ -26,20 +23,18 @@ impl Group {
     /// Members that still work, and descendants that have left the group; zombies do not count. Without a readable /proc
     /// nothing is proven: the leader is named.
     fn members(self) -> Vec<u32> {
-        self.living().into_keys().collect()
+        self.living().map_or_else(|| vec![self.number()], |living| living.into_keys().collect())
     }
 
-    fn living(self) -> BTreeMap<u32, ProcessStat> {
+    /// `None` without a readable /proc.
+    fn living(self) -> Option<BTreeMap<u32, ProcessStat>> {
         let wanted = self.number();
-        let Ok(entries) = std::fs::read_dir("/proc") else {
-            return process_stat(wanted).map(|stat| (wanted, stat)).into_iter().collect();
-        };
-        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let pids = machine::pids()?;
         let alive = |pid| process_stat(pid).filter(|stat| stat.alive).map(|stat| (pid, stat));
         let mut living: BTreeMap<u32, ProcessStat> = pids.filter_map(alive).collect();
         let below = descendants(wanted, &living);
         living.retain(|pid, stat| stat.group == wanted || below.contains(pid));
-        living
+        Some(living)
     }
 
     fn number(self) -> u32 {
@@ -61,7 +56,8 @@ impl Group {
     /// To the group at once, and to each that has left it.
     fn signal(self, signal: Signal) {
         let _gone_already = kill_process_group(self.0, signal);
-        for (pid, stat) in self.living().into_iter().filter(|(_, stat)| stat.group != self.number()) {
+        for (pid, stat) in self.living().unwrap_or_default().into_iter().filter(|(_, stat)| stat.group != self.number())
+        {
             let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
             // Held before the second look, so that the signal reaches what was seen and no other process with its number.
             let Ok(held) = pidfd_open(raw, PidfdFlags::empty()) else { continue };
@@ -84,7 +80,7 @@ impl Group {
         if self.empties_within(KILL_WAIT).await {
             return Ok(true);
         }
-        let left: Vec<_> = self.members().into_iter().take(8).map(name).collect();
+        let left: Vec<_> = self.members().into_iter().take(8).map(machine::named).collect();
         Err(format!("processes survive KILL, probably waiting in the kernel: {}", left.join(", ")))
     }
 
@@ -100,9 +96,4 @@ impl Group {
             clock::sleep(POLL).await;
         }
     }
-}
-
-fn name(pid: u32) -> String {
-    let comm = read_text(Path::new(&format!("/proc/{pid}/comm")), 256).unwrap_or_default();
-    format!("{pid} {}", tame(comm.trim(), 32))
 }
