@@ -9,10 +9,8 @@ mod refusal;
 #[cfg(test)]
 pub(crate) mod testbed;
 
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +22,7 @@ pub(crate) use refusal::{said, spoke_tls};
 
 use crate::host::foreign::tame;
 use crate::host::secret::{SecretError, SecretRef};
+use crate::host::small_file;
 
 /// The largest file of certificates; a whole system store has a quarter of it.
 const MAX_BYTES: u64 = 1 << 20;
@@ -118,20 +117,19 @@ impl Tls {
     pub(crate) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         match &self.ca {
             Some(path) => certificates(path),
-            None => Ok(rustls_native_certs::load_native_certs().certs),
+            None => Ok(store().to_vec()),
         }
     }
 }
 
+/// The store of this host: some hundred files, which a gate that asks every second does not read every second.
+fn store() -> &'static [CertificateDer<'static>] {
+    static STORE: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    STORE.get_or_init(|| rustls_native_certs::load_native_certs().certs)
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    // O_NONBLOCK: a pipe that nobody writes must not hang the run.
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path);
-    let mut bytes = Vec::new();
-    file.and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(|why| unreadable(path, why))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(unreadable(path, "more than 1 MiB"));
-    }
+    let bytes = small_file::read(path, MAX_BYTES).map_err(|why| unreadable(path, why))?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let read = read.map_err(|why| unreadable(path, why))?;
     if read.is_empty() { Err(unreadable(path, "no PEM certificate in it")) } else { Ok(read) }
