@@ -20,12 +20,11 @@ use jiff::Timestamp;
 use real_loads::data::{Data, write};
 use real_loads::{Server, ask, field, installed};
 use runbook::action::act::{Act, Ground, Kept, Tick};
-use runbook::action::inventory::{AppGroup, AtBoot, Inventory, Needs, Pm2Place, RedisInstance, Role};
+use runbook::action::inventory::{AppGroup, AtBoot, Inventory, Needs, Pm2Place, RedisInstance};
 use runbook::action::pm2_restored::Pm2Restored;
 use runbook::action::redis_loaded::RedisLoaded;
 use runbook::action::{Item, Sign, Wave};
 use runbook::host::local::LocalHost;
-use runbook::host::redis::RedisKind;
 use runbook::host::{Facts, Probe};
 
 mod real_loads;
@@ -179,18 +178,7 @@ fn place() -> Pm2Place {
 }
 
 fn instance(server: &Server) -> RedisInstance {
-    RedisInstance {
-        name: "bds".into(),
-        url: format!("unix://{}", server.socket.display()),
-        user: None,
-        password: None,
-        unit: None,
-        role: Role::Master,
-        of: None,
-        kind: RedisKind::Redis,
-        required: true,
-        tls: None,
-    }
+    RedisInstance::declared("bds", &format!("unix://{}", server.socket.display()))
 }
 
 /// How often a command was sent; what is answered with `-LOADING` counts as rejected.

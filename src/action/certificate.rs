@@ -24,23 +24,11 @@ pub(super) fn ending(instance: &RedisInstance, seen: &RedisSeen, now: Timestamp)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::redis::RedisKind;
 
     #[test]
     fn only_an_end_within_a_day_is_told() {
         let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        let instance = RedisInstance {
-            name: "bds".into(),
-            url: "rediss://127.0.0.1:6390".into(),
-            user: None,
-            password: None,
-            unit: None,
-            role: super::super::inventory::Role::Master,
-            of: None,
-            kind: RedisKind::Redis,
-            required: true,
-            tls: None,
-        };
+        let instance = RedisInstance::declared("bds", "rediss://127.0.0.1:6390");
         let mut facts = crate::host::redis::testbed::recorded("idle");
         for (until, told) in
             [(None, false), (Some("2026-11-23T09:00:00Z"), true), (Some("2026-12-22T10:00:00Z"), false)]

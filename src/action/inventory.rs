@@ -205,6 +205,23 @@ impl Inventory {
 }
 
 impl RedisInstance {
+    /// What `NAME: { url: URL }` declares: a required master, without a unit, a user or a certificate authority of its own.
+    #[must_use]
+    pub fn declared(name: &str, url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            user: None,
+            password: None,
+            unit: None,
+            role: Role::Master,
+            of: None,
+            kind: RedisKind::Redis,
+            required: true,
+            tls: None,
+        }
+    }
+
     /// Where it is asked.
     #[must_use]
     pub fn at(&self) -> RedisAt {
@@ -240,16 +257,10 @@ mod tests {
 
     fn instance(name: &str, role: Role, unit: Option<&str>) -> (String, RedisInstance) {
         let one = RedisInstance {
-            name: name.into(),
-            url: "redis://127.0.0.1:6379".into(),
-            user: None,
-            password: None,
             unit: unit.map(str::to_owned),
             role,
-            of: None,
-            kind: RedisKind::Redis,
             required: false,
-            tls: None,
+            ..RedisInstance::declared(name, "redis://127.0.0.1:6379")
         };
         (name.into(), one)
     }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use jiff::Timestamp;
 
 use super::*;
-use crate::action::inventory::{Inventory, Role};
+use crate::action::inventory::Inventory;
 use crate::action::redis_loaded::RedisLoaded;
 use crate::action::{Act, Item, Kept, Sign};
 use crate::host::model::sample::{self, Data};
@@ -98,18 +98,7 @@ impl Host for Stalling {
 #[tokio::test]
 async fn a_stall_is_told_while_it_lasts_and_the_estimate_outlives_it() {
     let mut inventory = Inventory::default();
-    let instance = RedisInstance {
-        name: "bds".into(),
-        url: "redis://127.0.0.1:6379".into(),
-        user: None,
-        password: None,
-        unit: None,
-        role: Role::Master,
-        of: None,
-        kind: RedisKind::Redis,
-        required: true,
-        tls: None,
-    };
+    let instance = RedisInstance::declared("bds", "redis://127.0.0.1:6379");
     inventory.redis.insert("bds".into(), instance);
     let host = Stalling { clock: Cell::new(0.0) };
     let (baseline, kept) = (Facts::new(host.now(), 0.0), Kept::new());

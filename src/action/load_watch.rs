@@ -199,12 +199,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::action::inventory::{Inventory, Role};
+    use crate::action::inventory::Inventory;
     use crate::action::redis_loaded::RedisLoaded;
     use crate::action::{Act, Item, Kept, Outcome, Sign};
     use crate::host::Facts;
     use crate::host::local::LocalHost;
-    use crate::host::redis::RedisKind;
     use crate::host::redis::testbed::{Testbed, write_increment};
 
     /// Waits for a real server as a run does; the ticks it told and what it kept.
@@ -212,18 +211,7 @@ mod tests {
         let host = LocalHost::new(None);
         let on = crate::host::Host::as_probe(&host);
         let mut inventory = Inventory::default();
-        let instance = RedisInstance {
-            name: "bds".into(),
-            url: bed.at().url,
-            user: None,
-            password: None,
-            unit: None,
-            role: Role::Master,
-            of: None,
-            kind: RedisKind::Redis,
-            required: true,
-            tls: None,
-        };
+        let instance = RedisInstance::declared("bds", &bed.at().url);
         inventory.redis.insert("bds".into(), instance);
         let baseline = Facts::new(on.now(), on.uptime().as_secs_f64());
         let ground = Ground {
