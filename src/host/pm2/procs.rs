@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::host::foreign::tame_bytes;
 
 const PROCESSES_MAX: usize = 65_536;
 const CMDLINE_MAX: u64 = 4 << 10;
+/// 52 numbers and a name; the fields that are read here stand in the first half.
+const STAT_MAX: usize = 2 << 10;
 const ENVIRON_MAX: u64 = 1 << 20;
 const ORPHANS_MAX: usize = 1_000;
 
@@ -95,12 +97,18 @@ const REST_LOOK: Duration = Duration::from_millis(40);
 
 /// Resolves when a process has come to rest: asleep, and no processor time used between two looks. So is one that has
 /// booted and listens, and one that waits for a server; one that still boots on a busy machine is runnable. Also when it
-/// is gone. A look costs some 15 us.
+/// is gone. The file stays open: a look is one call, and never at a stranger who got the number later.
 pub async fn at_rest(pid: u32) {
+    let Ok(file) = File::open(format!("/proc/{pid}/stat")) else { return };
+    let look = || {
+        let mut bytes = [0; STAT_MAX];
+        let length = file.read_at(&mut bytes, 0).ok()?;
+        parse_stat(bytes.get(..length)?)
+    };
     let mut before: Option<u64> = None;
     loop {
         super::pause(REST_LOOK).await;
-        let Some(now) = stat(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X')) else { return };
+        let Some(now) = look().filter(|stat| !matches!(stat.state, 'Z' | 'X')) else { return };
         let sleeps = now.state == 'S';
         if sleeps && before == Some(now.ticks) {
             return;
@@ -179,14 +187,17 @@ struct Stat {
 }
 
 /// Fields 3, 4, 14, 15 and 22 of `/proc/PID/stat` (proc(5)), counted from the last parenthesis: the name may contain anything.
-fn stat(pid: u32) -> Option<Stat> {
-    let bytes = read(pid, "stat", CMDLINE_MAX);
-    let text = String::from_utf8_lossy(&bytes);
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let text = String::from_utf8_lossy(line);
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let state = fields.first()?.chars().next()?;
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     let ticks = number(11)?.saturating_add(number(12)?);
     Some(Stat { state, parent: fields.get(1)?.parse().ok()?, ticks, started: number(19)? })
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&read(pid, "stat", CMDLINE_MAX))
 }
 
 /// The home in a daemon's title, `PM2 vX.Y.Z: God Daemon (HOME)`.
@@ -251,6 +262,18 @@ mod tests {
         for (title, home) in cases {
             assert_eq!(god_home(title), home, "{}", String::from_utf8_lossy(title));
         }
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "a process of the test's own")]
+    async fn who_sleeps_or_has_gone_is_at_rest() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let soon = Duration::from_secs(20);
+        tokio::time::timeout(soon, at_rest(child.id())).await.expect("it sleeps");
+        child.kill().unwrap();
+        tokio::time::timeout(soon, at_rest(child.id())).await.expect("it is a zombie");
+        child.wait().unwrap();
+        tokio::time::timeout(soon, at_rest(child.id())).await.expect("it is gone");
     }
 
     #[test]
