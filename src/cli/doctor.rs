@@ -10,6 +10,7 @@ use crate::host::local::LocalHost;
 use crate::host::machine::{self, MachineSeen};
 use crate::host::pm2::{Pm2Seen, RunningDaemon, Support, every_daemon};
 use crate::host::redis::RedisSeen;
+use crate::host::span::count;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
 use crate::report::{Diagnosed, diagnosis};
 use crate::runbook::Runbook;
@@ -84,15 +85,9 @@ fn machine_findings(seen: &MachineSeen) -> Vec<Diagnosed> {
 
 async fn bus(host: &LocalHost) -> Diagnosed {
     match host.ask(&Ask::Inhibitors).await {
-        Ok(Answer::Inhibitors(held)) => finding(
-            "system bus",
-            true,
-            match held.len() {
-                1 => "logind answers, 1 inhibitor".to_owned(),
-                n => format!("logind answers, {n} inhibitors"),
-            },
-            "",
-        ),
+        Ok(Answer::Inhibitors(held)) => {
+            finding("system bus", true, format!("logind answers, {}", count(held.len(), "inhibitor")), "")
+        }
         Ok(_) => finding("system bus", true, "answers", ""),
         Err(error) => finding(
             "system bus",

@@ -1,6 +1,7 @@
 //! `runbook list`: which runbooks there are, with the line that says what each is for.
 use super::source::{names, read};
 use super::{Desk, Exit, Failure};
+use crate::host::span::count;
 use crate::report::shelf;
 
 pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
@@ -12,7 +13,7 @@ pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
     let named = |name: String| {
         let doc = match read(&desk.site, &name, false).map(|source| source.load()) {
             Ok(Ok(loaded)) => loaded.runbook.doc,
-            Ok(Err(findings)) => format!("(invalid: runbook check {name} names {})", count(findings.len())),
+            Ok(Err(findings)) => format!("(invalid: runbook check {name} names {})", count(findings.len(), "finding")),
             Err(failure) => format!("(unreadable: {})", failure.reason()),
         };
         (name, doc)
@@ -20,8 +21,4 @@ pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
     let all: Vec<(String, String)> = names.into_iter().map(named).collect();
     desk.screen.result(&shelf(&all, &desk.screen.streams.result.style));
     Ok(Exit::Done)
-}
-
-fn count(findings: usize) -> String {
-    if findings == 1 { "1 finding".to_owned() } else { format!("{findings} findings") }
 }

@@ -90,6 +90,12 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// `1 step`, `2 steps`: a number of things whose plural takes an s.
+#[must_use]
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

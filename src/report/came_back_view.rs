@@ -1,6 +1,6 @@
 //! What came back differently, for the closing screen and the session report: surprises by name, the rest counted.
 
-use super::layout::{clean, paragraph, patterns};
+use super::layout::{clean, labelled, paragraph, patterns};
 use super::out::{Style, Tone};
 use crate::plan::CameBack;
 use crate::plan::came_back::{Class, Difference};
@@ -71,9 +71,8 @@ pub(super) fn lines(out: &mut String, found: &CameBack, style: &Style) {
         let room = style.columns().saturating_sub(30);
         let names: Vec<&str> = row.names.iter().map(String::as_str).collect();
         let names = if names.is_empty() { String::new() } else { format!("  ({})", patterns(&names, room)) };
-        let mut lines = String::new();
-        paragraph(&mut lines, label, &format!("{}: {} -> {}{names}", row.subject, row.before, row.after), style);
-        out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
+        let text = format!("{}: {} -> {}{names}", row.subject, row.before, row.after);
+        labelled(out, label, label.trim(), tone, &text, style);
     }
     if told.len() > SHORT {
         paragraph(out, "           ", &format!("{} more: runbook report", told.len() - SHORT), style);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::out::{Style, Tone};
-use crate::host::span::words;
+use crate::host::span::{count, words};
 use crate::plan::Plan;
 use crate::plan::chance::Chance;
 use crate::runbook::Window;
@@ -15,8 +15,7 @@ const GOOD: f64 = 0.9;
 #[must_use]
 pub fn chance(chance: &Chance, plan: &Plan, window: Option<&Window>, style: &Style) -> String {
     let zone = window.map_or(jiff::tz::TimeZone::UTC, |window| window.timezone.clone());
-    let runs = if chance.runs == 1 { "1 run".to_owned() } else { format!("{} runs", chance.runs) };
-    let mut out = format!("{runs} drawn from the estimates, seed {}\n", chance.seed);
+    let mut out = format!("{} drawn from the estimates, seed {}\n", count(chance.runs as usize, "run"), chance.seed);
     if let Some(inside) = chance.inside {
         let tone = if inside >= GOOD { Tone::Good } else { Tone::Bad };
         let closes = window.and_then(|window| window.closes(plan.starts_at));

@@ -1,6 +1,6 @@
 //! What `doctor` found: a line each, with the cure below where something is missing.
 
-use super::layout::{clean, pad, paragraph};
+use super::layout::{clean, labelled, pad, paragraph};
 use super::out::{Style, Tone};
 
 /// Columns of the names; a longer one pushes its own line only.
@@ -29,13 +29,11 @@ pub fn diagnosis(all: &[Diagnosed], style: &Style) -> String {
             None => (Tone::Good, "ok  "),
             Some(_) => (Tone::Bad, "MISS"),
         };
-        let mut text = String::new();
         let about = pad(&clean(&one.about), NAMES);
-        paragraph(&mut text, &format!("{word} {about} "), &clean(&one.seen), style);
+        labelled(&mut out, &format!("{word} {about} "), word, tone, &clean(&one.seen), style);
         if let Some(cure) = one.cure.as_deref().filter(|cure| !cure.is_empty()) {
-            paragraph(&mut text, "       ", &clean(cure), style);
+            paragraph(&mut out, "       ", &clean(cure), style);
         }
-        out.push_str(&text.replacen(word, &style.paint(tone, word), 1));
     }
     out
 }

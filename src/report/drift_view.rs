@@ -40,26 +40,11 @@ pub fn drift_lines(plan: &str, all: &[Drift]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample;
 
     #[test]
     fn what_has_moved_is_told_step_by_step() {
-        let at = |step: &str, about: &str, fact: &str, before: &str, now: &str| Drift {
-            step: Some(StepId::new(step)),
-            ..Drift::of_all(about, fact, before, now)
-        };
-        let all = [
-            Drift::of_all("plan", "age", "at most 30m", "47m"),
-            at("preflight/1", "redis-router.service", "unit file", "enabled", "disabled"),
-            at("compact/1", "bds", "base file", "number 3", "number 4"),
-            at("compact/1", "bull00", "role", "master", "replica of 10.0.0.9:6379"),
-            at(
-                "save/1",
-                "services",
-                "list, 40 apps of which are different",
-                "233 apps: 133 online, 100 stopped",
-                "233 apps: 93 online, 140 stopped",
-            ),
-        ];
+        let all = sample::drift();
         insta::assert_snapshot!("drift_80", drifted(&all, &Style::PLAIN));
         insta::assert_snapshot!("drift_json", drift_lines("p-ab12", &all[2..3]).join("\n"));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::came_back_view;
-use super::layout::{clean, paragraph};
+use super::layout::{clean, labelled, paragraph};
 use super::out::{Style, Tone};
 use super::status::{between, next};
 use super::story::Story;
@@ -20,9 +20,7 @@ pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
     let story = Story::of(entries);
     let mut out = String::from("\n");
     let (tone, word, text) = outcome(&story, state);
-    let mut lines = String::new();
-    paragraph(&mut lines, &format!("{word}  "), &text, style);
-    out.push_str(&lines.replacen(&word, &style.paint(tone, &word), 1));
+    labelled(&mut out, &format!("{word}  "), &word, tone, &text, style);
     figures(&mut out, &story, style);
     losses(&mut out, &story, state, style);
     troubles(&mut out, &story, state, style);
@@ -116,9 +114,7 @@ fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) 
     for (id, item, why, causes) in story.losses() {
         let tolerated = state.steps().get(id).is_some_and(|step| step.is_done());
         let (tone, label) = if tolerated { (Tone::Warn, "  lost     ") } else { (Tone::Bad, "  FAILED   ") };
-        let mut lines = String::new();
-        paragraph(&mut lines, label, &format!("{id} {}: {}", clean(item), clean(why)), style);
-        out.push_str(&lines.replacen(label.trim(), &style.paint(tone, label.trim()), 1));
+        labelled(out, label, label.trim(), tone, &format!("{id} {}: {}", clean(item), clean(why)), style);
         for cause in causes.iter().take(5) {
             paragraph(out, "             ", &clean(cause), style);
         }
@@ -141,9 +137,7 @@ fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style
         let named = story.losses().iter().any(|(of, item, why, _)| *of == id && *seen == format!("{item}: {why}"));
         let lead = format!("  {label:<9}");
         if !named {
-            let mut lines = String::new();
-            paragraph(&mut lines, &lead, &format!("{id}: {}", clean(seen)), style);
-            out.push_str(&lines.replacen(label, &style.paint(Tone::Bad, label), 1));
+            labelled(out, &lead, label, Tone::Bad, &format!("{id}: {}", clean(seen)), style);
         }
         paragraph(out, "  means    ", means, style);
         if !after.is_empty() {

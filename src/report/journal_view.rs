@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::doubts::doubts;
-use super::layout::{clean, columns, pad, paragraph, patterns, wrap};
+use super::layout::{clean, columns, labelled, pad, paragraph, patterns, wrap};
 use super::out::{Style, Tone};
 use super::status::name_of;
 use super::telling::{decision, end, pause, person};
@@ -190,10 +190,7 @@ pub fn journal_verdict(
 ) -> String {
     let mut out = format!("journal of {}\n", style.paint(Tone::Strong, &clean(run)));
     let mut row = |tone: Tone, label: &str, text: &str| {
-        let mut lines = String::new();
-        let lead = format!("  {}  ", pad(label, 12));
-        paragraph(&mut lines, &lead, text, style);
-        out.push_str(&lines.replacen(label, &style.paint(tone, label), 1));
+        labelled(&mut out, &format!("  {}  ", pad(label, 12)), label, tone, text, style);
     };
     let count = inspection.entries.len();
     let whole = format!(
@@ -270,10 +267,10 @@ pub fn set_aside(run: &str, note: &crate::journal::aside::Aside, style: &Style) 
     let at = note.at.strftime("%F %H:%M UTC");
     let mut out = String::new();
     let text = format!("{} by {}, {at}: {}", clean(run), clean(&note.who), clean(&note.reason));
-    paragraph(&mut out, "SET ASIDE  ", &text, style);
+    labelled(&mut out, "SET ASIDE  ", "SET ASIDE", Tone::Warn, &text, style);
     paragraph(&mut out, "  found    ", &clean(&note.found), style);
     for (n, known) in note.known.iter().take(16).enumerate() {
         paragraph(&mut out, if n == 0 { "  known    " } else { "           " }, &clean(known), style);
     }
-    out.replacen("SET ASIDE", &style.paint(Tone::Warn, "SET ASIDE"), 1)
+    out
 }

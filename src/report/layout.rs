@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::out::Style;
+use super::out::{Style, Tone};
 use crate::host::foreign::tame;
 
 /// The longest value that a screen shows. Long enough for a sentence of ours around foreign words, each of which was bounded
@@ -116,6 +116,13 @@ pub fn paragraph(out: &mut String, lead: &str, text: &str, style: &Style) {
         out.push_str(&if n == 0 { format!("{lead}{line}") } else { format!("{}{line}", " ".repeat(indent)) });
         out.push('\n');
     }
+}
+
+/// The same with the first `label` of it painted: a word that says how the paragraph is to be taken.
+pub fn labelled(out: &mut String, lead: &str, label: &str, tone: Tone, text: &str, style: &Style) {
+    let mut lines = String::new();
+    paragraph(&mut lines, lead, text, style);
+    out.push_str(&lines.replacen(label, &style.paint(tone, label), 1));
 }
 
 /// Many names in a few words: `31 *-worker, 12 org-*, api/[0-7], mailer`, cut with a count when too long.

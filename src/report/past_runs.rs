@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::layout::{clean, pad, paragraph, right};
+use super::layout::{clean, labelled, pad, right};
 use super::out::{Style, Tone};
 use crate::host::span::words;
 use crate::journal::aside::Aside;
@@ -38,8 +38,8 @@ pub fn past_run(run: &PastRun<'_>, style: &Style) -> String {
 /// A sentence beside the name, with its first words coloured.
 fn told(lead: &str, text: &str, word: &str, style: &Style) -> String {
     let mut out = String::new();
-    paragraph(&mut out, lead, text, style);
-    out.replacen(word, &style.paint(Tone::Warn, word), 1)
+    labelled(&mut out, lead, word, Tone::Warn, text, style);
+    out
 }
 
 fn line(lead: &str, entries: &[Entry], state: &RunState, style: &Style) -> String {

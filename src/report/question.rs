@@ -1,6 +1,6 @@
 //! Questions in the middle of a run: what each is about, on lines of its own, and the line on which it is answered.
 
-use super::layout::{clean, paragraph};
+use super::layout::{clean, labelled, paragraph};
 use super::out::{Style, Tone};
 use crate::execute::Question;
 
@@ -54,6 +54,6 @@ pub fn asked(question: &Question, style: &Style) -> Asked {
 
 fn put(lead: &str, text: &str, style: &Style) -> String {
     let mut out = String::new();
-    paragraph(&mut out, "", &format!("{}: {text}", clean(lead)), style);
-    out.replacen(lead, &style.paint(Tone::Strong, lead), 1)
+    labelled(&mut out, "", lead, Tone::Strong, &format!("{}: {text}", clean(lead)), style);
+    out
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::layout::{clean, paragraph};
+use super::layout::{clean, labelled};
 use super::out::{Style, Tone};
+use crate::host::span::count;
 
 /// How many answers there are. Ends with a newline.
 #[must_use]
 pub fn recorded(answers: usize) -> String {
-    if answers == 1 { "1 answer recorded\n".to_owned() } else { format!("{answers} answers recorded\n") }
+    format!("{} recorded\n", count(answers, "answer"))
 }
 
 /// What is missing: each question with the reason. Ends with a newline unless nothing is.
@@ -16,9 +17,8 @@ pub fn recorded(answers: usize) -> String {
 pub fn unanswered(all: &BTreeMap<String, String>, style: &Style) -> String {
     let mut out = String::new();
     for (about, why) in all {
-        let mut text = String::new();
-        paragraph(&mut text, "no answer  ", &format!("{}: {}", clean(about), clean(why)), style);
-        out.push_str(&text.replacen("no answer", &style.paint(Tone::Warn, "no answer"), 1));
+        let text = format!("{}: {}", clean(about), clean(why));
+        labelled(&mut out, "no answer  ", "no answer", Tone::Warn, &text, style);
     }
     out
 }

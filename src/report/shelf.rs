@@ -2,7 +2,7 @@
 
 use super::layout::{clean, columns, pad, paragraph};
 use super::out::{Style, Tone};
-use crate::host::span::words;
+use crate::host::span::{count, words};
 use crate::runbook::{ConfirmKind, Runbook, Step};
 
 /// A line for each runbook: its name and what it is for. Ends with a newline unless there are none.
@@ -53,7 +53,6 @@ fn known(out: &mut String, runbook: &Runbook, style: &Style) {
         paragraph(out, "back out  ", &runbook.back_out.join(", "), style);
     }
     let inventory = &runbook.inventory;
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let text = format!(
         "{}, {}, {}",
         count(inventory.redis.len(), "Redis instance"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::layout::{clean, columns, fit, pad, paragraph, patterns, right};
+use super::layout::{clean, columns, fit, labelled, pad, paragraph, patterns, right};
 use super::out::{Style, Tone};
 use super::story::{StepTold, Story};
 use super::telling::{end, pause, person};
@@ -59,9 +59,7 @@ fn header(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone, 
 /// The state in capitals, and what it means.
 fn verdict(out: &mut String, story: &Story<'_>, state: &RunState, now: Timestamp, style: &Style) {
     let (tone, word, text) = words_for(story, state, now);
-    let mut lines = String::new();
-    paragraph(&mut lines, &format!("{word}  "), &text, style);
-    out.push_str(&lines.replacen(word, &style.paint(tone, word), 1));
+    labelled(out, &format!("{word}  "), word, tone, &text, style);
 }
 
 pub(super) fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> (Tone, &'static str, String) {

@@ -5,6 +5,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 use super::codes;
 use super::diagnostic::{Diagnostic, Severity};
 use crate::host::foreign::tame;
+use crate::host::span;
 
 /// Renders findings about one `source` for a terminal of `width` columns, with a count at the end.
 ///
@@ -98,11 +99,10 @@ fn groups<'a>(one: &'a Diagnostic, source: &'a str) -> Vec<Group<'a>> {
 /// "2 errors and 1 warning. Nothing was probed or run." and how to read on.
 fn count(findings: &[Diagnostic]) -> String {
     let errors = findings.iter().filter(|one| one.severity == Severity::Error).count();
-    let many = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let text = match (errors, findings.len() - errors) {
-        (0, warnings) => many(warnings, "warning"),
-        (errors, 0) => many(errors, "error"),
-        (errors, warnings) => format!("{} and {}", many(errors, "error"), many(warnings, "warning")),
+        (0, warnings) => span::count(warnings, "warning"),
+        (errors, 0) => span::count(errors, "error"),
+        (errors, warnings) => format!("{} and {}", span::count(errors, "error"), span::count(warnings, "warning")),
     };
     let consequence = if errors > 0 { " Nothing was probed or run." } else { "" };
     let example =

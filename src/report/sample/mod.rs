@@ -9,8 +9,9 @@ pub(super) use self::runs::{
 };
 use crate::action::change::{Change, Concern, Item, Sign, Wave, Weight};
 use crate::host::span::Span;
+use crate::plan::drift::Drift;
 use crate::plan::{Estimate, FORMAT, Plan, PlannedStep, Source};
-use crate::runbook::{self, Runbook};
+use crate::runbook::{self, Runbook, StepId};
 
 pub(super) const RUN: &str = "r-20261128-091500-ab12";
 const OLD_BOOT: &str = "5b1f0c9e-6f0e-4f6d-9a51-1c6f0a8f2d11";
@@ -201,4 +202,25 @@ pub(super) fn plan() -> Plan {
         probed_in: 1.84,
         unsaved: Vec::new(),
     }
+}
+
+/// What has moved since a plan was saved: with the plan, and in three of its steps.
+pub(super) fn drift() -> Vec<Drift> {
+    let at = |step: &str, about: &str, fact: &str, before: &str, now: &str| Drift {
+        step: Some(StepId::new(step)),
+        ..Drift::of_all(about, fact, before, now)
+    };
+    vec![
+        Drift::of_all("plan", "age", "at most 30m", "47m"),
+        at("preflight/1", "redis-router.service", "unit file", "enabled", "disabled"),
+        at("compact/1", "bds", "base file", "number 3", "number 4"),
+        at("compact/1", "bull00", "role", "master", "replica of 10.0.0.9:6379"),
+        at(
+            "save/1",
+            "services",
+            "list, 40 apps of which are different",
+            "233 apps: 133 online, 100 stopped",
+            "233 apps: 93 online, 140 stopped",
+        ),
+    ]
 }

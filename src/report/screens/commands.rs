@@ -7,7 +7,6 @@ use crate::host::redis::eta::Expected;
 use crate::journal::aside::Aside;
 use crate::journal::estimates::{Judged, Made};
 use crate::plan::chance::draw;
-use crate::plan::drift::Drift;
 use crate::runbook::StepId;
 
 fn found(about: &str, seen: &str, cure: Option<&str>, advice: bool) -> Diagnosed {
@@ -142,22 +141,7 @@ fn estimates() {
 
 #[test]
 fn drift() {
-    let at = |step: &str, about: &str, fact: &str, before: &str, now: &str| Drift {
-        step: Some(StepId::new(step)),
-        ..Drift::of_all(about, fact, before, now)
-    };
-    let all = [
-        Drift::of_all("plan", "age", "at most 30m", "47m"),
-        at("preflight/1", "redis-router.service", "unit file", "enabled", "disabled"),
-        at("compact/1", "bull00", "role", "master", "replica of 10.0.0.9:6379"),
-        at(
-            "save/1",
-            "services",
-            "list, 40 apps of which are different",
-            "233 apps: 133 online, 100 stopped",
-            "233 apps: 93 online, 140 stopped",
-        ),
-    ];
+    let all = sample::drift();
     keep("drift", |style| drifted(&all, &style));
 }
 
