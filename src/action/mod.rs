@@ -21,6 +21,7 @@ pub mod may_differ;
 pub mod measure;
 pub mod needs;
 pub mod pm2_as_saved;
+mod pm2_ghosts;
 #[cfg(test)]
 mod pm2_matrix;
 pub mod pm2_restored;

@@ -8,6 +8,7 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
 use super::inventory::{AtBoot, Pm2Place};
 use super::needs;
+use super::pm2_ghosts;
 use super::pm2_return::Return;
 use super::process_list::{self, names};
 use crate::host::pm2::{App, Orphan, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
@@ -115,7 +116,10 @@ impl Act for Pm2Restored {
                 Some(pid) => on.tell(&Deed::EndOrphan { pm2, pid }).await,
                 None => return Outcome::failed("it has no process"),
             },
-            SAVED_LIST => return save(pm2, on, ground).await,
+            SAVED_LIST => {
+                pm2_ghosts::lay(SAVED_LIST, &pm2, on, tell).await;
+                return save(pm2, on, ground).await;
+            }
             DAEMON => start_daemon(pm2, on).await,
             RESURRECT => return resurrected(&pm2, on, tell).await,
             MISSING => return register(&pm2, &snapshot, on).await,
