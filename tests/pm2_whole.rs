@@ -304,7 +304,10 @@ fn play(version: &str, seed: u64, killed: Killed) {
     let about = format!("PM2 {version}, seed {seed}, {killed:?}");
     scene.break_apps(seed.is_multiple_of(2));
     match killed {
-        Killed::Nothing => assert!([0, 11].contains(&scene.run().code), "{about}: {:?}", scene.run()),
+        Killed::Nothing => {
+            let said = scene.run();
+            assert!([0, 11].contains(&said.code), "{about}: {said:?}\n{}", scene.journal());
+        }
         Killed::Runbook => {
             let mut child = scene.place.start(&["run", &scene.book, "--yes", "--progress", "none"]);
             scene.until_restoring(3 + usize::try_from(seed % 4).unwrap());

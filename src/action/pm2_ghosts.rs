@@ -41,7 +41,9 @@ pub(super) async fn lay(key: &str, pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) {
 
 /// How long from now the daemon calls a stopped app online.
 fn to_be_called_online(app: &App, now: Timestamp) -> Option<Duration> {
-    if !app.wait_ready || app.status != Status::Stopped {
+    // Whatever was online when it was stopped has had its time, unless it ended by itself and was started anew since.
+    let ended = app.restarts > 0 || !app.autorestart;
+    if !app.wait_ready || !ended || app.status != Status::Stopped {
         return None;
     }
     let began = Timestamp::from_millisecond(app.uptime_started?).ok()?;
@@ -59,14 +61,16 @@ mod tests {
     #[test]
     fn only_who_was_stopped_before_its_time_was_over_is_waited_for() {
         let now = Timestamp::from_millisecond(1_000_000).unwrap();
-        let left = |wait_ready: bool, status: &str, ago: i64, timeout: Option<u64>| {
+        let left_of = |restarts: u32, wait_ready: bool, status: &str, ago: i64, timeout: Option<u64>| {
             let env = json!({
                 "name": "a", "status": status, "wait_ready": wait_ready, "listen_timeout": timeout,
-                "pm_uptime": 1_000_000 - ago,
+                "pm_uptime": 1_000_000 - ago, "restart_time": restarts,
             });
             to_be_called_online(&App::from_entry(&json!({ "pm2_env": env })), now).map(|left| left.as_millis())
         };
+        let left = |wait_ready, status, ago, timeout| left_of(4, wait_ready, status, ago, timeout);
         assert_eq!(left(true, "stopped", 1_000, None), Some(2_000));
+        assert_eq!(left_of(0, true, "stopped", 1_000, None), None, "it never ended by itself");
         assert_eq!(left(true, "stopped", 1_000, Some(8_000)), Some(7_000));
         assert_eq!(left(true, "stopped", 3_001, None), None, "it has had its time");
         assert_eq!(left(true, "stopped", 1_000, Some(60_000)), None, "too long to wait for");

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::AtBoot;
+use super::pm2_ghosts;
 use super::process_list::{self, names};
 use super::way_back::{self, RESUME_UNIT};
 use crate::host::pm2::{App, Pm2Seen, Status};
@@ -94,7 +95,10 @@ impl Act for Pm2Stopped {
         let pm2 = process_list::at(place);
         tell(Tick::say(&item.key, "stopping"));
         let deed = match (item.key.as_str(), item.handle) {
-            (SAVED_LIST, _) => Deed::SaveList(pm2),
+            (SAVED_LIST, _) => {
+                pm2_ghosts::lay(SAVED_LIST, &pm2, on, tell).await;
+                Deed::SaveList(pm2)
+            }
             (RESUME_UNIT, _) => Deed::InstallResume,
             (_, Some(id)) => Deed::StopApp { pm2, id },
             (_, None) => return Outcome::failed("PM2 gives it no number, so it cannot be told to stop"),

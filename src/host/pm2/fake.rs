@@ -280,6 +280,35 @@ async fn a_lost_stop_is_settled_by_the_list_and_never_repeated() {
     assert_eq!(fake.called("stopProcessId"), 1);
 }
 
+/// PM2 answers "stopped" to a stop that comes between the end of an app and its next start, and starts it all the same.
+#[tokio::test]
+async fn a_stop_that_came_between_two_lives_is_repeated() {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    let told = AtomicUsize::new(0);
+    let listed = move |pid: Option<u32>, status: &str| {
+        let mut app = entry("a", 4, pid, status);
+        app["pm2_env"]["restart_time"] = json!(5);
+        app["pm2_env"]["pm_uptime"] = json!(crate::host::clock::now().as_millisecond());
+        app
+    };
+    let fake = Fake::start(move |method, _| match method {
+        "stopProcessId" => {
+            told.fetch_add(1, SeqCst);
+            Play::Answer(listed(None, "stopped"))
+        }
+        "getMonitorData" => {
+            let gone = told.load(SeqCst) > 1;
+            let app = if gone { listed(None, "stopped") } else { listed(Some(u32::MAX), "online") };
+            Play::Answer(json!([app]))
+        }
+        _ => civil(method, &json!([])),
+    });
+    let steer = Steer::connect(&fake.at()).await.unwrap();
+    let app = steer.list().await.unwrap()[0].clone();
+    assert_eq!(steer.stop_app(&app).await.unwrap().status, Status::Stopped);
+    assert_eq!(fake.called("stopProcessId"), 2);
+}
+
 #[tokio::test]
 async fn what_the_list_does_not_settle_stays_unknown() {
     let apps = json!([entry("a", 4, Some(77), "online")]);

@@ -1,6 +1,8 @@
 //! The hands: stop, start, register, delete, each believed only when the daemon's list shows it. A call whose answer is
 //! lost is settled by the list, and stays [`SteerError::Unknown`] if the list does not settle it; nothing is sent twice.
 
+mod stop;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +19,7 @@ use super::daemon::{DaemonUp, Support, list, up_of};
 use super::hearing::{Heard, Hearing};
 use super::listed::number_equals;
 use super::place::{AccountError, Pm2At, account};
-use super::procs::{age, alive, at_rest};
+use super::procs::{age, at_rest};
 use super::recipe::Recipe;
 use super::request::{PmId, Request};
 use super::rpc::{Rpc, RpcError};
@@ -270,34 +272,6 @@ impl Steer {
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
         self.hearing.get().and_then(Option::as_ref).map(Hearing::whole).unwrap_or_default()
-    }
-
-    /// Stops an app and sees its process gone. Already down is done. For a watched app the watch ends first and for good:
-    /// the daemon then forgets `watch`, the snapshot does not (see [`Steer::start_watched`]).
-    ///
-    /// # Errors
-    /// [`SteerError`].
-    pub async fn stop_app(&self, app: &App) -> Result<App, SteerError> {
-        let down = |now: &App| now.pid.is_none() && matches!(now.status, Status::Stopped | Status::Errored);
-        let (id, now) = self.find(app).await?;
-        if down(&now) {
-            return Ok(now);
-        }
-        if now.watch {
-            self.rpc.call(&Request::StopWatch(id)).await?;
-        }
-        let asked = self.rpc.call_within(&Request::StopId(id), now.stop_deadline()).await;
-        self.order(id);
-        // The daemon answers when it has seen the process end; the kernel is asked whether that is so.
-        if let Some(stopped) = asked.as_ref().ok().and_then(|answer| answered(answer, &now.key)).filter(down)
-            && !now.pid.is_some_and(alive)
-        {
-            return Ok(stopped);
-        }
-        self.settle(&format!("stop {:?}", app.key.name), asked, |listed| {
-            at_number(listed, id, &app.key).filter(|now| down(now))
-        })
-        .await
     }
 
     /// Starts an app that is registered and not running, with fresh counters; a running one is left alone. Lifts
