@@ -1,6 +1,9 @@
 //! The hands: stop, start, register, delete, each believed only when the daemon's list shows it. A call whose answer is
 //! lost is settled by the list, and stays [`SteerError::Unknown`] if the list does not settle it; nothing is sent twice.
 
+mod error;
+mod prove;
+mod start;
 mod stop;
 
 use std::collections::HashMap;
@@ -10,119 +13,21 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use thiserror::Error;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::app::{App, AppKey, Status};
-use super::back::steady_for;
+use super::app::{App, AppKey};
 use super::daemon::{DaemonUp, Support, list, up_of};
 use super::hearing::{Heard, Hearing};
-use super::listed::number_equals;
-use super::place::{AccountError, Pm2At, account};
-use super::procs::{age, at_rest};
-use super::recipe::Recipe;
-use super::request::{PmId, Request};
+use super::place::{Pm2At, account};
+use super::request::PmId;
 use super::rpc::{Rpc, RpcError};
 use crate::host::clock;
 use crate::host::planted::{Bug, planted};
 
+pub use error::SteerError;
+
 const SETTLING_LOOKS: usize = 6;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-/// How long a process may keep its slot when it neither comes to rest nor ends.
-const REST_MAX: Duration = Duration::from_secs(5);
-
-/// How long an app is watched at least after it has come to rest.
-const SETTLED: Duration = Duration::from_millis(400);
-
-/// Why an effect did not happen, or is not known to have happened.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum SteerError {
-    /// The daemon did not answer, refused, or was not reached.
-    #[error(transparent)]
-    Rpc(RpcError),
-    /// Sent, and neither an answer nor the list tells whether it happened.
-    #[error("{what}: {why}; whether it happened is unknown, look at the list before repeating it")]
-    Unknown {
-        /// What was asked.
-        what: String,
-        /// Reason.
-        why: String,
-    },
-    /// It ran, and the list does not show it.
-    #[error("{what}: not done, {saw}")]
-    NotDone {
-        /// What was asked.
-        what: String,
-        /// What the list shows.
-        saw: String,
-    },
-    /// The number belongs to another app by now, or to none.
-    #[error("app {0:?} is not at its number any more; look again")]
-    Moved(String),
-    /// The daemon is going down and restarts nothing.
-    #[error("the PM2 daemon was told to end and starts nothing any more; restart the daemon")]
-    Dying,
-    /// A `pm2-runtime`.
-    #[error("pm2-runtime ends with its last app; restart its container or unit instead")]
-    Runtime,
-    /// A version that must not be steered.
-    #[error("{0}")]
-    Unsupported(String),
-    /// The socket's owner is not the owner of the home.
-    #[error("the PM2 daemon at {home} runs as uid {uid}, its home belongs to another user")]
-    Impostor {
-        /// `PM2_HOME`.
-        home: PathBuf,
-        /// Who listens.
-        uid: u32,
-    },
-    /// Something must exist first.
-    #[error("app {app:?}: its {what} {missing} does not exist; nothing was started")]
-    Missing {
-        /// The app.
-        app: String,
-        /// What of it: its script, its working directory, …
-        what: &'static str,
-        /// Where it should be.
-        missing: PathBuf,
-    },
-    /// The user of the daemon is not clear.
-    #[error(transparent)]
-    Account(#[from] AccountError),
-    /// We are neither root nor that user.
-    #[error("acting for user {user} needs that user or root")]
-    Denied {
-        /// The user.
-        user: String,
-    },
-    /// No script or no node.
-    #[error("cannot find `{0}`; name it with `cli:` or put it on the PATH")]
-    NoCli(&'static str),
-    /// The script could not be run to its end.
-    #[error("`pm2 {word}`: {why}")]
-    Cli {
-        /// Sub-command.
-        word: &'static str,
-        /// Reason.
-        why: String,
-    },
-    /// A daemon with a unit is started by its unit, so that it is in the right control group.
-    #[error("start unit {0} instead: a daemon started by hand is in the wrong control group")]
-    UseUnit(String),
-    /// `pm2 save` does not write an empty list.
-    #[error("there is nothing to save, and PM2 does not write an empty list")]
-    NothingToSave,
-}
-
-impl From<RpcError> for SteerError {
-    fn from(error: RpcError) -> Self {
-        match error {
-            RpcError::Refused { message, .. } if message.contains("PM2 is being killed") => Self::Dying,
-            RpcError::Unknown { method, why } => Self::Unknown { what: method.to_owned(), why },
-            other => Self::Rpc(other),
-        }
-    }
-}
 
 type Listed = Arc<Vec<App>>;
 
@@ -274,156 +179,6 @@ impl Steer {
         self.hearing.get().and_then(Option::as_ref).map(Hearing::whole).unwrap_or_default()
     }
 
-    /// Starts an app that is registered and not running, with fresh counters; a running one is left alone. Lifts
-    /// `autostart: false`, which PM2 offers no way to restore without a restart: the app given back then says `true`.
-    /// Started is not back: judge with [`super::back()`].
-    ///
-    /// # Errors
-    /// [`SteerError`].
-    pub async fn start_registered(&self, app: &App) -> Result<App, SteerError> {
-        let (id, before) = self.find(app).await?;
-        if before.pid.is_some() && matches!(before.status, Status::Online | Status::Launching) {
-            return Ok(before);
-        }
-        let hearing = self.hearing().await;
-        if let Some(hearing) = hearing {
-            hearing.begin(id);
-        }
-        let restart = Request::RestartId { id, autostart: (!before.autostart).then_some(true) };
-        let asked = tokio::select! {
-            asked = self.rpc.call_within(&restart, before.start_deadline()) => asked,
-            () = ended_early(hearing, id, before.autorestart) => Err(RpcError::Unknown {
-                method: restart.method(),
-                why: "it ended before it was ready".to_owned(),
-            }),
-        };
-        self.order(id);
-        if let Some(started) = asked.as_ref().ok().and_then(|answer| answered(answer, &before.key))
-            && started.pid.is_some()
-        {
-            return Ok(started);
-        }
-        // A one-shot may be over by the time of the list: then its start time tells.
-        let started = |now: &App| now.pid.is_some() || now.uptime_started != before.uptime_started;
-        let what = format!("start {:?}", app.key.name);
-        self.settle(&what, asked, |listed| at_number(listed, id, &app.key).filter(|now| started(now))).await
-    }
-
-    /// Waits until an app that was just started has no more use for the slot it was started in: it said `ready` or the
-    /// daemon stopped waiting for that (which the answer to its start has shown); without `ready`, its process has come to
-    /// rest, listening or waiting for somebody; or it has ended.
-    pub async fn at_rest(&self, app: &App) {
-        let (Some(id), Some(pid)) = (app.pm_id, app.pid) else { return };
-        if app.wait_ready || app.exec_mode == "cluster_mode" {
-            return;
-        }
-        let hearing = self.hearing().await;
-        tokio::select! {
-            () = at_rest(pid) => {}
-            () = ended_early(hearing, id, app.autorestart) => {}
-            () = super::pause(REST_MAX) => {}
-        }
-    }
-
-    /// Waits until an app that has come to rest after its start has lived long enough to be called stable. `true` when
-    /// nothing speaks against it: the kernel still knows the process that PM2 named, old enough by its own start time, and the
-    /// bus, which was listened to since before the start, has told of no end and, where it is due, of `ready`. A list
-    /// would add nothing to that, and costs the daemon as much as starting an app does.
-    pub async fn outlives(&self, started: &App) -> bool {
-        let (Some(id), Some(pid), Status::Online) = (started.pm_id, started.pid, &started.status) else { return false };
-        let Some(hearing) = self.hearing().await else { return false };
-        let needed = steady_for(started);
-        let rest = needed.saturating_sub(age(pid).unwrap_or_default()).max(SETTLED);
-        let ended = hearing.until(id, |heard| heard.exits > 0 || heard.given_up);
-        tokio::select! {
-            () = ended => return false,
-            () = super::pause(rest) => {}
-        }
-        let untouched = |heard: &Heard| heard.whole && heard.exits == 0 && !heard.given_up;
-        let said = hearing.of(id).is_some_and(|heard| untouched(&heard) && (heard.ready || !started.wait_ready));
-        said && hearing.listens() && self.is_open() && age(pid).is_some_and(|age| age >= needed)
-    }
-
-    /// Adds an app as stopped. Nothing is started.
-    ///
-    /// # Errors
-    /// [`SteerError`]. After [`SteerError::Unknown`] compare the list before registering again: PM2 never merges equals.
-    pub async fn register(&self, recipe: &Recipe) -> Result<App, SteerError> {
-        let app = self.prepare(recipe, Request::Register(Box::new(recipe.clone())), "register").await?;
-        // Known from now on, so that nobody adds it again because a list from before lacks it.
-        let mut kept = self.kept.lock().await;
-        if let Some(kept) = kept.as_mut()
-            && !kept.apps.iter().any(|known| known.pm_id == app.pm_id)
-        {
-            let apps = Arc::make_mut(&mut kept.apps);
-            apps.push(app.clone());
-            number_equals(apps);
-        }
-        Ok(app)
-    }
-
-    /// Adds and starts an app.
-    ///
-    /// # Errors
-    /// As [`Steer::register`], and [`SteerError::Missing`]: without its log directory the app would be lost from the list.
-    pub async fn start_new(&self, recipe: &Recipe) -> Result<App, SteerError> {
-        if let Some((what, missing)) = recipe.missing() {
-            return Err(SteerError::Missing { app: recipe.app().key.name, what, missing });
-        }
-        self.prepare(recipe, Request::StartNew(Box::new(recipe.clone())), "start").await
-    }
-
-    /// Starts a watched app so that it is watched as before: only an app that is added running gets its watcher back, so
-    /// the stopped registration is deleted first. A crash between the two leaves the app unlisted; the next comparison
-    /// with the snapshot registers it again.
-    ///
-    /// # Errors
-    /// [`SteerError`].
-    pub async fn start_watched(&self, registered: &App, recipe: &Recipe) -> Result<App, SteerError> {
-        self.delete_app(registered).await?;
-        self.start_new(recipe).await
-    }
-
-    /// Stops and forgets an app.
-    ///
-    /// # Errors
-    /// [`SteerError`].
-    pub async fn delete_app(&self, app: &App) -> Result<App, SteerError> {
-        let (id, now) = self.find(app).await?;
-        if now.watch {
-            self.rpc.call(&Request::StopWatch(id)).await?;
-        }
-        let asked = self.rpc.call_within(&Request::DeleteId(id), now.stop_deadline()).await;
-        let what = format!("delete {:?}", app.key.name);
-        self.settle(&what, asked, |listed| at_number(listed, id, &app.key).is_none().then(|| now.clone())).await
-    }
-
-    async fn prepare(&self, recipe: &Recipe, request: Request, word: &str) -> Result<App, SteerError> {
-        let key = recipe.app().key;
-        let hearing = self.hearing().await;
-        let known: Vec<PmId> = self.recent(None).await?.iter().filter_map(|app| app.pm_id).collect();
-        let asked = self.rpc.call(&request).await;
-        let told = asked.as_ref().ok().and_then(|answer| answered(answer.get(0)?, &key));
-        if let Some(id) = told.as_ref().and_then(|app| app.pm_id) {
-            self.order(id);
-            if let Some(hearing) = hearing {
-                hearing.whole_from_birth(id);
-            }
-        }
-        if let Some(app) = told.clone().filter(|app| app.pm_id.is_some() && (word == "register" || app.pid.is_some())) {
-            return Ok(app);
-        }
-        let told = told.and_then(|app| app.pm_id);
-        let what = format!("{word} {:?}", key.name);
-        let taken: Vec<PmId> = self.orders().keys().copied().collect();
-        self.settle(&what, asked, |listed| {
-            let unknown = |id: PmId| !known.contains(&id) && !taken.contains(&id);
-            let new = |app: &&App| app.pm_id.is_some_and(|id| told.map_or(unknown(id), |told| told == id));
-            listed.iter().find(|app| new(app) && same(&app.key, &key)).cloned()
-        })
-        .await
-    }
-
     /// The app at its number now.
     async fn find(&self, app: &App) -> Result<(PmId, App), SteerError> {
         let moved = || SteerError::Moved(app.key.name.clone());
@@ -487,14 +242,6 @@ fn answered(answer: &Value, key: &AppKey) -> Option<App> {
     }
     app.key = key.clone();
     Some(app)
-}
-
-/// Resolves when an app has ended for good before it ever was ready; never where that cannot be heard.
-async fn ended_early(hearing: Option<&Hearing>, id: PmId, restarts: bool) {
-    match hearing {
-        Some(hearing) => hearing.until(id, |heard| heard.loops() || (!restarts && heard.exits > 0)).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

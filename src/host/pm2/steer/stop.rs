@@ -1,4 +1,4 @@
-//! Stopping an app, also one that ends and starts anew all the time.
+//! Stopping an app (and forgetting it), also one that ends and starts anew all the time.
 //!
 //! PM2 restarts a dead app in two moves, a timer and then a spawn that waits for log files, and lists it as stopped until the
 //! new process is there. A stop that arrives after the timer is answered with "stopped" and prevents nothing (PM2,
@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{Steer, SteerError, answered, at_number};
 use crate::host::clock;
 use crate::host::pm2::app::{App, Status};
+use crate::host::pm2::pause;
 use crate::host::pm2::procs::alive;
 use crate::host::pm2::request::{PmId, Request};
 
@@ -37,6 +38,20 @@ impl Steer {
         Err(SteerError::NotDone { what: format!("stop {:?}", app.key.name), saw })
     }
 
+    /// Stops and forgets an app.
+    ///
+    /// # Errors
+    /// [`SteerError`].
+    pub async fn delete_app(&self, app: &App) -> Result<App, SteerError> {
+        let (id, now) = self.find(app).await?;
+        if now.watch {
+            self.rpc.call(&Request::StopWatch(id)).await?;
+        }
+        let asked = self.rpc.call_within(&Request::DeleteId(id), now.stop_deadline()).await;
+        let what = format!("delete {:?}", app.key.name);
+        self.settle(&what, asked, |listed| at_number(listed, id, &app.key).is_none().then(|| now.clone())).await
+    }
+
     async fn stop_once(&self, id: PmId, now: &App, app: &App) -> Result<App, SteerError> {
         if down(now) {
             return Ok(now.clone());
@@ -57,7 +72,7 @@ impl Steer {
     }
 
     async fn stays_down(&self, id: PmId, app: &App) -> Result<bool, SteerError> {
-        crate::host::pm2::pause(QUIET).await;
+        pause(QUIET).await;
         let listed = self.list().await.map_err(|error| SteerError::Unknown {
             what: format!("stop {:?}", app.key.name),
             why: error.to_string(),
