@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything: format, lints, documentation, licences, tests, and the real hosts of the lab, each part within its written
-# budget, 60 minutes in all. Installs what is missing (as root). Exit 0 only if every part passed.
+# Everything: format, lints, documentation, licences, tests, and the real hosts of the lab, within 60 minutes in all; a part
+# that takes longer than its written budget says so. Installs what is missing (as root). Exit 0 only if every part passed.
 # Usage: all.sh [PART...]   to run only some; `all.sh --list` names them with their budgets
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +18,9 @@ readonly parts=(
   "lab 700"
   "demo 600"
 )
+
+# Seconds for everything. A part may take what the others have left: a busy machine is slow unevenly.
+readonly hour=3600
 
 logs=${CARGO_TARGET_DIR:-target}/all
 mkdir -p "$logs"
@@ -71,19 +74,21 @@ part_demo() {
 
 run_part() {
   local name=$1 budget=$2 code=0 began=$SECONDS
-  printf '\n=== %s (at most %s s)\n' "$name" "$budget"
+  local left=$((hour - 30 - SECONDS))
+  printf '\n=== %s (%s s wanted, at most %s s)\n' "$name" "$budget" "$left"
   rm -f "$logs/$name.note"
   # Without --foreground a timeout ends the part's whole process group; an interrupt of this script is passed on to it.
-  timeout -k 20 "$budget" bash tests/all.sh --part "$name" </dev/null > >(exec tee "$logs/$name.log") 2>&1 &
+  timeout -k 20 "$((left > 1 ? left : 1))" bash tests/all.sh --part "$name" </dev/null > >(exec tee "$logs/$name.log") 2>&1 &
   running=$!
   wait "$running" || code=$?
   running=''
   case $code in
     0) result=passed; passed=$((passed + 1)) ;;
     99) result=skipped; skipped=$((skipped + 1)) ;;
-    124 | 137) result='OVER BUDGET'; failed=$((failed + 1)) ;;
+    124 | 137) result='OUT OF TIME'; failed=$((failed + 1)) ;;
     *) result="FAILED ($code)"; failed=$((failed + 1)) ;;
   esac
+  [ "$((SECONDS - began))" -le "$budget" ] || [ "$result" != passed ] || result='passed, slow'
   table+=("$(printf '%-9s %-12s %5s s of %4s s  %s' "$name" "$result" "$((SECONDS - began))" "$budget" "$(head -n 1 "$logs/$name.note" 2>/dev/null || true)")")
 }
 
@@ -101,7 +106,7 @@ for part in "${parts[@]}"; do
 done
 printf '\n'
 printf '%s\n' "${table[@]}"
-printf '%-9s %-12s %5s s of 3600 s\n\n' all '' "$SECONDS"
+printf '%-9s %-12s %5s s of %s s\n\n' all '' "$SECONDS" "$hour"
 if [ "$skipped" -gt 0 ]; then
   printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
 else

@@ -17,6 +17,9 @@ const LOG_LINES: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an app that lives may take to say `ready`, at least.
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How long a process must live whose predecessor has ended since the start: one that boots slowly and fails looks well for
+/// as long as it boots.
+const PROBATION: Duration = Duration::from_secs(5);
 /// Between two looks; the host asks PM2 no more than once a second for all that wait.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -30,9 +33,11 @@ pub(super) struct Return<'a> {
     pub(super) tell: Tell<'a>,
 }
 
-/// The process that is watched, since when, and the restarts from which is counted.
+/// The process that is watched, whether it lived, since when, its restarts by then, and (in `app`) those from which is counted.
 struct Watched {
     app: App,
+    alive: bool,
+    restarts: u64,
     since: Duration,
 }
 
@@ -43,7 +48,12 @@ impl Return<'_> {
         let uptime = || self.on.as_probe().uptime();
         let began = uptime();
         let patience = PATIENCE.max(self.saved.start_deadline());
-        let mut watched = started.filter(|app| app.pid.is_some()).map(|app| Watched { app, since: began });
+        let mut watched = started.filter(|app| app.pid.is_some()).map(|app| Watched {
+            restarts: app.restarts,
+            alive: true,
+            app,
+            since: began,
+        });
         let settles = watched.as_ref().map_or(LOOK_EVERY, |first| steady_for(&first.app).min(patience));
         if let Some(first) = watched.as_ref().filter(|first| steady_for(&first.app) <= patience)
             && self.on.outlives(self.pm2, &first.app).await
@@ -112,8 +122,8 @@ impl Return<'_> {
 
 /// One look at the app, against what was seen of it before. The first sight of it is what restarts are counted from.
 fn judge(app: &App, list: &ListSeen, watched: &mut Option<Watched>, now: Duration) -> Verdict {
-    let same = |first: &&mut Watched| first.app.pid == app.pid && first.app.restarts == app.restarts;
     let alive = app.pid.is_some_and(|pid| !list.dead.contains(&pid));
+    let same = |first: &&mut Watched| (first.app.pid, first.restarts, first.alive) == (app.pid, app.restarts, alive);
     let steady = watched.as_mut().filter(same).map_or(Duration::ZERO, |first| now.saturating_sub(first.since));
     let verdict = back(app, watched.as_ref().map(|first| &first.app), alive, steady);
     if watched.as_mut().filter(same).is_none() {
@@ -121,11 +131,14 @@ fn judge(app: &App, list: &ListSeen, watched: &mut Option<Watched>, now: Duratio
         // It was told to start, and PM2 has said that it did: what is stopped now has run and ended.
         let status = if app.status == Status::Stopped { Status::Launching } else { app.status.clone() };
         let first = App { restarts: counted_from.min(app.restarts), status, ..app.clone() };
-        *watched = Some(Watched { app: first, since: now });
+        *watched = Some(Watched { restarts: app.restarts, alive, app: first, since: now });
     }
     match verdict {
         Verdict::NotYet(_) | Verdict::Back if list.heard_of(app).is_some_and(Heard::loops) => {
             Verdict::Gone(looping(app))
+        }
+        Verdict::Back if steady < PROBATION && list.heard_of(app).is_some_and(|heard| heard.exits > 0) => {
+            Verdict::NotYet("online again after it had ended, being watched".to_owned())
         }
         Verdict::Back if unready(app, list) => Verdict::NotYet("online, and has not said `ready`".to_owned()),
         other => other,
@@ -140,4 +153,62 @@ fn ready_within(app: &App) -> Duration {
 /// It runs, is to say `ready`, and has not since it was started. PM2 calls it online all the same after its time-out.
 fn unready(app: &App, list: &ListSeen) -> bool {
     app.wait_ready && app.pid.is_some() && list.heard_of(app).is_some_and(|heard| !heard.ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// One look: the app as PM2 lists it, and how often the bus has told of its end.
+    fn look(pid: u32, restarts: u64, exits: u64) -> (App, ListSeen) {
+        let env = json!({ "name": "a", "status": "online", "restart_time": restarts, "pm_id": 3 });
+        let app = App::from_entry(&json!({ "pid": pid, "pm_id": 3, "pm2_env": env }));
+        let heard = Heard { pm_id: 3, whole: true, exits, ..Heard::default() };
+        let list = ListSeen { apps: Arc::new(vec![app.clone()]), dead: Vec::new(), heard: vec![heard] };
+        (app, list)
+    }
+
+    /// Judges looks that come a second after each other.
+    fn judged(looks: &[(u32, u64, u64)]) -> Vec<Verdict> {
+        let mut watched = None;
+        let verdict = |(at, &(pid, restarts, exits)): (u64, &(u32, u64, u64))| {
+            let (app, list) = look(pid, restarts, exits);
+            judge(&app, &list, &mut watched, Duration::from_secs(at))
+        };
+        (0..).zip(looks).map(verdict).collect()
+    }
+
+    #[test]
+    fn one_that_ended_once_is_back_when_it_has_lived_for_a_while() {
+        let verdicts = judged(&[(7, 0, 0), (8, 1, 1), (8, 1, 1), (8, 1, 1), (8, 1, 1), (8, 1, 1), (8, 1, 1)]);
+        let (last, before) = verdicts.split_last().unwrap();
+        assert!(before.iter().all(|verdict| matches!(verdict, Verdict::NotYet(_))), "{verdicts:?}");
+        assert_eq!(*last, Verdict::Back);
+    }
+
+    #[test]
+    fn a_death_that_the_daemon_has_not_heard_of_yet_is_no_end() {
+        let mut watched = None;
+        let mut verdict = |at: u64, dead: bool| {
+            let (app, mut list) = look(7, 0, 0);
+            list.dead = if dead { vec![7] } else { Vec::new() };
+            judge(&app, &list, &mut watched, Duration::from_millis(at))
+        };
+        verdict(0, false);
+        assert!(matches!(verdict(900, false), Verdict::NotYet(_)));
+        assert!(matches!(verdict(1_400, true), Verdict::NotYet(_)), "seen dead for the first time");
+        assert!(matches!(verdict(1_900, true), Verdict::NotYet(_)));
+        assert_eq!(verdict(2_400, true), Verdict::Gone(Cause::Killed), "it stays so");
+    }
+
+    #[test]
+    fn slow_lives_that_end_are_a_loop_all_the_same() {
+        let verdicts = judged(&[(7, 0, 0), (8, 1, 1), (8, 1, 1), (9, 2, 2), (9, 2, 2), (10, 3, 3)]);
+        assert!(!verdicts.contains(&Verdict::Back), "{verdicts:?}");
+        assert_eq!(verdicts.last(), Some(&Verdict::Gone(Cause::CrashLoop { restarts: 3 })));
+    }
 }

@@ -305,6 +305,7 @@ fn watch(
     needles: Vec<(usize, Vec<u8>)>,
     over: Arc<AtomicBool>,
 ) -> std::thread::JoinHandle<(usize, Vec<String>)> {
+    let read = |pid: u32, file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
     std::thread::spawn(move || {
         let (mut looks, mut found) = (0, Vec::new());
         while !over.load(Ordering::Relaxed) {
@@ -325,11 +326,14 @@ fn watch(
                 })
             };
             for &one in parents.keys().filter(|one| below(**one)) {
+                let arguments = read(one, "cmdline");
                 for file in ["cmdline", "environ"] {
-                    if one == pid && file == "environ" {
+                    // A child that has not become another program yet is a copy of this one, arguments and all. Looked at in
+                    // this order, a child that is another program by its arguments is one by its environment, too.
+                    if file == "environ" && (one == pid || arguments == read(pid, "cmdline")) {
                         continue;
                     }
-                    let bytes = std::fs::read(format!("/proc/{one}/{file}")).unwrap_or_default();
+                    let bytes = if file == "environ" { read(one, file) } else { arguments.clone() };
                     looks += usize::from(!bytes.is_empty());
                     found.extend(hits(&bytes, &needles).map(|n| format!("canary {n} in /proc/{one}/{file}")));
                 }

@@ -114,8 +114,8 @@ pub fn steady_for(app: &App) -> Duration {
     Duration::from_millis(app.min_uptime.unwrap_or(0).clamp(SHORTEST_STEADY, 3_600_000))
 }
 
-/// Judges an app that is wanted online. `earlier` is a former look at the same app after it was started, `steady` the time
-/// since then, `alive` whether the process of now exists.
+/// Judges an app that is wanted online. `earlier` is the latest former look at it, with the restarts of the first one after it
+/// was started; `steady` the time in which its process, its restarts and `alive`, whether that process exists, have stayed the same.
 #[must_use]
 pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> Verdict {
     let before = earlier.map_or(app.restarts, |then| then.restarts);
@@ -157,8 +157,8 @@ fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more:
     let Some(then) = earlier else {
         return Verdict::NotYet("seen once".to_owned());
     };
-    if then.pid != app.pid || more > 0 {
-        return Verdict::NotYet(format!("restarted {more} times since the last look"));
+    if then.pid != app.pid {
+        return Verdict::NotYet(format!("restarted {more} times since it was started"));
     }
     if !alive {
         // The daemon hears of a death at once; one that it has not heard of by the second look it never will.
@@ -220,7 +220,9 @@ mod tests {
         assert!(matches!(back(&now, None, true, second), Verdict::NotYet(_)));
         assert!(matches!(back(&now, Some(&now), true, second / 2), Verdict::NotYet(_)));
         assert!(matches!(back(&now, Some(&app("online", 8, 0)), true, second), Verdict::NotYet(_)));
-        assert!(matches!(back(&app("online", 9, 1), Some(&now), true, second), Verdict::NotYet(_)));
+        let again = app("online", 9, 1);
+        assert!(matches!(back(&again, Some(&now), true, Duration::ZERO), Verdict::NotYet(_)), "restarted just now");
+        assert_eq!(back(&again, Some(&now), true, second), Verdict::Back, "it has ended once and is up since");
         assert_eq!(back(&now, Some(&now), false, second), Verdict::Gone(Cause::Killed));
         let slow = App { min_uptime: Some(5000), ..now.clone() };
         assert!(matches!(back(&slow, Some(&slow), true, second * 4), Verdict::NotYet(_)));

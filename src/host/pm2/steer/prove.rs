@@ -13,6 +13,9 @@ use crate::host::pm2::request::PmId;
 /// How long a process may keep its slot when it neither comes to rest nor ends.
 const REST_MAX: Duration = Duration::from_secs(5);
 
+/// How long a boot is waited for before an app is judged that never comes to rest.
+const BOOT_MAX: Duration = Duration::from_secs(10);
+
 /// How long an app is watched at least after it has come to rest.
 const SETTLED: Duration = Duration::from_millis(400);
 
@@ -33,14 +36,21 @@ impl Steer {
         }
     }
 
-    /// Waits until an app that has come to rest after its start has lived long enough to be called stable. `true` when
-    /// nothing speaks against it: the kernel still knows the process that PM2 named, old enough by its own start time, and the
+    /// Waits until an app has come to rest after its start (on a busy machine a boot takes longer than a stable life must, and
+    /// what fails fails at its end) and has lived long enough to be called stable. `true` when nothing speaks against it: the kernel still knows the process that PM2 named, old enough by its own start time, and the
     /// bus, which was listened to since before the start, has told of no end and, where it is due, of `ready`. A list
     /// would add nothing to that, and costs the daemon as much as starting an app does.
     pub async fn outlives(&self, started: &App) -> bool {
         let (Some(id), Some(pid), Status::Online) = (started.pm_id, started.pid, &started.status) else { return false };
         let Some(hearing) = self.hearing().await else { return false };
         let needed = steady_for(started);
+        if !started.wait_ready {
+            tokio::select! {
+                () = at_rest(pid) => {}
+                () = hearing.until(id, |heard| heard.exits > 0) => return false,
+                () = pause(BOOT_MAX) => {}
+            }
+        }
         let rest = needed.saturating_sub(age(pid).unwrap_or_default()).max(SETTLED);
         let ended = hearing.until(id, |heard| heard.exits > 0 || heard.given_up);
         tokio::select! {
