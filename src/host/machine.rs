@@ -188,9 +188,15 @@ pub(crate) fn named(pid: u32) -> String {
 
 /// What is needed of one /proc/PID/stat (proc(5)).
 pub(in crate::host) struct ProcessStat {
+    /// Not a zombie.
     pub(in crate::host) alive: bool,
+    /// Waits for something that a signal may interrupt.
+    pub(in crate::host) asleep: bool,
     pub(in crate::host) parent: u32,
     pub(in crate::host) group: u32,
+    /// Processor time, user and system, in clock ticks.
+    pub(in crate::host) ticks: u64,
+    /// In clock ticks since the boot.
     pub(in crate::host) start_time: u64,
 }
 
@@ -199,13 +205,15 @@ pub(in crate::host) fn process_stat(pid: u32) -> Option<ProcessStat> {
 }
 
 /// The command name may hold spaces and parentheses, so fields are counted from the last `)`.
-fn parse_stat(line: &str) -> Option<ProcessStat> {
+pub(in crate::host) fn parse_stat(line: &str) -> Option<ProcessStat> {
     let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    let start_time = fields.nth(16)?.parse().ok()?;
-    Some(ProcessStat { alive: !matches!(state, "Z" | "X" | "x"), parent, group, start_time })
+    let (user, system): (u64, u64) = (fields.nth(8)?.parse().ok()?, fields.next()?.parse().ok()?);
+    let start_time = fields.nth(6)?.parse().ok()?;
+    let (alive, asleep) = (!matches!(state, "Z" | "X" | "x"), state == "S");
+    Some(ProcessStat { alive, asleep, parent, group, ticks: user.saturating_add(system), start_time })
 }
 
 #[cfg(test)]
@@ -284,9 +292,10 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_does_not_shift_the_fields() {
-        let line = "7 (a) R (b) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1";
+        let line = "7 (a) R (b) S 1 42 42 0 -1 4194560 1 0 0 0 30 4 0 0 20 0 1 0 987654 1 1";
         let stat = parse_stat(line).unwrap();
         assert_eq!((stat.alive, stat.group, stat.start_time), (true, 42, 987_654));
+        assert_eq!((stat.asleep, stat.parent, stat.ticks), (true, 1, 34));
         assert!(!parse_stat(&line.replace(") S ", ") Z ")).unwrap().alive);
     }
 }

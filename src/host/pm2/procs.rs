@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::request::PmId;
-use crate::host::clock;
 use crate::host::foreign::tame_bytes;
+use crate::host::{clock, machine};
 
 const PROCESSES_MAX: usize = 65_536;
 const CMDLINE_MAX: u64 = 4 << 10;
@@ -57,15 +57,15 @@ struct Process {
 /// Whether a process exists and is not a zombie.
 #[must_use]
 pub fn alive(pid: u32) -> bool {
-    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+    machine::start_time(pid).is_some()
 }
 
 /// How long a process has lived; `None` where it does not exist or is a zombie. `/proc` counts starts in hundredths of a
 /// second of CLOCK_BOOTTIME (proc(5), field 22; `USER_HZ` is 100).
 #[must_use]
 pub fn age(pid: u32) -> Option<Duration> {
-    let stat = stat(pid).filter(|stat| !matches!(stat.state, 'Z' | 'X'))?;
-    Some(clock::boottime().saturating_sub(Duration::from_millis(stat.started.saturating_mul(10))))
+    let started = machine::start_time(pid)?;
+    Some(clock::boottime().saturating_sub(Duration::from_millis(started.saturating_mul(10))))
 }
 
 /// A PM2 daemon of any user, as its title and the kernel tell.
@@ -103,17 +103,16 @@ pub async fn at_rest(pid: u32) {
     let look = || {
         let mut bytes = [0; STAT_MAX];
         let length = file.read_at(&mut bytes, 0).ok()?;
-        parse_stat(bytes.get(..length)?)
+        machine::parse_stat(&String::from_utf8_lossy(bytes.get(..length)?))
     };
     let mut before: Option<u64> = None;
     loop {
         super::pause(REST_LOOK).await;
-        let Some(now) = look().filter(|stat| !matches!(stat.state, 'Z' | 'X')) else { return };
-        let sleeps = now.state == 'S';
-        if sleeps && before == Some(now.ticks) {
+        let Some(now) = look().filter(|stat| stat.alive) else { return };
+        if now.asleep && before == Some(now.ticks) {
             return;
         }
-        before = sleeps.then_some(now.ticks);
+        before = now.asleep.then_some(now.ticks);
     }
 }
 
@@ -172,32 +171,10 @@ fn processes() -> HashMap<u32, Process> {
                 return None;
             }
             let uid = entry.metadata().ok()?.uid();
-            let stat = stat(pid)?;
-            Some((pid, Process { pid, parent: stat.parent, uid, started: stat.started }))
+            let stat = machine::process_stat(pid)?;
+            Some((pid, Process { pid, parent: stat.parent, uid, started: stat.start_time }))
         })
         .collect()
-}
-
-struct Stat {
-    state: char,
-    parent: u32,
-    /// Processor time, user and system, in clock ticks.
-    ticks: u64,
-    started: u64,
-}
-
-/// Fields 3, 4, 14, 15 and 22 of `/proc/PID/stat` (proc(5)), counted from the last parenthesis: the name may contain anything.
-fn parse_stat(line: &[u8]) -> Option<Stat> {
-    let text = String::from_utf8_lossy(line);
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let state = fields.first()?.chars().next()?;
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    let ticks = number(11)?.saturating_add(number(12)?);
-    Some(Stat { state, parent: fields.get(1)?.parse().ok()?, ticks, started: number(19)? })
-}
-
-fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&read(pid, "stat", CMDLINE_MAX))
 }
 
 /// The home in a daemon's title, `PM2 vX.Y.Z: God Daemon (HOME)`.
