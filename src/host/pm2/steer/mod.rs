@@ -1,5 +1,6 @@
 //! The hands: stop, start, register, delete, each believed only when the daemon's list shows it. A call whose answer is
-//! lost is settled by the list, and stays [`SteerError::Unknown`] if the list does not settle it; nothing is sent twice.
+//! lost is settled by the list, and stays [`SteerError::Unknown`] if the list does not settle it; nothing but a stop
+//! is sent twice.
 
 mod error;
 mod prove;

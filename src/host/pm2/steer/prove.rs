@@ -37,28 +37,28 @@ impl Steer {
     }
 
     /// Waits until an app has come to rest after its start (on a busy machine a boot takes longer than a stable life must, and
-    /// what fails fails at its end) and has lived long enough to be called stable. `true` when nothing speaks against it: the kernel still knows the process that PM2 named, old enough by its own start time, and the
-    /// bus, which was listened to since before the start, has told of no end and, where it is due, of `ready`. A list
-    /// would add nothing to that, and costs the daemon as much as starting an app does.
+    /// what fails fails at its end) and has lived long enough to be called stable. `true` when nothing speaks against it: the
+    /// kernel still knows the process that PM2 named, old enough by its own start time, and the bus, which was listened to
+    /// since before the start, has told of no end and, where it is due, of `ready`.
     pub async fn outlives(&self, started: &App) -> bool {
         let (Some(id), Some(pid), Status::Online) = (started.pm_id, started.pid, &started.status) else { return false };
         let Some(hearing) = self.hearing().await else { return false };
         let needed = steady_for(started);
+        let over = |heard: &Heard| heard.exits > 0 || heard.given_up;
         if !started.wait_ready {
             tokio::select! {
                 () = at_rest(pid) => {}
-                () = hearing.until(id, |heard| heard.exits > 0) => return false,
+                () = hearing.until(id, over) => return false,
                 () = pause(BOOT_MAX) => {}
             }
         }
         let rest = needed.saturating_sub(age(pid).unwrap_or_default()).max(SETTLED);
-        let ended = hearing.until(id, |heard| heard.exits > 0 || heard.given_up);
         tokio::select! {
-            () = ended => return false,
+            () = hearing.until(id, over) => return false,
             () = pause(rest) => {}
         }
-        let untouched = |heard: &Heard| heard.whole && heard.exits == 0 && !heard.given_up;
-        let said = hearing.of(id).is_some_and(|heard| untouched(&heard) && (heard.ready || !started.wait_ready));
+        let well = |heard: Heard| heard.whole && !over(&heard) && (heard.ready || !started.wait_ready);
+        let said = hearing.of(id).is_some_and(well);
         said && hearing.listens() && self.is_open() && age(pid).is_some_and(|age| age >= needed)
     }
 }
