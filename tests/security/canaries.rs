@@ -325,15 +325,15 @@ fn watch(
                     hit
                 })
             };
+            let own = read(pid, "cmdline");
             for &one in parents.keys().filter(|one| below(**one)) {
-                let arguments = read(one, "cmdline");
-                for file in ["cmdline", "environ"] {
-                    // A child that has not become another program yet is a copy of this one, arguments and all. Looked at in
-                    // this order, a child that is another program by its arguments is one by its environment, too.
-                    if file == "environ" && (one == pid || arguments == read(pid, "cmdline")) {
-                        continue;
-                    }
-                    let bytes = if file == "environ" { read(one, file) } else { arguments.clone() };
+                let mut looked = vec![("cmdline", read(one, "cmdline"))];
+                // A child that has not become another program yet is a copy of this one, arguments and all. Looked at in this
+                // order, a child that is another program by its arguments is one by its environment, too.
+                if one != pid && looked[0].1 != own {
+                    looked.push(("environ", read(one, "environ")));
+                }
+                for (file, bytes) in looked {
                     looks += usize::from(!bytes.is_empty());
                     found.extend(hits(&bytes, &needles).map(|n| format!("canary {n} in /proc/{one}/{file}")));
                 }
