@@ -10,7 +10,7 @@ use crate::campaign::{AGAIN_TOKENS, ONCE, Peace, Story, Trouble};
 use crate::points::{Place, Point, sample};
 use crate::rig::{Rig, Said, Saved};
 use crate::tier::{Tier, figures, tier};
-use crate::worker::{Job, Report, WORKERS, points, work};
+use crate::worker::{Job, Report, points, work, workers};
 use crate::world::{Ledger, STATE, marks, services};
 
 struct Cutter<'a> {
@@ -100,7 +100,7 @@ fn step_of(token: &str) -> &'static str {
 }
 
 /// Cuts at each point, and goes on to the end where the syncs work.
-pub(crate) fn cut(rig: &Rig, points: &[Point], syncs: bool, report: &mut Report) {
+pub(crate) fn cut<'p>(rig: &Rig, points: impl Iterator<Item = &'p Point>, syncs: bool, report: &mut Report) {
     rig.fresh();
     let end = rig.to_the_end(0, &mut Peace).unwrap().end;
     let half_way: Saved = rig.half_way();
@@ -145,7 +145,7 @@ fn after_a_power_cut_at_any_sync_nothing_that_was_acknowledged_is_lost() {
         all.iter().enumerate().filter(|(i, p)| is_sync(p) || next(*i)).map(|(_, p)| p.clone()).collect();
     let step = if tier == Tier::Full { 1 } else { 15 };
     let points = sample(&at, step);
-    let found = work(&Job::Cuts { syncs: true }, &points, WORKERS);
+    let found = work(&Job::Cuts { syncs: true }, &points, points.len(), workers(tier));
 
     let writes = |p: &&Point| matches!(p, Point::Call { name, place: Place::Journal, .. } if name == "pwrite64");
     let control: Vec<Point> =
@@ -153,7 +153,7 @@ fn after_a_power_cut_at_any_sync_nothing_that_was_acknowledged_is_lost() {
     // Anybody's sync(2) on this machine, and the file system's own commits, may save what nobody has synced: then once more.
     let (mut lossy, mut could, mut without) = (0, 0, Vec::new());
     for _ in 0..4 {
-        let round = work(&Job::Cuts { syncs: false }, &control, WORKERS);
+        let round = work(&Job::Cuts { syncs: false }, &control, control.len(), workers(tier));
         lossy += round.count("cuts that lost something");
         could += round.count("cuts with something to lose");
         without.push(round.counts);

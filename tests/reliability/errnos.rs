@@ -6,7 +6,7 @@ use crate::campaign::{Peace, Story, Trouble};
 use crate::points::{Place, Point, sample};
 use crate::rig::{Rig, Said};
 use crate::tier::{Tier, figures, tier};
-use crate::worker::{Job, Report, WORKERS, points, work};
+use crate::worker::{Job, Report, Tickets, points, work, workers};
 
 /// What a disk, a quota, a signal or a table of descriptors can answer.
 const ERRNOS: [&str; 8] = ["EIO", "ENOSPC", "EROFS", "EDQUOT", "EINTR", "EMFILE", "EAGAIN", "ENOMEM"];
@@ -79,32 +79,32 @@ impl Failing<'_> {
     }
 }
 
-/// Injects each of `names` at each point; every third run is then taken to its end.
-pub(crate) fn inject(rig: &Rig, points: &[Point], names: &[String], report: &mut Report) {
+/// Injects one of `names` at one point for each ticket; every ninth run is then taken to its end.
+pub(crate) fn inject(rig: &Rig, points: &[Point], names: &[String], tickets: Tickets, report: &mut Report) {
     rig.fresh();
     let end = rig.to_the_end(0, &mut Peace).unwrap().end;
     let half_way = rig.half_way();
-    for (row, at) in points.iter().enumerate() {
-        for (column, fault) in names.iter().enumerate() {
-            let is_write = matches!(at, Point::Call { name, .. } if name == "pwrite64");
-            if fault == SHORT && !is_write {
-                continue;
-            }
-            let begin = || if at.sitting() == 0 { rig.fresh() } else { rig.load(&half_way) };
-            begin();
-            let mut failing = Failing { at, fault, said: None, over: false };
-            report.add("injections", 1);
-            if (row + column) % names.len() == 0 {
-                match rig.to_the_end(at.sitting(), &mut failing) {
-                    Ok(story) if story.end == end => report.add("taken to the end", 1),
-                    Ok(story) => report.bad.push(format!("{at}, {fault}: another end:\n{}", story.end)),
-                    Err(why) => report.bad.push(format!("{at}, {fault}: {why}")),
-                }
-            } else if let Err(why) = rig.one(at.sitting(), &mut failing) {
-                report.bad.push(format!("{at}, {fault}: {why}"));
-            }
-            tally(rig, &failing, &begin, report);
+    for ticket in tickets {
+        let (row, column) = (ticket / names.len(), ticket % names.len());
+        let (at, fault) = (&points[row], &names[column]);
+        let is_write = matches!(at, Point::Call { name, .. } if name == "pwrite64");
+        if fault == SHORT && !is_write {
+            continue;
         }
+        let begin = || if at.sitting() == 0 { rig.fresh() } else { rig.load(&half_way) };
+        begin();
+        let mut failing = Failing { at, fault, said: None, over: false };
+        report.add("injections", 1);
+        if (row + column) % names.len() == 0 {
+            match rig.to_the_end(at.sitting(), &mut failing) {
+                Ok(story) if story.end == end => report.add("taken to the end", 1),
+                Ok(story) => report.bad.push(format!("{at}, {fault}: another end:\n{}", story.end)),
+                Err(why) => report.bad.push(format!("{at}, {fault}: {why}")),
+            }
+        } else if let Err(why) = rig.one(at.sitting(), &mut failing) {
+            report.bad.push(format!("{at}, {fault}: {why}"));
+        }
+        tally(rig, &failing, &begin, report);
     }
 }
 
@@ -137,7 +137,8 @@ fn calls_that_fail_stop_the_run_loudly_or_not_at_all() {
     let step = if tier == Tier::Full { 1 } else { 37 };
     let points = sample(&all.iter().filter(ours).cloned().collect::<Vec<_>>(), step);
     let names: Vec<String> = ERRNOS.iter().chain([&SHORT]).map(|name| (*name).to_owned()).collect();
-    let found = work(&Job::Errnos { names }, &points, WORKERS);
+    let count = points.len() * names.len();
+    let found = work(&Job::Errnos { names }, &points, count, workers(tier));
     let figures = figures("errnos");
     figures.say("calls on state directory and lock", points.len());
     figures.say("errnos, and a short write", ERRNOS.len());

@@ -170,7 +170,7 @@ fn on_a_full_disk_outcomes_and_the_stop_record_still_fit() {
     if tier("full disk").is_none() {
         return;
     }
-    let found = work(&Job::FullDisk, &[], 1);
+    let found = work(&Job::FullDisk, &[], 0, 1);
     let figures = figures("full disk");
     for (what, count) in &found.counts {
         figures.say(what, count);

@@ -5,7 +5,7 @@ use crate::points::{Point, sample};
 use crate::random::Random;
 use crate::rig::{Rig, Said, Saved};
 use crate::tier::{Tier, figures, tier};
-use crate::worker::{Job, Report, WORKERS, points, work};
+use crate::worker::{Job, Report, Tickets, points, work, workers};
 
 /// Kills at one point, and perhaps at a second one in the sitting after that.
 struct Killer<'a> {
@@ -76,7 +76,7 @@ fn once(rig: &Rig, killer: &mut Killer<'_>, reference: &Reference, report: &mut 
 }
 
 /// Kills once at each point.
-pub(crate) fn single(rig: &Rig, points: &[Point], report: &mut Report) {
+pub(crate) fn single<'p>(rig: &Rig, points: impl Iterator<Item = &'p Point>, report: &mut Report) {
     let end = reference(rig);
     for first in points {
         let mut killer = Killer { first, second: None, killed: 0, second_hit: false };
@@ -94,31 +94,52 @@ pub(crate) fn single(rig: &Rig, points: &[Point], report: &mut Report) {
     }
 }
 
-/// Kills twice: at a point, and in the sitting that takes the run up again.
-pub(crate) fn double(rig: &Rig, points: &[Point], rounds: u64, seed: u64, report: &mut Report) {
+/// How often another pair of points is drawn until the run was killed at both.
+const DRAWS: u64 = 20;
+
+/// Kills twice for each ticket: at a point, and in the sitting that takes the run up again. The pairs depend on nothing but
+/// seed and ticket.
+pub(crate) fn double(rig: &Rig, points: &[Point], tickets: Tickets, seed: u64, report: &mut Report) {
     let end = reference(rig);
-    let mut random = Random::new(seed);
-    let calls = ["pwrite64", "fdatasync", "openat", "fsync", "write", "sendmsg", "flock", "clone3", "unlinkat"];
-    let mut tries = 0;
-    while report.count("double kills") < rounds && tries < 3 * rounds {
-        tries += 1;
-        let first = &points[random.below(points.len())];
-        let name = calls[random.below(calls.len())];
-        let most = match name {
-            "pwrite64" | "fdatasync" => 12,
-            "openat" => 60,
-            "write" | "sendmsg" => 8,
-            _ => 2,
-        };
-        let second = Some((name.to_owned(), 1 + random.below(most)));
-        let said = format!("{first} then {second:?}");
-        let mut killer = Killer { first, second, killed: 0, second_hit: false };
-        let before = report.bad.len();
-        once(rig, &mut killer, &end, report);
-        report.add(if killer.second_hit { "double kills" } else { "single only" }, 1);
-        for bad in report.bad.iter_mut().skip(before) {
-            *bad = format!("seed {seed}, round {tries}, {said}: {bad}");
+    for ticket in tickets {
+        let mut random = Random::new(seed + ticket as u64);
+        let before = report.count("double kills");
+        for _ in 0..DRAWS {
+            if let Err(bad) = pair(rig, (points, &end), &mut random, report) {
+                report.bad.push(format!("seed {seed}, ticket {ticket}, {bad}"));
+            }
+            if report.count("double kills") > before {
+                break;
+            }
         }
+    }
+}
+
+/// One pair, which is only half of one where the second call is never made.
+fn pair(
+    rig: &Rig,
+    (points, end): (&[Point], &Reference),
+    random: &mut Random,
+    report: &mut Report,
+) -> Result<(), String> {
+    let calls = ["pwrite64", "fdatasync", "openat", "fsync", "write", "sendmsg", "flock", "clone3", "unlinkat"];
+    let first = &points[random.below(points.len())];
+    let name = calls[random.below(calls.len())];
+    let most = match name {
+        "pwrite64" | "fdatasync" => 12,
+        "openat" => 60,
+        "write" | "sendmsg" => 8,
+        _ => 2,
+    };
+    let second = Some((name.to_owned(), 1 + random.below(most)));
+    let said = format!("{first} then {second:?}");
+    let mut killer = Killer { first, second, killed: 0, second_hit: false };
+    let already = report.bad.len();
+    once(rig, &mut killer, end, report);
+    report.add(if killer.second_hit { "double kills" } else { "single only" }, 1);
+    match report.bad.split_off(already).as_slice() {
+        [] => Ok(()),
+        bad => Err(format!("{said}: {}", bad.join("; "))),
     }
 }
 
@@ -131,7 +152,7 @@ fn killed_at_every_system_call_every_run_ends_in_the_same_world() {
     assert_eq!(effects.len(), 60);
     let step = if tier == Tier::Full { 1 } else { 24 };
     let points = sample(all, step);
-    let found = work(&Job::Kills, &points, WORKERS);
+    let found = work(&Job::Kills, &points, points.len(), workers(tier));
     let figures = figures("kill matrix");
     figures.say("state-relevant system calls of the reference run", calls.len());
     figures.say("points inside effects", effects.len());
@@ -154,7 +175,7 @@ fn killed_at_every_system_call_every_run_ends_in_the_same_world() {
 fn killed_twice_every_run_ends_in_the_same_world() {
     let Some(tier) = tier("double kills") else { return };
     let (rounds, seed) = (if tier == Tier::Full { 1000 } else { 16 }, 0x5eed);
-    let found = work(&Job::DoubleKills { rounds, seed }, points(), WORKERS);
+    let found = work(&Job::DoubleKills { seed }, points(), rounds, workers(tier));
     let figures = figures("double kills");
     figures.say("runs killed twice", found.count("double kills"));
     figures.say("runs in which the second call was never made", found.count("single only"));
@@ -162,5 +183,5 @@ fn killed_twice_every_run_ends_in_the_same_world() {
     figures.say("seed", seed);
     figures.say("runs that ended otherwise, effects twice or unannounced", found.bad.len());
     assert!(found.bad.is_empty(), "{:#?}", found.bad);
-    assert!(found.count("double kills") >= rounds, "{:?}", found.counts);
+    assert!(found.count("double kills") >= rounds as u64, "{:?}", found.counts);
 }

@@ -6,7 +6,7 @@
 //!
 //! A failure names its point (and seed): `RUNBOOK_HARD=full RUNBOOK_HARD_ONLY='fsync#10 of sitting 0'` does that one alone.
 //!
-//! Each worker lives in a mount namespace of its own (`fixtures/sandbox.sh`): an ext4 in a loop device as the state
+//! Each worker lives among mounts and processes of its own (`fixtures/sandbox.sh`): an ext4 in a loop device as the state
 //! directory's disk, a boot id and a process 1 of our making, and a bus with systemd and logind on it that note what they do.
 #![expect(clippy::disallowed_methods, reason = "tests start programs of their own and wait for them")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
