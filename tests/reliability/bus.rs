@@ -46,7 +46,8 @@ impl Systemd {
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let daemon = daemon.stderr(Stdio::null()).spawn().unwrap();
-        while !Path::new(SOCKET).exists() {
+        // The socket is there before the daemon listens at it.
+        while std::os::unix::net::UnixStream::connect(SOCKET).is_err() {
             std::thread::sleep(Duration::from_millis(5));
         }
         let world = Arc::new(Mutex::new(World::fresh()));
