@@ -21,6 +21,7 @@ pub mod may_differ;
 pub mod measure;
 pub mod needs;
 pub mod pm2_as_saved;
+mod pm2_before;
 mod pm2_ghosts;
 #[cfg(test)]
 mod pm2_matrix;
@@ -32,6 +33,7 @@ pub mod process_list;
 pub mod rebooted;
 pub mod redis_compacted;
 pub mod redis_loaded;
+mod redis_wait;
 mod rewrite_gain;
 mod rewrite_obstacles;
 pub mod units_active;

@@ -1,17 +1,17 @@
 //! `pm2_restored`: the apps that the snapshot has online are online again, group by group.
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
-use super::inventory::{AtBoot, Pm2Place};
+use super::inventory::Pm2Place;
 use super::needs;
+use super::pm2_before;
 use super::pm2_ghosts;
 use super::pm2_return::Return;
 use super::process_list::{self, names};
-use crate::host::pm2::{App, Orphan, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
+use crate::host::pm2::{App, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -35,18 +35,6 @@ pub enum AtOnce {
     Fixed(u32),
 }
 
-/// The key of the item that brings PM2's daemon up.
-const DAEMON: &str = "(daemon)";
-/// The key of the item that waits until PM2 has started what it starts by itself.
-const RESURRECT: &str = "(resurrect)";
-/// How long PM2 may take for that.
-const RESURRECT_WITHIN: Duration = Duration::from_secs(300);
-/// How long its list must stay as it is to be called whole.
-const RESURRECT_STEADY: Duration = Duration::from_secs(2);
-/// The key of the item that adds what the list has lost.
-const MISSING: &str = "(missing apps)";
-/// Waves before the first group's: what is left over, the daemon, missing apps.
-const FIRST: usize = 3;
 /// The key of the item that saves the list as it is then.
 const SAVED_LIST: &str = "(saved list)";
 
@@ -87,14 +75,14 @@ impl Act for Pm2Restored {
             match item_for(name, saved, process_list::find(&seen.pm2.apps, &saved.key)) {
                 Some(item) => {
                     let group = place.group_of(&saved.key.name).unwrap_or(place.groups.len());
-                    let mut item = item.in_wave(group + FIRST);
+                    let mut item = item.in_wave(group + pm2_before::WAVES);
                     item.optional = place.is_optional(&saved.key.name);
                     change.items.push(item);
                 }
                 None => change.already += 1,
             }
         }
-        self.before_the_apps(seen, place, &mut change);
+        pm2_before::plan(&self.pm2, &seen.pm2, &seen.saved, place, &mut change);
         let was_saved = ground.kept.contains_key(&saved_key(ground.step));
         if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
             let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs");
@@ -111,26 +99,17 @@ impl Act for Pm2Restored {
             return Outcome::failed("no snapshot");
         };
         let pm2 = process_list::at(place);
-        let told = match item.key.as_str() {
-            _ if item.wave == 0 => match item.handle {
-                Some(pid) => on.tell(&Deed::EndOrphan { pm2, pid }).await,
-                None => return Outcome::failed("it has no process"),
-            },
-            SAVED_LIST => {
-                pm2_ghosts::lay(SAVED_LIST, &pm2, on, tell).await;
-                return save(pm2, on, ground).await;
-            }
-            DAEMON => start_daemon(pm2, on).await,
-            RESURRECT => return resurrected(&pm2, on, tell).await,
-            MISSING => return register(&pm2, &snapshot, on).await,
-            key => {
-                return match process_list::saved_app(ground, &self.pm2, key) {
-                    Some(saved) => bring(item, pm2, &saved, snapshot, on, tell).await,
-                    None => Outcome::failed("it is not in the snapshot"),
-                };
-            }
-        };
-        told.map_or_else(Outcome::from, |_| Outcome::applied())
+        if let Some(outcome) = pm2_before::apply(item, &pm2, &snapshot, on, tell).await {
+            return outcome;
+        }
+        if item.key == SAVED_LIST {
+            pm2_ghosts::lay(SAVED_LIST, &pm2, on, tell).await;
+            return save(pm2, on, ground).await;
+        }
+        match process_list::saved_app(ground, &self.pm2, &item.key) {
+            Some(saved) => bring(item, pm2, &saved, snapshot, on, tell).await,
+            None => Outcome::failed("it is not in the snapshot"),
+        }
     }
 
     async fn gate(&self, wave: &Wave, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Result<(), String> {
@@ -157,45 +136,6 @@ impl Act for Pm2Restored {
 }
 
 impl Pm2Restored {
-    /// What has to be so before the first app starts: nothing left over, a daemon, and every app registered with it.
-    fn before_the_apps(&self, seen: &Seen, place: &Pm2Place, change: &mut Change) {
-        if seen.pm2.up().is_none() {
-            let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
-            change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
-        }
-        if place.boot == AtBoot::Resurrects {
-            change.concerns.push(Concern::new(
-                Weight::Note,
-                &self.pm2,
-                "PM2 starts its apps at the boot by itself, in its own order (`boot: resurrects`)",
-                "this step waits for the end of that, compares with the snapshot and repairs",
-            ));
-            if !change.items.is_empty() {
-                let item = Item::new(
-                    RESURRECT,
-                    Sign::Wait,
-                    "PM2 may still be starting apps",
-                    "every app of its dump is there",
-                );
-                change.items.insert(0, item.in_wave(1).taking(Span::secs(2.0, 60.0)));
-            }
-        }
-        let missing = seen.saved.iter().filter(|app| process_list::find(&seen.pm2.apps, &app.key).is_none()).count();
-        if missing > 0 {
-            let item =
-                Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order");
-            // What cannot be added is lost by its own name.
-            change.items.insert(0, Item { optional: true, ..item.in_wave(2).taking(Span::secs(0.1, 2.0)) });
-        }
-        for orphan in orphans(seen) {
-            let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
-            let mut item =
-                Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice");
-            item.handle = Some(orphan.pid);
-            change.items.insert(0, item.taking(Span::secs(0.2, 3.5)));
-        }
-    }
-
     /// What is left over of a former daemon ends, then the daemon comes, then every group as its needs hold, at last the list is saved as it came out.
     fn waves(&self, place: &Pm2Place, ground: &Ground<'_>) -> Vec<Wave> {
         let at_once = self.slots(ground).fixed;
@@ -203,8 +143,9 @@ impl Pm2Restored {
         let missing = Wave { name: "missing apps".into(), after: vec![1], ..Wave::default() };
         let mut waves = vec![Wave { name: "left over".into(), ..Wave::default() }, daemon, missing];
         for group in &place.groups {
-            let before = |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + FIRST);
-            let after = (0..FIRST).chain(group.needs.groups.iter().filter_map(before)).collect();
+            let before =
+                |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + pm2_before::WAVES);
+            let after = (0..pm2_before::WAVES).chain(group.needs.groups.iter().filter_map(before)).collect();
             waves.push(Wave { name: group.name.clone(), after, gated: true, at_once, regardless: false });
         }
         let all = (0..waves.len()).collect::<Vec<_>>();
@@ -277,60 +218,6 @@ fn saved_key(step: &str) -> String {
     format!("{step}.saved")
 }
 
-/// Waits until PM2's own resurrect is over: its unit has come up, and its list grows no more. To start apps beside it would
-/// start some of them twice.
-async fn resurrected(pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
-    let on_probe = on.as_probe();
-    let began = on_probe.uptime();
-    let mut whole: Option<(Duration, usize)> = None;
-    while on_probe.uptime().saturating_sub(began) < RESURRECT_WITHIN {
-        let starting = match &pm2.unit {
-            Some(unit) => on_probe.unit(unit).await.is_ok_and(|seen| seen.active_state == "activating"),
-            None => false,
-        };
-        let count = match on_probe.pm2_list(pm2).await {
-            Ok(list) if !starting => Some(list.apps.len()),
-            _ => None,
-        };
-        let now = on_probe.uptime();
-        whole = match (whole, count) {
-            (Some((since, before)), Some(count)) if before == count => {
-                if now.saturating_sub(since) >= RESURRECT_STEADY {
-                    return Outcome::noted(format!("{count} apps listed"));
-                }
-                Some((since, count))
-            }
-            (_, count) => count.map(|count| (now, count)),
-        };
-        tell(Tick::say(RESURRECT, "PM2 is starting apps by itself"));
-        on.sleep(Duration::from_secs(1)).await;
-    }
-    Outcome::failed("PM2 was still starting apps by itself after 5 minutes; see its log, then resume")
-}
-
-/// Adds every app that is not listed as stopped, in the order of their numbers: so they keep these, equal ones keep their
-/// places, and one that is not started because of what it needs is stopped instead of forgotten.
-async fn register(pm2: &Pm2At, snapshot: &Arc<SnapshotRef>, on: &dyn Host) -> Outcome {
-    let mut failed = Vec::new();
-    for (app, name) in snapshot.apps.iter().zip(names(&snapshot.apps)) {
-        let (pm2, snapshot, app) = (pm2.clone(), Arc::clone(snapshot), app.key.clone());
-        match on.tell(&Deed::BringApp { pm2, snapshot, app, start: false }).await {
-            Ok(_) => {}
-            Err(error @ HostError::Unknown { .. }) => return error.into(),
-            Err(error) => failed.push(format!("{name}: {error}")),
-        }
-    }
-    if failed.is_empty() { Outcome::applied() } else { Outcome::noted(failed.join("; ")) }
-}
-
-/// Brings the daemon up in its own place: its unit where it has one, so that it never lives in ours.
-async fn start_daemon(pm2: Pm2At, on: &dyn Host) -> Result<Told, HostError> {
-    match &pm2.unit {
-        Some(unit) => on.tell(&Deed::StartUnit(unit.clone())).await,
-        None => on.tell(&Deed::StartDaemon(pm2)).await,
-    }
-}
-
 /// What is left to do for one app of the snapshot.
 fn item_for(key: String, saved: &App, now: Option<&App>) -> Option<Item> {
     if process_list::as_wanted(saved, now) {
@@ -344,15 +231,6 @@ fn item_for(key: String, saved: &App, now: Option<&App>) -> Option<Item> {
     };
     item.handle = now.and_then(|app| app.pm_id);
     Some(item)
-}
-
-/// Processes of a former daemon that would run beside the apps which are about to be started.
-fn orphans(seen: &Seen) -> impl Iterator<Item = &Orphan> {
-    let wanted = |orphan: &&Orphan| {
-        let same = |app: &&App| app.key.name == orphan.name && wanted(app) == Some(Wanted::Online);
-        seen.saved.iter().any(|app| same(&app))
-    };
-    seen.pm2.orphans.iter().filter(wanted)
 }
 
 /// PM2's dump says of every listed app whether it runs.

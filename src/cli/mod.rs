@@ -36,6 +36,7 @@ mod show;
 mod site;
 mod sitting;
 mod source;
+mod start;
 mod status;
 mod witness;
 

@@ -6,6 +6,7 @@
 
 mod back_out;
 mod book;
+mod doubt;
 pub mod dress;
 mod items;
 mod lanes;

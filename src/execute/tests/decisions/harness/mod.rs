@@ -1,6 +1,17 @@
 //! The real thing on a stage: a state directory in memory, the executor, and everything that may happen to them; after each
 //! transition the comparison with the reference.
 
+macro_rules! same {
+    ($left:expr, $right:expr, $($what:tt)+) => {{
+        let (left, right) = (&$left, &$right);
+        if left != right {
+            return Err(format!("{}: decided {left:?}, the reference says {right:?}", format!($($what)+)));
+        }
+    }};
+}
+
+mod meddling;
+
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -17,19 +28,19 @@ use crate::event::{Event, Reporter};
 use crate::execute::{Approve, Book, Ending, Executor, Orders, Question, Reply, Stop, Urge};
 use crate::host::model::{Model, sample};
 use crate::host::{Answer, Ask, Deed, Down, Facts, Host, Probe};
-use crate::journal::checkpoint::{Checkpoint, Opened, Owner, Resolution, Ruling, StepId};
+use crate::journal::checkpoint::{Checkpoint, Opened, Owner, StepId};
 use crate::journal::ownership::{Here, NotOurs, STALE, Witness, may_go_on};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
-use crate::journal::store::{NewRun, RunId, Store, StoreError};
-use crate::journal::{Journal, JournalError, Stamp};
+use crate::journal::store::{NewRun, RunId, Store};
+use crate::journal::{Journal, Stamp};
 use crate::plan::{History, Rehearsed, rehearse};
 use crate::runbook::{Loaded, load};
 
 const MACHINE_ID: &str = "5d0c1e2f3a4b4c5d8e9f0a1b2c3d4e5f";
 const HOST: &str = "stg-1";
-pub(super) const TEXT: &str = include_str!("runbook.yaml");
+pub(super) const TEXT: &str = include_str!("../runbook.yaml");
 
 /// Runbook, plan and facts: the same for every run.
 pub(super) struct Stage {
@@ -114,15 +125,6 @@ fn owner() -> Owner {
 
 async fn boot_id(model: &Model<'_>) -> String {
     (model as &dyn Probe).machine().await.unwrap().boot_id.clone().unwrap()
-}
-
-macro_rules! same {
-    ($left:expr, $right:expr, $($what:tt)+) => {{
-        let (left, right) = (&$left, &$right);
-        if left != right {
-            return Err(format!("{}: decided {left:?}, the reference says {right:?}", format!($($what)+)));
-        }
-    }};
 }
 
 impl<'s> Harness<'s> {
@@ -363,81 +365,6 @@ impl<'s> Harness<'s> {
         let seq = self.store.read(&self.run).unwrap().entries.len() as u64;
         let read = |name| std::fs::read(self.file(name)).unwrap();
         self.copy = Some((read("journal"), read("head"), seq));
-    }
-
-    fn resolve(&mut self, step: usize, how: Resolution) -> Result<(), String> {
-        let resumed = self.store.resume(&self.run, MACHINE_ID, self.shown.clock());
-        let mut journal = resumed.map_err(|error| error.to_string())?;
-        let before = journal.seq();
-        let what = Ruling::Resolve { step: STEPS[step].into(), how };
-        let latest = self.shown.0.lock().unwrap().1;
-        let ruled = journal.append(&[Checkpoint::Decision { who: "ann".into(), what, reason: "looked".into() }]);
-        let allowed = self.reference.may_rule(step, how);
-        match ruled {
-            Ok(entries) => *self.witness.borrow_mut() = entries.last().map(witness_of),
-            // It was stamped and not written.
-            Err(JournalError::Illegal(_)) => self.shown.0.lock().unwrap().1 = latest,
-            Err(other) => return Err(other.to_string()),
-        }
-        same!(journal.seq() > before, allowed, "a ruling");
-        if allowed {
-            self.reference.rule(step, how);
-        }
-        Ok(())
-    }
-
-    fn edit(&self, counts: &mut Counts) -> Result<(), String> {
-        let path = self.file("runbook.yaml");
-        std::fs::write(&path, format!("{TEXT}# edited\n")).unwrap();
-        let opened = self.store.resume(&self.run, MACHINE_ID, self.shown.clock());
-        let refused = matches!(opened, Err(StoreError::RunbookChanged { .. }));
-        std::fs::write(&path, TEXT).unwrap();
-        counts.refusals += 1;
-        same!(refused, true, "an edited runbook is refused");
-        Ok(())
-    }
-
-    fn second_operator(&self, counts: &mut Counts) -> Result<(), String> {
-        let opened = self.store.read(&self.run).unwrap().state.opened().unwrap().clone();
-        let new = NewRun { runbook: TEXT.as_bytes(), plan: b"{}", opened, reboots: false };
-        let begun = self.store.create(new, self.shown.clock());
-        same!(matches!(begun, Err(StoreError::Unfinished { .. })), true, "a second run is refused");
-        let held = self.store.resume(&self.run, MACHINE_ID, self.shown.clock()).map_err(|error| error.to_string())?;
-        let second = self.store.resume(&self.run, MACHINE_ID, self.shown.clock());
-        let in_use = matches!(second, Err(StoreError::Journal(JournalError::InUse { .. })));
-        drop(held);
-        counts.refusals += 2;
-        same!(in_use, true, "a second writer is refused");
-        Ok(())
-    }
-
-    fn cloned(&self, id: bool, counts: &mut Counts) -> Result<(), String> {
-        counts.refusals += 1;
-        if id {
-            let opened = self.store.resume(&self.run, "another", self.shown.clock());
-            let refused = matches!(opened, Err(StoreError::Journal(JournalError::OtherMachine { .. })));
-            same!(refused, true, "another machine is refused");
-        } else {
-            let judged = self.judge("stg-1-copy", true);
-            same!(matches!(judged, Err(NotOurs::OtherName { .. })), true, "a clone is refused");
-        }
-        Ok(())
-    }
-
-    /// Puts an older state in place, asks, and puts the newer one back.
-    fn restored(&mut self, counts: &mut Counts) -> Result<(), String> {
-        let Some((journal, head, seq)) = self.copy.clone() else { return Ok(()) };
-        let told = self.witness.borrow().as_ref().map_or(0, |witness| witness.seq);
-        let newer = (std::fs::read(self.file("journal")).unwrap(), std::fs::read(self.file("head")).unwrap());
-        std::fs::write(self.file("journal"), &journal).unwrap();
-        std::fs::write(self.file("head"), &head).unwrap();
-        let judged = self.judge(HOST, false);
-        std::fs::write(self.file("journal"), &newer.0).unwrap();
-        std::fs::write(self.file("head"), &newer.1).unwrap();
-        let refused = matches!(judged, Err(NotOurs::WentBack { .. }));
-        counts.refusals += u32::from(refused);
-        same!(refused, told > seq, "an older state is refused");
-        Ok(())
     }
 
     /// Everything that both know.

@@ -3,6 +3,8 @@
 //! Everything runs on the run's own task. That is enough for hundreds of waits and keeps the journal the single point
 //! that orders events: an intent is durable before its effect begins (P1), an outcome before the next intent (P4).
 
+mod outcomes;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,17 +13,17 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
+use self::outcomes::{once_each, written_or_full};
 use super::lanes::Lanes;
 use super::slots::{LOOK_EVERY, Throttle};
 use super::stop::{Stop, Urge, requested};
 use super::{Book, ExecuteError};
-use crate::action::{Action, Change, Ground, Item, Outcome, Sign, Tick};
+use crate::action::{Action, Change, Ground, Item, Outcome, Tick};
 use crate::host::Host;
 use crate::host::planted::{Bug, planted};
 use crate::host::pressure::PressureSeen;
 use crate::host::span::words;
-use crate::journal::JournalError;
-use crate::journal::checkpoint::{Checkpoint, Outcome as Verdict, StepId};
+use crate::journal::checkpoint::{Checkpoint, StepId};
 
 /// How long actions that are in flight may take to finish after the first Ctrl-C.
 const GRACE: Duration = Duration::from_secs(60);
@@ -200,72 +202,6 @@ impl<'a> Fan<'a> {
         Ok(())
     }
 
-    /// What must be durable before an item begins; a reboot also names the boot that it ends (P8).
-    fn intents(&self, item: &Item) -> Vec<Checkpoint> {
-        let mut intents = vec![Checkpoint::ItemIntent { step: self.step.clone(), item: item.key.clone() }];
-        if item.sign == Sign::Reboot {
-            let boot_id = self.boot_id.clone().unwrap_or_default();
-            intents.push(Checkpoint::RebootIntent { step: self.step.clone(), boot_id });
-        }
-        intents
-    }
-
-    /// One outcome and what it wants to keep, to be journaled.
-    fn ended(&self, item: Item, outcome: Outcome, took: Duration, work: &mut Work, book: &Book<'_>) -> Vec<Checkpoint> {
-        work.said.remove(&item.key);
-        let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown { .. }) && !item.optional;
-        work.lanes.land(&item, failed);
-        let mut facts = Vec::new();
-        let mut note = None;
-        let told = match outcome {
-            Outcome::Leaving => {
-                // No outcome yet: only the boot id after the boot can tell it.
-                work.tally.leaving = true;
-                return Vec::new();
-            }
-            Outcome::Applied { note: said, keep } => {
-                note = said;
-                // Write-once: what an earlier attempt has captured stays as it was.
-                facts.extend(keep.into_iter().filter(|(key, _)| book.state().captured(key).is_none()));
-                Verdict::Applied
-            }
-            Outcome::Failed { why, causes } => {
-                work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
-                Verdict::Failed { why, causes }
-            }
-            Outcome::Unknown { .. } if planted(Bug::UnknownIsDone) => Verdict::Applied,
-            Outcome::Unknown { why } => {
-                work.tally.unknown.push((item.key.clone(), why.clone()));
-                Verdict::Unknown { why }
-            }
-        };
-        let mut batch = if planted(Bug::EffectFirst) { self.intents(&item) } else { Vec::new() };
-        batch.extend(facts.into_iter().map(|(key, value)| self.captured(key, value)));
-        batch.push(self.done(&item.key, told, took, note));
-        batch
-    }
-
-    fn captured(&self, key: String, value: serde_json::Value) -> Checkpoint {
-        Checkpoint::Captured { step: self.step.clone(), key, value }
-    }
-
-    fn done(&self, item: &str, outcome: Verdict, took: Duration, note: Option<String>) -> Checkpoint {
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Checkpoint::ItemDone { step: self.step.clone(), item: item.to_owned(), outcome, took_ms, note, facts: None }
-    }
-
-    /// A wave that will never open: its items are lost by name, with the reason, and never silently left out.
-    fn closed(&self, index: usize, why: &str, work: &mut Work) -> Vec<Checkpoint> {
-        let mut batch = Vec::new();
-        for item in work.lanes.close(index) {
-            batch.push(Checkpoint::ItemIntent { step: self.step.clone(), item: item.key.clone() });
-            let outcome = Verdict::Failed { why: format!("not begun: {why}"), causes: Vec::new() };
-            batch.push(self.done(&item.key, outcome, Duration::ZERO, None));
-            work.tally.lost.push(Loss { key: item.key, why: format!("not begun: {why}"), optional: item.optional });
-        }
-        batch
-    }
-
     /// Reacts to a wish to stop; `true` when the step is left at once.
     fn asked<'f>(
         &'f self,
@@ -292,36 +228,6 @@ impl<'a> Fan<'a> {
         ));
         flying.push(self.timer(GRACE, "still running when the grace after Ctrl-C ended".into()));
         Ok(false)
-    }
-
-    /// Journals what is still in flight: a wait has failed, an effect is unknown.
-    fn give_up(&self, why: &str, work: &mut Work, book: &mut Book<'_>) -> Result<(), ExecuteError> {
-        let flying: Vec<Item> = work.lanes.flying().cloned().collect();
-        let mut batch = Vec::new();
-        for item in flying {
-            let why = match work.said.get(&item.key) {
-                Some(seen) if !seen.is_empty() => format!("{why}; last seen: {seen}"),
-                _ => why.to_owned(),
-            };
-            if self.action.waits() {
-                work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
-                batch.push(self.done(&item.key, Verdict::Failed { why, causes: Vec::new() }, Duration::ZERO, None));
-            } else {
-                work.tally.unknown.push((item.key.clone(), why.clone()));
-                batch.push(self.done(&item.key, Verdict::Unknown { why }, Duration::ZERO, None));
-            }
-        }
-        let waiting: Vec<usize> = work.lanes.with_waiting();
-        book.write(&batch)?;
-        if work.tally.stopped == Urge::None {
-            for index in waiting {
-                let gate = self.change.wave(index).name;
-                let seen = work.said.get(&gate).cloned().unwrap_or_default();
-                let batch = self.closed(index, &format!("{why}; {seen}"), work);
-                written_or_full(book.write(&batch), work)?;
-            }
-        }
-        Ok(())
     }
 
     fn timer(&self, length: Duration, why: String) -> LocalBoxFuture<'_, Happened> {
@@ -353,27 +259,6 @@ impl<'a> Fan<'a> {
 fn at_hand<'f>(flying: &mut Flying<'f>) -> Vec<Happened> {
     let next = || flying.next().now_or_never().flatten();
     std::iter::from_fn(next).collect()
-}
-
-/// Without room for anything new nothing was written, and nothing new begins. What is in flight goes on to its outcome, for
-/// which the journal keeps room.
-fn written_or_full(written: Result<(), ExecuteError>, work: &mut Work) -> Result<(), ExecuteError> {
-    match written {
-        Err(full @ ExecuteError::Journal(JournalError::Full { .. })) => {
-            work.full = Some(full);
-            Ok(())
-        }
-        written => written,
-    }
-}
-
-/// What is captured is write-once, within one batch as well.
-fn once_each(batch: &mut Vec<Checkpoint>) {
-    let mut keys = std::collections::BTreeSet::new();
-    batch.retain(|one| match one {
-        Checkpoint::Captured { key, .. } => keys.insert(key.clone()),
-        _ => true,
-    });
 }
 
 /// What changes while the fan is out.

@@ -1,0 +1,128 @@
+//! The session report's end: what went wrong, who decided what, and what to do before the next time.
+
+use std::time::Duration;
+
+use super::{Page, cell};
+use crate::host::span::words;
+use crate::journal::checkpoint::{Checkpoint, How};
+use crate::report::telling::{decision, pause, person};
+
+impl Page<'_> {
+    /// Failures, retries and doubts.
+    pub(super) fn trouble(&mut self) {
+        let mut lines: Vec<String> = Vec::new();
+        for (at, id, error) in &self.story.failures {
+            lines.push(format!("- {} **FAILED** {id}: {}", self.at(*at), cell(error)));
+        }
+        for (id, step) in &self.story.steps {
+            if step.attempts > 1 {
+                lines.push(format!("- {id} took {} attempts", step.attempts));
+            }
+            for (item, told) in step.items.iter().filter(|(_, told)| told.tries > 1) {
+                lines.push(format!("- {id}: {} was begun {} times", cell(item), told.tries));
+            }
+            if let (Some(why), None) = (step.unknown, step.how) {
+                lines.push(format!("- **UNKNOWN** {id}: {}", cell(why)));
+            }
+            if let Some(How::Skipped { why }) = step.how {
+                lines.push(format!("- {id} was skipped: {}", cell(why)));
+            }
+        }
+        let apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
+        let told =
+            |item: &str, why: &str| self.story.failures.iter().any(|(.., error)| *error == format!("{item}: {why}"));
+        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !apps(self.story.action(id))) {
+            if told(item, why) {
+                continue;
+            }
+            lines.push(format!("- {id} {}: {}", cell(item), cell(why)));
+        }
+        for (step, concern) in self.warnings() {
+            lines.push(format!("- warned beforehand, {step}: {concern}"));
+        }
+        if !lines.is_empty() {
+            self.head("Retries, failures, warnings");
+            for line in lines {
+                self.line(&line);
+            }
+        }
+    }
+
+    fn warnings(&self) -> Vec<(String, String)> {
+        let steps = self.story.plan.iter().flat_map(|plan| &plan.steps);
+        let concerns = steps.flat_map(|step| step.change.concerns.iter().map(move |concern| (step, concern)));
+        let bad = concerns.filter(|(_, concern)| concern.weight >= crate::action::change::Weight::Warn);
+        bad.map(|(step, c)| (step.id.to_string(), format!("{}: {}", cell(&c.about), cell(&c.seen)))).collect()
+    }
+
+    /// Decisions, pauses and resumes.
+    pub(super) fn people(&mut self) {
+        let mut lines = Vec::new();
+        for entry in &self.story.asides {
+            let text = match &entry.checkpoint {
+                Checkpoint::Decision { who, what, reason } => cell(&decision(who, what, reason)),
+                Checkpoint::Paused { why, note } => {
+                    format!(
+                        "paused, {}{}",
+                        pause(*why),
+                        note.as_deref().map(|note| format!(": {}", cell(note))).unwrap_or_default()
+                    )
+                }
+                Checkpoint::Resumed { owner, unattended, .. } => {
+                    let who = if *unattended { "the resume unit".to_owned() } else { cell(&person(owner)) };
+                    format!("resumed by {who}")
+                }
+                Checkpoint::Recovered { dropped_bytes, copy } => {
+                    format!("{dropped_bytes} torn bytes at the journal's end were dropped, copy in `{}`", cell(copy))
+                }
+                _ => continue,
+            };
+            lines.push(format!("- {} {text}", self.at(entry.wall)));
+        }
+        if !lines.is_empty() {
+            self.head("Decisions, pauses, resumes");
+            for line in lines {
+                self.line(&line);
+            }
+        }
+    }
+
+    /// What to do before the next time.
+    pub(super) fn follow_ups(&mut self) {
+        let mut lines: Vec<String> = Vec::new();
+        let lost = self.story.losses();
+        for (_, item, ..) in
+            lost.iter().filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved"))
+        {
+            lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
+        }
+        lines.extend(
+            self.surprises
+                .iter()
+                .map(|what| format!("- [ ] {what} is not as it was: look, or list it in `may_differ`")),
+        );
+        for (id, step) in &self.story.steps {
+            let Some(planned) = self.story.planned(id) else {
+                continue;
+            };
+            let slow = planned.takes.span.slow;
+            if step.took.as_secs_f64() > slow * 1.2 && step.took.as_secs() > 10 {
+                let (took, slow) = (words(step.took), words(Duration::from_secs_f64(slow.clamp(0.0, 1e9))));
+                lines.push(format!("- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"));
+            }
+            if let Some(How::Ruled) = step.how {
+                lines.push(format!("- [ ] {id} was ruled done by a person: check it"));
+            }
+        }
+        if self.story.ended.is_none() {
+            lines.push(format!("- [ ] the run is not over: `runbook status {}`", self.story.run));
+        }
+        if lines.is_empty() {
+            lines.push("- none".to_owned());
+        }
+        self.head("Follow-ups");
+        for line in lines {
+            self.line(&line);
+        }
+    }
+}
