@@ -65,8 +65,10 @@ impl Hearing {
         let kept = Arc::clone(&apps);
         let task = tokio::spawn(async move {
             while let Some(event) = bus.next().await {
-                note(&kept, event);
-                tell.send_replace(());
+                // Everybody who waits looks again at each word: most events say nothing that anybody waits for.
+                if note(&kept, event) {
+                    tell.send_replace(());
+                }
             }
         });
         Ok(Self { apps, changed, task })
@@ -128,15 +130,16 @@ impl Drop for Hearing {
     }
 }
 
-fn note(apps: &Apps, event: BusEvent) {
+/// Keeps what an event says; `true` when that is news.
+fn note(apps: &Apps, event: BusEvent) -> bool {
     let id = match &event {
         BusEvent::Process { app, .. } => app.pm_id,
         BusEvent::Exception { pm_id, .. } | BusEvent::Message { pm_id, .. } => *pm_id,
     };
-    let Some(id) = id else { return };
+    let Some(id) = id else { return false };
     let mut apps = apps.lock().unwrap_or_else(PoisonError::into_inner);
     if apps.len() >= REMEMBERED && !apps.contains_key(&id) {
-        return;
+        return false;
     }
     let heard = apps.entry(id).or_insert_with(|| Heard { pm_id: id, ..Heard::default() });
     match event {
@@ -146,11 +149,13 @@ fn note(apps: &Apps, event: BusEvent) {
                 heard.ready = false;
             }
             "restart overlimit" => heard.given_up = true,
-            _ => {}
+            _ => return false,
         },
         BusEvent::Exception { message, .. } => heard.thrown = Some(message),
-        BusEvent::Message { raw, .. } => heard.ready |= raw == "ready",
+        BusEvent::Message { raw, .. } if raw == "ready" => heard.ready = true,
+        BusEvent::Message { .. } => return false,
     }
+    true
 }
 
 #[cfg(test)]
@@ -169,11 +174,11 @@ mod tests {
     fn ready_is_lost_with_the_process_and_loops_are_counted() {
         let apps = Apps::default();
         let ready = BusEvent::Message { pm_id: Some(4), name: "a".into(), raw: "ready".into() };
-        note(&apps, ready);
+        assert!(note(&apps, ready));
         assert!(apps.lock().unwrap()[&4].ready);
         for _ in 0..LOOP {
-            note(&apps, process("exit"));
-            note(&apps, process("online"));
+            assert!(note(&apps, process("exit")));
+            assert!(!note(&apps, process("online")), "nobody waits for that");
         }
         note(&apps, BusEvent::Exception { pm_id: Some(4), name: "a".into(), message: "listen EADDRINUSE".into() });
         let heard = apps.lock().unwrap()[&4].clone();
