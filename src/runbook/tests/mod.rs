@@ -196,6 +196,16 @@ fn hostile_characters_are_shown_and_not_obeyed() {
 }
 
 #[test]
+fn a_name_with_a_hidden_character_is_offered_to_nobody() {
+    let text =
+        SMALL.replacen("back_out: [restore]", "back_out: [verifx]", 1) + "  - name: \u{202e}verifx\n    steps: []\n";
+    let findings = found(&text);
+    let unknown = findings.iter().find(|one| one.code.0 == "RB204").unwrap();
+    assert!(unknown.patch.as_ref().is_none_or(|patch| !patch.title.contains('\u{202e}')), "{unknown:?}");
+    assert!(!render::render(&findings, &text, false, 100).contains('\u{202e}'));
+}
+
+#[test]
 fn nights_with_a_changed_clock_are_warned_about() {
     let text =
         SMALL.replace("days: [sat], opens: \"10:00\"", "days: [sun], opens: \"02:30\"").replace("UTC", "Europe/Berlin");
