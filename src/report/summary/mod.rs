@@ -62,6 +62,16 @@ impl Page<'_> {
         self.line(&format!("\n## {title}\n"));
     }
 
+    /// A chapter of lines, where there are any.
+    fn chapter(&mut self, title: &str, lines: &[String]) {
+        if !lines.is_empty() {
+            self.head(title);
+            for line in lines {
+                self.line(line);
+            }
+        }
+    }
+
     fn at(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string()
     }
@@ -202,6 +212,11 @@ impl Page<'_> {
         let steps = self.story.steps.iter().filter(|(id, _)| actions.contains(&self.story.action(id)));
         steps.flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told))).collect()
     }
+}
+
+/// Items of these actions are apps, which have a chapter of their own.
+fn of_apps(action: &str) -> bool {
+    matches!(action, "pm2_restored" | "pm2_as_saved")
 }
 
 /// Both ends of an estimate.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Page, cell};
+use super::{Page, cell, of_apps};
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, How};
 use crate::report::telling::{decision, pause, person};
@@ -28,10 +28,9 @@ impl Page<'_> {
                 lines.push(format!("- {id} was skipped: {}", cell(why)));
             }
         }
-        let apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
         let told =
             |item: &str, why: &str| self.story.failures.iter().any(|(.., error)| *error == format!("{item}: {why}"));
-        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !apps(self.story.action(id))) {
+        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !of_apps(self.story.action(id))) {
             if told(item, why) {
                 continue;
             }
@@ -40,12 +39,7 @@ impl Page<'_> {
         for (step, concern) in self.warnings() {
             lines.push(format!("- warned beforehand, {step}: {concern}"));
         }
-        if !lines.is_empty() {
-            self.head("Retries, failures, warnings");
-            for line in lines {
-                self.line(&line);
-            }
-        }
+        self.chapter("Retries, failures, warnings", &lines);
     }
 
     fn warnings(&self) -> Vec<(String, String)> {
@@ -79,21 +73,14 @@ impl Page<'_> {
             };
             lines.push(format!("- {} {text}", self.at(entry.wall)));
         }
-        if !lines.is_empty() {
-            self.head("Decisions, pauses, resumes");
-            for line in lines {
-                self.line(&line);
-            }
-        }
+        self.chapter("Decisions, pauses, resumes", &lines);
     }
 
     /// What to do before the next time.
     pub(super) fn follow_ups(&mut self) {
         let mut lines: Vec<String> = Vec::new();
         let lost = self.story.losses();
-        for (_, item, ..) in
-            lost.iter().filter(|(id, ..)| matches!(self.story.action(id), "pm2_restored" | "pm2_as_saved"))
-        {
+        for (_, item, ..) in lost.iter().filter(|(id, ..)| of_apps(self.story.action(id))) {
             lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
         }
         lines.extend(
@@ -120,9 +107,6 @@ impl Page<'_> {
         if lines.is_empty() {
             lines.push("- none".to_owned());
         }
-        self.head("Follow-ups");
-        for line in lines {
-            self.line(&line);
-        }
+        self.chapter("Follow-ups", &lines);
     }
 }

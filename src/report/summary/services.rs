@@ -1,7 +1,7 @@
 //! The session report's middle: the services, instance by instance, unit by unit and app by app, and the machine against the
 //! baseline.
 
-use super::{Page, cell};
+use super::{Page, cell, of_apps};
 use crate::host::span::clock;
 use crate::journal::checkpoint::Outcome;
 use crate::plan::came_back::Class;
@@ -88,7 +88,6 @@ impl Page<'_> {
     }
 
     fn lost_apps(&self) -> Vec<String> {
-        let of_apps = |action: &str| matches!(action, "pm2_restored" | "pm2_as_saved");
         let losses = self.story.losses().into_iter().filter(|(id, ..)| of_apps(self.story.action(id)));
         losses
             .map(|(_, item, why, causes)| {
