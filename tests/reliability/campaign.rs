@@ -58,6 +58,32 @@ pub(crate) struct Story {
     pub(crate) ledger: Ledger,
 }
 
+/// What every run is compared with, and where second sittings begin.
+pub(crate) struct Reference {
+    end: String,
+    half_way: Saved,
+}
+
+impl Reference {
+    /// From an undisturbed run.
+    pub(crate) fn of(rig: &Rig) -> Self {
+        rig.fresh();
+        let end = rig.to_the_end(0, &mut Peace).unwrap().end;
+        Self { end, half_way: rig.half_way() }
+    }
+
+    /// The world as it is before a sitting.
+    pub(crate) fn before(&self, rig: &Rig, sitting: usize) {
+        if sitting == 0 { rig.fresh() } else { rig.load(&self.half_way) }
+    }
+
+    /// A run that came to an end came to the same one.
+    pub(crate) fn same(&self, ended: Result<Story, String>) -> Result<Story, String> {
+        let story = ended?;
+        if story.end == self.end { Ok(story) } else { Err(format!("another end:\n{}", story.end)) }
+    }
+}
+
 impl Rig {
     /// Begins a run, or goes on with one after its first sittings, until it is done, with `trouble` on the way.
     pub(crate) fn to_the_end(&self, first: usize, trouble: &mut dyn Trouble) -> Result<Story, String> {
@@ -105,7 +131,7 @@ impl Rig {
     }
 
     /// An undisturbed first sitting, and the boot after it: saved, so that the second sitting can be had often.
-    pub(crate) fn half_way(&self) -> Saved {
+    fn half_way(&self) -> Saved {
         self.fresh();
         let said = self.sit(&RUN, &[], None);
         self.react(&said, &mut Story::default(), false).unwrap();

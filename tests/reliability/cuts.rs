@@ -6,9 +6,9 @@ use runbook::journal::checkpoint::StepId;
 use runbook::journal::step::StepState;
 use serde_json::Value;
 
-use crate::campaign::{AGAIN_TOKENS, ONCE, Peace, Story, Trouble};
+use crate::campaign::{AGAIN_TOKENS, ONCE, Reference, Story, Trouble};
 use crate::points::{Place, Point, sample};
-use crate::rig::{Rig, Said, Saved};
+use crate::rig::{Rig, Said};
 use crate::tier::{Tier, figures, tier};
 use crate::worker::{Job, Report, points, work, workers};
 use crate::world::{Ledger, STATE, marks, services};
@@ -101,15 +101,9 @@ fn step_of(token: &str) -> &'static str {
 
 /// Cuts at each point, and goes on to the end where the syncs work.
 pub(crate) fn cut<'p>(rig: &Rig, points: impl Iterator<Item = &'p Point>, syncs: bool, report: &mut Report) {
-    rig.fresh();
-    let end = rig.to_the_end(0, &mut Peace).unwrap().end;
-    let half_way: Saved = rig.half_way();
+    let reference = Reference::of(rig);
     for at in points {
-        if at.sitting() == 0 {
-            rig.fresh()
-        } else {
-            rig.load(&half_way)
-        }
+        reference.before(rig, at.sitting());
         rig.sync_disk();
         let before = head();
         let mut cutter = Cutter { at, syncs, told: 0, cut: false, lost: None, before };
@@ -122,9 +116,8 @@ pub(crate) fn cut<'p>(rig: &Rig, points: impl Iterator<Item = &'p Point>, syncs:
         if cutter.lost.is_some() {
             report.add("cuts that lost something", 1);
         }
-        match ended {
-            Ok(story) if story.end == end => report.add("ended", 1),
-            Ok(story) => report.bad.push(format!("{at}: another end:\n{}", story.end)),
+        match reference.same(ended) {
+            Ok(_) => report.add("ended", 1),
             Err(why) => report.bad.push(format!("{at}: {why}")),
         }
     }

@@ -2,7 +2,7 @@
 //! must stop loudly or get on rightly; it never says yes for nothing, never hangs, never panics.
 use std::time::Duration;
 
-use crate::campaign::{Peace, Story, Trouble};
+use crate::campaign::{Reference, Story, Trouble};
 use crate::points::{Place, Point, sample};
 use crate::rig::{Rig, Said};
 use crate::tier::{Tier, figures, tier};
@@ -81,9 +81,7 @@ impl Failing<'_> {
 
 /// Injects one of `names` at one point for each ticket; every ninth run is then taken to its end.
 pub(crate) fn inject(rig: &Rig, points: &[Point], names: &[String], tickets: Tickets, report: &mut Report) {
-    rig.fresh();
-    let end = rig.to_the_end(0, &mut Peace).unwrap().end;
-    let half_way = rig.half_way();
+    let reference = Reference::of(rig);
     for ticket in tickets {
         let (row, column) = (ticket / names.len(), ticket % names.len());
         let (at, fault) = (&points[row], &names[column]);
@@ -91,24 +89,22 @@ pub(crate) fn inject(rig: &Rig, points: &[Point], names: &[String], tickets: Tic
         if fault == SHORT && !is_write {
             continue;
         }
-        let begin = || if at.sitting() == 0 { rig.fresh() } else { rig.load(&half_way) };
-        begin();
+        reference.before(rig, at.sitting());
         let mut failing = Failing { at, fault, said: None, over: false };
         report.add("injections", 1);
         if (row + column) % names.len() == 0 {
-            match rig.to_the_end(at.sitting(), &mut failing) {
-                Ok(story) if story.end == end => report.add("taken to the end", 1),
-                Ok(story) => report.bad.push(format!("{at}, {fault}: another end:\n{}", story.end)),
+            match reference.same(rig.to_the_end(at.sitting(), &mut failing)) {
+                Ok(_) => report.add("taken to the end", 1),
                 Err(why) => report.bad.push(format!("{at}, {fault}: {why}")),
             }
         } else if let Err(why) = rig.one(at.sitting(), &mut failing) {
             report.bad.push(format!("{at}, {fault}: {why}"));
         }
-        tally(rig, &failing, &begin, report);
+        tally(rig, &failing, &reference, report);
     }
 }
 
-fn tally(rig: &Rig, failing: &Failing<'_>, begin: &dyn Fn(), report: &mut Report) {
+fn tally(rig: &Rig, failing: &Failing<'_>, reference: &Reference, report: &mut Report) {
     let Some(said) = &failing.said else { return };
     report.add(&format!("exit {}", said.code.map_or("by signal".to_owned(), |code| code.to_string())), 1);
     report.peak("longest sitting, ms", u64::try_from(said.took.as_millis()).unwrap_or(u64::MAX));
@@ -117,11 +113,12 @@ fn tally(rig: &Rig, failing: &Failing<'_>, begin: &dyn Fn(), report: &mut Report
     }
     // On a machine that does other things everything takes long. It hangs if it does so again, and only with the fault: an
     // undisturbed sitting at the same time says what is usual.
-    begin();
+    let sitting = failing.at.sitting();
+    reference.before(rig, sitting);
     let usual = rig.one_undisturbed().took;
-    begin();
+    reference.before(rig, sitting);
     let mut again = Failing { said: None, over: false, ..*failing };
-    let _judged_before = rig.one(failing.at.sitting(), &mut again);
+    let _judged_before = rig.one(sitting, &mut again);
     let took = again.said.map(|said| said.took).unwrap_or_default();
     report.add("sittings over 5 s on a busy machine, looked at again", 1);
     if took > HANG + usual * 3 {

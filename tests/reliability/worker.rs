@@ -1,4 +1,4 @@
-//! Workers: this test binary again, each in namespaces with a world of its own, doing its share of the points.
+//! Workers: this test binary again, each in namespaces with a world of its own, drawing its points one by one.
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write};
