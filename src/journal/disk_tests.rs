@@ -160,6 +160,7 @@ fn what_comes_to_nothing_leaves_the_state_as_it_was() {
         let written = disk.0.lock().unwrap().journal.len();
         assert!(matches!(journal.append(&doomed), Err(JournalError::Illegal(_))), "{batch:?}");
         assert_eq!(*journal.state(), before, "{batch:?}");
+        assert_eq!(format!("{:?}", journal.state()), format!("{before:?}"), "in the same order");
         assert_eq!(disk.0.lock().unwrap().journal.len(), written, "{batch:?}");
         journal.append(&batch).unwrap();
     }

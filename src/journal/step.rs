@@ -144,6 +144,22 @@ impl StepState {
         self.reboot.as_ref().is_some_and(|reboot| reboot.new.is_some())
     }
 
+    /// Everything but the list of items and what became of each.
+    pub(super) fn without_items(&self) -> Self {
+        let Self { ref status, attempts, repeatable, ref reboot, sitting, rerun_granted, .. } = *self;
+        let (listed, items) = (Vec::new(), IndexMap::new());
+        Self {
+            status: status.clone(),
+            attempts,
+            repeatable,
+            listed,
+            items,
+            reboot: reboot.clone(),
+            sitting,
+            rerun_granted,
+        }
+    }
+
     /// Takes doubts off the items: what comes next looks at the world anew.
     pub(super) fn dissolve_doubts(&mut self) {
         for item in self.items.values_mut().filter(|item| item.in_doubt()) {

@@ -1,5 +1,7 @@
 //! `RunState`: what a journal amounts to. A pure fold over entries, the same for appending and for replay, so that a
-//! run that goes on and a run that is read back can never disagree. What is allowed is in [`legal`](super::legal).
+//! run that goes on and a run that is read back can never disagree. What is allowed is in [`legal`](crate::journal::legal).
+mod undo;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,17 +9,17 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::checkpoint::{Checkpoint, End, How, Opened, Outcome, PauseReason, Resolution, Ruling, StepId};
-use super::legal::Illegal;
-use super::record::Entry;
-use super::step::{Reboot, StepState, StepStatus};
+use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, PauseReason, Resolution, Ruling, StepId};
+use crate::journal::legal::Illegal;
+use crate::journal::record::Entry;
+use crate::journal::step::{Reboot, StepState, StepStatus};
 
 /// The fold of a run's checkpoints. What a record costs does not grow with the steps of the run: the two questions that every
 /// record asks of all steps (are the earlier ones done, does another one run) are answered by marks that move with them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunState {
-    pub(super) opened: Option<Arc<Opened>>,
-    pub(super) steps: IndexMap<StepId, StepState>,
+    pub(in crate::journal) opened: Option<Arc<Opened>>,
+    pub(in crate::journal) steps: IndexMap<StepId, StepState>,
     /// Every step before this one is done. It only grows: what is done is never undone.
     first_open: usize,
     /// The step with an open attempt; the table allows no second one.
@@ -26,31 +28,14 @@ pub struct RunState {
     /// Keys that are not of one step alone.
     shared_keys: Vec<String>,
     /// 1 for the process that opened the run, one more for each resume.
-    pub(super) sitting: u32,
-    pub(super) at_rest: bool,
-    pub(super) backing_out: bool,
-    pub(super) rebooted: bool,
-    pub(super) ended: Option<End>,
+    pub(in crate::journal) sitting: u32,
+    pub(in crate::journal) at_rest: bool,
+    pub(in crate::journal) backing_out: bool,
+    pub(in crate::journal) rebooted: bool,
+    pub(in crate::journal) ended: Option<End>,
     paused: Option<PauseReason>,
     decisions: Vec<Ruling>,
     latest_wall: Option<Timestamp>,
-}
-
-/// What a trial append may change, as it was; see [`RunState::before`].
-pub(super) struct Before {
-    /// Everything but the steps and what is captured.
-    rest: RunState,
-    steps: Vec<(StepId, StepState)>,
-    fresh: Vec<String>,
-    shared: usize,
-}
-
-/// The step that a checkpoint changes.
-fn touched(checkpoint: &Checkpoint) -> Option<&StepId> {
-    match checkpoint {
-        Checkpoint::Decision { what: Ruling::Resolve { step, .. }, .. } => Some(step),
-        other => other.step(),
-    }
 }
 
 /// How the keys begin that only one step reads and writes.
@@ -126,46 +111,6 @@ impl RunState {
         }
     }
 
-    /// What would have to be put back if a record of these checkpoints came to nothing.
-    pub(super) fn before(&self, checkpoints: &[Checkpoint]) -> Before {
-        let mut steps: Vec<&StepId> = checkpoints.iter().filter_map(touched).collect();
-        steps.dedup();
-        let steps = steps.into_iter().filter_map(|step| Some((step.clone(), self.steps.get(step)?.clone()))).collect();
-        let is_new = |key: &&String| !self.captured.contains_key(*key);
-        fn key(checkpoint: &Checkpoint) -> Option<&String> {
-            if let Checkpoint::Captured { key, .. } = checkpoint { Some(key) } else { None }
-        }
-        let fresh = checkpoints.iter().filter_map(key).filter(is_new).cloned().collect();
-        let rest = Self {
-            opened: self.opened.clone(),
-            steps: IndexMap::new(),
-            captured: BTreeMap::new(),
-            shared_keys: Vec::new(),
-            decisions: self.decisions.clone(),
-            ..*self
-        };
-        Before { rest, steps, fresh, shared: self.shared_keys.len() }
-    }
-
-    /// Puts back what was [`before`](Self::before).
-    pub(super) fn put_back(&mut self, before: Before) {
-        let Before { rest, steps, fresh, shared } = before;
-        let mut all = std::mem::take(&mut self.steps);
-        let mut captured = std::mem::take(&mut self.captured);
-        let mut shared_keys = std::mem::take(&mut self.shared_keys);
-        if rest.opened.is_none() {
-            all.clear();
-        }
-        for (step, state) in steps {
-            all.insert(step, state);
-        }
-        for key in fresh {
-            captured.remove(&key);
-        }
-        shared_keys.truncate(shared);
-        *self = Self { steps: all, captured, shared_keys, ..rest };
-    }
-
     fn open(&mut self, opened: &Opened) {
         self.steps = opened.steps.iter().map(|step| (step.clone(), StepState::default())).collect();
         (self.first_open, self.at_work) = (0, None);
@@ -191,7 +136,7 @@ impl RunState {
     }
 
     /// Says that the process which wrote the last record is gone: after opening, only a resume, a decision or the end may follow.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::journal) fn rest(&mut self) {
         self.at_rest = true;
     }
 
@@ -259,12 +204,12 @@ impl RunState {
     }
 
     /// Whether every step before this one is done.
-    pub(super) fn earlier_done(&self, step: &StepId) -> bool {
+    pub(in crate::journal) fn earlier_done(&self, step: &StepId) -> bool {
         self.steps.get_index_of(step).is_some_and(|index| index <= self.first_open)
     }
 
     /// Whether every step is done.
-    pub(super) fn all_done(&self) -> bool {
+    pub(in crate::journal) fn all_done(&self) -> bool {
         self.first_open == self.steps.len()
     }
 
