@@ -4,8 +4,8 @@
 //! that orders events: an intent is durable before its effect begins (P1), an outcome before the next intent (P4).
 
 mod outcomes;
+mod work;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
@@ -13,8 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
-use self::outcomes::{once_each, written_or_full};
-use super::lanes::Lanes;
+use self::outcomes::begin;
+use self::work::Work;
 use super::slots::{LOOK_EVERY, Throttle};
 use super::stop::{Stop, Urge, requested};
 use super::{Book, ExecuteError};
@@ -27,6 +27,9 @@ use crate::journal::checkpoint::{Checkpoint, StepId};
 
 /// How long actions that are in flight may take to finish after the first Ctrl-C.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// How long outcomes wait for the next intents. Until they are written they are in doubt, which a crash settles by a look.
+const HELD_FOR: Duration = Duration::from_millis(100);
 
 /// One item that did not come about.
 #[derive(Debug, Clone)]
@@ -72,6 +75,8 @@ enum Happened {
     Look,
     /// The machine's pressure was looked at.
     Felt(Duration, Option<PressureSeen>),
+    /// Outcomes have been held back for long enough.
+    Due,
 }
 
 type Flying<'f> = FuturesUnordered<LocalBoxFuture<'f, Happened>>;
@@ -106,11 +111,9 @@ impl<'a> Fan<'a> {
                     }
                 }
                 Some(tick) = ticks.recv() => {
-                    if tick.frees_slot {
-                        work.lanes.free_slot(&tick.item);
-                    }
-                    book.tick(self.step, &tick);
-                    work.said.insert(tick.item, tick.say);
+                    // All that were told by now: slots that become free together are filled with one sync.
+                    let more = std::iter::from_fn(|| ticks.try_recv().ok());
+                    std::iter::once(tick).chain(more).for_each(|tick| self.told(tick, &mut work, book));
                 }
                 Some(happened) = flying.next() => {
                     let all = std::iter::once(happened).chain(at_hand(&mut flying)).collect();
@@ -122,8 +125,17 @@ impl<'a> Fan<'a> {
         }
     }
 
+    fn told(&self, tick: Tick, work: &mut Work, book: &mut Book<'_>) {
+        if tick.frees_slot {
+            work.lanes.free_slot(&tick.item);
+        }
+        book.tick(self.step, &tick);
+        work.said.insert(tick.item, tick.say);
+    }
+
     /// Draws the conclusions from what happened at the same time; `true` when the step is left. Outcomes share one sync:
-    /// where many items wait for the same sign, each of them alone would hold up the others.
+    /// where many items wait for the same sign, each of them alone would hold up the others. In a wide fan they wait for a
+    /// moment, and share the sync of the next intents, too.
     fn happened<'f>(
         &'f self,
         all: Vec<Happened>,
@@ -131,13 +143,15 @@ impl<'a> Fan<'a> {
         flying: &Flying<'f>,
         book: &mut Book<'_>,
     ) -> Result<bool, ExecuteError> {
-        let mut batch: Vec<Checkpoint> = Vec::new();
         // Apart from the outcomes: on a full disk those are written and these are not.
         let mut never: Vec<Checkpoint> = Vec::new();
-        let mut too_late = None;
+        let (mut too_late, mut due) = (None, false);
         for one in all {
             match one {
-                Happened::Ended(item, outcome, took) => batch.extend(self.ended(*item, outcome, took, work, book)),
+                Happened::Ended(item, outcome, took) => {
+                    let batch = self.ended(*item, outcome, took, work, book);
+                    work.held.extend(batch);
+                }
                 Happened::Opened(index, Ok(())) => work.lanes.open(index),
                 Happened::Opened(index, Err(why)) => never.extend(self.closed(index, &why, work)),
                 Happened::Look => {
@@ -148,12 +162,16 @@ impl<'a> Fan<'a> {
                     work.felt(at, seen);
                     flying.push(self.feel(LOOK_EVERY));
                 }
+                Happened::Due => (due, work.timed) = (true, false),
                 Happened::TooLate(why) => too_late = Some(why),
             }
         }
-        once_each(&mut batch);
-        book.write(&batch)?;
-        written_or_full(book.write(&never), work)?;
+        if due || !work.may_hold() {
+            book.write(&work.release())?;
+        } else if !work.held.is_empty() && !std::mem::replace(&mut work.timed, true) {
+            flying.push(self.due());
+        }
+        begin(&never, work, book)?;
         if let Some(why) = &too_late {
             self.give_up(why, work, book)?;
         }
@@ -173,7 +191,7 @@ impl<'a> Fan<'a> {
         }
         for (index, why) in work.lanes.unreachable() {
             let batch = self.closed(index, &why, work);
-            written_or_full(book.write(&batch), work)?;
+            begin(&batch, work, book)?;
         }
         for index in work.lanes.ask_next() {
             let wave = self.change.wave(index);
@@ -187,7 +205,7 @@ impl<'a> Fan<'a> {
         }
         let none = planted(Bug::EffectFirst);
         let intents: Vec<_> = ready.iter().filter(|_| !none).flat_map(|item| self.intents(item)).collect();
-        written_or_full(book.write(&intents), work)?;
+        begin(&intents, work, book)?;
         if work.full.is_some() {
             ready.iter().for_each(|item| work.lanes.land(item, true));
             return Ok(());
@@ -211,6 +229,7 @@ impl<'a> Fan<'a> {
         book: &mut Book<'_>,
     ) -> Result<bool, ExecuteError> {
         work.tally.stopped = urge;
+        book.write(&work.release())?;
         if self.action.waits() {
             // A wait has no effect: cutting it short leaves nothing in doubt.
             return Ok(true);
@@ -246,6 +265,14 @@ impl<'a> Fan<'a> {
         })
     }
 
+    /// The end of the moment for which outcomes are held back.
+    fn due(&self) -> LocalBoxFuture<'_, Happened> {
+        Box::pin(async {
+            self.host.sleep(HELD_FOR).await;
+            Happened::Due
+        })
+    }
+
     /// A second terminal's request is looked for once a second.
     fn look(&self) -> LocalBoxFuture<'_, Happened> {
         Box::pin(async {
@@ -259,36 +286,4 @@ impl<'a> Fan<'a> {
 fn at_hand<'f>(flying: &mut Flying<'f>) -> Vec<Happened> {
     let next = || flying.next().now_or_never().flatten();
     std::iter::from_fn(next).collect()
-}
-
-/// What changes while the fan is out.
-struct Work {
-    lanes: Lanes,
-    tally: Tally,
-    /// The last word on each item: shown when it has to be given up.
-    said: BTreeMap<String, String>,
-    /// Slots that follow the machine's pressure.
-    throttle: Option<Throttle>,
-    /// The journal has no room for new intents.
-    full: Option<ExecuteError>,
-}
-
-impl Work {
-    fn new(change: &Change) -> Self {
-        let throttle = change.slots.map(Throttle::new);
-        Self { lanes: Lanes::new(change), tally: Tally::default(), said: BTreeMap::new(), throttle, full: None }
-    }
-
-    fn felt(&mut self, at: Duration, seen: Option<PressureSeen>) {
-        if let Some(throttle) = &mut self.throttle {
-            let taken = self.lanes.crowded(throttle.now());
-            throttle.felt(at, seen, taken);
-        }
-    }
-
-    /// Nothing is in flight, and nothing will start any more.
-    fn over(&self) -> bool {
-        let idle = self.lanes.flying().next().is_none();
-        idle && (self.lanes.empty() || self.tally.leaving || self.tally.stopped != Urge::None || self.full.is_some())
-    }
 }

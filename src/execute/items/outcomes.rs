@@ -87,7 +87,7 @@ impl Fan<'_> {
     /// Journals what is still in flight: a wait has failed, an effect is unknown.
     pub(super) fn give_up(&self, why: &str, work: &mut Work, book: &mut Book<'_>) -> Result<(), ExecuteError> {
         let flying: Vec<Item> = work.lanes.flying().cloned().collect();
-        let mut batch = Vec::new();
+        let mut batch = work.release();
         for item in flying {
             let why = match work.said.get(&item.key) {
                 Some(seen) if !seen.is_empty() => format!("{why}; last seen: {seen}"),
@@ -108,20 +108,25 @@ impl Fan<'_> {
                 let gate = self.change.wave(index).name;
                 let seen = work.said.get(&gate).cloned().unwrap_or_default();
                 let batch = self.closed(index, &format!("{why}; {seen}"), work);
-                written_or_full(book.write(&batch), work)?;
+                begin(&batch, work, book)?;
             }
         }
         Ok(())
     }
 }
 
-/// Without room for anything new nothing was written, and nothing new begins. What is in flight goes on to its outcome, for
-/// which the journal keeps room.
-pub(super) fn written_or_full(written: Result<(), ExecuteError>, work: &mut Work) -> Result<(), ExecuteError> {
-    match written {
+/// Writes what begins something, behind the outcomes that were held back and in one sync with them. Without room for it
+/// nothing new begins; the outcomes are written alone, and what is in flight goes on to its own, for which the journal
+/// keeps room.
+pub(super) fn begin(new: &[Checkpoint], work: &mut Work, book: &mut Book<'_>) -> Result<(), ExecuteError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let held = work.release();
+    match book.write(&[&held, new].concat()) {
         Err(full @ ExecuteError::Journal(JournalError::Full { .. })) => {
             work.full = Some(full);
-            Ok(())
+            book.write(&held)
         }
         written => written,
     }
