@@ -44,14 +44,15 @@ struct Figures {
 }
 
 fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize), mut figures: Figures) -> Figures {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut bed = Bed::new(prefix, kind, apps);
     for round in 1..=rounds {
         let resurrect = bed.resurrect();
         figures.resurrect.push(resurrect);
-        figures.resurrect_daemon.push(bed.daemon_cpu());
+        let daemon = bed.daemon_cpu();
+        figures.resurrect_daemon.push(daemon);
         let took = runtime.block_on(stop_and_restore(&mut bed, None, || {}));
-        eprintln!("{kind:?} {round} of {rounds}: resurrect {resurrect:.2} s, {took:.2?}");
+        eprintln!("{kind:?} {round} of {rounds}: resurrect {resurrect:.2} s (daemon {daemon:.2}), {took:.2?}");
         figures.ours.push(took);
         if kind == Kind::Plain {
             figures.stop_all.push(bed.stop_all());
@@ -174,11 +175,12 @@ fn judge_plain(plain: &Figures) -> bool {
     held & processor_time(plain)
 }
 
-/// What this program uses itself, and what it costs the daemon beyond a `resurrect`, in percent of one core.
+/// What this program uses itself, and what it costs the daemon beyond a `resurrect`, in percent of one core over the sitting
+/// in which both are spent.
 fn processor_time(plain: &Figures) -> bool {
     let each = plain.ours.iter().zip(&plain.resurrect_daemon);
     let percent =
-        |(took, daemon): (&Took, &f64)| (took.own_cpu + (took.daemon_cpu - daemon).max(0.0)) / took.restore * 100.0;
+        |(took, daemon): (&Took, &f64)| (took.own_cpu + (took.daemon_cpu - daemon).max(0.0)) / took.sitting * 100.0;
     let ours = median(each.map(percent).collect());
     let case = "own and extra daemon processor time";
     Row { bench: "restore", case, unit: "%", ours, baseline: 5.0, ratio: ours / 5.0, bar: Some(1.0) }.print()

@@ -1,6 +1,7 @@
 //! This program's way: the real executor with its journal over this machine, in two sittings with the daemon gone between.
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use runbook::event::{Event, Reporter};
 use runbook::execute::{Book, Ending, Executor, Orders, Stop, Urge};
@@ -21,9 +22,11 @@ use crate::support::run::{MACHINE_ID, Yes, opened, owner};
 pub struct Took {
     pub stop: f64,
     pub restore: f64,
-    /// Processor seconds of this process during the restore.
+    /// The whole sitting: beyond the last app's stamp, the proof that each lives, and the saved list.
+    pub sitting: f64,
+    /// Processor seconds of this process in the sitting.
     pub own_cpu: f64,
-    /// Processor seconds of PM2's daemon, from its start.
+    /// Processor seconds of PM2's daemon, from its start to the end of the sitting.
     pub daemon_cpu: f64,
 }
 
@@ -94,9 +97,12 @@ fn text(bed: &Bed, gate: Option<(u16, Third)>) -> String {
     )
 }
 
+/// Read once, as the program does.
+static BOOT_ID: LazyLock<String> =
+    LazyLock::new(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned());
+
 fn stamp() -> Stamp {
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned();
-    Stamp { boot_id, mono_ms: monotonic() / 1_000_000, wall: "2026-11-22T10:15:00Z".parse().unwrap() }
+    Stamp { boot_id: BOOT_ID.clone(), mono_ms: monotonic() / 1_000_000, wall: "2026-11-22T10:15:00Z".parse().unwrap() }
 }
 
 fn opening(loaded: &Loaded, rehearsed: &Rehearsed) -> Opened {
@@ -153,6 +159,6 @@ pub async fn stop_and_restore(bed: &mut Bed, gate: Option<(u16, Third)>, between
     watch.pause_after = "";
     let ending = sit((&loaded, &rehearsed), &mut journal, &run_dir, &mut watch).await;
     assert!(matches!(ending, Ending::Done { .. }), "{ending:?} {:?}", watch.losses);
-    let (own_cpu, daemon_cpu) = (cpu_of("self") - cpu, bed.daemon_cpu());
-    Took { stop: watch.stop_took, restore: seconds(began, bed.last_ready()), own_cpu, daemon_cpu }
+    let (sitting, own_cpu, daemon_cpu) = (seconds(began, monotonic()), cpu_of("self") - cpu, bed.daemon_cpu());
+    Took { stop: watch.stop_took, restore: seconds(began, bed.last_ready()), sitting, own_cpu, daemon_cpu }
 }
