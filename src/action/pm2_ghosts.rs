@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::act::{Tell, Tick};
-use crate::host::pm2::{App, Pm2At, Status};
+use crate::host::pm2::{App, Pm2At, SnapshotRef, Status};
 use crate::host::span::words;
 use crate::host::{Deed, Host};
 
@@ -19,8 +19,12 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The daemon's timer may be late.
 const LATE: Duration = Duration::from_millis(300);
 
-/// Stops them, as `key`, once the last of them has had its time.
-pub(super) async fn lay(key: &str, pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) {
+/// Stops them, as `key`, once the last of them has had its time. Where no app of the snapshot has a `ready` to say there are
+/// none, and no list is asked for: one costs the daemon as much as starting an app does.
+pub(super) async fn lay(key: &str, pm2: &Pm2At, saved: Option<&SnapshotRef>, on: &dyn Host, tell: Tell<'_>) {
+    if saved.is_some_and(|saved| !saved.apps.iter().any(|app| app.wait_ready)) {
+        return;
+    }
     // A daemon that does not answer is the trouble of whoever asks it next.
     let Ok(mut list) = on.as_probe().pm2_list(pm2).await else { return };
     let now = on.as_probe().now();

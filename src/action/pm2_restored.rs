@@ -103,7 +103,7 @@ impl Act for Pm2Restored {
             return outcome;
         }
         if item.key == SAVED_LIST {
-            pm2_ghosts::lay(SAVED_LIST, &pm2, on, tell).await;
+            pm2_ghosts::lay(SAVED_LIST, &pm2, Some(&snapshot), on, tell).await;
             return save(pm2, on, ground).await;
         }
         match process_list::saved_app(ground, &self.pm2, &item.key) {

@@ -96,7 +96,8 @@ impl Act for Pm2Stopped {
         tell(Tick::say(&item.key, "stopping"));
         let deed = match (item.key.as_str(), item.handle) {
             (SAVED_LIST, _) => {
-                pm2_ghosts::lay(SAVED_LIST, &pm2, on, tell).await;
+                let saved = process_list::snapshot(ground, &self.pm2);
+                pm2_ghosts::lay(SAVED_LIST, &pm2, saved.as_deref(), on, tell).await;
                 Deed::SaveList(pm2)
             }
             (RESUME_UNIT, _) => Deed::InstallResume,

@@ -21,7 +21,8 @@ pub fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // Room for nearly all of them at once: grown by the reader, a line of /proc costs three calls more.
+    let mut bytes = Vec::with_capacity(usize::try_from(max.min(4_095)).unwrap_or(0) + 1);
     file.take(max + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
         return Err(Error::new(ErrorKind::FileTooLarge, format!("longer than {max} bytes")));

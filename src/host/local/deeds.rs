@@ -220,7 +220,7 @@ async fn bring_up(
 /// Adds a missing app as stopped. Apps that are equal in everything are told apart by their order, so those before it are
 /// added first, one at a time.
 async fn register(steer: &Steer, saved: &Snapshot, key: &AppKey, recipe: &Recipe) -> Result<App, SteerError> {
-    let equal = |app: &&App| AppKey { ordinal: key.ordinal, ..app.key.clone() } == *key;
+    let equal = |app: &&App| app.key.equals(key);
     if saved.apps().iter().filter(equal).count() < 2 {
         return steer.register(recipe).await;
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::app::{App, Status, Wanted, wanted};
-use super::recipe::Recipe;
+use super::recipe::{checked, missing};
 
 /// Names that are told; of more only the number.
 const NAMES: usize = 5;
@@ -132,13 +132,13 @@ fn boots(own: &[Seen<'_>]) -> Vec<Advice> {
 fn files(own: &[Seen<'_>]) -> Vec<Advice> {
     let mut all = Vec::new();
     for one in own {
-        match Recipe::from_pm2_env(one.env) {
+        match checked(one.env) {
             Err(error) => all.push(Advice {
                 seen: format!("cannot be registered again if it gets lost: {error}"),
                 cure: "delete it and start it anew".into(),
             }),
-            Ok(recipe) => {
-                if let Some((what, missing)) = recipe.missing() {
+            Ok(settings) => {
+                if let Some((what, missing)) = missing(settings) {
                     all.push(Advice {
                         seen: format!(
                             "{}: its {what} {} is gone; it cannot start again",

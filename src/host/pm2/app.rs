@@ -26,6 +26,15 @@ pub struct AppKey {
     pub ordinal: u32,
 }
 
+impl AppKey {
+    /// Whether both are the same app but for its place among equals, which changes when one of them goes.
+    #[must_use]
+    pub fn equals(&self, other: &Self) -> bool {
+        (&self.namespace, &self.name, self.instance, &self.script)
+            == (&other.namespace, &other.name, other.instance, &other.script)
+    }
+}
+
 /// What the daemon says of an app. `Online` proves nothing: ask `back`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {

@@ -79,20 +79,29 @@ pub fn read_dump(path: &Path, uid: u32) -> DumpSeen {
 /// The entries inside the bytes of a saved list.
 #[must_use]
 pub fn parse_dump(bytes: &[u8]) -> DumpSeen {
-    let text =
-        |entry: &Value, key: &str, unset: &str| tame(entry.get(key).and_then(Value::as_str).unwrap_or(unset), 200);
-    match serde_json::from_slice::<Vec<Value>>(bytes) {
+    match serde_json::from_slice::<Vec<Option<Saved>>>(bytes) {
         Err(error) => DumpSeen::Unparsable { why: format!("line {}, column {}", error.line(), error.column()) },
-        Ok(all) => DumpSeen::Read {
-            entries: all
-                .iter()
-                .map(|entry| DumpEntry {
-                    namespace: text(entry, "namespace", "default"),
-                    name: text(entry, "name", ""),
-                    status: Status::read(&text(entry, "status", "")),
-                })
-                .collect(),
-        },
+        Ok(all) => DumpSeen::Read { entries: all.into_iter().map(|saved| saved.unwrap_or_default().entry()).collect() },
+    }
+}
+
+/// One entry as it is read: a list holds every environment twice, and of all that three texts are kept.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Saved {
+    namespace: Value,
+    name: Value,
+    status: Value,
+}
+
+impl Saved {
+    fn entry(&self) -> DumpEntry {
+        let text = |value: &Value, unset: &str| tame(value.as_str().unwrap_or(unset), 200);
+        DumpEntry {
+            namespace: text(&self.namespace, "default"),
+            name: text(&self.name, ""),
+            status: Status::read(&text(&self.status, "")),
+        }
     }
 }
 

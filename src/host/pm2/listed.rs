@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::app::{App, AppKey, Exit, Status};
 use super::request::PmId;
@@ -26,9 +26,15 @@ impl App {
         app
     }
 
-    /// The facts inside a `pm2_env`; no process.
+    /// The facts inside a `pm2_env`; no process. What is no object says nothing.
     #[must_use]
     pub fn from_pm2_env(env: &Value) -> Self {
+        env.as_object().map_or_else(|| Self::from_settings(&Map::new()), Self::from_settings)
+    }
+
+    /// The same of the settings in it.
+    #[must_use]
+    pub fn from_settings(env: &Map<String, Value>) -> Self {
         let millis = |key: &str| number(env.get(key)).and_then(|n| u64::try_from(n).ok());
         let flag = |key: &str, unset: bool| env.get(key).and_then(Value::as_bool).unwrap_or(unset);
         Self {
@@ -69,8 +75,15 @@ pub fn apps(entries: &[Value]) -> Vec<App> {
     apps
 }
 
+/// Adds an app that the daemon has just taken in, behind those that are equal to it.
+pub fn add(apps: &mut Vec<App>, mut new: App) {
+    let before = apps.iter().filter(|known| known.key.equals(&new.key)).count();
+    new.key.ordinal = u32::try_from(before).unwrap_or(u32::MAX);
+    apps.push(new);
+}
+
 /// Gives equal keys their ordinals, in the order of the slice.
-pub fn number_equals(apps: &mut [App]) {
+fn number_equals(apps: &mut [App]) {
     let mut seen: HashMap<AppKey, u32> = HashMap::new();
     for app in apps {
         app.key.ordinal = 0;
@@ -80,7 +93,7 @@ pub fn number_equals(apps: &mut [App]) {
     }
 }
 
-fn key(env: &Value) -> AppKey {
+fn key(env: &Map<String, Value>) -> AppKey {
     let variable = env.get("instance_var").and_then(Value::as_str).unwrap_or("NODE_APP_INSTANCE");
     let instance = env.get(variable).or_else(|| env.get("env").and_then(|inner| inner.get(variable)));
     let namespace = text(env.get("namespace"), NAME_MAX);
@@ -143,6 +156,16 @@ mod tests {
         let written = serde_json::to_string(&app).unwrap();
         assert!(!written.contains("s3cret"));
         assert_eq!(serde_json::from_str::<App>(&written).unwrap(), app);
+    }
+
+    #[test]
+    fn an_app_that_is_added_is_told_apart_as_in_a_new_list() {
+        let entries: Vec<Value> =
+            ["twin", "other", "twin", "twin"].map(|name| json!({ "pm2_env": pm2_env(name) })).into();
+        let mut known = Vec::new();
+        entries.iter().for_each(|entry| add(&mut known, App::from_entry(entry)));
+        assert_eq!(known, apps(&entries));
+        assert_eq!(known[3].key.ordinal, 2);
     }
 
     #[test]

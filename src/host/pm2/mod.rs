@@ -33,6 +33,10 @@ pub mod steer;
 #[cfg(test)]
 pub(crate) mod testbed;
 
+use std::time::Duration;
+
+use crate::host::clock;
+
 pub use advice::Advice;
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, looping, steady_for};
@@ -52,7 +56,18 @@ pub use sighted::ListSeen;
 pub use snapshot::{SnapshotError, SnapshotRef, Terms};
 pub use steer::{Steer, SteerError};
 
+/// Whoever watches a process looks at these moments, all of them at the same: what a hundred apps come to in one of them
+/// costs one wake-up and one sync of the journal, not one for each app.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// Waits at least so long, and on to the next beat.
+async fn beat(at_least: Duration) {
+    let now = clock::boottime().as_millis();
+    let due = (now + at_least.as_millis()).next_multiple_of(BEAT.as_millis());
+    pause(Duration::from_millis(u64::try_from(due - now).unwrap_or(u64::MAX))).await;
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place of this area where time passes")]
-async fn pause(time: std::time::Duration) {
+async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -92,9 +92,6 @@ pub fn every_daemon() -> Vec<RunningDaemon> {
     all
 }
 
-/// Between two looks at a process that boots.
-const REST_LOOK: Duration = Duration::from_millis(40);
-
 /// Resolves when a process has come to rest: asleep, and no processor time used between two looks. So is one that has
 /// booted and listens, and one that waits for a server; one that still boots on a busy machine is runnable. Also when it
 /// is gone. The file stays open: a look is one call, and never at a stranger who got the number later.
@@ -107,12 +104,12 @@ pub async fn at_rest(pid: u32) {
     };
     let mut before: Option<u64> = None;
     loop {
-        super::pause(REST_LOOK).await;
         let Some(now) = look().filter(|stat| stat.alive) else { return };
         if now.asleep && before == Some(now.ticks) {
             return;
         }
         before = now.asleep.then_some(now.ticks);
+        super::beat(super::BEAT / 2).await;
     }
 }
 
@@ -131,6 +128,7 @@ pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
             continue;
         }
         if Some(process.pid) != serving
+            && !descends_from(process.pid, &processes, |pid| Some(pid) == serving)
             && found.len() < ORPHANS_MAX
             && let Some(orphan) = launched_from(process, &is_home)
         {
@@ -139,24 +137,20 @@ pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
     }
     let mut living: HashSet<u32> = daemons.iter().copied().collect();
     living.extend(serving);
-    let mut orphans: Vec<Orphan> =
-        found.values().filter(|orphan| !has_kept_ancestor(orphan.pid, &processes, &living, &found)).cloned().collect();
+    // A descendant of a living daemon is no orphan; a descendant of another candidate is that one's child.
+    let kept = |pid: u32| living.contains(&pid) || found.contains_key(&pid);
+    let alone = |orphan: &&Orphan| !descends_from(orphan.pid, &processes, kept);
+    let mut orphans: Vec<Orphan> = found.values().filter(alone).cloned().collect();
     daemons.sort_unstable();
     orphans.sort_by_key(|orphan| orphan.pid);
     Scan { daemons, orphans }
 }
 
-/// A descendant of a living daemon is no orphan; a descendant of another candidate is that one's child.
-fn has_kept_ancestor(
-    pid: u32,
-    processes: &HashMap<u32, Process>,
-    living: &HashSet<u32>,
-    found: &HashMap<u32, Orphan>,
-) -> bool {
+/// Whether one of its ancestors is such a process.
+fn descends_from(pid: u32, processes: &HashMap<u32, Process>, such: impl Fn(u32) -> bool) -> bool {
     const DEPTH_MAX: usize = 64;
     let parent_of = |pid: &u32| processes.get(pid).map(|process| process.parent).filter(|parent| *parent > 0);
-    let above = std::iter::successors(parent_of(&pid), parent_of).take(DEPTH_MAX);
-    above.into_iter().any(|pid| living.contains(&pid) || found.contains_key(&pid))
+    std::iter::successors(parent_of(&pid), parent_of).take(DEPTH_MAX).any(such)
 }
 
 fn processes() -> HashMap<u32, Process> {

@@ -57,7 +57,7 @@ pub struct Recipe {
 
 impl fmt::Debug for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recipe({:?}, {} settings not shown)", tame(self.text("name"), 80), self.settings.len())
+        write!(f, "Recipe({:?}, {} settings not shown)", tame(text(&self.settings, "name"), 80), self.settings.len())
     }
 }
 
@@ -67,27 +67,7 @@ impl Recipe {
     /// # Errors
     /// [`RecipeError`] naming the setting, never its value.
     pub fn from_pm2_env(raw: &Value) -> Result<Self, RecipeError> {
-        let Value::Object(all) = raw else {
-            return Err(RecipeError::NotAnObject);
-        };
-        let name = all.get("name").and_then(Value::as_str).unwrap_or_default();
-        let wrong = |field, expected| RecipeError::Field { app: tame(name, 80), field, expected };
-        if !all.get("env").is_some_and(Value::is_object) {
-            return Err(wrong("env", "an object"));
-        }
-        for field in
-            ["name", "pm_exec_path", "pm_cwd", "pm_out_log_path", "pm_err_log_path", "pm_pid_path", "exec_mode"]
-        {
-            if !all.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty() && !text.contains('\0')) {
-                return Err(wrong(field, "a non-empty text"));
-            }
-        }
-        for field in ["args", "node_args"] {
-            let listed = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
-            if all.get(field).is_some_and(|value| !value.is_null() && !value.is_string() && !listed(value)) {
-                return Err(wrong(field, "a list of texts"));
-            }
-        }
+        let all = checked(raw)?;
         let stays = |key: &String| !RUNTIME.contains(&key.as_str()) && !key.starts_with("axm_");
         let settings =
             all.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -97,20 +77,13 @@ impl Recipe {
     /// The facts of the app that this would make: no process, no number, no environment.
     #[must_use]
     pub fn app(&self) -> App {
-        App::from_pm2_env(&Value::Object(self.settings.clone()))
+        App::from_settings(&self.settings)
     }
 
     /// Directories that must exist before `prepare`, or it answers with an error and the app is lost from the list.
     #[must_use]
     pub fn log_dirs(&self) -> Vec<PathBuf> {
-        let mut dirs: Vec<PathBuf> = ["pm_out_log_path", "pm_err_log_path", "pm_pid_path", "pm_log_path"]
-            .iter()
-            .filter_map(|key| std::path::Path::new(self.text(key)).parent().map(PathBuf::from))
-            .filter(|dir| !dir.as_os_str().is_empty())
-            .collect();
-        dirs.sort();
-        dirs.dedup();
-        dirs
+        log_dirs(&self.settings)
     }
 
     /// The first thing on disk without which the app cannot start, and what it is: script, working directory, interpreter,
@@ -118,13 +91,7 @@ impl Recipe {
     /// left to the daemon, and so is an interpreter that is searched for on the PATH. Blocking.
     #[must_use]
     pub fn missing(&self) -> Option<(&'static str, PathBuf)> {
-        let named = [("script", "pm_exec_path"), ("working directory", "pm_cwd"), ("interpreter", "exec_interpreter")];
-        let paths = named.into_iter().map(|(what, key)| (what, PathBuf::from(self.text(key))));
-        let logs = self.log_dirs().into_iter().map(|dir| ("log directory", dir));
-        let gone = |path: &PathBuf| {
-            path.is_absolute() && path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        };
-        paths.chain(logs).find(|(_, path)| gone(path))
+        missing(&self.settings)
     }
 
     /// How long `prepare` may take: an app with `wait_ready` holds the answer back until `listen_timeout`.
@@ -141,10 +108,56 @@ impl Recipe {
         settings.insert("unstable_restarts".to_owned(), json!(0));
         Value::Object(settings)
     }
+}
 
-    fn text(&self, key: &str) -> &str {
-        self.settings.get(key).and_then(Value::as_str).unwrap_or_default()
+/// The settings of a `pm2_env`, if a daemon can be handed them.
+pub(super) fn checked(raw: &Value) -> Result<&Map<String, Value>, RecipeError> {
+    let Value::Object(all) = raw else {
+        return Err(RecipeError::NotAnObject);
+    };
+    let name = all.get("name").and_then(Value::as_str).unwrap_or_default();
+    let wrong = |field, expected| RecipeError::Field { app: tame(name, 80), field, expected };
+    if !all.get("env").is_some_and(Value::is_object) {
+        return Err(wrong("env", "an object"));
     }
+    for field in ["name", "pm_exec_path", "pm_cwd", "pm_out_log_path", "pm_err_log_path", "pm_pid_path", "exec_mode"] {
+        if !all.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty() && !text.contains('\0')) {
+            return Err(wrong(field, "a non-empty text"));
+        }
+    }
+    for field in ["args", "node_args"] {
+        let listed = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
+        if all.get(field).is_some_and(|value| !value.is_null() && !value.is_string() && !listed(value)) {
+            return Err(wrong(field, "a list of texts"));
+        }
+    }
+    Ok(all)
+}
+
+/// [`Recipe::missing`] of settings that nobody needs a copy of.
+pub(super) fn missing(settings: &Map<String, Value>) -> Option<(&'static str, PathBuf)> {
+    let named = [("script", "pm_exec_path"), ("working directory", "pm_cwd"), ("interpreter", "exec_interpreter")];
+    let paths = named.into_iter().map(|(what, key)| (what, PathBuf::from(text(settings, key))));
+    let logs = log_dirs(settings).into_iter().map(|dir| ("log directory", dir));
+    let gone = |path: &PathBuf| {
+        path.is_absolute() && path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    paths.chain(logs).find(|(_, path)| gone(path))
+}
+
+fn log_dirs(settings: &Map<String, Value>) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = ["pm_out_log_path", "pm_err_log_path", "pm_pid_path", "pm_log_path"]
+        .iter()
+        .filter_map(|key| std::path::Path::new(text(settings, key)).parent().map(PathBuf::from))
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
+}
+
+fn text<'s>(settings: &'s Map<String, Value>, key: &str) -> &'s str {
+    settings.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

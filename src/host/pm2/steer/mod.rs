@@ -52,7 +52,8 @@ pub struct Steer {
     up: DaemonUp,
     ticks: AtomicU64,
     kept: Mutex<Option<KeptList>>,
-    /// When an order was last given for a number: a list from before says nothing of it any more.
+    /// When an order was last given for a number: a list from before says nothing of it any more. 0 while nothing was asked of
+    /// it but to be listed, and the answer to that stands in the kept list.
     ordered: std::sync::Mutex<HashMap<PmId, u64>>,
     events: PathBuf,
     hearing: OnceCell<Option<Hearing>>,
@@ -80,7 +81,7 @@ impl Steer {
         Ok(Self {
             rpc,
             up,
-            ticks: AtomicU64::new(0),
+            ticks: AtomicU64::new(1),
             kept: Mutex::new(None),
             ordered: std::sync::Mutex::default(),
             events: at.pub_socket(),
@@ -224,13 +225,9 @@ fn at_number(listed: &[App], id: PmId, key: &AppKey) -> Option<App> {
     listed.iter().find(|app| app.pm_id == Some(id) && same(&app.key, key)).cloned()
 }
 
-/// The same app but for its place among equals, which changes when one of them goes.
+/// The same app but for its place among equals.
 fn same(one: &AppKey, other: &AppKey) -> bool {
-    if planted(Bug::NameOnly) {
-        return one.name == other.name;
-    }
-    (&one.namespace, &one.name, one.instance, &one.script)
-        == (&other.namespace, &other.name, other.instance, &other.script)
+    if planted(Bug::NameOnly) { one.name == other.name } else { one.equals(other) }
 }
 
 /// The app in an answer: the daemon sends its settings and what it knows of the process.

@@ -6,9 +6,9 @@ use super::Steer;
 use crate::host::pm2::app::{App, Status};
 use crate::host::pm2::back::steady_for;
 use crate::host::pm2::hearing::{Heard, Hearing};
-use crate::host::pm2::pause;
 use crate::host::pm2::procs::{age, at_rest};
 use crate::host::pm2::request::PmId;
+use crate::host::pm2::{beat, pause};
 
 /// How long a process may keep its slot when it neither comes to rest nor ends.
 const REST_MAX: Duration = Duration::from_secs(5);
@@ -55,7 +55,7 @@ impl Steer {
         let rest = needed.saturating_sub(age(pid).unwrap_or_default()).max(SETTLED);
         tokio::select! {
             () = hearing.until(id, over) => return false,
-            () = pause(rest) => {}
+            () = beat(rest) => {}
         }
         let well = |heard: Heard| heard.whole && !over(&heard) && (heard.ready || !started.wait_ready);
         let said = hearing.of(id).is_some_and(well);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::prove::ended_early;
 use super::{Steer, SteerError, answered, at_number, same};
 use crate::host::pm2::app::{App, Status};
-use crate::host::pm2::listed::number_equals;
+use crate::host::pm2::listed;
 use crate::host::pm2::recipe::Recipe;
 use crate::host::pm2::request::{PmId, Request};
 use crate::host::pm2::rpc::RpcError;
@@ -56,9 +56,8 @@ impl Steer {
         if let Some(kept) = kept.as_mut()
             && !kept.apps.iter().any(|known| known.pm_id == app.pm_id)
         {
-            let apps = Arc::make_mut(&mut kept.apps);
-            apps.push(app.clone());
-            number_equals(apps);
+            listed::add(Arc::make_mut(&mut kept.apps), app.clone());
+            self.orders().extend(app.pm_id.map(|id| (id, 0)));
         }
         Ok(app)
     }
