@@ -35,6 +35,7 @@ const GATE: Duration = Duration::from_secs(3);
 #[derive(Default, Serialize, Deserialize)]
 struct Figures {
     resurrect: Vec<f64>,
+    /// The median of those of a round, which are spread over it: a shared machine is not always equally fast.
     resurrect_daemon: Vec<f64>,
     stop_all: Vec<f64>,
     floor: Vec<f64>,
@@ -49,30 +50,33 @@ fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize), mut figures
     for round in 1..=rounds {
         let resurrect = bed.resurrect();
         figures.resurrect.push(resurrect);
-        let daemon = bed.daemon_cpu();
-        figures.resurrect_daemon.push(daemon);
+        let mut daemon = vec![bed.daemon_cpu()];
         let took = runtime.block_on(stop_and_restore(&mut bed, None, || {}));
-        eprintln!("{kind:?} {round} of {rounds}: resurrect {resurrect:.2} s (daemon {daemon:.2}), {took:.2?}");
+        eprintln!("{kind:?} {round} of {rounds}: resurrect {resurrect:.2} s, {took:.2?}");
         figures.ours.push(took);
         if kind == Kind::Plain {
             figures.stop_all.push(bed.stop_all());
             figures.floor.push(bed.floor());
-            figures.gated.push(gated(&mut bed, &runtime, Third::Alone));
-            figures.chained.push(gated(&mut bed, &runtime, Third::Last));
+            figures.gated.push(gated(&mut bed, &runtime, Third::Alone, &mut daemon));
+            figures.chained.push(gated(&mut bed, &runtime, Third::Last, &mut daemon));
             let last = |all: &[f64]| all.last().copied().unwrap_or(f64::NAN);
             let (stop, floor) = (last(&figures.stop_all), last(&figures.floor));
             let (gated, chained) = (last(&figures.gated), last(&figures.chained));
             eprintln!(
-                "    pm2 stop all {stop:.2} s, floor {floor:.2} s, beyond the gate {gated:.2} s and {chained:.2} s"
+                "    pm2 stop all {stop:.2} s, floor {floor:.2} s, beyond the gate {gated:.2} s and {chained:.2} s; \
+                 daemon of pm2 resurrect {daemon:.2?}"
             );
         }
+        figures.resurrect_daemon.push(median(daemon));
     }
     figures
 }
 
-/// Three groups behind a Redis that comes up after three seconds; seconds beyond those.
-fn gated(bed: &mut Bed, runtime: &tokio::runtime::Runtime, third: Third) -> f64 {
+/// Three groups behind a Redis that comes up after three seconds; seconds beyond those. What the daemon used to bring the
+/// apps up before is added to `daemon`.
+fn gated(bed: &mut Bed, runtime: &tokio::runtime::Runtime, third: Third, daemon: &mut Vec<f64>) -> f64 {
     bed.resurrect();
+    daemon.push(bed.daemon_cpu());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dir = bed.path().join("redis");
     let _ = std::fs::create_dir(&dir);
