@@ -42,6 +42,8 @@ pub struct LocalHost {
     loading: Mutex<HashMap<RedisAt, Arc<Loading>>>,
     /// The snapshot that a restore reads from, by its hash.
     snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
+    /// The apps of the latest snapshot, without their environments, by its hash.
+    saved: Mutex<Option<(String, Arc<Vec<App>>)>>,
 }
 
 /// One instance that is waited for, by however many.
@@ -69,6 +71,7 @@ impl LocalHost {
             lists: Mutex::default(),
             loading: Mutex::default(),
             snapshot: Mutex::default(),
+            saved: Mutex::default(),
         }
     }
 

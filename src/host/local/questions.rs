@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Loading, LocalHost, unit_dir};
 use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader};
-use crate::host::pm2::{self, ListSeen, Pm2At};
+use crate::host::pm2::{self, App, ListSeen, Pm2At, SnapshotError};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
@@ -53,14 +53,25 @@ impl LocalHost {
                 TcpSeen::Unreachable { why } => Some(why),
             }),
             Ask::Snapshot { path, sha256 } => {
-                let snapshot =
-                    pm2::snapshot::open(path, sha256).map_err(|error| HostError::refused(ask.about(), error))?;
-                Answer::Snapshot(snapshot.apps().to_vec())
+                let apps = self.saved_apps(path, sha256).await;
+                Answer::Snapshot(apps.map_err(|error| HostError::refused(ask.about(), error))?.to_vec())
             }
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
             Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
             Ask::Pressure => Answer::Pressure(pressure::look()),
         })
+    }
+
+    /// The apps of a snapshot. Each time it is read and must be what was taken; what is in it is parsed once.
+    async fn saved_apps(&self, path: &Path, sha256: &str) -> Result<Arc<Vec<App>>, SnapshotError> {
+        let mut kept = self.saved.lock().await;
+        let bytes = pm2::snapshot::unaltered(path, sha256)?;
+        if let Some((_, apps)) = kept.as_ref().filter(|(hash, _)| hash == sha256) {
+            return Ok(Arc::clone(apps));
+        }
+        let apps = Arc::new(pm2::snapshot::parse(path, &bytes)?.apps().to_vec());
+        *kept = Some((sha256.to_owned(), Arc::clone(&apps)));
+        Ok(apps)
     }
 
     /// One look at an instance. While it loads, whoever asks within a second of the last look shares that one: however many

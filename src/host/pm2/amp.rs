@@ -120,7 +120,10 @@ fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
 /// A JSON argument as amp-message writes it: `j:` and the text.
 #[must_use]
 pub fn json_arg(value: &Value) -> Vec<u8> {
-    format!("j:{value}").into_bytes()
+    let mut arg = b"j:".to_vec();
+    // A value is always JSON, and memory takes it. Not by `Display`, which writes piece by piece at twice the cost.
+    drop(serde_json::to_writer(&mut arg, value));
+    arg
 }
 
 /// A text argument: `s:` and UTF-8.

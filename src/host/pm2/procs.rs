@@ -122,13 +122,14 @@ pub fn scan(home: &Path, owner: u32, serving: Option<u32>) -> Scan {
     let mut daemons = Vec::new();
     let mut found: HashMap<u32, Orphan> = HashMap::new();
     for process in processes.values() {
+        // Apps of the daemon that serves: neither daemons nor left over, and most of what runs here.
+        if descends_from(process.pid, &processes, |pid| Some(pid) == serving) {
+            continue;
+        }
         let cmdline = read(process.pid, "cmdline", CMDLINE_MAX);
         if [owner, 0].contains(&process.uid) && god_home(&cmdline).is_some_and(is_home) {
             daemons.push(process.pid);
-            continue;
-        }
-        if Some(process.pid) != serving
-            && !descends_from(process.pid, &processes, |pid| Some(pid) == serving)
+        } else if Some(process.pid) != serving
             && found.len() < ORPHANS_MAX
             && let Some(orphan) = launched_from(process, &is_home)
         {

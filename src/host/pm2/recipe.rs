@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -52,7 +53,7 @@ const RUNTIME: [&str; 14] = [
 /// See the module.
 #[derive(Clone, PartialEq)]
 pub struct Recipe {
-    settings: Map<String, Value>,
+    settings: Arc<Map<String, Value>>,
 }
 
 impl fmt::Debug for Recipe {
@@ -69,9 +70,8 @@ impl Recipe {
     pub fn from_pm2_env(raw: &Value) -> Result<Self, RecipeError> {
         let all = checked(raw)?;
         let stays = |key: &String| !RUNTIME.contains(&key.as_str()) && !key.starts_with("axm_");
-        let settings =
-            all.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok(Self { settings })
+        let settings = all.iter().filter(|(key, _)| stays(key)).map(|(key, value)| (key.clone(), value.clone()));
+        Ok(Self { settings: Arc::new(settings.collect()) })
     }
 
     /// The facts of the app that this would make: no process, no number, no environment.
@@ -102,7 +102,7 @@ impl Recipe {
 
     /// The argument of `prepare`. Counters are given as zero because the daemon computes with them when they are absent.
     pub(super) fn payload(&self, status: &'static str) -> Value {
-        let mut settings = self.settings.clone();
+        let mut settings = Map::clone(&self.settings);
         settings.insert("status".to_owned(), json!(status));
         settings.insert("restart_time".to_owned(), json!(0));
         settings.insert("unstable_restarts".to_owned(), json!(0));

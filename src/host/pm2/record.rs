@@ -87,17 +87,28 @@ impl Snapshot {
 /// # Errors
 /// [`SnapshotError::File`], [`SnapshotError::Altered`], [`SnapshotError::Format`].
 pub fn open(path: &Path, sha256: &str) -> Result<Snapshot, SnapshotError> {
+    parse(path, &unaltered(path, sha256)?)
+}
+
+/// The bytes of a snapshot, if they are still those that were taken.
+///
+/// # Errors
+/// [`SnapshotError::File`], [`SnapshotError::Altered`].
+pub fn unaltered(path: &Path, sha256: &str) -> Result<Vec<u8>, SnapshotError> {
     let me = rustix::process::geteuid().as_raw();
     let bytes = read_owned(path, me, SNAPSHOT_MAX).map_err(|error| file_error(path, error))?;
     let found = hex::encode(Sha256::digest(&bytes));
     if found != sha256 {
         return Err(SnapshotError::Altered { path: path.to_owned(), found, expected: tame(sha256, 64) });
     }
-    parse(path, &bytes)
+    Ok(bytes)
 }
 
 /// The content of a snapshot; `path` is for messages.
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
+///
+/// # Errors
+/// [`SnapshotError::Format`].
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
     let not_ours = |why: String| SnapshotError::Format { path: path.to_owned(), why };
     // The place of a parse error is enough; its text could quote a secret.
     let document: Document = serde_json::from_slice(bytes)

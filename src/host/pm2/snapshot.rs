@@ -21,7 +21,7 @@ use super::dump::{DUMP_MAX, DumpSeen, read_dump};
 use super::listed::apps;
 use super::place::{AccountError, Pm2At, account, read_owned};
 use super::record::{Document, FORMAT, file_error, write_once};
-pub use super::record::{Snapshot, open};
+pub use super::record::{Snapshot, open, parse, unaltered};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
 use crate::host::planted::{Bug, planted};
