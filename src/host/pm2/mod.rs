@@ -35,7 +35,7 @@ pub(crate) mod testbed;
 
 use std::time::Duration;
 
-use crate::host::clock;
+use crate::host::clock::{self, sleep as pause};
 
 pub use advice::Advice;
 pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
@@ -65,9 +65,4 @@ async fn beat(at_least: Duration) {
     let now = clock::boottime().as_millis();
     let due = (now + at_least.as_millis()).next_multiple_of(BEAT.as_millis());
     pause(Duration::from_millis(u64::try_from(due - now).unwrap_or(u64::MAX))).await;
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place of this area where time passes")]
-async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
 }
