@@ -146,18 +146,8 @@ impl StepState {
 
     /// Everything but the list of items and what became of each.
     pub(super) fn without_items(&self) -> Self {
-        let Self { ref status, attempts, repeatable, ref reboot, sitting, rerun_granted, .. } = *self;
-        let (listed, items) = (Vec::new(), IndexMap::new());
-        Self {
-            status: status.clone(),
-            attempts,
-            repeatable,
-            listed,
-            items,
-            reboot: reboot.clone(),
-            sitting,
-            rerun_granted,
-        }
+        let (status, reboot) = (self.status.clone(), self.reboot.clone());
+        Self { status, reboot, listed: Vec::new(), items: IndexMap::new(), ..*self }
     }
 
     /// Takes doubts off the items: what comes next looks at the world anew.

@@ -38,11 +38,11 @@ impl StepBefore {
 
     fn put_back(self, steps: &mut IndexMap<StepId, StepState>) {
         let Some(now) = steps.get_mut(&self.step) else { return };
-        let (mut items, listed) = (std::mem::take(&mut now.items), std::mem::take(&mut now.listed));
         if self.whole {
             *now = self.state;
             return;
         }
+        let (mut items, listed) = (std::mem::take(&mut now.items), std::mem::take(&mut now.listed));
         // The newest first: each is then the last of them, and no other one moves.
         for (name, before) in self.items.into_iter().rev() {
             match before {
