@@ -1,7 +1,8 @@
 //! The fan-out inside one step: waves open, items start as slots free up, each outcome is journaled as it comes.
 //!
 //! Everything runs on the run's own task. That is enough for hundreds of waits and keeps the journal the single point
-//! that orders events: an intent is durable before its effect begins (P1), an outcome no later than the next intent, and in front of it (P4).
+//! that orders events: an intent is durable before its effect begins (P1), an outcome no later than the next intent, and
+//! in front of it (P4).
 
 mod outcomes;
 mod work;

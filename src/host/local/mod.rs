@@ -43,7 +43,7 @@ pub struct LocalHost {
     /// The snapshot that a restore reads from, by its hash.
     snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
     /// The apps of the latest snapshot, without their environments, by its hash.
-    saved: Mutex<Option<(String, Arc<Vec<App>>)>>,
+    saved: Mutex<Option<(String, Vec<App>)>>,
 }
 
 /// One instance that is waited for, by however many.

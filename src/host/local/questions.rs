@@ -54,7 +54,7 @@ impl LocalHost {
             }),
             Ask::Snapshot { path, sha256 } => {
                 let apps = self.saved_apps(path, sha256).await;
-                Answer::Snapshot(apps.map_err(|error| HostError::refused(ask.about(), error))?.to_vec())
+                Answer::Snapshot(apps.map_err(|error| HostError::refused(ask.about(), error))?)
             }
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
             Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
@@ -63,14 +63,14 @@ impl LocalHost {
     }
 
     /// The apps of a snapshot. Each time it is read and must be what was taken; what is in it is parsed once.
-    async fn saved_apps(&self, path: &Path, sha256: &str) -> Result<Arc<Vec<App>>, SnapshotError> {
+    async fn saved_apps(&self, path: &Path, sha256: &str) -> Result<Vec<App>, SnapshotError> {
         let mut kept = self.saved.lock().await;
         let bytes = pm2::snapshot::unaltered(path, sha256)?;
         if let Some((_, apps)) = kept.as_ref().filter(|(hash, _)| hash == sha256) {
-            return Ok(Arc::clone(apps));
+            return Ok(apps.clone());
         }
-        let apps = Arc::new(pm2::snapshot::parse(path, &bytes)?.apps().to_vec());
-        *kept = Some((sha256.to_owned(), Arc::clone(&apps)));
+        let apps = pm2::snapshot::parse(path, &bytes)?.apps().to_vec();
+        *kept = Some((sha256.to_owned(), apps.clone()));
         Ok(apps)
     }
 

@@ -80,12 +80,6 @@ impl Recipe {
         App::from_settings(&self.settings)
     }
 
-    /// Directories that must exist before `prepare`, or it answers with an error and the app is lost from the list.
-    #[must_use]
-    pub fn log_dirs(&self) -> Vec<PathBuf> {
-        log_dirs(&self.settings)
-    }
-
     /// The first thing on disk without which the app cannot start, and what it is: script, working directory, interpreter,
     /// a directory of its logs (a mount that is not there yet, a node that was replaced). What may not be looked at is
     /// left to the daemon, and so is an interpreter that is searched for on the PATH. Blocking.
@@ -145,6 +139,7 @@ pub(super) fn missing(settings: &Map<String, Value>) -> Option<(&'static str, Pa
     paths.chain(logs).find(|(_, path)| gone(path))
 }
 
+/// Directories that must exist before `prepare`, or it answers with an error and the app is lost from the list.
 fn log_dirs(settings: &Map<String, Value>) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = ["pm_out_log_path", "pm_err_log_path", "pm_pid_path", "pm_log_path"]
         .iter()
@@ -217,6 +212,6 @@ pub(super) mod tests {
     #[test]
     fn log_directories_are_named_once() {
         let recipe = Recipe::from_pm2_env(&pm2_env("a")).unwrap();
-        assert_eq!(recipe.log_dirs(), [PathBuf::from("/srv/logs"), PathBuf::from("/srv/pids")]);
+        assert_eq!(log_dirs(&recipe.settings), [PathBuf::from("/srv/logs"), PathBuf::from("/srv/pids")]);
     }
 }
