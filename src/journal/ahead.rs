@@ -15,29 +15,38 @@ const PIECE: usize = 256 << 10;
 /// Threads that decode, the asking one among them: more would wait for it.
 const MOST_THREADS: usize = 4;
 
-/// One record, whole by itself.
+/// Records that follow one another, each whole by itself.
+#[derive(Default)]
 pub(super) struct Decoded {
-    pub(super) offset: usize,
-    pub(super) len: usize,
-    pub(super) entry: Entry,
-    pub(super) hash: LineHash,
+    /// Where the first begins.
+    pub(super) start: usize,
+    /// What they say.
+    pub(super) entries: Vec<Entry>,
+    /// Where the line of each ends, and its hash.
+    pub(super) lines: Vec<(usize, LineHash)>,
 }
 
-/// The record at an offset.
-pub(super) fn decode(file: &[u8], offset: usize) -> Result<Decoded, record::Refusal> {
-    let (entry, len) = record::decode(&file[offset..])?;
-    Ok(Decoded { offset, len, entry, hash: LineHash::of(&file[offset..offset + len]) })
+impl Decoded {
+    /// The records from an offset on, up to the first that is none.
+    fn of(file: &[u8], start: usize, end: usize) -> Self {
+        let mut found = Self { start, ..Self::default() };
+        let mut offset = start;
+        while offset < end
+            && let Ok((entry, len)) = record::decode(&file[offset..])
+        {
+            found.lines.push((offset + len, LineHash::of(&file[offset..offset + len])));
+            found.entries.push(entry);
+            offset += len;
+        }
+        found
+    }
 }
 
 /// Hands every piece of `file` from `from` on to `judge`, in order: what was decoded of it, and where it ends. Ends when
 /// `judge` has an answer, with that.
-pub(super) fn in_order<T>(
-    file: &[u8],
-    from: usize,
-    mut judge: impl FnMut(Vec<Decoded>, usize) -> Option<T>,
-) -> Option<T> {
+pub(super) fn in_order<T>(file: &[u8], from: usize, mut judge: impl FnMut(Decoded, usize) -> Option<T>) -> Option<T> {
     if file.len().saturating_sub(from) < LONG {
-        return judge(Vec::new(), file.len());
+        return judge(Decoded::default(), file.len());
     }
     let pieces = Pieces::of(file, from);
     let more = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS) - 1;
@@ -63,7 +72,7 @@ struct Pieces<'f> {
 struct State {
     /// The next piece that nobody decodes yet.
     next: usize,
-    done: Vec<Option<Vec<Decoded>>>,
+    done: Vec<Option<Decoded>>,
 }
 
 impl<'f> Pieces<'f> {
@@ -96,21 +105,14 @@ impl<'f> Pieces<'f> {
         }
         state.next += 1;
         drop(state);
-        let mut records = Vec::new();
-        let mut offset = self.starts[at];
-        while offset < self.ends[at]
-            && let Ok(found) = decode(self.file, offset)
-        {
-            offset += found.len;
-            records.push(found);
-        }
+        let records = Decoded::of(self.file, self.starts[at], self.ends[at]);
         self.lock().done[at] = Some(records);
         self.changed.notify_all();
         true
     }
 
     /// What has come of a piece; until then, helps with those that follow.
-    fn wait_for(&self, at: usize) -> Vec<Decoded> {
+    fn wait_for(&self, at: usize) -> Decoded {
         loop {
             let mut state = self.lock();
             if let Some(done) = state.done[at].take() {

@@ -72,22 +72,41 @@ impl Journal {
         }
     }
 
-    /// Opens the journal of `run` to go on with it. A torn tail is copied to `journal.broken-N`, cut off and noted in a
-    /// `recovered` record; every other damage is refused.
+    /// Opens the journal of `run` to go on with it, if what it says `fits` what else is there. A torn tail is copied to
+    /// `journal.broken-N`, cut off and noted in a `recovered` record; every other damage is refused.
     ///
     /// # Errors
-    /// [`JournalError`]; on every error but `Storage` the files are as before.
-    pub fn open(dir: &Directory, run: &str, machine_id: &str, clock: Box<dyn Clock>) -> Result<Self, JournalError> {
-        let files = Files { journal: dir.file("journal", true)?, head: dir.file("head", true)? };
+    /// [`JournalError`], and what `fits` says; on every error but `Storage` the files are as before.
+    pub fn open<E: From<JournalError>>(
+        dir: &Directory,
+        run: &str,
+        machine_id: &str,
+        clock: Box<dyn Clock>,
+        fits: impl FnOnce(&RunState) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let file = |name| dir.file(name, true).map_err(JournalError::from);
+        let files = Files { journal: file("journal")?, head: file("head")? };
         let path = dir.path().join("journal");
         hold(&files, &path)?;
         let reading = Self::read(dir, run)?;
+        fits(&reading.state)?;
+        Ok(Self::go_on(dir, run, machine_id, (files, path), reading, clock)?)
+    }
+
+    fn go_on(
+        dir: &Directory,
+        run: &str,
+        machine_id: &str,
+        (files, path): (Files, PathBuf),
+        reading: Reading,
+        clock: Box<dyn Clock>,
+    ) -> Result<Self, JournalError> {
         let home = reading.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
         if home != machine_id && !planted(Bug::MachineUnchecked) {
             return Err(JournalError::OtherMachine { journal: home, here: machine_id.to_owned() });
         }
         let mut journal = Self::begin(run, path, Box::new(files), clock);
-        let copied = journal.take_over(dir, &reading)?;
+        let copied = journal.take_over(dir, reading)?;
         if let (Some((dropped_bytes, copy)), None) = (copied, journal.state.ended()) {
             journal.append(&[Checkpoint::Recovered { dropped_bytes, copy }])?;
         }
@@ -107,8 +126,8 @@ impl Journal {
     }
 
     /// Stands where the reading ended. What was read may sit in the page cache only, so it is synced before it counts.
-    fn take_over(&mut self, dir: &Directory, reading: &Reading) -> Result<Option<(u64, String)>, JournalError> {
-        self.state = reading.state.clone();
+    fn take_over(&mut self, dir: &Directory, reading: Reading) -> Result<Option<(u64, String)>, JournalError> {
+        self.state = reading.state;
         self.state.rest();
         self.seq = reading.entries.len() as u64;
         (self.hash, self.good, self.free_slot) = (reading.hash, reading.good, reading.free_slot);

@@ -137,7 +137,7 @@ impl RunState {
             Checkpoint::Finished { outcome, .. } => self.may_finish(*outcome),
             of_a_step => {
                 let Some(step) = of_a_step.step() else { return Ok(()) };
-                let state = self.steps.get(step).ok_or(Rule::NoSuchStep)?;
+                let (_, state) = self.place(step).and_then(|at| self.steps.get_index(at)).ok_or(Rule::NoSuchStep)?;
                 need(!state.is_done(), Rule::StepIsDone)?;
                 self.step_rules(of_a_step, step, state, boot_now)
             }

@@ -9,6 +9,7 @@ pub mod aside;
 pub mod checkpoint;
 mod disk;
 pub mod durations;
+mod envelope;
 pub mod estimates;
 mod facts;
 mod files;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Checkpoint;
+use super::envelope;
 use crate::host::planted::{Bug, planted};
 
 /// Version of the record format that this tool writes and the only one that it reads.
@@ -108,6 +109,9 @@ const DIGITS: [u8; 256] = {
 };
 
 impl LineHash {
+    /// How many digits it is written with.
+    pub(super) const DIGITS: usize = 64;
+
     /// Of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -117,7 +121,7 @@ impl LineHash {
     /// Reads what [`Display`](fmt::Display) writes, and nothing else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let digits: &[u8; Self::DIGITS] = text.as_bytes().try_into().ok()?;
         let (mut bytes, mut all) = ([0; 32], 0);
         // One question at the end instead of one for each digit: every record brings one of these.
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
@@ -131,7 +135,7 @@ impl LineHash {
 
 impl fmt::Display for LineHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
+        let mut digits = [0; Self::DIGITS];
         // The lengths fit, and hex digits are text.
         let _ = hex::encode_to_slice(self.0, &mut digits);
         f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
@@ -174,6 +178,18 @@ thread_local! {
 const MOST_REPEATED: usize = 4;
 
 /// One copy of a text that many records have.
+pub(super) fn one_copy(text: &str) -> Arc<str> {
+    REPEATED.with_borrow_mut(|known| {
+        if let Some(same) = known.iter().find(|one| ***one == *text) {
+            return Arc::clone(same);
+        }
+        let new: Arc<str> = text.into();
+        known.truncate(MOST_REPEATED - 1);
+        known.insert(0, Arc::clone(&new));
+        new
+    })
+}
+
 fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
     struct Shares;
     impl Visitor<'_> for Shares {
@@ -184,15 +200,7 @@ fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
         }
 
         fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
-            Ok(REPEATED.with_borrow_mut(|known| {
-                if let Some(same) = known.iter().find(|one| ***one == *text) {
-                    return Arc::clone(same);
-                }
-                let new: Arc<str> = text.into();
-                known.truncate(MOST_REPEATED - 1);
-                known.insert(0, Arc::clone(&new));
-                new
-            }))
+            Ok(one_copy(text))
         }
     }
     from.deserialize_str(Shares)
@@ -262,6 +270,9 @@ fn parse_entry(json: &[u8]) -> Result<Entry, Refusal> {
     struct Versioned {
         v: u32,
     }
+    if let Some(entry) = envelope::read(json) {
+        return Ok(entry);
+    }
     let (version, entry) = match serde_json::from_slice::<Entry>(json) {
         Ok(entry) => (Some(entry.v), Ok(entry)),
         Err(error) => (serde_json::from_slice(json).ok().map(|Versioned { v }| v), Err(error)),
@@ -275,10 +286,10 @@ fn parse_entry(json: &[u8]) -> Result<Entry, Refusal> {
 /// Length, checksum and the offset of the JSON.
 fn parse_header(bytes: &[u8]) -> Result<(usize, u32, usize), Refusal> {
     let head = &bytes[..bytes.len().min(MAX_HEADER)];
-    if let Some(found) = other_version(head) {
-        return Err(Refusal::Version { found });
-    }
     let Some(rest) = head.strip_prefix(MAGIC) else {
+        if let Some(found) = other_version(head) {
+            return Err(Refusal::Version { found });
+        }
         let torn = MAGIC.starts_with(head);
         return Err(if torn { Refusal::Short { have: bytes.len(), want: MAX_HEADER } } else { Refusal::NotARecord });
     };

@@ -128,3 +128,24 @@ fn a_newer_field_is_refused() {
     let line = format!("RB1 {} {:08x} {json}\n", json.len(), crc32c::crc32c(json.as_bytes()));
     assert!(matches!(decode(line.as_bytes()), Err(Refusal::Content(_))));
 }
+
+#[test]
+fn another_spelling_of_an_envelope_is_read_as_the_same() {
+    let entry = Entry { run: "r-\u{e9}".into(), ..entry(Checkpoint::BackOut { reason: "x".into() }) };
+    let json = serde_json::to_string(&entry).unwrap();
+    let framed = |json: &str| format!("RB1 {} {:08x} {json}\n", json.len(), crc32c::crc32c(json.as_bytes()));
+    assert!(envelope::read(json.as_bytes()).is_some_and(|read| read == entry));
+    let sorted = serde_json::from_str::<Value>(&json).unwrap().to_string();
+    for other in [sorted, json.replace('\u{e9}', "\\u00e9"), json.replace(":7,", " : 7 ,")] {
+        assert_eq!(envelope::read(other.as_bytes()), None, "{other}");
+        assert_eq!(decode(framed(&other).as_bytes()).unwrap().0, entry, "{other}");
+    }
+    for wrong in [
+        json.replace(":7,", ":07,"),
+        json.replace(":7,", ":-7,"),
+        json.replace("\"r-", "\"r-\u{1}"),
+        format!("{json}}}"),
+    ] {
+        assert!(decode(framed(&wrong).as_bytes()).is_err(), "{wrong}");
+    }
+}

@@ -137,14 +137,15 @@ pub(super) struct Walk {
     run: String,
     pub(super) offset: usize,
     pub(super) entries: Vec<Entry>,
-    pub(super) hashes: Vec<LineHash>,
+    /// What the next record must follow: the hash of the last line, and in the beginning of the run's name.
+    pub(super) prev: LineHash,
     pub(super) state: RunState,
 }
 
 impl Walk {
     pub(super) fn new(run: &str) -> Self {
-        let (entries, hashes, state) = (Vec::new(), Vec::new(), RunState::default());
-        Self { run: run.to_owned(), offset: 0, entries, hashes, state }
+        let (entries, state) = (Vec::new(), RunState::default());
+        Self { run: run.to_owned(), offset: 0, entries, prev: LineHash::of(run.as_bytes()), state }
     }
 
     fn seq(&self) -> u64 {
@@ -155,37 +156,53 @@ impl Walk {
         Damage { offset: self.offset as u64, seq: self.seq(), why }
     }
 
-    fn prev(&self) -> LineHash {
-        self.hashes.last().copied().unwrap_or_else(|| LineHash::of(self.run.as_bytes()))
-    }
-
     /// Takes the next record in; `Ok(Some(refusal))` means that no whole record is there.
     pub(super) fn step(&mut self, file: &[u8]) -> Result<Option<Refusal>, Damage> {
-        match ahead::decode(file, self.offset) {
-            Ok(found) => self.admit(found).map(|()| None),
+        let rest = &file[self.offset..];
+        match record::decode(rest) {
+            Ok((entry, len)) => {
+                self.admit(&entry, self.seq() + 1, (self.offset + len, LineHash::of(&rest[..len])))?;
+                self.entries.push(entry);
+                Ok(None)
+            }
             // Whole and wrong: no crash writes these.
             Err(refusal @ (Refusal::Version { .. } | Refusal::Content(_))) => Err(self.damage(Reason::Record(refusal))),
             Err(refusal) => Ok(Some(refusal)),
         }
     }
 
-    /// Judges the record that stands here by everything before it.
-    fn admit(&mut self, found: Decoded) -> Result<(), Damage> {
-        self.fits(&found.entry).map_err(|why| self.damage(why))?;
-        self.state.after(&found.entry).map_err(|illegal| self.damage(Reason::Illegal(illegal)))?;
-        self.hashes.push(found.hash);
-        self.entries.push(found.entry);
-        self.offset += found.len;
+    /// Judges the record that stands here by everything before it. The caller keeps it.
+    fn admit(&mut self, entry: &Entry, due: u64, (end, hash): (usize, LineHash)) -> Result<(), Damage> {
+        let damage = |walk: &Self, why| Damage { offset: walk.offset as u64, seq: due - 1, why };
+        self.fits(entry, due).map_err(|why| damage(self, why))?;
+        self.state.after(entry).map_err(|illegal| damage(self, Reason::Illegal(illegal)))?;
+        (self.offset, self.prev) = (end, hash);
         Ok(())
     }
 
-    /// Takes in a piece of the file, of which some was decoded already, up to `end`.
-    pub(super) fn piece(&mut self, file: &[u8], decoded: Vec<Decoded>, end: usize) -> Result<Option<Refusal>, Damage> {
-        for found in decoded {
-            if found.offset == self.offset {
-                self.admit(found)?;
-            }
+    /// Takes in what was decoded already, if it is what stands here; all of it or up to the damage.
+    fn take(&mut self, mut decoded: Decoded) -> Result<(), Damage> {
+        if decoded.start != self.offset {
+            return Ok(());
         }
+        let records = decoded.entries.iter().zip(decoded.lines).zip(self.seq() + 1..);
+        let mut verdict = Ok(());
+        let mut good = 0;
+        for ((entry, line), due) in records {
+            verdict = self.admit(entry, due, line);
+            if verdict.is_err() {
+                break;
+            }
+            good += 1;
+        }
+        decoded.entries.truncate(good);
+        self.entries.append(&mut decoded.entries);
+        verdict
+    }
+
+    /// Takes in a piece of the file, of which some was decoded already, up to `end`.
+    pub(super) fn piece(&mut self, file: &[u8], decoded: Decoded, end: usize) -> Result<Option<Refusal>, Damage> {
+        self.take(decoded)?;
         let mut refusal = None;
         while refusal.is_none() && self.offset < end {
             refusal = self.step(file)?;
@@ -193,19 +210,18 @@ impl Walk {
         Ok(refusal)
     }
 
-    fn fits(&self, entry: &Entry) -> Result<(), Reason> {
+    fn fits(&self, entry: &Entry, due: u64) -> Result<(), Reason> {
         if *entry.run != *self.run {
             return Err(Reason::ForeignRun { expected: self.run.clone(), found: entry.run.to_string() });
         }
-        let expected = self.seq() + 1;
-        if entry.seq != expected {
-            return Err(Reason::Sequence { expected, found: entry.seq });
+        if entry.seq != due {
+            return Err(Reason::Sequence { expected: due, found: entry.seq });
         }
-        let prev = self.prev();
-        if entry.prev == prev || planted(Bug::PrevUnchecked) {
+        if entry.prev == self.prev || planted(Bug::PrevUnchecked) {
             Ok(())
         } else {
-            Err(Reason::Chain { seq: entry.seq, expected: prev.to_string(), found: entry.prev.to_string() })
+            let (expected, found) = (self.prev.to_string(), entry.prev.to_string());
+            Err(Reason::Chain { seq: entry.seq, expected, found })
         }
     }
 
@@ -234,7 +250,7 @@ impl Walk {
         let (free_slot, acknowledged) = self.agrees_with(head, refusal.as_ref())?;
         let bytes = (file.len() - self.offset) as u64;
         let tail = if bytes == 0 { Tail::Clean } else { Tail::Torn { bytes } };
-        let (good, hash) = (self.offset as u64, self.prev());
+        let (good, hash) = (self.offset as u64, self.prev);
         Ok(Reading { entries: self.entries, state: self.state, tail, good, hash, free_slot, acknowledged })
     }
 
@@ -262,7 +278,9 @@ impl Walk {
                 let tail = refusal.map_or("the file ends here".to_owned(), ToString::to_string);
                 return Err(self.damage(Reason::AcknowledgedLost { acknowledged: mark.seq, tail }));
             }
-            if self.hashes.get(mark.seq as usize - 1) != Some(&mark.hash) {
+            // Of every line but the last, the record behind it has the hash.
+            let hash = self.entries.get(mark.seq as usize).map_or(self.prev, |next| next.prev);
+            if hash != mark.hash {
                 return Err(self.damage(Reason::NotAcknowledged { acknowledged: mark.seq }));
             }
         }

@@ -19,7 +19,7 @@ use super::pending::PENDING;
 use super::place::{Place, place_of, safe_above};
 use super::record::sha256_hex;
 pub use super::run_id::RunId;
-use super::{Clock, Journal, JournalError, Reading, Stamp};
+use super::{Clock, Journal, JournalError, Reading, RunState, Stamp};
 use crate::host::planted::{Bug, planted};
 
 /// The state directory refuses.
@@ -160,8 +160,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Journal`] or [`StoreError::RunbookChanged`].
     pub fn resume(&self, id: &RunId, machine_id: &str, clock: Box<dyn Clock>) -> Result<Journal, StoreError> {
-        self.runbook(id)?;
-        Ok(Journal::open(&self.dir(id)?, id.as_str(), machine_id, clock)?)
+        let dir = self.dir(id)?;
+        let frozen = dir.read("runbook.yaml")?;
+        Journal::open(&dir, id.as_str(), machine_id, clock, |state| is_frozen(id, &frozen, state))
     }
 
     /// Reads a run without changing anything.
@@ -178,14 +179,8 @@ impl Store {
     /// [`StoreError::RunbookChanged`].
     pub fn runbook(&self, id: &RunId) -> Result<Vec<u8>, StoreError> {
         let bytes = self.dir(id)?.read("runbook.yaml")?;
-        let reading = self.read(id)?;
-        let expected = reading.state.opened().map(|opened| opened.runbook_sha256.clone()).unwrap_or_default();
-        let found = sha256_hex(&bytes);
-        if found == expected || planted(Bug::FrozenUnchecked) {
-            Ok(bytes)
-        } else {
-            Err(StoreError::RunbookChanged { run: id.clone(), expected, found })
-        }
+        is_frozen(id, &bytes, &self.read(id)?.state)?;
+        Ok(bytes)
     }
 
     /// The directory of a run.
@@ -202,6 +197,17 @@ impl Store {
     /// [`StoreError::File`].
     pub fn snapshot(&self, id: &RunId) -> Result<Directory, StoreError> {
         Ok(self.dir(id)?.sub("snapshot")?)
+    }
+}
+
+/// Whether these bytes are the runbook that the run began with.
+fn is_frozen(id: &RunId, runbook: &[u8], state: &RunState) -> Result<(), StoreError> {
+    let expected = state.opened().map(|opened| opened.runbook_sha256.clone()).unwrap_or_default();
+    let found = sha256_hex(runbook);
+    if found == expected || planted(Bug::FrozenUnchecked) {
+        Ok(())
+    } else {
+        Err(StoreError::RunbookChanged { run: id.clone(), expected, found })
     }
 }
 

@@ -43,6 +43,11 @@ fn private(step: &StepId) -> String {
     format!("{step}.")
 }
 
+/// Whether a key begins so.
+fn is_private(key: &str, step: &StepId) -> bool {
+    key.strip_prefix(step.as_str()).is_some_and(|rest| rest.starts_with('.'))
+}
+
 impl RunState {
     /// Judges an entry and, if it is legal, takes it in; otherwise nothing changes.
     ///
@@ -81,22 +86,28 @@ impl RunState {
                 }
             }
             of_a_step => {
-                let sitting = self.sitting;
-                let Some(step) = of_a_step.step() else { return };
-                if let Some(state) = self.steps.get_mut(step) {
-                    state.take_in(of_a_step, sitting);
+                let Some(at) = of_a_step.step().and_then(|step| self.place(step)) else { return };
+                if let Some((_, state)) = self.steps.get_index_mut(at) {
+                    state.take_in(of_a_step, self.sitting);
                 }
-                self.mark(step);
+                self.mark(at);
             }
         }
     }
 
-    /// Moves the marks after a change of one step.
-    fn mark(&mut self, step: &StepId) {
-        let Some((index, _, state)) = self.steps.get_full(step) else { return };
+    /// The place of a step in the plan. Nearly every record speaks of the step at work or else of the one that is due.
+    pub(in crate::journal) fn place(&self, step: &StepId) -> Option<usize> {
+        let likely = self.at_work.unwrap_or(self.first_open);
+        let there = self.steps.get_index(likely).is_some_and(|(id, _)| id == step);
+        if there { Some(likely) } else { self.steps.get_index_of(step) }
+    }
+
+    /// Moves the marks after a change of the step at a place.
+    fn mark(&mut self, at: usize) {
+        let Some((_, state)) = self.steps.get_index(at) else { return };
         if state.is_running() {
-            self.at_work = Some(index);
-        } else if self.at_work == Some(index) {
+            self.at_work = Some(at);
+        } else if self.at_work == Some(at) {
             self.at_work = None;
         }
         while self.steps.get_index(self.first_open).is_some_and(|(_, state)| state.is_done()) {
@@ -106,7 +117,7 @@ impl RunState {
 
     fn capture(&mut self, step: &StepId, key: &str, value: &Value) {
         let fresh = self.captured.insert(key.to_owned(), Arc::new(value.clone())).is_none();
-        if fresh && !key.starts_with(&private(step)) {
+        if fresh && !is_private(key, step) {
             self.shared_keys.push(key.to_owned());
         }
     }
@@ -121,7 +132,8 @@ impl RunState {
     fn rule(&mut self, ruling: &Ruling) {
         self.decisions.push(ruling.clone());
         let Ruling::Resolve { step, how } = ruling else { return };
-        let Some(state) = self.steps.get_mut(step) else { return };
+        let Some(at) = self.place(step) else { return };
+        let Some((_, state)) = self.steps.get_index_mut(at) else { return };
         // Whoever opens a journal knows that the process before is gone; whoever reads one learns it here.
         self.at_rest |= state.is_running() && state.sitting == self.sitting;
         match how {
@@ -132,7 +144,7 @@ impl RunState {
                 state.status = StepStatus::Done { how, took_ms: 0 };
             }
         }
-        self.mark(step);
+        self.mark(at);
     }
 
     /// Says that the process which wrote the last record is gone: after opening, only a resume, a decision or the end may follow.
@@ -205,7 +217,7 @@ impl RunState {
 
     /// Whether every step before this one is done.
     pub(in crate::journal) fn earlier_done(&self, step: &StepId) -> bool {
-        self.steps.get_index_of(step).is_some_and(|index| index <= self.first_open)
+        self.place(step).is_some_and(|at| at <= self.first_open)
     }
 
     /// Whether every step is done.
