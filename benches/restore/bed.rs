@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// What is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -182,6 +184,31 @@ impl Bed {
     pub fn daemon_cpu(&self) -> f64 {
         let pid = fs::read_to_string(self.home().join("pm2.pid")).unwrap_or_default();
         cpu_of(pid.trim())
+    }
+
+    /// What the daemon has used for bringing the apps up, and goes on to use for having them: each tells it of itself every
+    /// second, whoever has started it.
+    pub fn daemon_use(&self) -> DaemonUse {
+        const WATCHED: Duration = Duration::from_secs(2);
+        let to_ready = self.daemon_cpu();
+        std::thread::sleep(WATCHED);
+        DaemonUse { to_ready, a_second: (self.daemon_cpu() - to_ready) / WATCHED.as_secs_f64() }
+    }
+}
+
+/// Processor seconds of PM2's daemon behind a resurrect.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct DaemonUse {
+    /// Until the last app was ready.
+    pub to_ready: f64,
+    /// In each second after that.
+    pub a_second: f64,
+}
+
+impl DaemonUse {
+    /// By the time so many seconds after the last app was ready.
+    pub fn after(&self, seconds: f64) -> f64 {
+        self.to_ready + self.a_second * seconds
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use bed::{Bed, Kind};
+use bed::{Bed, DaemonUse, Kind};
 use ours::{Third, Took, stop_and_restore};
 use support::{Row, finish, median};
 
@@ -35,8 +35,8 @@ const GATE: Duration = Duration::from_secs(3);
 #[derive(Default, Serialize, Deserialize)]
 struct Figures {
     resurrect: Vec<f64>,
-    /// The median of those of a round, which are spread over it: a shared machine is not always equally fast.
-    resurrect_daemon: Vec<f64>,
+    /// Three in a round, spread over it, of which the medians count: a shared machine is not always equally fast.
+    resurrect_daemon: Vec<DaemonUse>,
     stop_all: Vec<f64>,
     floor: Vec<f64>,
     ours: Vec<Took>,
@@ -50,7 +50,7 @@ fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize), mut figures
     for round in 1..=rounds {
         let resurrect = bed.resurrect();
         figures.resurrect.push(resurrect);
-        let mut daemon = vec![bed.daemon_cpu()];
+        let mut daemon = vec![bed.daemon_use()];
         let took = runtime.block_on(stop_and_restore(&mut bed, None, || {}));
         eprintln!("{kind:?} {round} of {rounds}: resurrect {resurrect:.2} s, {took:.2?}");
         figures.ours.push(took);
@@ -67,16 +67,17 @@ fn rounds(kind: Kind, prefix: &Path, (apps, rounds): (usize, usize), mut figures
                  daemon of pm2 resurrect {daemon:.2?}"
             );
         }
-        figures.resurrect_daemon.push(median(daemon));
+        let of = |what: fn(&DaemonUse) -> f64| median(daemon.iter().map(what).collect());
+        figures.resurrect_daemon.push(DaemonUse { to_ready: of(|one| one.to_ready), a_second: of(|one| one.a_second) });
     }
     figures
 }
 
 /// Three groups behind a Redis that comes up after three seconds; seconds beyond those. What the daemon used to bring the
 /// apps up before is added to `daemon`.
-fn gated(bed: &mut Bed, runtime: &tokio::runtime::Runtime, third: Third, daemon: &mut Vec<f64>) -> f64 {
+fn gated(bed: &mut Bed, runtime: &tokio::runtime::Runtime, third: Third, daemon: &mut Vec<DaemonUse>) -> f64 {
     bed.resurrect();
-    daemon.push(bed.daemon_cpu());
+    daemon.push(bed.daemon_use());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dir = bed.path().join("redis");
     let _ = std::fs::create_dir(&dir);
@@ -179,13 +180,18 @@ fn judge_plain(plain: &Figures) -> bool {
     held & processor_time(plain)
 }
 
-/// What this program uses itself, and what it costs the daemon beyond a `resurrect`, in percent of one core over the sitting
-/// in which both are spent.
+/// What this program uses itself, and what it costs the daemon beyond a `resurrect` and beyond having the apps for as long, in
+/// percent of one core over the sitting in which both are spent.
 fn processor_time(plain: &Figures) -> bool {
-    let each = plain.ours.iter().zip(&plain.resurrect_daemon);
-    let percent =
-        |(took, daemon): (&Took, &f64)| (took.own_cpu + (took.daemon_cpu - daemon).max(0.0)) / took.sitting * 100.0;
-    let ours = median(each.map(percent).collect());
+    let each = || plain.ours.iter().zip(&plain.resurrect_daemon);
+    let extra = |(took, daemon): (&Took, &DaemonUse)| {
+        let tail = (took.sitting - took.restore).max(0.0);
+        (took.daemon_cpu - daemon.after(tail)).max(0.0)
+    };
+    let percent = |one: (&Took, &DaemonUse)| (one.0.own_cpu + extra(one)) / one.0.sitting * 100.0;
+    let (ours, daemon) = (median(each().map(percent).collect()), median(each().map(extra).collect()));
+    let own = median(plain.ours.iter().map(|took| took.own_cpu).collect());
+    eprintln!("processor seconds: own {own:.2}, beyond a resurrect {daemon:.2}");
     let case = "own and extra daemon processor time";
     Row { bench: "restore", case, unit: "%", ours, baseline: 5.0, ratio: ours / 5.0, bar: Some(1.0) }.print()
 }
