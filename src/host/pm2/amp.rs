@@ -7,6 +7,7 @@
 use serde_json::Value;
 use thiserror::Error;
 
+use super::trimmed;
 use crate::host::planted::{Bug, planted};
 
 /// Largest frame accepted or sent, in bytes. A list of 133 apps is under 1 MB; 64 MiB leaves room for 10,000.
@@ -132,10 +133,16 @@ pub fn text_arg(text: &str) -> Vec<u8> {
     format!("s:{text}").into_bytes()
 }
 
-/// The JSON inside an argument, or `None` when it holds something else or does not parse.
+/// The JSON inside an argument, without its metrics (see [`trimmed`]); `None` when it holds something else or does not parse.
 #[must_use]
 pub fn as_json(arg: &[u8]) -> Option<Value> {
-    serde_json::from_slice(arg.strip_prefix(b"j:")?).ok()
+    trimmed::read(json_of(arg)?)
+}
+
+/// The text of the JSON inside an argument, parsed or not.
+#[must_use]
+pub fn json_of(arg: &[u8]) -> Option<&[u8]> {
+    arg.strip_prefix(b"j:")
 }
 
 /// The text inside an argument, or `None` when it holds something else.

@@ -13,8 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::amp::{AmpError, Decoder, as_json, as_text};
-use super::app::App;
+use super::amp::{AmpError, Decoder, as_text, json_of};
 use super::request::PmId;
 use super::rpc::{RpcError, connect_stream};
 use crate::host::foreign::tame;
@@ -27,12 +26,14 @@ const READ_BYTES: usize = 64 << 10;
 pub enum BusEvent {
     /// `process:event`: `online` (said before the status changes), `start`, `exit`, `restart overlimit`, …
     Process {
+        /// Number.
+        pm_id: Option<PmId>,
+        /// Name.
+        name: String,
         /// The event's word.
         event: String,
         /// An operator or client asked for it.
         manually: bool,
-        /// The app as of then; its process is not part of the event.
-        app: Box<App>,
     },
     /// `process:exception`: an uncaught exception, reported by PM2's wrapper inside the app.
     Exception {
@@ -119,31 +120,43 @@ fn pass_on(decoder: &mut Decoder, events: &mpsc::Sender<BusEvent>, lost: &Atomic
 pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
     let topic = args.first().and_then(|arg| as_text(arg))?;
     let kept = matches!(topic, "process:event" | "process:exception" | "process:msg");
-    let body = as_json(args.get(1).filter(|_| kept)?)?;
-    let text = |value: Option<&Value>, max| tame(value.and_then(Value::as_str).unwrap_or_default(), max);
-    let process = body.get("process").unwrap_or(&Value::Null);
-    let pm_id = process.get("pm_id").and_then(Value::as_u64).and_then(|id| PmId::try_from(id).ok());
-    let name = text(process.get("name"), 200);
+    let body: Body = serde_json::from_slice(json_of(args.get(1).filter(|_| kept)?)?).ok()?;
+    let text = |value: &Value, max| tame(value.as_str().unwrap_or_default(), max);
+    let pm_id = body.process.pm_id.as_u64().and_then(|id| PmId::try_from(id).ok());
+    let name = text(&body.process.name, 200);
     Some(match topic {
         "process:event" => BusEvent::Process {
-            event: text(body.get("event"), 60),
-            manually: body.get("manually").and_then(Value::as_bool).unwrap_or(false),
-            app: Box::new(App::from_pm2_env(process)),
-        },
-        "process:exception" => BusEvent::Exception {
             pm_id,
             name,
-            message: text(body.get("data").and_then(|data| data.get("message")), 400),
+            event: text(&body.event, 60),
+            manually: body.manually.as_bool().unwrap_or(false),
         },
+        "process:exception" => {
+            BusEvent::Exception { pm_id, name, message: text(body.data.get("message").unwrap_or(&Value::Null), 400) }
+        }
         _ => {
-            let raw = body.get("raw").unwrap_or(&Value::Null);
-            BusEvent::Message {
-                pm_id,
-                name,
-                raw: raw.as_str().map_or_else(|| tame(&raw.to_string(), 400), |raw| tame(raw, 400)),
-            }
+            let raw = body.raw.as_str().map_or_else(|| tame(&body.raw.to_string(), 400), |raw| tame(raw, 400));
+            BusEvent::Message { pm_id, name, raw }
         }
     })
+}
+
+/// What is read of an event: most of its bytes are the settings of its app, all of them with every event.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    event: Value,
+    manually: Value,
+    process: Ids,
+    data: Value,
+    raw: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ids {
+    pm_id: Value,
+    name: Value,
 }
 
 #[cfg(test)]
@@ -162,9 +175,8 @@ mod tests {
         let process = json!({ "pm_id": 3, "name": "a", "status": "launching", "restart_time": 2 });
         let online =
             event("process:event", &json!({ "event": "online", "manually": false, "at": 1, "process": process }));
-        assert!(
-            matches!(&online, Some(BusEvent::Process { event, app, .. }) if event == "online" && app.restarts == 2)
-        );
+        let expected = BusEvent::Process { pm_id: Some(3), name: "a".into(), event: "online".into(), manually: false };
+        assert_eq!(online, Some(expected));
         let thrown = event(
             "process:exception",
             &json!({ "process": process, "data": { "message": "listen EADDRINUSE\u{1b}" } }),
@@ -175,6 +187,9 @@ mod tests {
         let ready = event("process:msg", &json!({ "process": process, "raw": "ready" }));
         assert_eq!(ready, Some(BusEvent::Message { pm_id: Some(3), name: "a".into(), raw: "ready".into() }));
         assert_eq!(event("log:out", &json!({ "data": "x" })), None);
+        let odd = event("process:event", &json!({ "event": 7, "process": { "pm_id": "3", "name": ["a"] } }));
+        let expected = BusEvent::Process { pm_id: None, name: String::new(), event: String::new(), manually: false };
+        assert_eq!(odd, Some(expected), "a field of another type counts as absent");
         assert_eq!(read(&[text_arg("process:event"), b"j:{broken".to_vec()]), None);
         assert_eq!(read(&[]), None);
     }

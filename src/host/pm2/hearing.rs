@@ -133,8 +133,7 @@ impl Drop for Hearing {
 /// Keeps what an event says; `true` when that is news.
 fn note(apps: &Apps, event: BusEvent) -> bool {
     let id = match &event {
-        BusEvent::Process { app, .. } => app.pm_id,
-        BusEvent::Exception { pm_id, .. } | BusEvent::Message { pm_id, .. } => *pm_id,
+        BusEvent::Process { pm_id, .. } | BusEvent::Exception { pm_id, .. } | BusEvent::Message { pm_id, .. } => *pm_id,
     };
     let Some(id) = id else { return false };
     let mut apps = apps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,14 +159,10 @@ fn note(apps: &Apps, event: BusEvent) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::super::app::App;
     use super::*;
 
     fn process(event: &str) -> BusEvent {
-        let app = Box::new(App::from_pm2_env(&json!({ "pm_id": 4, "name": "a" })));
-        BusEvent::Process { event: event.into(), manually: false, app }
+        BusEvent::Process { pm_id: Some(4), name: "a".into(), event: event.into(), manually: false }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod snapshot;
 pub mod steer;
 #[cfg(test)]
 pub(crate) mod testbed;
+mod trimmed;
 
 use std::time::Duration;
 

@@ -142,8 +142,10 @@ pub fn open_owned(path: &Path, uid: u32) -> io::Result<File> {
 /// # Errors
 /// As [`open_owned`], and `FileTooLarge` beyond `max`.
 pub fn read_owned(path: &Path, uid: u32, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_owned(path, uid)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    let file = open_owned(path, uid)?;
+    let expected = file.metadata()?.len().min(max);
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {max} bytes")));
     }

@@ -48,7 +48,9 @@ pub fn learn_apps(entries: &[Value]) {
     for app in &apps {
         let inner = app.get("env").and_then(Value::as_object);
         // PM2 writes its own fields in lower case, and copies the variables beside them.
+        let same = |name: &String, value| inner.is_some_and(|inner| inner.get(name) == Some(value));
         let copies = app.iter().filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_lowercase()));
+        let copies = copies.filter(|(name, value)| !same(name, *value));
         for (name, value) in inner.into_iter().flatten().chain(copies) {
             let Some(value) = value.as_str().filter(|value| value.len() <= LONGEST) else { continue };
             // Lists come once a second: what is known is not looked at again.
@@ -61,8 +63,11 @@ pub fn learn_apps(entries: &[Value]) {
 /// What is secret about a variable: a password inside of an address, and the whole value.
 fn secrets_in<'v>(name: &str, value: &'v str) -> [Option<&'v str>; 2] {
     let password = password_in(value);
+    if value.len() < SHORTEST {
+        return [password, None];
+    }
     let name = name.to_ascii_uppercase();
-    if HARMLESS.contains(&name.as_str()) || value.len() < SHORTEST {
+    if HARMLESS.contains(&name.as_str()) {
         return [password, None];
     }
     let number = value.bytes().all(|byte| byte.is_ascii_digit());
