@@ -31,6 +31,7 @@ lab_possible=yes
 part_install() {
   if [ "$lab_possible" = yes ]; then
     tests/lab/need.sh lab services lint hard
+    tests/lab/pm2.sh
   else
     tests/lab/need.sh lint services || true
   fi

@@ -11,10 +11,15 @@ fi
 [ $# -gt 0 ] || set -- 4.5.6 5.4.3 6.0.14 7
 mkdir -p "$lab"
 for version in "$@"; do
-    [ -f "$lab/$version/node_modules/pm2/bin/pm2" ] && continue
+    if [ -f "$lab/$version/node_modules/pm2/bin/pm2" ]; then
+        chmod 755 "$lab/$version"
+        continue
+    fi
     # Under another name first: a half installed version must not look like one.
     draft=$(mktemp -d "$lab/.draft-XXXXXX")
     if npm install --prefix "$draft" --no-audit --no-fund --no-save --loglevel error "pm2@$version" >"$draft.log" 2>&1; then
+        # Other users run it, too: what mktemp has made is for its owner alone.
+        chmod 755 "$draft"
         rm -rf "${lab:?}/$version"
         mv "$draft" "$lab/$version"
         rm -f "$draft.log"
