@@ -149,7 +149,7 @@ pub fn looping(app: &App) -> Cause {
 fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more: u64) -> Verdict {
     let Some(pid) = app.pid else {
         let ended = app.exit_code.is_some() || app.restarts > 0;
-        return Verdict::Gone(if ended { Cause::Killed } else { Cause::Ghost });
+        return Verdict::Gone(if ended { ended_unseen(app) } else { Cause::Ghost });
     };
     if more >= LOOP {
         return Verdict::Gone(looping(app));
@@ -163,7 +163,7 @@ fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more:
     if !alive {
         // The daemon hears of a death at once; one that it has not heard of by the second look it never will.
         return if steady >= Duration::from_millis(SHORTEST_STEADY) {
-            Verdict::Gone(Cause::Killed)
+            Verdict::Gone(ended_unseen(app))
         } else {
             Verdict::NotYet(format!("process {pid} is gone"))
         };
@@ -173,6 +173,15 @@ fn online(app: &App, earlier: Option<&App>, alive: bool, steady: Duration, more:
         return Verdict::Back;
     }
     Verdict::NotYet(format!("steady for {:.1} of {:.1} s", steady.as_secs_f32(), needed.as_secs_f32()))
+}
+
+/// Online without its process. PM2 4 to 6 call an app online again that ended while its `ready` was waited for; how it ended
+/// they know all the same. A code of 0 is no answer: they write it for signals, too.
+fn ended_unseen(app: &App) -> Cause {
+    match &app.exit_code {
+        Some(Exit::Code(code)) if *code != 0 && !app.autorestart => Cause::Exited(Exit::Code(*code)),
+        _ => Cause::Killed,
+    }
 }
 
 /// Stopped although wanted: not started yet, or over. An exit counts only if it came after the first look.
@@ -243,6 +252,8 @@ mod tests {
             (app("errored", 0, 0), Cause::Errored),
             (app("online", 0, 0), Cause::Ghost),
             (app("online", 0, 1), Cause::Killed),
+            (App { status: Status::Online, ..ended(4) }, Cause::Exited(Exit::Code(4))),
+            (App { status: Status::Online, ..ended(0) }, Cause::Killed),
             (backing, Cause::BackingOff { next: 150 }),
             (ended(0), Cause::Finished),
             (ended(3), Cause::Exited(Exit::Code(3))),
