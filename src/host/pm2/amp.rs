@@ -133,7 +133,7 @@ pub fn text_arg(text: &str) -> Vec<u8> {
     format!("s:{text}").into_bytes()
 }
 
-/// The JSON inside an argument, without its metrics (see [`trimmed`]); `None` when it holds something else or does not parse.
+/// The JSON inside an argument, without its metrics (see `trimmed.rs`); `None` when it holds something else or does not parse.
 #[must_use]
 pub fn as_json(arg: &[u8]) -> Option<Value> {
     trimmed::read(json_of(arg)?)
