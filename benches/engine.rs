@@ -233,7 +233,17 @@ fn peak(steps: usize, quick: &Path) {
     println!("{} {journal}", peak * 1024);
 }
 
-/// A journal of 100,000 records read, against reading its bytes and their checksum.
+/// Who reads a journal of 100,000 records.
+const READERS: [(&str, &str); 2] = [
+    ("--whole", "100,000 records read, against their bytes and checksum"),
+    ("--fold", "100,000 records read to go on, against the same"),
+];
+/// Reads no more than bytes and checksum.
+const PLAIN: &str = "--plain";
+
+/// A journal of 100,000 records read, against reading its bytes and their checksum: each by a process of its own, as journals
+/// are. In a process that reads again and again, the plain reader's memory is there already and the kernel clears no page of
+/// it, which is most of its work; that comparison is the last row.
 fn reading(quick: &Path) -> bool {
     const STEPS: usize = 20_000;
     let ids: Vec<StepId> = (0..STEPS).map(|n| StepId::new(format!("phase/{n}"))).collect();
@@ -245,33 +255,55 @@ fn reading(quick: &Path) -> bool {
     let (records, path) = (journal.seq(), journal.path().to_owned());
     drop(journal);
     eprintln!("{records} records, {:.1} MB", fs::metadata(&path).unwrap().len() as f64 / 1e6);
-    let (ours, baseline, ratio) = in_turns(
-        5,
+    let alone = |how: &str| {
+        let own = std::env::current_exe().unwrap();
+        let out = Command::new(own)
+            .args([how, dir.to_str().unwrap(), run.as_str()])
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(out.stdout).unwrap();
+        let (seen, took) = said.trim().split_once(' ').unwrap();
+        assert!(how == PLAIN || seen == records.to_string(), "{seen} records");
+        took.parse::<f64>().unwrap()
+    };
+    let row = |case, (ours, baseline, ratio), bar| {
+        Row { bench: "engine", case, unit: "ms", ours, baseline, ratio, bar }.print()
+    };
+    let held = READERS.map(|(how, case)| row(case, in_turns(15, || alone(how), || alone(PLAIN)), Some(3.0)));
+    let (mut read, mut bytes) = (None, Vec::new());
+    let whole = || {
         // What was read is given back outside of the time, on both sides.
-        || {
-            let mut read = None;
-            let took = millis(|| read = Some(store.read(&run).unwrap()));
-            assert_eq!(read.map(|read| read.entries.len() as u64), Some(records));
-            took
-        },
-        || {
-            let mut bytes = Vec::new();
-            millis(|| {
-                bytes = fs::read(&path).unwrap();
-                crc32c::crc32c(&bytes)
-            })
-        },
-    );
-    Row {
-        bench: "engine",
-        case: "100,000 records against their bytes and checksum",
-        unit: "ms",
-        ours,
-        baseline,
-        ratio,
-        bar: Some(3.0),
-    }
-    .print()
+        read = None;
+        millis(|| read = Some(store.read(&run).unwrap()))
+    };
+    let plain = || {
+        bytes = Vec::new();
+        millis(|| {
+            bytes = fs::read(&path).unwrap();
+            crc32c::crc32c(&bytes)
+        })
+    };
+    row("100,000 records read again in the same process", in_turns(5, whole, plain), None);
+    held.iter().all(|held| *held)
+}
+
+/// Reads a run once and says how many records it has and how many milliseconds that took.
+fn read_alone(how: &str, dir: &str, run: &str) {
+    let (store, run) = (Store::open(Path::new(dir)).unwrap(), RunId::parse(run).unwrap());
+    let path = store.dir(&run).unwrap().path().join("journal");
+    // What was read is given back outside of the time, on all sides.
+    let (mut whole, mut fold, mut bytes) = (None, None, Vec::new());
+    let took = millis(|| match how {
+        PLAIN => {
+            bytes = fs::read(&path).unwrap();
+            assert_ne!(crc32c::crc32c(&bytes), 0);
+        }
+        "--fold" => fold = Some(store.fold(&run).unwrap()),
+        _ => whole = Some(store.read(&run).unwrap()),
+    });
+    let records = fold.map_or(0, |fold| fold.records()).max(whole.map_or(0, |read| read.entries.len() as u64));
+    println!("{records} {took}");
 }
 
 fn start_up() -> bool {
@@ -289,8 +321,12 @@ fn main() {
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // Syncs cost nothing on memory-backed storage, which leaves the engine.
     let quick = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }).unwrap();
-    if let Some(steps) = std::env::args().skip_while(|word| word != "--peak").nth(1) {
-        return peak(steps.parse().unwrap(), quick.path());
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|word| word == "--peak") {
+        return peak(arguments[at + 1].parse().unwrap(), quick.path());
+    }
+    if let Some(at) = arguments.iter().position(|word| word == PLAIN || READERS.iter().any(|(how, _)| word == how)) {
+        return read_alone(&arguments[at], &arguments[at + 1], &arguments[at + 2]);
     }
     File::open(disk.path()).unwrap().sync_all().unwrap();
     let held = [one_step(disk.path()), long_runs(quick.path()), memory(), reading(quick.path()), start_up()];

@@ -4,14 +4,18 @@
 //! number, whether it is legal) does. So pieces of the file are decoded side by side, while the walk of
 //! [`recover`](super::recover) judges one record after the other. A piece begins where a line seems to: the walk takes only
 //! what begins where it stands, and decodes by itself whatever was not decoded here, so nothing is believed on a guess.
+use std::ops::{ControlFlow, Range};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::record::{self, Entry, LineHash};
+use super::bytes::Bytes;
+use super::record::{self, Entry, LineHash, Refusal};
 
 /// Shorter journals are decoded by the thread that asks.
 const LONG: usize = 1 << 20;
-/// Bytes of a piece, about.
+/// Bytes of a piece: it stays in a processor's own cache while it is decoded.
 const PIECE: usize = 256 << 10;
+/// Bytes that are read beyond a piece, for the last line that begins in it.
+const SLACK: usize = 4 << 10;
 /// Threads that decode, the asking one among them: more would wait for it.
 const MOST_THREADS: usize = 4;
 
@@ -24,122 +28,141 @@ pub(super) struct Decoded {
     pub(super) entries: Vec<Entry>,
     /// Where the line of each ends, and its hash.
     pub(super) lines: Vec<(usize, LineHash)>,
+    /// For the bytes of a piece.
+    buffer: Vec<u8>,
 }
 
 impl Decoded {
-    /// The records from an offset on, up to the first that is none.
-    fn of(file: &[u8], start: usize, end: usize) -> Self {
-        let mut found = Self { start, ..Self::default() };
-        let mut offset = start;
-        while offset < end
-            && let Ok((entry, len)) = record::decode(&file[offset..])
+    /// Takes what begins in a piece of the file, from its first line on to what is no record.
+    fn piece(&mut self, file: &(impl Bytes + ?Sized), piece: &Range<usize>, begins: bool) {
+        self.entries.clear();
+        self.lines.clear();
+        let first = if begins { Some(piece.start) } else { line_in(file, piece, &mut self.buffer) };
+        let Some(first) = first else { return };
+        self.start = first;
+        let (mut at, mut wanted) = (first, piece.end + SLACK - first);
+        while at < piece.end
+            && let Some(cut_off) = self.lines(file, at..at + wanted, piece.end)
         {
-            found.lines.push((offset + len, LineHash::of(&file[offset..offset + len])));
-            found.entries.push(entry);
-            offset += len;
+            (at, wanted) = cut_off;
         }
-        found
+    }
+
+    /// Decodes lines that begin before `end`. When the bytes asked for end first: where the line begins that was cut off, and how
+    /// many bytes it wants.
+    fn lines(&mut self, file: &(impl Bytes + ?Sized), asked: Range<usize>, end: usize) -> Option<(usize, usize)> {
+        let bytes = file.get(asked.clone(), &mut self.buffer);
+        let mut at = 0;
+        while asked.start + at < end {
+            match record::decode(&bytes[at..]) {
+                Ok((entry, len)) => {
+                    self.lines.push((asked.start + at + len, LineHash::of(&bytes[at..at + len])));
+                    self.entries.push(entry);
+                    at += len;
+                }
+                Err(Refusal::Short { want, .. }) if bytes.len() == asked.len() => {
+                    return Some((asked.start + at, want));
+                }
+                Err(_) => break,
+            }
+        }
+        None
     }
 }
 
-/// Hands every piece of `file` from `from` on to `judge`, in order: what was decoded of it, and where it ends. Ends when
-/// `judge` has an answer, with that.
-pub(super) fn in_order<T>(file: &[u8], from: usize, mut judge: impl FnMut(Decoded, usize) -> Option<T>) -> Option<T> {
-    if file.len().saturating_sub(from) < LONG {
-        return judge(Decoded::default(), file.len());
-    }
-    let pieces = Pieces::of(file, from);
-    let more = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS) - 1;
-    std::thread::scope(|scope| {
-        for _ in 0..more {
-            scope.spawn(|| while pieces.decode_next() {});
-        }
-        let found = (0..pieces.count()).find_map(|at| judge(pieces.wait_for(at), pieces.ends[at]));
-        pieces.nothing_more();
-        found
+/// Where the first line begins in a piece.
+fn line_in(file: &(impl Bytes + ?Sized), piece: &Range<usize>, buffer: &mut Vec<u8>) -> Option<usize> {
+    // From the byte before on: a line may begin just where the piece does. Most lines are short.
+    let from = piece.start - 1;
+    [SLACK, piece.len()].into_iter().find_map(|look| {
+        let bytes = file.get(from..from + look, buffer);
+        bytes.windows(3).position(|at| at == b"\nRB").map(|newline| from + newline + 1)
     })
 }
 
-/// The pieces of a file and what has come of them.
-struct Pieces<'f> {
-    file: &'f [u8],
-    starts: Vec<usize>,
-    ends: Vec<usize>,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    /// The next piece that nobody decodes yet.
-    next: usize,
-    done: Vec<Option<Decoded>>,
-}
-
-impl<'f> Pieces<'f> {
-    fn of(file: &'f [u8], from: usize) -> Self {
-        let mut starts = vec![from];
-        let mut at = from;
-        while let Some(start) = line_after(file, at + PIECE) {
-            starts.push(start);
-            at = start;
-        }
-        let ends: Vec<usize> = starts[1..].iter().copied().chain([file.len()]).collect();
-        let done = starts.iter().map(|_| None).collect();
-        Self { file, starts, ends, state: Mutex::new(State { next: 0, done }), changed: Condvar::new() }
+/// Hands every piece of `file` from `from` on to `judge`, in order: what was decoded of it, and where it ends. Ends when
+/// `judge` has an answer, with that. Of a short file there are no pieces.
+///
+/// Whoever has decoded a piece judges it, when its turn comes: what was decoded lies in the cache of that processor.
+pub(super) fn in_order<T: Send>(
+    file: &(impl Bytes + ?Sized),
+    from: usize,
+    judge: impl FnMut(&mut Decoded, usize) -> ControlFlow<T> + Send,
+) -> Option<T> {
+    if file.len().saturating_sub(from) < LONG {
+        return None;
     }
-
-    fn count(&self) -> usize {
-        self.starts.len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Decodes the next piece; `false` when there is none left.
-    fn decode_next(&self) -> bool {
-        let mut state = self.lock();
-        let at = state.next;
-        if at >= self.count() {
-            return false;
-        }
-        state.next += 1;
-        drop(state);
-        let records = Decoded::of(self.file, self.starts[at], self.ends[at]);
-        self.lock().done[at] = Some(records);
-        self.changed.notify_all();
-        true
-    }
-
-    /// What has come of a piece; until then, helps with those that follow.
-    fn wait_for(&self, at: usize) -> Decoded {
-        loop {
-            let mut state = self.lock();
-            if let Some(done) = state.done[at].take() {
-                return done;
+    let pieces = (from..file.len()).step_by(PIECE).map(|start| start..(start + PIECE).min(file.len()));
+    let pieces = Mutex::new(pieces.enumerate());
+    let next = || lock(&pieces).next();
+    let turns = Turns { turn: Mutex::new(Turn { at: 0, judge, answer: None, over: false }), passed: Condvar::new() };
+    let work = || {
+        let _so_that_nobody_waits = OnPanic(|| turns.end());
+        let mut decoded = Decoded::default();
+        while let Some((at, piece)) = next() {
+            decoded.piece(file, &piece, at == 0);
+            if !turns.take(at, &mut decoded, piece.end) {
+                break;
             }
-            if state.next >= self.count() {
-                drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner));
-                continue;
-            }
-            drop(state);
-            self.decode_next();
         }
+    };
+    let helpers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS) - 1;
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    turns.turn.into_inner().unwrap_or_else(PoisonError::into_inner).answer
+}
+
+/// Whose turn it is to be judged.
+struct Turns<J, T> {
+    turn: Mutex<Turn<J, T>>,
+    passed: Condvar,
+}
+
+struct Turn<J, T> {
+    /// Number of the piece that is due.
+    at: usize,
+    judge: J,
+    answer: Option<T>,
+    /// Nothing is judged any more.
+    over: bool,
+}
+
+impl<T, J: FnMut(&mut Decoded, usize) -> ControlFlow<T>> Turns<J, T> {
+    /// Waits for the turn of a piece and has it judged; `false` when nothing more is wanted.
+    fn take(&self, at: usize, decoded: &mut Decoded, end: usize) -> bool {
+        let turn = lock(&self.turn);
+        let mut turn =
+            self.passed.wait_while(turn, |turn| turn.at != at && !turn.over).unwrap_or_else(PoisonError::into_inner);
+        if !turn.over {
+            turn.answer = (turn.judge)(decoded, end).break_value();
+            turn.over = turn.answer.is_some();
+        }
+        turn.at += 1;
+        self.passed.notify_all();
+        !turn.over
     }
 
-    /// Whoever decodes ends after the piece it has in hand.
-    fn nothing_more(&self) {
-        self.lock().next = self.count();
+    fn end(&self) {
+        lock(&self.turn).over = true;
+        self.passed.notify_all();
     }
 }
 
-/// The first place from an offset on where a line with a record seems to begin.
-fn line_after(file: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += file.get(at..)?.iter().position(|byte| *byte == b'\n')? + 1;
-        if file.get(at..)?.starts_with(b"RB") {
-            return Some(at);
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does something when the thread panics.
+struct OnPanic<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0();
         }
     }
 }

@@ -2,12 +2,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bytes::OnDisk;
 use super::checkpoint::{Checkpoint, Opened};
 use super::disk::{Disk, Files, Part};
 use super::files::{Directory, FileError};
 use super::head::{self, Mark};
+use super::keep::{All, Keep, Landmarks};
 use super::record::{self, Entry, FORMAT, LineHash};
-use super::recover::{self, Reading, Tail};
+use super::recover::{Reading, Tail, Walk};
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
 use crate::host::planted::{Bug, planted};
@@ -88,7 +90,7 @@ impl Journal {
         let files = Files { journal: file("journal")?, head: file("head")? };
         let path = dir.path().join("journal");
         hold(&files, &path)?;
-        let reading = Self::read(dir, run)?;
+        let reading = Self::fold(dir, run)?;
         fits(&reading.state)?;
         Ok(Self::go_on(dir, run, machine_id, (files, path), reading, clock)?)
     }
@@ -98,7 +100,7 @@ impl Journal {
         run: &str,
         machine_id: &str,
         (files, path): (Files, PathBuf),
-        reading: Reading,
+        reading: Reading<Landmarks>,
         clock: Box<dyn Clock>,
     ) -> Result<Self, JournalError> {
         let home = reading.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
@@ -118,19 +120,36 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Damaged`] or [`JournalError::File`].
     pub fn read(dir: &Directory, run: &str) -> Result<Reading, JournalError> {
+        Self::examine(dir, run, |_| All::new())
+    }
+
+    /// Like [`read`](Self::read), for who wants to know what a run amounts to and not how it came to that.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn fold(dir: &Directory, run: &str) -> Result<Reading<Landmarks>, JournalError> {
+        Self::examine(dir, run, Landmarks::of)
+    }
+
+    fn examine<K: Keep>(dir: &Directory, run: &str, keep: impl FnOnce(&[u8]) -> K) -> Result<Reading<K>, JournalError> {
         // The head first: records acknowledged after this moment are in the journal read after it.
         let head = dir.read("head")?;
-        let journal = dir.read("journal")?;
-        recover::examine(run, &journal, &head)
-            .map_err(|damage| JournalError::Damaged { path: dir.path().join("journal"), damage })
+        let journal = OnDisk::open(dir, "journal")?;
+        let verdict = Walk::new(run, keep(&head)).finish(&journal, &head);
+        journal.close()?;
+        verdict.map_err(|damage| JournalError::Damaged { path: dir.path().join("journal"), damage })
     }
 
     /// Stands where the reading ended. What was read may sit in the page cache only, so it is synced before it counts.
-    fn take_over(&mut self, dir: &Directory, reading: Reading) -> Result<Option<(u64, String)>, JournalError> {
+    fn take_over(
+        &mut self,
+        dir: &Directory,
+        reading: Reading<Landmarks>,
+    ) -> Result<Option<(u64, String)>, JournalError> {
         self.state = reading.state;
         self.state.rest();
-        self.seq = reading.entries.len() as u64;
-        (self.hash, self.good, self.free_slot) = (reading.hash, reading.good, reading.free_slot);
+        (self.seq, self.hash) = (reading.seq, reading.hash);
+        (self.good, self.free_slot) = (reading.good, reading.free_slot);
         let copied = match reading.tail {
             Tail::Clean => None,
             Tail::Torn { bytes } => {

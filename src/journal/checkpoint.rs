@@ -55,7 +55,7 @@ pub enum Checkpoint {
         /// A remark for people.
         note: Option<String>,
         /// What was measured.
-        facts: Option<Value>,
+        facts: Option<Box<Value>>,
     },
     /// A value that later steps need. Write-once in a run: a second capture would look at a world that the run itself changed.
     Captured {

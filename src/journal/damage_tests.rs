@@ -1,18 +1,20 @@
 //! Exhaustive damage: every truncation, every flipped bit, every swap, copy and removal of records, splices of two runs.
 //! The oracle is always the same: what is accepted is exactly a prefix of what was written, and no shorter than acknowledged.
-use super::ahead::Decoded;
+use super::bytes::OnDisk;
 use super::checkpoint::{Checkpoint, Outcome};
+use super::files::Directory;
 use super::fixture::{RUN, figure, in_memory, intent, opened, outcome, started, story, told};
 use super::head;
+use super::keep::{All, Landmarks};
 use super::record;
 use super::recover::{Reading, Reason, Tail, Walk, examine};
 
 /// The walk standing before each record and at the end.
 fn walks(file: &[u8]) -> Vec<Walk> {
-    let mut walks = vec![Walk::new(RUN)];
-    while walks.last().unwrap().offset < file.len() {
+    let mut walks = vec![Walk::new(RUN, All::new())];
+    for line in file.split_inclusive(|byte| *byte == b'\n') {
         let mut next = walks.last().unwrap().clone();
-        assert_eq!(next.step(file).unwrap(), None);
+        assert_eq!(next.by_one(line).unwrap(), None);
         walks.push(next);
     }
     walks
@@ -48,11 +50,23 @@ fn a_long_journal_is_judged_as_if_by_one_thread() {
     journal.append(&pairs.collect::<Vec<_>>()).unwrap();
     let file = disk.0.lock().unwrap().journal.clone();
     assert!(file.len() > 5 << 18, "long enough for several pieces: {} bytes", file.len());
+    let dir = tempfile::tempdir().unwrap();
+    let dir = Directory::open(dir.path(), 0o022).unwrap();
+    let on_disk = |file: &[u8]| {
+        dir.remove("journal").unwrap();
+        dir.write_new("journal", file).unwrap();
+        OnDisk::open(&dir, "journal").unwrap()
+    };
     let compare = |file: &[u8], about: &str| {
-        let (mut alone, mut together) = (Walk::new(RUN), Walk::new(RUN));
-        let (by_one, by_all) = (alone.piece(file, Decoded::default(), file.len()), together.walk_on(file));
+        let (mut from_disk, disk) = (Walk::new(RUN, All::new()), on_disk(file));
+        let by_pieces = from_disk.walk_on(&disk);
+        disk.close().unwrap();
+        let (mut alone, mut together) = (Walk::new(RUN, All::new()), Walk::new(RUN, All::new()));
+        let (by_one, by_all) = (alone.by_one(file), together.walk_on(file));
         assert!(alone.offset == together.offset && alone.prev == together.prev, "{about}");
         assert!(alone.entries == together.entries && alone.state == together.state, "{about}");
+        assert!(by_all == by_pieces && from_disk.offset == together.offset, "{about}");
+        assert!(from_disk.entries == together.entries && from_disk.state == together.state, "{about}");
         match (by_one, by_all) {
             (Ok(None), Ok(None)) => {}
             (Ok(Some(refusal)), Ok(Some(same))) => assert_eq!(refusal, same, "{about}"),
@@ -72,6 +86,27 @@ fn a_long_journal_is_judged_as_if_by_one_thread() {
         let line = at + file[at..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
         compare(&[&file[..line], &file[..line]].concat(), &format!("told twice from {line} on"));
     }
+}
+
+#[test]
+fn a_fold_is_judged_like_a_reading() {
+    let (file, marks) = told();
+    let lengths = walks(&file).into_iter().map(|walk| walk.offset).flat_map(|len| [len, (len + 9).min(file.len())]);
+    let mut same = 0;
+    for (len, (_, head)) in lengths.flat_map(|len| marks.iter().map(move |mark| (len, mark))) {
+        let read = examine(RUN, &file[..len], head);
+        let fold = Walk::new(RUN, Landmarks::of(head)).finish(&file[..len], head);
+        same += u32::from(read.is_ok());
+        match (read, fold) {
+            (Ok(read), Ok(fold)) => {
+                assert!(read.state == fold.state && read.tail == fold.tail && read.good == fold.good, "{len}");
+                assert_eq!((read.seq, read.hash, read.free_slot), (fold.seq, fold.hash, fold.free_slot), "{len}");
+                assert_eq!(read.acknowledged, fold.acknowledged, "{len}");
+            }
+            (read, fold) => assert_eq!(read.unwrap_err(), fold.unwrap_err(), "{len}"),
+        }
+    }
+    assert!(same > 20, "{same} readings");
 }
 
 /// Reads what is left of the journal under every head that ever was; gives how many were accepted and refused.
@@ -138,7 +173,7 @@ fn every_bit_of_the_journal_flipped() {
         let walk = walks.iter().rev().find(|walk| walk.offset <= byte).unwrap();
         for bit in 0..8 {
             file[byte] ^= 1 << bit;
-            let verdict = walk.clone().finish(&file, &head);
+            let verdict = walk.clone().finish(&file[..], &head);
             assert!(verdict.is_err(), "bit {bit} of byte {byte}");
             // From the very beginning, for a sample: the shortcut changes nothing.
             if (byte * 8 + bit) % 509 == 0 {
@@ -164,12 +199,12 @@ fn every_bit_of_the_head_flipped() {
             let mut flipped = head.clone();
             flipped[byte] ^= 1 << bit;
             // The other slot still stands, so the whole journal is taken and one that lost two batches is not.
-            let verdict = end.clone().finish(&file, &flipped).unwrap();
+            let verdict = end.clone().finish(&file[..], &flipped).unwrap();
             assert_eq!(verdict.entries, whole.entries);
             assert!(before.clone().finish(&file[..shorter], &flipped).is_err());
         }
     }
-    let gone = end.finish(&file, &vec![0; head::SIZE]).unwrap_err();
+    let gone = end.finish(&file[..], &vec![0; head::SIZE]).unwrap_err();
     assert_eq!(gone.why, Reason::NoHead);
     figure(&format!("{} bits flipped in the head: state unchanged", head.len() * 8));
 }
@@ -215,7 +250,7 @@ fn bytes_put_in_taken_out_and_written_over_at_every_place() {
         let walk = walks.iter().rev().find(|walk| walk.offset <= at).unwrap();
         let mut refuse = |bytes: Vec<u8>, what: &str| {
             if bytes != file {
-                assert!(walk.clone().finish(&bytes, head).is_err(), "{what} at {at}");
+                assert!(walk.clone().finish(&bytes[..], head).is_err(), "{what} at {at}");
                 tried += 1;
             }
         };

@@ -46,12 +46,12 @@ impl FileError {
         move |errno| Self::Io { what, path, source: errno.into() }
     }
 
-    fn std(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn std(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
     }
 
-    fn refused(path: &Path, why: impl Into<String>) -> Self {
+    pub(super) fn refused(path: &Path, why: impl Into<String>) -> Self {
         Self::Refused { path: path.to_owned(), why: why.into() }
     }
 

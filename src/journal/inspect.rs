@@ -4,6 +4,7 @@
 //! and whatever behind it can still be read. The first is proven by the chain; the second is evidence and no more.
 use super::files::FileError;
 use super::head;
+use super::keep::All;
 use super::record::{self, Entry};
 use super::recover::{Damage, Walk};
 use super::state::RunState;
@@ -49,7 +50,7 @@ impl Inspection {
 /// Looks at the bytes of a journal and its head.
 #[must_use]
 pub fn inspect(run: &str, journal: &[u8], head: &[u8]) -> Inspection {
-    let mut walk = Walk::new(run);
+    let mut walk = Walk::new(run, All::new());
     let damage = match walk.walk_on(journal) {
         Err(damage) => Some(damage),
         Ok(refusal) => walk.agrees_with(head, refusal.as_ref()).err(),

@@ -62,7 +62,7 @@ impl Store {
     /// [`StoreError::File`] or [`StoreError::Journal`].
     pub fn left_over(&self) -> Result<Option<RunId>, StoreError> {
         let Some(id) = self.pending()?.as_deref().and_then(RunId::parse) else { return Ok(None) };
-        match self.read(&id) {
+        match self.fold(&id) {
             Ok(reading) => Ok(reading.state.ended().is_some().then_some(id)),
             // Named and never renamed into place: that run did not begin, and the next one takes its name away.
             Err(StoreError::File(error)) if error.is_missing() => Ok(None),

@@ -3,7 +3,6 @@
 //! A line stays greppable; length and checksum come first so that a reader never searches for an end in damaged bytes.
 //! The JSON writer escapes every control character, so a payload cannot forge a line, and every line is bounded: an
 //! over-long line of a state file that is read in pieces becomes several lines, which once gave root (CVE-2018-15686).
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Checkpoint;
-use super::envelope;
+use super::{envelope, repeated};
 use crate::host::planted::{Bug, planted};
 
 /// Version of the record format that this tool writes and the only one that it reads.
@@ -32,14 +31,14 @@ pub struct Entry {
     /// Record format.
     pub v: u32,
     /// Run that the record belongs to.
-    #[serde(serialize_with = "plain", deserialize_with = "shared")]
+    #[serde(with = "repeated::text")]
     pub run: Arc<str>,
     /// 1, 2, 3 … without gaps.
     pub seq: u64,
     /// SHA-256 (hex) of the previous line with its newline; for the first record, of the run id.
     pub prev: LineHash,
     /// Boot in which it was written.
-    #[serde(serialize_with = "plain", deserialize_with = "shared")]
+    #[serde(with = "repeated::text")]
     pub boot_id: Arc<str>,
     /// CLOCK_BOOTTIME in milliseconds; comparable only within one boot.
     pub mono_ms: u64,
@@ -98,16 +97,6 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LineHash([u8; 32]);
 
-/// The value of each lower-case hex digit; 255 for every other byte.
-const DIGITS: [u8; 256] = {
-    let (mut table, mut value) = ([u8::MAX; 256], 0);
-    while value < 16 {
-        table[b"0123456789abcdef"[value as usize] as usize] = value;
-        value += 1;
-    }
-    table
-};
-
 impl LineHash {
     /// How many digits it is written with.
     pub(super) const DIGITS: usize = 64;
@@ -122,14 +111,18 @@ impl LineHash {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits: &[u8; Self::DIGITS] = text.as_bytes().try_into().ok()?;
-        let (mut bytes, mut all) = ([0; 32], 0);
-        // One question at the end instead of one for each digit: every record brings one of these.
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
-            *byte = (high << 4) | (low & 0xf);
-            all |= high | low;
+        let (mut values, mut wrong) = ([0; Self::DIGITS], 0);
+        // Arithmetic for all of them and one question at the end: every record brings one of these.
+        for (value, byte) in values.iter_mut().zip(digits) {
+            let (digit, letter) = (byte.wrapping_sub(b'0'), byte.wrapping_sub(b'a'));
+            wrong |= u8::from(digit > 9 && letter > 5);
+            *value = if digit > 9 { letter.wrapping_add(10) } else { digit };
         }
-        (all <= 0xf).then_some(Self(bytes))
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(values.chunks_exact(2)) {
+            *byte = (pair[0] << 4) | pair[1];
+        }
+        (wrong == 0).then_some(Self(bytes))
     }
 }
 
@@ -164,46 +157,6 @@ impl<'de> Deserialize<'de> for LineHash {
         }
         from.deserialize_str(Digits)
     }
-}
-
-fn plain<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(text)
-}
-
-thread_local! {
-    /// Texts that nearly every record repeats: the run and the boot.
-    static REPEATED: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
-}
-/// How many of them are kept.
-const MOST_REPEATED: usize = 4;
-
-/// One copy of a text that many records have.
-pub(super) fn one_copy(text: &str) -> Arc<str> {
-    REPEATED.with_borrow_mut(|known| {
-        if let Some(same) = known.iter().find(|one| ***one == *text) {
-            return Arc::clone(same);
-        }
-        let new: Arc<str> = text.into();
-        known.truncate(MOST_REPEATED - 1);
-        known.insert(0, Arc::clone(&new));
-        new
-    })
-}
-
-fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
-    struct Shares;
-    impl Visitor<'_> for Shares {
-        type Value = Arc<str>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
-            Ok(one_copy(text))
-        }
-    }
-    from.deserialize_str(Shares)
 }
 
 /// SHA-256 in lower-case hex.
@@ -270,7 +223,7 @@ fn parse_entry(json: &[u8]) -> Result<Entry, Refusal> {
     struct Versioned {
         v: u32,
     }
-    if let Some(entry) = envelope::read(json) {
+    if let Ok(entry) = envelope::read(json) {
         return Ok(entry);
     }
     let (version, entry) = match serde_json::from_slice::<Entry>(json) {

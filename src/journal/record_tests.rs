@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::checkpoint::{How, Outcome};
+use super::super::fixture::told;
 use super::*;
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -42,6 +43,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
             prop::option::of(any_value().prop_filter("null reads back as none", |v| !v.is_null()))
         )
             .prop_map(|(step, item, outcome, took_ms, note, facts)| {
+                let facts = facts.map(Box::new);
                 Checkpoint::ItemDone { step: step.as_str().into(), item, outcome, took_ms, note, facts }
             }),
         (".*", prop::collection::vec(".*", 0..4)).prop_map(|(step, losses)| {
@@ -69,10 +71,43 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_by_its_spelling_is_read_alike_by_the_reader_of_any_json(
+        checkpoint in any_checkpoint(),
+        at in any::<prop::sample::Index>(),
+        with in prop_oneof![Just(String::new()), "[ -~]", Just("\\u0041".to_owned()), Just("\u{1}".to_owned()), Just("\"".to_owned())],
+        over in 0..2_usize,
+    ) {
+        let json = serde_json::to_string(&entry(checkpoint)).unwrap();
+        let places: Vec<usize> = json.char_indices().map(|(place, _)| place).collect();
+        let place = *at.get(&places);
+        let (front, back) = json.split_at(place);
+        let other = format!("{front}{with}{}", back.chars().skip(over).collect::<String>());
+        if let Ok(read) = envelope::read(other.as_bytes()) {
+            prop_assert_eq!(serde_json::from_str::<Entry>(&other).unwrap(), read);
+        }
+        if let Ok(read) = envelope::read(json.as_bytes()) {
+            prop_assert_eq!(serde_json::from_str::<Entry>(&json).unwrap(), read);
+        }
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), digits in "RB1 [0-9+ ]{0,12}[0-9a-fA-F ]{0,10}.{0,20}") {
         prop_assert!(decode(&bytes).is_err());
         prop_assert!(decode(digits.as_bytes()).is_err());
     }
+}
+
+#[test]
+fn every_record_of_a_run_is_read_by_its_spelling() {
+    let (file, _) = told();
+    let mut records = 0;
+    for line in file.split_inclusive(|byte| *byte == b'\n') {
+        let json = &line[line.iter().position(|byte| *byte == b'{').unwrap()..line.len() - 1];
+        // What has an escape is left to the other reader.
+        assert_eq!(envelope::read(json).is_ok(), !json.contains(&b'\\'), "{}", String::from_utf8_lossy(json));
+        records += 1;
+    }
+    assert!(records >= 20, "{records} records");
 }
 
 #[test]
@@ -134,10 +169,10 @@ fn another_spelling_of_an_envelope_is_read_as_the_same() {
     let entry = Entry { run: "r-\u{e9}".into(), ..entry(Checkpoint::BackOut { reason: "x".into() }) };
     let json = serde_json::to_string(&entry).unwrap();
     let framed = |json: &str| format!("RB1 {} {:08x} {json}\n", json.len(), crc32c::crc32c(json.as_bytes()));
-    assert!(envelope::read(json.as_bytes()).is_some_and(|read| read == entry));
+    assert!(envelope::read(json.as_bytes()).is_ok_and(|read| read == entry));
     let sorted = serde_json::from_str::<Value>(&json).unwrap().to_string();
     for other in [sorted, json.replace('\u{e9}', "\\u00e9"), json.replace(":7,", " : 7 ,")] {
-        assert_eq!(envelope::read(other.as_bytes()), None, "{other}");
+        assert!(envelope::read(other.as_bytes()).is_err(), "{other}");
         assert_eq!(decode(framed(&other).as_bytes()).unwrap().0, entry, "{other}");
     }
     for wrong in [

@@ -8,8 +8,12 @@
 //! | a later valid record, a gap, a broken chain, a foreign run, another version, an illegal transition | refused |
 //!
 //! Everything here is pure: bytes in, verdict out. That is what lets tests cut and flip every byte.
+use std::ops::ControlFlow;
+
 use super::ahead::{self, Decoded};
+use super::bytes::Bytes;
 use super::head;
+use super::keep::{All, Keep};
 use super::legal::Illegal;
 use super::record::{self, Entry, LineHash, Refusal};
 use super::state::RunState;
@@ -114,15 +118,17 @@ pub enum Tail {
 
 /// A journal read back.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// Its records.
-    pub entries: Vec<Entry>,
+pub struct Reading<K = All> {
+    /// Its records, or what was kept of them.
+    pub entries: K,
     /// Their fold.
     pub state: RunState,
     /// What follows them.
     pub tail: Tail,
     /// Length of the valid part in bytes.
     pub good: u64,
+    /// Number of the last record.
+    pub(super) seq: u64,
     /// Hash of the last line.
     pub(super) hash: LineHash,
     /// Slot that the next acknowledgement may overwrite.
@@ -131,89 +137,89 @@ pub struct Reading {
     pub(super) acknowledged: u64,
 }
 
+impl<K> Reading<K> {
+    /// How many records there are.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.seq
+    }
+}
+
 /// A walk along the chain, record by record.
 #[derive(Debug, Clone)]
-pub(super) struct Walk {
+pub(super) struct Walk<K = All> {
     run: String,
     pub(super) offset: usize,
-    pub(super) entries: Vec<Entry>,
+    seq: u64,
+    pub(super) entries: K,
     /// What the next record must follow: the hash of the last line, and in the beginning of the run's name.
     pub(super) prev: LineHash,
     pub(super) state: RunState,
 }
 
-impl Walk {
-    pub(super) fn new(run: &str) -> Self {
-        let (entries, state) = (Vec::new(), RunState::default());
-        Self { run: run.to_owned(), offset: 0, entries, prev: LineHash::of(run.as_bytes()), state }
-    }
-
-    fn seq(&self) -> u64 {
-        self.entries.len() as u64
+impl<K: Keep> Walk<K> {
+    pub(super) fn new(run: &str, entries: K) -> Self {
+        let prev = LineHash::of(run.as_bytes());
+        Self { run: run.to_owned(), offset: 0, seq: 0, entries, prev, state: RunState::default() }
     }
 
     fn damage(&self, why: Reason) -> Damage {
-        Damage { offset: self.offset as u64, seq: self.seq(), why }
+        Damage { offset: self.offset as u64, seq: self.seq, why }
     }
 
-    /// Takes the next record in; `Ok(Some(refusal))` means that no whole record is there.
-    pub(super) fn step(&mut self, file: &[u8]) -> Result<Option<Refusal>, Damage> {
-        let rest = &file[self.offset..];
-        match record::decode(rest) {
-            Ok((entry, len)) => {
-                self.admit(&entry, self.seq() + 1, (self.offset + len, LineHash::of(&rest[..len])))?;
-                self.entries.push(entry);
-                Ok(None)
+    /// Takes records in one by one, from bytes that begin where the walk stands; gives the reason why there are no more.
+    pub(super) fn by_one(&mut self, bytes: &[u8]) -> Result<Option<Refusal>, Damage> {
+        let base = self.offset;
+        let mut judged = Vec::new();
+        let refusal = loop {
+            let rest = &bytes[self.offset - base..];
+            if rest.is_empty() {
+                break Ok(None);
             }
-            // Whole and wrong: no crash writes these.
-            Err(refusal @ (Refusal::Version { .. } | Refusal::Content(_))) => Err(self.damage(Reason::Record(refusal))),
-            Err(refusal) => Ok(Some(refusal)),
-        }
+            match record::decode(rest) {
+                Ok((entry, len)) => {
+                    if let Err(damage) = self.admit(&entry, (self.offset + len, LineHash::of(&rest[..len]))) {
+                        break Err(damage);
+                    }
+                    judged.push(entry);
+                }
+                // Whole and wrong: no crash writes these.
+                Err(refusal @ (Refusal::Version { .. } | Refusal::Content(_))) => {
+                    break Err(self.damage(Reason::Record(refusal)));
+                }
+                Err(refusal) => break Ok(Some(refusal)),
+            }
+        };
+        self.entries.keep(&mut judged);
+        refusal
     }
 
     /// Judges the record that stands here by everything before it. The caller keeps it.
-    fn admit(&mut self, entry: &Entry, due: u64, (end, hash): (usize, LineHash)) -> Result<(), Damage> {
-        let damage = |walk: &Self, why| Damage { offset: walk.offset as u64, seq: due - 1, why };
-        self.fits(entry, due).map_err(|why| damage(self, why))?;
-        self.state.after(entry).map_err(|illegal| damage(self, Reason::Illegal(illegal)))?;
-        (self.offset, self.prev) = (end, hash);
+    fn admit(&mut self, entry: &Entry, (end, hash): (usize, LineHash)) -> Result<(), Damage> {
+        self.fits(entry).map_err(|why| self.damage(why))?;
+        self.state.after(entry).map_err(|illegal| self.damage(Reason::Illegal(illegal)))?;
+        (self.offset, self.seq, self.prev) = (end, self.seq + 1, hash);
         Ok(())
     }
 
-    /// Takes in what was decoded already, if it is what stands here; all of it or up to the damage.
-    fn take(&mut self, mut decoded: Decoded) -> Result<(), Damage> {
-        if decoded.start != self.offset {
-            return Ok(());
-        }
-        let records = decoded.entries.iter().zip(decoded.lines).zip(self.seq() + 1..);
+    /// Takes in what was decoded of a piece, if it is what stands here; all of it or up to the damage. Breaks off where the
+    /// rest of the piece must be looked at one by one.
+    fn take(&mut self, decoded: &mut Decoded, end: usize) -> ControlFlow<Result<(), Damage>> {
         let mut verdict = Ok(());
-        let mut good = 0;
-        for ((entry, line), due) in records {
-            verdict = self.admit(entry, due, line);
-            if verdict.is_err() {
-                break;
-            }
-            good += 1;
+        if decoded.start == self.offset {
+            let (seq, mut records) = (self.seq, decoded.entries.iter().zip(&decoded.lines));
+            verdict = records.try_for_each(|(entry, line)| self.admit(entry, *line));
+            decoded.entries.truncate((self.seq - seq) as usize);
+            self.entries.keep(&mut decoded.entries);
         }
-        decoded.entries.truncate(good);
-        self.entries.append(&mut decoded.entries);
-        verdict
+        if verdict.is_ok() && self.offset >= end { ControlFlow::Continue(()) } else { ControlFlow::Break(verdict) }
     }
 
-    /// Takes in a piece of the file, of which some was decoded already, up to `end`.
-    pub(super) fn piece(&mut self, file: &[u8], decoded: Decoded, end: usize) -> Result<Option<Refusal>, Damage> {
-        self.take(decoded)?;
-        let mut refusal = None;
-        while refusal.is_none() && self.offset < end {
-            refusal = self.step(file)?;
-        }
-        Ok(refusal)
-    }
-
-    fn fits(&self, entry: &Entry, due: u64) -> Result<(), Reason> {
+    fn fits(&self, entry: &Entry) -> Result<(), Reason> {
         if *entry.run != *self.run {
             return Err(Reason::ForeignRun { expected: self.run.clone(), found: entry.run.to_string() });
         }
+        let due = self.seq + 1;
         if entry.seq != due {
             return Err(Reason::Sequence { expected: due, found: entry.seq });
         }
@@ -226,14 +232,15 @@ impl Walk {
     }
 
     /// Walks on to the end of what is valid; gives the reason why nothing valid follows, if anything follows.
-    pub(super) fn walk_on(&mut self, file: &[u8]) -> Result<Option<Refusal>, Damage> {
-        let walked = ahead::in_order(file, self.offset, |decoded, end| self.piece(file, decoded, end).transpose());
-        let refusal = walked.transpose()?;
-        let rest = &file[self.offset..];
+    pub(super) fn walk_on(&mut self, file: &(impl Bytes + ?Sized)) -> Result<Option<Refusal>, Damage> {
+        ahead::in_order(file, self.offset, |decoded, end| self.take(decoded, end)).unwrap_or(Ok(()))?;
+        let (base, rest) = (self.offset, file.rest(self.offset));
+        let refusal = self.by_one(&rest)?;
+        let rest = &rest[self.offset - base..];
         if let Some(refusal) = &refusal {
             self.nothing_valid_later(rest, refusal)?;
         }
-        if self.entries.is_empty() {
+        if self.seq == 0 {
             let refusal = refusal.unwrap_or(Refusal::Short { have: 0, want: 1 });
             return Err(self.damage(Reason::NoBeginning(refusal)));
         }
@@ -245,13 +252,13 @@ impl Walk {
     }
 
     /// Walks to the end and judges the remainder against the head.
-    pub(super) fn finish(mut self, file: &[u8], head: &[u8]) -> Result<Reading, Damage> {
+    pub(super) fn finish(mut self, file: &(impl Bytes + ?Sized), head: &[u8]) -> Result<Reading<K>, Damage> {
         let refusal = self.walk_on(file)?;
         let (free_slot, acknowledged) = self.agrees_with(head, refusal.as_ref())?;
         let bytes = (file.len() - self.offset) as u64;
         let tail = if bytes == 0 { Tail::Clean } else { Tail::Torn { bytes } };
-        let (good, hash) = (self.offset as u64, self.prev);
-        Ok(Reading { entries: self.entries, state: self.state, tail, good, hash, free_slot, acknowledged })
+        let Self { offset, seq, entries, prev: hash, state, .. } = self;
+        Ok(Reading { entries, state, tail, good: offset as u64, seq, hash, free_slot, acknowledged })
     }
 
     /// A valid record anywhere behind bad bytes proves damage in the middle. Every offset is tried, not only starts of lines.
@@ -271,16 +278,15 @@ impl Walk {
     pub(super) fn agrees_with(&self, head: &[u8], refusal: Option<&Refusal>) -> Result<(usize, u64), Damage> {
         let marks = head::marks(head);
         if planted(Bug::HeadUnchecked) {
-            return Ok((0, self.seq()));
+            return Ok((0, self.seq));
         }
         for (_, mark) in &marks {
-            if mark.seq == 0 || mark.seq > self.seq() {
+            if mark.seq == 0 || mark.seq > self.seq {
                 let tail = refusal.map_or("the file ends here".to_owned(), ToString::to_string);
                 return Err(self.damage(Reason::AcknowledgedLost { acknowledged: mark.seq, tail }));
             }
-            // Of every line but the last, the record behind it has the hash.
-            let hash = self.entries.get(mark.seq as usize).map_or(self.prev, |next| next.prev);
-            if hash != mark.hash {
+            let hash = if mark.seq == self.seq { Some(self.prev) } else { self.entries.hash_of(mark.seq) };
+            if hash != Some(mark.hash) {
                 return Err(self.damage(Reason::NotAcknowledged { acknowledged: mark.seq }));
             }
         }
@@ -296,5 +302,5 @@ impl Walk {
 /// # Errors
 /// [`Damage`] with offset and reason for everything but a clean end or a provably torn tail.
 pub fn examine(run: &str, journal: &[u8], head: &[u8]) -> Result<Reading, Damage> {
-    Walk::new(run).finish(journal, head)
+    Walk::new(run, All::new()).finish(journal, head)
 }

@@ -85,7 +85,7 @@ pub struct StepState {
     /// Every item ever intended, in order of first intent.
     pub items: IndexMap<String, ItemState>,
     /// Its reboot, once intended.
-    pub reboot: Option<Reboot>,
+    pub reboot: Option<Box<Reboot>>,
     /// The sitting (process) in which the latest attempt began.
     pub(super) sitting: u32,
     /// A decision allows one more attempt in spite of doubt.

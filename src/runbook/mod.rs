@@ -2,7 +2,6 @@
 //!
 //! [`load()`] is the only way from text to a [`Runbook`]; it finds all mistakes at once, each with its place. Everything
 //! here is plain data: nothing asks the machine, the clock or the file system.
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +17,7 @@ mod load;
 mod read;
 pub mod render;
 mod source;
+mod step_id;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ pub use diagnostic::{Code, Diagnostic, Severity};
 pub use load::{Loaded, MAX_BYTES, load, load_bytes};
 pub use render::render;
 pub use source::Span;
+pub use step_id::StepId;
 pub use window::Window;
 
 /// The JSON Schema of the language for editors, as committed beside the shipped runbooks. It knows keys, types and words;
@@ -150,51 +151,6 @@ pub enum ConfirmKind {
     Yes,
     /// The name of the runbook: for what cannot be taken back.
     Name,
-}
-
-/// The identity of a step in journals and on command lines: `phase/name`, or `phase/number` (from 1) without a name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StepId(String);
-
-impl StepId {
-    /// The identity of the step at `index` (from 0) of `phase`.
-    #[must_use]
-    pub fn of(phase: &Phase, index: usize, step: &Step) -> Self {
-        match &step.name {
-            Some(name) => Self(format!("{}/{name}", phase.name)),
-            None => Self(format!("{}/{}", phase.name, index + 1)),
-        }
-    }
-
-    /// Takes a text for an identity; [`Runbook::step`] tells whether there is such a step.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The name of the phase.
-    #[must_use]
-    pub fn phase(&self) -> &str {
-        self.0.split('/').next().unwrap_or_default()
-    }
-}
-
-impl From<&str> for StepId {
-    fn from(text: &str) -> Self {
-        Self::new(text)
-    }
-}
-
-impl fmt::Display for StepId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 impl Runbook {

@@ -235,7 +235,7 @@ impl<'a> DressRehearsal<'a> {
 impl Stage {
     /// The record that begins a later sitting.
     fn resumed(&self, store: &Store, run: &RunId) -> Result<Vec<Checkpoint>, StoreError> {
-        let owner = store.read(run)?.state.opened().map(|opened| opened.owner.clone());
+        let owner = store.fold(run)?.state.opened().map(|opened| opened.owner.clone());
         let boot_id = self.dial.boot_id();
         Ok(owner.map(|owner| Checkpoint::Resumed { owner, boot_id, unattended: true }).into_iter().collect())
     }

@@ -278,6 +278,8 @@ impl StepState {
                 self.status = StepStatus::Running { attempt: *attempt };
                 (self.attempts, self.repeatable, self.sitting) = (*attempt, Some(*repeatable), sitting);
                 (self.listed, self.rerun_granted) = (items.clone(), false);
+                // As much as the attempt may need: a map that grows by itself takes three times that for a single item.
+                self.items.reserve_exact(items.len());
             }
             Checkpoint::ItemIntent { item, .. } => {
                 let item = self.items.entry(item.clone()).or_default();
@@ -294,7 +296,7 @@ impl StepState {
             Checkpoint::StepFailed { error, .. } => self.status = StepStatus::Failed { error: error.clone() },
             Checkpoint::StepUnknown { why, .. } => self.status = StepStatus::Unknown { why: why.clone() },
             Checkpoint::RebootIntent { boot_id, .. } => {
-                self.reboot = Some(Reboot { old: boot_id.clone(), new: None, asked: None });
+                self.reboot = Some(Box::new(Reboot { old: boot_id.clone(), new: None, asked: None }));
             }
             _ => {}
         }

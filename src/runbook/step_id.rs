@@ -1,0 +1,85 @@
+//! The identity of a step. Every record of a journal but a few names one, so copies share its text.
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Phase, Step};
+
+/// The identity of a step in journals and on command lines: `phase/name`, or `phase/number` (from 1) without a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepId(Arc<str>);
+
+impl StepId {
+    /// The identity of the step at `index` (from 0) of `phase`.
+    #[must_use]
+    pub fn of(phase: &Phase, index: usize, step: &Step) -> Self {
+        match &step.name {
+            Some(name) => Self::new(format!("{}/{name}", phase.name)),
+            None => Self::new(format!("{}/{}", phase.name, index + 1)),
+        }
+    }
+
+    /// Takes a text for an identity; [`Runbook::step`](super::Runbook::step) tells whether there is such a step.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of the phase.
+    #[must_use]
+    pub fn phase(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+}
+
+impl From<&str> for StepId {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for StepId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+thread_local! {
+    /// The identity that was read last: records of one step follow one another.
+    static LATEST: RefCell<Option<StepId>> = const { RefCell::new(None) };
+}
+
+impl<'de> Deserialize<'de> for StepId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = StepId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the identity of a step")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<StepId, E> {
+                Ok(LATEST.with_borrow_mut(|latest| match latest {
+                    Some(same) if same.as_str() == text => same.clone(),
+                    _ => latest.insert(StepId::new(text)).clone(),
+                }))
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
