@@ -30,7 +30,9 @@ pub(super) struct Throttle {
 impl Throttle {
     pub(super) fn new(slots: Slots) -> Self {
         let slots = Slots { least: slots.least.max(1), most: slots.most.max(slots.least).max(1), ..slots };
-        Self { slots, now: slots.least, before: None }
+        // What is started first comes to rest together, and until then nothing follows it: half as many more keep the
+        // processors busy meanwhile.
+        Self { slots, now: (slots.least + slots.least / 2).min(slots.most), before: None }
     }
 
     /// Items that may be in flight now.
@@ -93,11 +95,11 @@ mod tests {
 
     #[test]
     fn idle_processors_open_slots_and_queues_for_them_close_some() {
-        assert_eq!(played(&[(0, 0), (10, 0), (0, 0), (0, 0)], true), [8, 16, 32, 64, 64]);
-        assert_eq!(played(&[(0, 0), (0, 0)], false), [8, 8, 8], "slots that nobody wants do not multiply");
-        assert_eq!(played(&[(99, 0), (99, 0)], true), [8, 8, 8], "plain apps keep the least");
-        assert_eq!(played(&[(0, 0), (0, 0), (99, 0), (70, 0), (99, 0)], true), [8, 16, 32, 28, 28, 24]);
-        assert_eq!(played(&[(0, 0), (0, 0), (0, 0), (0, 20), (0, 20)], true), [8, 16, 32, 64, 32, 16]);
+        assert_eq!(played(&[(0, 0), (10, 0), (0, 0), (0, 0)], true), [12, 24, 48, 64, 64]);
+        assert_eq!(played(&[(0, 0), (0, 0)], false), [12, 12, 12], "slots that nobody wants do not multiply");
+        assert_eq!(played(&[(99, 0), (99, 0)], true), [12, 10, 8], "plain apps come down to the least");
+        assert_eq!(played(&[(0, 0), (0, 0), (99, 0), (70, 0), (99, 0)], true), [12, 24, 48, 42, 42, 36]);
+        assert_eq!(played(&[(0, 0), (0, 0), (0, 0), (0, 20), (0, 20)], true), [12, 24, 48, 64, 32, 16]);
     }
 
     #[test]

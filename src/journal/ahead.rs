@@ -166,3 +166,37 @@ impl<F: Fn()> Drop for OnPanic<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn pieces_are_judged_in_order_and_all_of_them() {
+        let file = vec![b'x'; LONG + 2 * PIECE + 7];
+        let mut ends = Vec::new();
+        let none = in_order::<()>(&file[..], 5, |_, end| {
+            ends.push(end);
+            ControlFlow::Continue(())
+        });
+        assert_eq!(none, None);
+        let due: Vec<usize> = (5..file.len()).step_by(PIECE).skip(1).chain([file.len()]).collect();
+        assert_eq!(ends, due);
+    }
+
+    #[test]
+    fn whoever_judges_and_panics_leaves_nobody_waiting() {
+        let file = vec![b'x'; LONG + 2 * PIECE];
+        let mut left = 3;
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            in_order::<()>(&file[..], 0, |_, _| {
+                left -= 1;
+                assert!(left > 0, "on purpose");
+                ControlFlow::Continue(())
+            })
+        }));
+        assert!(judged.is_err());
+    }
+}

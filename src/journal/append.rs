@@ -2,14 +2,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::bytes::OnDisk;
 use super::checkpoint::{Checkpoint, Opened};
 use super::disk::{Disk, Files, Part};
 use super::files::{Directory, FileError};
 use super::head::{self, Mark};
-use super::keep::{All, Keep, Landmarks};
+use super::keep::Landmarks;
+use super::reading::Reading;
 use super::record::{self, Entry, FORMAT, LineHash};
-use super::recover::{Reading, Tail, Walk};
+use super::recover::Tail;
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
 use crate::host::planted::{Bug, planted};
@@ -113,31 +113,6 @@ impl Journal {
             journal.append(&[Checkpoint::Recovered { dropped_bytes, copy }])?;
         }
         Ok(journal)
-    }
-
-    /// Reads a run without writing or repairing anything; another process may be appending meanwhile.
-    ///
-    /// # Errors
-    /// [`JournalError::Damaged`] or [`JournalError::File`].
-    pub fn read(dir: &Directory, run: &str) -> Result<Reading, JournalError> {
-        Self::examine(dir, run, |_| All::new())
-    }
-
-    /// Like [`read`](Self::read), for who wants to know what a run amounts to and not how it came to that.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn fold(dir: &Directory, run: &str) -> Result<Reading<Landmarks>, JournalError> {
-        Self::examine(dir, run, Landmarks::of)
-    }
-
-    fn examine<K: Keep>(dir: &Directory, run: &str, keep: impl FnOnce(&[u8]) -> K) -> Result<Reading<K>, JournalError> {
-        // The head first: records acknowledged after this moment are in the journal read after it.
-        let head = dir.read("head")?;
-        let journal = OnDisk::open(dir, "journal")?;
-        let verdict = Walk::new(run, keep(&head)).finish(&journal, &head);
-        journal.close()?;
-        verdict.map_err(|damage| JournalError::Damaged { path: dir.path().join("journal"), damage })
     }
 
     /// Stands where the reading ended. What was read may sit in the page cache only, so it is synced before it counts.

@@ -6,8 +6,9 @@ use super::files::Directory;
 use super::fixture::{RUN, figure, in_memory, intent, opened, outcome, started, story, told};
 use super::head;
 use super::keep::{All, Landmarks};
+use super::reading::Reading;
 use super::record;
-use super::recover::{Reading, Reason, Tail, Walk, examine};
+use super::recover::{Reason, Tail, Walk, examine};
 
 /// The walk standing before each record and at the end.
 fn walks(file: &[u8]) -> Vec<Walk> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Reading;
 use super::checkpoint::Checkpoint;
 use super::head::{Mark, SLOT};
 use super::record::{self, Entry, FORMAT, LineHash};
-use super::recover::{Damage, Reading, examine};
+use super::recover::{Damage, examine};
 use super::state::RunState;
 
 const RUN: &str = "r-fuzz";

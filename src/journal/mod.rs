@@ -26,6 +26,7 @@ pub mod ownership;
 mod pending;
 pub mod place;
 pub mod plans;
+mod reading;
 pub mod record;
 pub mod recover;
 mod repeated;
@@ -54,8 +55,9 @@ pub use self::append::Journal;
 pub use self::files::{Directory, FileError};
 pub use self::keep::{All, Landmarks};
 use self::legal::Illegal;
+pub use self::reading::Reading;
 use self::record::Refusal;
-pub use self::recover::{Damage, Reading, Tail};
+pub use self::recover::{Damage, Tail};
 pub use self::state::RunState;
 
 /// Boot and time of a record, read from the machine by whoever may.

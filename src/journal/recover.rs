@@ -15,6 +15,7 @@ use super::bytes::Bytes;
 use super::head;
 use super::keep::{All, Keep};
 use super::legal::Illegal;
+use super::reading::Reading;
 use super::record::{self, Entry, LineHash, Refusal};
 use super::state::RunState;
 use crate::host::planted::{Bug, planted};
@@ -114,35 +115,6 @@ pub enum Tail {
         /// Its length.
         bytes: u64,
     },
-}
-
-/// A journal read back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading<K = All> {
-    /// Its records, or what was kept of them.
-    pub entries: K,
-    /// Their fold.
-    pub state: RunState,
-    /// What follows them.
-    pub tail: Tail,
-    /// Length of the valid part in bytes.
-    pub good: u64,
-    /// Number of the last record.
-    pub(super) seq: u64,
-    /// Hash of the last line.
-    pub(super) hash: LineHash,
-    /// Slot that the next acknowledgement may overwrite.
-    pub(super) free_slot: usize,
-    /// Last acknowledged record, as far as the head can be read.
-    pub(super) acknowledged: u64,
-}
-
-impl<K> Reading<K> {
-    /// How many records there are.
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.seq
-    }
 }
 
 /// A walk along the chain, record by record.

@@ -26,6 +26,7 @@ impl LocalHost {
             // Whatever follows a restore has no use for the environments that the snapshot holds.
             *self.snapshot.lock().await = None;
         }
+        let at_work = self.fresh.deed();
         match deed {
             Deed::RewriteAof(at) => rewrite(at).await,
             Deed::EnableUnit(unit) => self.enable(unit).await,
@@ -49,7 +50,10 @@ impl LocalHost {
                 Err(error) => Err(self.steer_error(pm2, format!("process {pid} of {}", pm2.user), error).await),
             },
             Deed::SaveList(at) => match pm2::save(at, &self.run_by().await).await {
-                Ok(_) => Ok(Told::Done),
+                Ok(saved) => {
+                    self.fresh.keep(at_work, at, saved.answered);
+                    Ok(Told::Done)
+                }
                 Err(error) => Err(self.steer_error(at, format!("pm2 save of {}", at.user), error).await),
             },
             Deed::StartDaemon(at) => match pm2::ensure_daemon(at, &self.run_by().await).await {

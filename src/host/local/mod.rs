@@ -5,6 +5,7 @@
 
 mod deeds;
 mod effects;
+mod fresh;
 mod questions;
 
 use std::collections::HashMap;
@@ -38,6 +39,8 @@ pub struct LocalHost {
     steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
     /// The latest list of each daemon and when it was asked for.
     lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
+    /// What each daemon answered a moment ago.
+    fresh: fresh::Fresh,
     /// What those who wait for a Redis instance share: by address and user, because what one user sees is no other's answer.
     loading: Mutex<HashMap<RedisAt, Arc<Loading>>>,
     /// The snapshot that a restore reads from, by its hash.
@@ -69,6 +72,7 @@ impl LocalHost {
             bus: Mutex::default(),
             steers: Mutex::default(),
             lists: Mutex::default(),
+            fresh: fresh::Fresh::default(),
             loading: Mutex::default(),
             snapshot: Mutex::default(),
             saved: Mutex::default(),

@@ -40,7 +40,7 @@ impl LocalHost {
                 Ok(all) => Answer::Inhibitors(all),
                 Err(error) => return Err(self.bus_error("logind", error).await),
             },
-            Ask::Pm2(at) => Answer::Pm2(Box::new(pm2::look(at).await)),
+            Ask::Pm2(at) => Answer::Pm2(Box::new(self.fresh.answer(at).await.beside_files(at).await)),
             Ask::Pm2List(at) => Answer::Pm2List(self.list(at).await?),
             Ask::Disk(path) => {
                 Answer::Disk(disk::disk(path).map_err(|error| HostError::unreachable(ask.about(), error))?)

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::advice::{Advice, advice};
+use super::advice::Advice;
 use super::app::App;
-use super::dump::{DumpSeen, read_dump};
+use super::dump::DumpSeen;
 use super::listed::apps;
-use super::place::{Pm2At, account};
-use super::procs::{Orphan, Scan, cgroup, scan};
+use super::procs::{Orphan, cgroup};
 use super::request::Request;
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
@@ -161,44 +160,6 @@ impl Pm2Seen {
     }
 }
 
-/// Looks. Never fails, starts nothing, changes nothing.
-pub async fn look(at: &Pm2At) -> Pm2Seen {
-    let (daemon, entries, serving) = match Rpc::connect(&at.rpc_socket()).await {
-        Ok(rpc) => ask(&rpc).await,
-        Err(error) => (absent(error), Vec::new(), None),
-    };
-    let apps = apps(&entries);
-    let advice = match &daemon {
-        DaemonSeen::Up(up) => untried(up).into_iter().chain(advice(&up.version, &entries, &apps)).collect(),
-        _ => Vec::new(),
-    };
-    let (home, dump) = (at.home.clone(), at.dump());
-    let owner = account(at).map(|account| account.uid);
-    let files = tokio::task::spawn_blocking(move || match owner {
-        Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
-        Err(_) if !home.exists() => (Scan::default(), DumpSeen::Missing),
-        Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 300) }),
-    });
-    let (scan, dump) = files
-        .await
-        .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".to_owned() }));
-    let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
-    Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice }
-}
-
-async fn ask(rpc: &Rpc) -> (DaemonSeen, Vec<Value>, Option<u32>) {
-    let pid = rpc.peer().pid;
-    let asked = async { Ok::<_, RpcError>((up_of(rpc).await?, raw_list(rpc).await?)) };
-    match asked.await {
-        Ok((up, entries)) => (DaemonSeen::Up(Box::new(up)), entries, pid),
-        // That a question "may have happened" would only puzzle the reader.
-        Err(RpcError::Unknown { method, why }) => {
-            (DaemonSeen::Dying { why: format!("{method}: {why}") }, Vec::new(), pid)
-        }
-        Err(error) => (DaemonSeen::Dying { why: error.to_string() }, Vec::new(), pid),
-    }
-}
-
 /// Who answers on a connection.
 ///
 /// # Errors
@@ -213,13 +174,6 @@ pub async fn up_of(rpc: &Rpc) -> Result<DaemonUp, RpcError> {
         up.probed = USED.iter().all(|method| methods.get(method).is_some());
     }
     Ok(up)
-}
-
-fn untried(up: &DaemonUp) -> Option<Advice> {
-    up.is_unknown_and_used().then(|| Advice {
-        seen: format!("PM2 {} is newer than what this program was tried with (4 to 7)", up.version),
-        cure: "it has every method that is used; try the runbook on a test host first".to_owned(),
-    })
 }
 
 /// The daemon's apps, modules included.
@@ -268,15 +222,6 @@ fn cli_beside(argv1: &str) -> Option<PathBuf> {
     Some(script.parent()?.parent()?.join("bin/pm2")).filter(|cli| cli.is_absolute() && cli.is_file())
 }
 
-fn absent(error: RpcError) -> DaemonSeen {
-    match error {
-        RpcError::NoSocket(_) => DaemonSeen::Absent { why: AbsentWhy::NoSocket },
-        RpcError::Stale(_) => DaemonSeen::Absent { why: AbsentWhy::StaleSocket },
-        RpcError::Denied(_) => DaemonSeen::Denied { why: error.to_string() },
-        other => DaemonSeen::Dying { why: other.to_string() },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,17 +234,5 @@ mod tests {
         for other in ["3.5.1", "8.0.0", "", "banana"] {
             assert!(matches!(support(other), Support::ReadOnly(_)), "{other}");
         }
-    }
-
-    #[tokio::test]
-    async fn an_absent_daemon_stays_absent() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = Pm2At { user: "no-such-user".into(), home: dir.path().into(), unit: None, cli: None };
-        let seen = look(&at).await;
-        assert_eq!(seen.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket });
-        assert_eq!((seen.apps.len(), seen.dump), (0, DumpSeen::Missing));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a look must create nothing");
-        drop(std::os::unix::net::UnixListener::bind(at.rpc_socket()).unwrap());
-        assert_eq!(look(&at).await.daemon, DaemonSeen::Absent { why: AbsentWhy::StaleSocket });
     }
 }

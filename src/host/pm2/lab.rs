@@ -58,7 +58,7 @@ async fn a_reboot_keeps_what_ran_and_what_did_not() {
     for app in taken.apps.iter().rev() {
         steer.stop_app(app).await.unwrap();
     }
-    assert_eq!(save(&bed.at, &RunBy::child()).await.unwrap().counts(), [("stopped".to_owned(), 6)].into());
+    assert_eq!(save(&bed.at, &RunBy::child()).await.unwrap().dump.counts(), [("stopped".to_owned(), 6)].into());
     drop(steer);
     kill_daemon(&bed.at, &RunBy::child()).await.unwrap();
     assert!(matches!(look(&bed.at).await.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket }));
@@ -225,7 +225,7 @@ async fn another_users_daemon_is_served_as_that_user() {
     assert!(ids.iter().all(|line| line.split_whitespace().skip(1).all(|id| id == "65534")), "{ids:?}");
     let steer = Steer::connect(&bed.at).await.unwrap();
     steer.start_new(&bed.recipe("a", &server, &json!({}))).await.unwrap();
-    assert_eq!(save(&bed.at, &RunBy::child()).await.unwrap().entries().len(), 1);
+    assert_eq!(save(&bed.at, &RunBy::child()).await.unwrap().dump.entries().len(), 1);
     let store = tempfile::tempdir().unwrap();
     let taken = snapshot::take(&bed.at, store.path(), &Terms::default()).await.unwrap();
     assert!(taken.dump_copied);

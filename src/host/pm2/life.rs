@@ -9,8 +9,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::app::{App, Status};
 use super::cli::{Cli, RunBy, START};
-use super::daemon::{DaemonSeen, DaemonUp, list, look, up_of};
+use super::daemon::{DaemonSeen, DaemonUp, raw_list, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
+use super::look::{Answered, look};
 use super::place::{Pm2At, account, open_owned};
 use super::procs::alive;
 use super::rpc::Rpc;
@@ -55,19 +56,29 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     Err(not_done("start the daemon", &said))
 }
 
+/// A list that was saved, and what it was compared with.
+#[derive(Debug)]
+pub struct Saved {
+    /// PM2's file.
+    pub dump: DumpSeen,
+    /// The daemon and its list, asked for after that.
+    pub answered: Answered,
+}
+
 /// `pm2 save`, synced, and compared entry by entry with the daemon's list.
 ///
 /// # Errors
 /// [`SteerError::NothingToSave`], [`SteerError::Cli`], [`SteerError::NotDone`] when the file is not what is listed.
-pub async fn save(at: &Pm2At, by: &RunBy) -> Result<DumpSeen, SteerError> {
+pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
     let uid = account(at)?.uid;
     let rpc = Rpc::connect(&at.rpc_socket()).await?;
     let up = up_of(&rpc).await?;
     let said = Cli::locate(at, Some(&up))?.run(by, "save", SAVE).await?;
     // PM2 does not sync; what follows may be a power-off.
     let synced = open_owned(&at.dump(), uid).and_then(|file| file.sync_all());
-    let saved = read_dump(&at.dump(), uid);
-    let listed = list(&rpc).await?;
+    let dump = read_dump(&at.dump(), uid);
+    let answered = Answered::up(&rpc, up, &raw_list(&rpc).await?);
+    let listed = &answered.apps;
     // PM2 itself leaves its file alone then.
     if listed.iter().all(|app| app.module) {
         return Err(SteerError::NothingToSave);
@@ -75,9 +86,9 @@ pub async fn save(at: &Pm2At, by: &RunBy) -> Result<DumpSeen, SteerError> {
     if let Err(error) = synced {
         return Err(not_done("save", &format!("{}: {error}; {said}", at.dump().display())));
     }
-    let (have, want) = (tally_dump(saved.entries()), tally_apps(&listed));
+    let (have, want) = (tally_dump(dump.entries()), tally_apps(listed));
     if have == want {
-        return Ok(saved);
+        return Ok(Saved { dump, answered });
     }
     let wrong = want.iter().chain(&have).find(|(entry, _)| have.get(*entry) != want.get(*entry));
     let which = wrong.map_or_else(String::new, |((_, name, _), _)| format!(", first difference at app {name:?}"));

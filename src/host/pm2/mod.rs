@@ -21,6 +21,7 @@ pub mod hearing;
 mod lab;
 pub mod life;
 pub mod listed;
+mod look;
 pub mod place;
 pub mod procs;
 pub mod recipe;
@@ -43,10 +44,11 @@ pub use app::{App, AppKey, Exit, Status, Wanted, wanted};
 pub use back::{Cause, Verdict, back, log_tail, looping, steady_for};
 pub use bus::{Bus, BusEvent};
 pub use cli::RunBy;
-pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support, look};
+pub use daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, Support};
 pub use dump::{DumpEntry, DumpSeen};
 pub use hearing::{Heard, Hearing};
-pub use life::{end_orphan, ensure_daemon, kill_daemon, save};
+pub use life::{Saved, end_orphan, ensure_daemon, kill_daemon, save};
+pub use look::{Answered, look};
 pub use place::{Account, AccountError, Pm2At};
 pub use procs::{Orphan, RunningDaemon, every_daemon};
 pub use recipe::{Recipe, RecipeError};
@@ -59,7 +61,7 @@ pub use steer::{Steer, SteerError};
 
 /// Whoever watches a process looks at these moments, all of them at the same: what a hundred apps come to in one of them
 /// costs one wake-up and one sync of the journal, not one for each app.
-const BEAT: Duration = Duration::from_millis(100);
+const BEAT: Duration = Duration::from_millis(50);
 
 /// Waits at least so long, and on to the next beat.
 async fn beat(at_least: Duration) {

@@ -1,0 +1,113 @@
+//! One look at a home: what the daemon answers, and what its files and `/proc` show. The answer costs the daemon as much as
+//! starting an app does, so it can be kept and be given again; the rest is looked at anew each time.
+use serde_json::Value;
+
+use super::advice::{Advice, advice};
+use super::app::App;
+use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, raw_list, up_of};
+use super::dump::{DumpSeen, read_dump};
+use super::listed::apps;
+use super::place::{Pm2At, account};
+use super::procs::{Scan, scan};
+use super::rpc::{Rpc, RpcError};
+use crate::host::foreign::tame;
+
+/// What a daemon answered about itself and its apps, or that none answered.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    daemon: DaemonSeen,
+    /// Its apps, modules included.
+    pub(super) apps: Vec<App>,
+    advice: Vec<Advice>,
+    serving: Option<u32>,
+}
+
+impl Answered {
+    /// Asks at a home. Never fails, starts nothing, changes nothing.
+    pub async fn at(at: &Pm2At) -> Self {
+        match Rpc::connect(&at.rpc_socket()).await {
+            Ok(rpc) => {
+                let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, &raw_list(&rpc).await?)) };
+                asked.await.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
+            }
+            Err(error) => Self::silent(absent(error), None),
+        }
+    }
+
+    /// A daemon with its list as it sent it.
+    pub(super) fn up(rpc: &Rpc, up: DaemonUp, entries: &[Value]) -> Self {
+        let apps = apps(entries);
+        let advice = untried(&up).into_iter().chain(advice(&up.version, entries, &apps)).collect();
+        Self { daemon: DaemonSeen::Up(Box::new(up)), apps, advice, serving: rpc.peer().pid }
+    }
+
+    fn silent(daemon: DaemonSeen, serving: Option<u32>) -> Self {
+        Self { daemon, apps: Vec::new(), advice: Vec::new(), serving }
+    }
+
+    /// The look that it is a part of: the saved list and the processes are looked at now.
+    pub async fn beside_files(self, at: &Pm2At) -> Pm2Seen {
+        let (home, dump) = (at.home.clone(), at.dump());
+        let owner = account(at).map(|account| account.uid);
+        let serving = self.serving;
+        let files = tokio::task::spawn_blocking(move || match owner {
+            Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
+            Err(_) if !home.exists() => (Scan::default(), DumpSeen::Missing),
+            Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 300) }),
+        });
+        let (scan, dump) = files
+            .await
+            .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".to_owned() }));
+        let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
+        let Self { daemon, apps, advice, .. } = self;
+        Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice }
+    }
+}
+
+/// Looks. Never fails, starts nothing, changes nothing.
+pub async fn look(at: &Pm2At) -> Pm2Seen {
+    Answered::at(at).await.beside_files(at).await
+}
+
+/// It accepts a connection and does not answer.
+fn dying(error: RpcError) -> DaemonSeen {
+    let why = match error {
+        // That a question "may have happened" would only puzzle the reader.
+        RpcError::Unknown { method, why } => format!("{method}: {why}"),
+        error => error.to_string(),
+    };
+    DaemonSeen::Dying { why }
+}
+
+fn untried(up: &DaemonUp) -> Option<Advice> {
+    up.is_unknown_and_used().then(|| Advice {
+        seen: format!("PM2 {} is newer than what this program was tried with (4 to 7)", up.version),
+        cure: "it has every method that is used; try the runbook on a test host first".to_owned(),
+    })
+}
+
+fn absent(error: RpcError) -> DaemonSeen {
+    match error {
+        RpcError::NoSocket(_) => DaemonSeen::Absent { why: AbsentWhy::NoSocket },
+        RpcError::Stale(_) => DaemonSeen::Absent { why: AbsentWhy::StaleSocket },
+        RpcError::Denied(_) => DaemonSeen::Denied { why: error.to_string() },
+        other => DaemonSeen::Dying { why: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_absent_daemon_stays_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Pm2At { user: "no-such-user".into(), home: dir.path().into(), unit: None, cli: None };
+        let seen = look(&at).await;
+        assert_eq!(seen.daemon, DaemonSeen::Absent { why: AbsentWhy::NoSocket });
+        assert_eq!((seen.apps.len(), seen.dump), (0, DumpSeen::Missing));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a look must create nothing");
+        drop(std::os::unix::net::UnixListener::bind(at.rpc_socket()).unwrap());
+        assert_eq!(look(&at).await.daemon, DaemonSeen::Absent { why: AbsentWhy::StaleSocket });
+    }
+}
