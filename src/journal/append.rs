@@ -92,27 +92,19 @@ impl Journal {
         hold(&files, &path)?;
         let reading = Self::fold(dir, run)?;
         fits(&reading.state)?;
-        Ok(Self::go_on(dir, run, machine_id, (files, path), reading, clock)?)
+        Ok(Self::begin(run, path, Box::new(files), clock).go_on(dir, machine_id, reading)?)
     }
 
-    fn go_on(
-        dir: &Directory,
-        run: &str,
-        machine_id: &str,
-        (files, path): (Files, PathBuf),
-        reading: Reading<Landmarks>,
-        clock: Box<dyn Clock>,
-    ) -> Result<Self, JournalError> {
-        let home = reading.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
+    fn go_on(mut self, dir: &Directory, machine_id: &str, from: Reading<Landmarks>) -> Result<Self, JournalError> {
+        let home = from.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
         if home != machine_id && !planted(Bug::MachineUnchecked) {
             return Err(JournalError::OtherMachine { journal: home, here: machine_id.to_owned() });
         }
-        let mut journal = Self::begin(run, path, Box::new(files), clock);
-        let copied = journal.take_over(dir, reading)?;
-        if let (Some((dropped_bytes, copy)), None) = (copied, journal.state.ended()) {
-            journal.append(&[Checkpoint::Recovered { dropped_bytes, copy }])?;
+        let copied = self.take_over(dir, from)?;
+        if let (Some((dropped_bytes, copy)), None) = (copied, self.state.ended()) {
+            self.append(&[Checkpoint::Recovered { dropped_bytes, copy }])?;
         }
-        Ok(journal)
+        Ok(self)
     }
 
     /// Stands where the reading ended. What was read may sit in the page cache only, so it is synced before it counts.
