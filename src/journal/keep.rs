@@ -42,7 +42,8 @@ impl Keep for Landmarks {
     fn keep(&mut self, judged: &mut Vec<Entry>) {
         let Some(first) = judged.first().map(|entry| entry.seq) else { return };
         for seq in &self.wanted {
-            let behind = (seq + 1).checked_sub(first).and_then(|at| judged.get(usize::try_from(at).ok()?));
+            let at = seq.checked_add(1).and_then(|next| next.checked_sub(first));
+            let behind = at.and_then(|at| judged.get(usize::try_from(at).ok()?));
             self.hashes.extend(behind.map(|entry| (*seq, entry.prev)));
         }
     }
