@@ -180,9 +180,8 @@ pub(super) async fn sit(
 impl Frozen {
     /// Reads them; the store has proven that the runbook is the one of the run.
     pub(super) fn read(store: &Store, id: &RunId) -> Result<Self, Failure> {
-        let bytes = store.runbook(id)?;
-        let reading = store.fold(id)?;
-        let opened = reading.state.opened();
+        let (bytes, state) = store.runbook(id)?;
+        let opened = state.opened();
         let opened = opened.ok_or_else(|| Failure::say(Exit::Damaged, format!("run {id} has no first record")))?;
         let other = |what: &str, why: String| {
             let text = format!(

@@ -30,6 +30,7 @@ pub mod recorder;
 pub mod redact;
 pub mod redis;
 pub mod secret;
+pub(crate) mod shared_text;
 pub mod small_file;
 pub mod span;
 pub mod systemd;

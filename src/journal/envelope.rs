@@ -3,9 +3,10 @@
 use serde::Deserialize;
 
 use super::checkpoint::Checkpoint;
+use super::minute::instant;
 use super::record::{Entry, FORMAT, LineHash};
-use super::repeated::{instant, one_copy};
 use super::spelled::{Otherwise, Rest};
+use crate::host::shared_text::one_copy;
 
 const _: () = assert!(FORMAT == 1, "the first words below name the format");
 

@@ -12,8 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::Checkpoint;
-use super::{envelope, repeated};
+use super::envelope;
 use crate::host::planted::{Bug, planted};
+use crate::host::shared_text;
 
 /// Version of the record format that this tool writes and the only one that it reads.
 pub const FORMAT: u32 = 1;
@@ -31,14 +32,14 @@ pub struct Entry {
     /// Record format.
     pub v: u32,
     /// Run that the record belongs to.
-    #[serde(with = "repeated::text")]
+    #[serde(with = "shared_text")]
     pub run: Arc<str>,
     /// 1, 2, 3 … without gaps.
     pub seq: u64,
     /// SHA-256 (hex) of the previous line with its newline; for the first record, of the run id.
     pub prev: LineHash,
     /// Boot in which it was written.
-    #[serde(with = "repeated::text")]
+    #[serde(with = "shared_text")]
     pub boot_id: Arc<str>,
     /// CLOCK_BOOTTIME in milliseconds; comparable only within one boot.
     pub mono_ms: u64,
@@ -99,7 +100,7 @@ pub struct LineHash([u8; 32]);
 
 impl LineHash {
     /// How many digits it is written with.
-    pub(super) const DIGITS: usize = 64;
+    const DIGITS: usize = 64;
 
     /// Of these bytes.
     #[must_use]

@@ -181,14 +181,15 @@ impl Store {
         Ok(Journal::fold(&self.dir(id)?, id.as_str())?)
     }
 
-    /// The frozen runbook, proven to be the one that the run began with.
+    /// The frozen runbook, proven to be the one that the run began with, and the fold that proves it.
     ///
     /// # Errors
     /// [`StoreError::RunbookChanged`].
-    pub fn runbook(&self, id: &RunId) -> Result<Vec<u8>, StoreError> {
+    pub fn runbook(&self, id: &RunId) -> Result<(Vec<u8>, RunState), StoreError> {
         let bytes = self.dir(id)?.read("runbook.yaml")?;
-        is_frozen(id, &bytes, &self.fold(id)?.state)?;
-        Ok(bytes)
+        let state = self.fold(id)?.state;
+        is_frozen(id, &bytes, &state)?;
+        Ok((bytes, state))
     }
 
     /// The directory of a run.

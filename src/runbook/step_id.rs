@@ -1,16 +1,16 @@
 //! The identity of a step. Every record of a journal but a few names one, so copies share its text.
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::{Phase, Step};
+use crate::host::shared_text;
 
 /// The identity of a step in journals and on command lines: `phase/name`, or `phase/number` (from 1) without a name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StepId(Arc<str>);
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(#[serde(with = "shared_text")] Arc<str>);
 
 impl StepId {
     /// The identity of the step at `index` (from 0) of `phase`.
@@ -49,37 +49,5 @@ impl From<&str> for StepId {
 impl fmt::Display for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl Serialize for StepId {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.0)
-    }
-}
-
-thread_local! {
-    /// The identity that was read last: records of one step follow one another.
-    static LATEST: RefCell<Option<StepId>> = const { RefCell::new(None) };
-}
-
-impl<'de> Deserialize<'de> for StepId {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = StepId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the identity of a step")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<StepId, E> {
-                Ok(LATEST.with_borrow_mut(|latest| match latest {
-                    Some(same) if same.as_str() == text => same.clone(),
-                    _ => latest.insert(StepId::new(text)).clone(),
-                }))
-            }
-        }
-        from.deserialize_str(Text)
     }
 }

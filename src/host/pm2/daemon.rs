@@ -1,16 +1,14 @@
-//! Looking at a daemon without waking one. Every `pm2` command starts a daemon for whoever calls it, so a look uses the
-//! socket, `/proc` and the files only, and reports what it could not see instead of failing.
+//! What a daemon says of itself: who it is, what may be done with its version, and its list. Every `pm2` command starts a daemon
+//! for whoever calls it, so all of this goes over the socket.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::advice::Advice;
 use super::app::App;
-use super::dump::DumpSeen;
 use super::listed::apps;
-use super::procs::{Orphan, cgroup};
+use super::procs::cgroup;
 use super::request::Request;
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
@@ -132,32 +130,6 @@ pub enum DaemonSeen {
     },
     /// It answers.
     Up(Box<DaemonUp>),
-}
-
-/// One look at one home.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pm2Seen {
-    /// The daemon.
-    pub daemon: DaemonSeen,
-    /// Its apps in the order of their numbers, modules included.
-    pub apps: Vec<App>,
-    /// The saved list.
-    pub dump: DumpSeen,
-    /// Daemons of the same home that do not own the socket: their apps are in no list.
-    pub twins: Vec<u32>,
-    /// Processes of a former daemon.
-    pub orphans: Vec<Orphan>,
-    /// What makes the list slower, more fragile or different after a boot.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub advice: Vec<Advice>,
-}
-
-impl Pm2Seen {
-    /// The daemon, if it answered.
-    #[must_use]
-    pub fn up(&self) -> Option<&DaemonUp> {
-        if let DaemonSeen::Up(up) = &self.daemon { Some(up) } else { None }
-    }
 }
 
 /// Who answers on a connection.

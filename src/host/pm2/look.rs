@@ -1,16 +1,44 @@
-//! One look at a home: what the daemon answers, and what its files and `/proc` show. The answer costs the daemon as much as
-//! starting an app does, so it can be kept and be given again; the rest is looked at anew each time.
+//! One look at a home, without waking a daemon: what it answers on its socket, and what its files and `/proc` show. What cannot be
+//! seen is reported instead of failing. The answer costs the daemon as much as starting an app does, so it can be kept and be
+//! given again; the rest is looked at anew each time.
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::advice::{Advice, advice};
 use super::app::App;
-use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, Pm2Seen, raw_list, up_of};
+use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, raw_list, up_of};
 use super::dump::{DumpSeen, read_dump};
 use super::listed::apps;
 use super::place::{Pm2At, account};
-use super::procs::{Scan, scan};
+use super::procs::{Orphan, Scan, scan};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+
+/// One look at one home.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pm2Seen {
+    /// The daemon.
+    pub daemon: DaemonSeen,
+    /// Its apps in the order of their numbers, modules included.
+    pub apps: Vec<App>,
+    /// The saved list.
+    pub dump: DumpSeen,
+    /// Daemons of the same home that do not own the socket: their apps are in no list.
+    pub twins: Vec<u32>,
+    /// Processes of a former daemon.
+    pub orphans: Vec<Orphan>,
+    /// What makes the list slower, more fragile or different after a boot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Advice>,
+}
+
+impl Pm2Seen {
+    /// The daemon, if it answered.
+    #[must_use]
+    pub fn up(&self) -> Option<&DaemonUp> {
+        if let DaemonSeen::Up(up) = &self.daemon { Some(up) } else { None }
+    }
+}
 
 /// What a daemon answered about itself and its apps, or that none answered.
 #[derive(Debug, Clone)]

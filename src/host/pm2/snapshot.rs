@@ -16,10 +16,10 @@ use thiserror::Error;
 
 use super::advice::advice;
 use super::app::{App, Status};
-use super::daemon::{DaemonSeen, Pm2Seen, raw_list};
+use super::daemon::{DaemonSeen, raw_list};
 use super::dump::{DUMP_MAX, DumpSeen, read_dump};
 use super::listed::apps;
-use super::look::look;
+use super::look::{Pm2Seen, look};
 use super::place::{AccountError, Pm2At, account, read_owned};
 use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open, parse, unaltered};

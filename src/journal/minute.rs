@@ -1,34 +1,14 @@
-//! What nearly every record repeats: the run, the boot, the minute. The reader keeps each as it read it last.
-use std::cell::{Cell, RefCell};
-use std::fmt;
-use std::sync::Arc;
+//! The minute in which a record was written, kept as it was read last: most records are of the same minute as the one before.
+use std::cell::Cell;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::de::{Deserializer, Error, Visitor};
 
 thread_local! {
-    /// The run and the boot, the latest first.
-    static TEXTS: RefCell<Vec<Arc<str>>> = const { RefCell::new(Vec::new()) };
     /// The latest minute, as it is written and when it began.
     static MINUTE: Cell<([u8; WRITTEN], Timestamp)> = const { Cell::new(([0; WRITTEN], Timestamp::UNIX_EPOCH)) };
 }
-/// How many texts are kept.
-const MOST_TEXTS: usize = 4;
 /// Bytes of a minute as it is written, up to its seconds.
 const WRITTEN: usize = "2026-11-29T21:57:".len();
-
-/// One copy of a text that many records have.
-pub(super) fn one_copy(text: &str) -> Arc<str> {
-    TEXTS.with_borrow_mut(|known| {
-        if let Some(same) = known.iter().find(|one| ***one == *text) {
-            return Arc::clone(same);
-        }
-        let new: Arc<str> = text.into();
-        known.truncate(MOST_TEXTS - 1);
-        known.insert(0, Arc::clone(&new));
-        new
-    })
-}
 
 /// A point in time. RFC 3339 knows many forms; within the latest minute the one that is written needs no search.
 pub(super) fn instant(text: &str) -> Result<Timestamp, jiff::Error> {
@@ -63,33 +43,6 @@ fn within_minute(text: &[u8]) -> Option<SignedDuration> {
     // A leap second is the other reader's.
     let seconds = number(seconds).filter(|seconds| *seconds < 60)?;
     Some(SignedDuration::new(i64::from(seconds), nanos))
-}
-
-/// For `serde(with)`: a text that is kept once.
-pub(super) mod text {
-    use serde::Serializer;
-
-    use super::{Arc, Deserializer, Error, Visitor, fmt, one_copy};
-
-    pub(in crate::journal) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(text)
-    }
-
-    pub(in crate::journal) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
-        struct Once;
-        impl Visitor<'_> for Once {
-            type Value = Arc<str>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Arc<str>, E> {
-                Ok(one_copy(text))
-            }
-        }
-        from.deserialize_str(Once)
-    }
 }
 
 #[cfg(test)]
