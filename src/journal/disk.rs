@@ -3,7 +3,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
 /// One of the journal's two files.
@@ -41,6 +41,15 @@ impl Files {
     }
 }
 
+impl Drop for Files {
+    /// Lets the journal go. A lock lives as long as the last copy of its descriptor, and a child of ours has one between its fork
+    /// and its exec: whoever opens the journal next would find it held by nobody.
+    fn drop(&mut self) {
+        // One that cannot be let go ends with the descriptor.
+        let _ = flock(&self.journal, FlockOperation::Unlock);
+    }
+}
+
 impl Disk for Files {
     fn write_at(&mut self, part: Part, bytes: &[u8], offset: u64) -> io::Result<usize> {
         loop {
@@ -68,5 +77,26 @@ impl Disk for Files {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_descriptor_holds_nothing_once_the_journal_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |name: &str| File::options().create(true).append(true).open(dir.path().join(name)).unwrap();
+        let held = |files: &Files| flock(&files.journal, FlockOperation::NonBlockingLockExclusive);
+        let files = || Files { journal: open("journal"), head: open("head") };
+        let first = files();
+        held(&first).unwrap();
+        let of_a_child = first.journal.try_clone().unwrap();
+        drop(files());
+        assert_eq!(held(&files()), Err(Errno::WOULDBLOCK), "another one that is let go takes nothing away");
+        drop(first);
+        held(&files()).unwrap();
+        drop(of_a_child);
     }
 }
