@@ -19,7 +19,7 @@ use crate::host::redact;
 pub enum AbsentWhy {
     /// No socket: never started, or ended in order.
     NoSocket,
-    /// A socket nobody listens on: the daemon was killed. Look for [`Pm2Seen::orphans`].
+    /// A socket nobody listens on: the daemon was killed. Look for [`Pm2Seen::orphans`](super::look::Pm2Seen::orphans).
     StaleSocket,
 }
 
