@@ -101,7 +101,7 @@ impl Return<'_> {
         let log = self.on.as_probe().log_tail(Path::new(&app.err_log)).await.unwrap_or_default();
         let log = &log[log.len().saturating_sub(LOG_LINES)..];
         let thrown = heard.and_then(|heard| heard.thrown.clone());
-        let said: Vec<String> = thrown.iter().chain(log).cloned().collect();
+        let said: Vec<&str> = thrown.iter().map(|said| &**said).chain(log.iter().map(|line| line.raw())).collect();
         let why = match cause {
             Ok(cause) => cause.refine(&said).to_string(),
             Err(why) => why,
@@ -115,7 +115,7 @@ impl Return<'_> {
         let restarts =
             if restarts > 0 && !why.contains("restarts") { format!(", {restarts} restarts") } else { String::new() };
         causes.extend(thrown.map(|thrown| format!("threw: {thrown}")));
-        causes.extend(log.iter().map(|line| format!("log: {line}")));
+        causes.extend(log.iter().map(|line| format!("log: {}", line.line())));
         Outcome::Failed { why: format!("{why}{restarts}{exit}"), causes }
     }
 }

@@ -12,6 +12,7 @@ use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
 use super::needs::{is_ready, role_wanted};
 use super::redis_loaded::work;
+use crate::host::foreign::{Shown, Untrusted};
 use crate::host::redis::{self, Door, RedisSeen, RoleWanted, ServerName};
 use crate::host::span::{bytes, words};
 use crate::host::systemd::UnitSeen;
@@ -173,7 +174,7 @@ impl<'a> Watch<'a> {
     }
 
     /// What the log of this start cries out: Redis loads a file that was cut short and says so nowhere else.
-    async fn alarm(&self, seen: &RedisSeen) -> Option<String> {
+    async fn alarm(&self, seen: &RedisSeen) -> Option<Shown> {
         let log = seen.facts.as_ref()?.config.as_ref()?.get("logfile").filter(|path| path.starts_with('/'))?;
         let lines = self.on.as_probe().log_tail(Path::new(log)).await.ok()?;
         alarming(&lines, seen.facts.as_ref()?.server.process_id?)
@@ -196,9 +197,10 @@ impl<'a> Watch<'a> {
 }
 
 /// The last line that the process `pid` marked with exclamation marks (aof.c, `loadSingleAppendOnlyFile`).
-fn alarming(lines: &[String], pid: u32) -> Option<String> {
+fn alarming(lines: &[Untrusted], pid: u32) -> Option<Shown> {
     let own = format!("{pid}:");
-    lines.iter().rev().find(|line| line.starts_with(&own) && line.contains("!!!")).cloned()
+    let cries = |line: &&Untrusted| line.raw().starts_with(&own) && line.raw().contains("!!!");
+    lines.iter().rev().find(cries).map(|line| line.line())
 }
 
 /// Reasons that time does not cure: a wrong password, another program, a wrong role with nothing loading, lost keys.
@@ -230,7 +232,8 @@ mod tests {
             "41:M 22 Nov 2026 02:14:01.000 # !!! Truncating the AOF a.aof at offset 99 !!!".to_owned(),
             "42:M 22 Nov 2026 02:20:01.000 # !!! Warning: short read while loading the AOF file a.aof!!!".to_owned(),
             "42:M 22 Nov 2026 02:20:01.100 * DB loaded from append only file: 1.2 seconds".to_owned(),
-        ];
+        ]
+        .map(Untrusted::new);
         assert!(alarming(&lines, 42).unwrap().contains("short read"));
         assert_eq!(alarming(&lines, 43), None);
     }

@@ -112,7 +112,7 @@ impl Question<'_> {
             Self::Unit(name, active, _) => unit_holds(name, *active, on).await,
             Self::Other(Check::Tcp(tcp)) => match on.tcp(&tcp.addr).await {
                 Ok(None) => Ok(()),
-                Ok(Some(why)) => Err(why.into()),
+                Ok(Some(why)) => Err(String::from(why).into()),
                 Err(error) => Err(error.into()),
             },
             Self::Other(Check::Http(http)) => http_holds(http, on).await,
@@ -212,11 +212,12 @@ async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), No> {
     if check.json.is_empty() {
         return Ok(());
     }
-    if seen.cut && seen.body.is_empty() {
+    if seen.cut && seen.body.raw().is_empty() {
         // Recorded facts leave bodies out.
         return Err(No::NotRecorded);
     }
-    let body: serde_json::Value = serde_json::from_str(&seen.body).map_err(|_| "the body is not JSON".to_owned())?;
+    let body: serde_json::Value =
+        serde_json::from_str(seen.body.raw()).map_err(|_| "the body is not JSON".to_owned())?;
     for (path, comparison) in &check.json {
         json_holds(&body, path, comparison).map_err(|why| format!("{path}: {why}"))?;
     }

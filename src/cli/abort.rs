@@ -14,7 +14,7 @@ use super::sitting::tidy;
 use super::{Desk, Exit, Failure, resume};
 use crate::execute::{Ending, Stop, Urge};
 use crate::host::clock;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::local::LocalHost;
 use crate::journal::aside::Aside;
 use crate::journal::checkpoint::Checkpoint;
@@ -136,7 +136,7 @@ impl Abort {
     }
 
     fn note(&self, error: &StoreError, known: Vec<String>) -> Result<Aside, Failure> {
-        let (reason, found) = (self.given_reason()?, tame(&error.to_string(), 600));
+        let (reason, found) = (self.given_reason()?, named(&error.to_string(), 600));
         Ok(Aside { at: clock::now(), who: who(), reason, found, known })
     }
 }
@@ -144,7 +144,7 @@ impl Abort {
 /// What a person does about a run that was set aside, as exact commands.
 fn by_hand(store: &Store, id: &RunId) -> String {
     let name = store.inspect(id).ok().and_then(|seen| Some(seen.state.opened()?.runbook_name.clone()));
-    let name = name.map(|name| format!(" {}", tame(&name, 80))).unwrap_or_default();
+    let name = name.map(|name| format!(" {}", named(&name, 80))).unwrap_or_default();
     let apps: String = at_pm2(store, id).iter().map(|command| format!("             {command}\n")).collect();
     let dir = store.dir(id).map(|dir| dir.path().display().to_string()).unwrap_or_default();
     format!(

@@ -2,7 +2,7 @@
 use clap::Args;
 
 use super::{Desk, Exit, Failure};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::runbook::codes;
 
 /// What to explain.
@@ -86,7 +86,7 @@ impl Explain {
             return Ok(Exit::Done);
         };
         let unknown =
-            || Failure::say(Exit::Usage, format!("there is no code {}", tame(code, 40))).hint("runbook explain");
+            || Failure::say(Exit::Usage, format!("there is no code {}", named(code, 40))).hint("runbook explain");
         desk.screen.result(&text(code).ok_or_else(unknown)?);
         Ok(Exit::Done)
     }

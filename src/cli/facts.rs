@@ -6,7 +6,7 @@ use clap::Args;
 use super::plan::right_host;
 use super::source::{names, read};
 use super::{Desk, Exit, Failure, check, offline, resume_unit};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::local::LocalHost;
 use crate::host::small_file;
 use crate::report::{recorded, unanswered};
@@ -33,7 +33,7 @@ impl RecordFacts {
             Some(path) => {
                 let path = std::path::absolute(path).map_err(|error| Failure::new(Exit::Usage, error))?;
                 small_file::write_whole(&path, text.as_bytes(), 0o600).map_err(|error| {
-                    let shown = tame(&path.display().to_string(), 200);
+                    let shown = named(&path.display().to_string(), 200);
                     Failure::new(Exit::Storage, anyhow::Error::new(error).context(format!("cannot write {shown}")))
                 })?;
             }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use super::site::{identity, zone};
 use super::{Desk, Exit, Failure};
 use crate::action::inventory::Pm2Place;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::journal::inspect::Inspection;
 use crate::journal::store::{RunId, Store, StoreError};
 use crate::report;
@@ -115,5 +115,5 @@ pub(super) fn at_pm2(store: &Store, id: &RunId) -> Vec<String> {
     let places = loaded.runbook.inventory.pm2.values();
     let command =
         |place: &Pm2Place| format!("runuser -u {} -- env PM2_HOME={} pm2 list", place.user, place.home.display());
-    places.map(|place| tame(&command(place), 300)).collect()
+    places.map(|place| named(&command(place), 300)).collect()
 }

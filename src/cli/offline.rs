@@ -9,7 +9,7 @@ use crate::action::bare_body::bare_body;
 use crate::action::check::{Check, HttpCheck};
 use crate::cli::site::Site;
 use crate::host::facts::MAX_BYTES;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::small_file;
 use crate::host::{Facts, Probe};
 use crate::runbook::Runbook;
@@ -37,7 +37,7 @@ pub(super) fn source(site: &Site, name: &str) -> Result<Source, Failure> {
 
 /// Reads a facts file.
 pub(super) fn facts(path: &Path) -> Result<Facts, Failure> {
-    let shown = tame(&path.display().to_string(), 200);
+    let shown = named(&path.display().to_string(), 200);
     let bytes = small_file::read(path, MAX_BYTES).map_err(|error| {
         Failure::new(Exit::Usage, anyhow::Error::new(error).context(format!("cannot read {shown}")))
     })?;
@@ -61,7 +61,8 @@ pub(super) fn right_facts(runbook: &Runbook, facts: &Facts) -> Result<(), Failur
     if runbook.hosts.iter().any(|host| host == of) {
         return Ok(());
     }
-    let text = format!("{} is for {}, and these facts are of {}", runbook.name, runbook.hosts.join(", "), tame(of, 80));
+    let text =
+        format!("{} is for {}, and these facts are of {}", runbook.name, runbook.hosts.join(", "), named(of, 80));
     Err(Failure::say(Exit::Refused, text).hint("`hosts:` compares with the full output of `hostname`"))
 }
 

@@ -7,7 +7,7 @@ use dialoguer::Input;
 use super::screen::Screen;
 use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Question, Reply};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::report::{Asked, Live, asked};
 use crate::runbook::{ConfirmKind, Runbook};
 
@@ -51,7 +51,7 @@ impl Answers {
         }
         match self.confirm.as_deref() {
             Some(name) if name != runbook.name => {
-                let text = format!("--confirm {} is not the name of this runbook", tame(name, 80));
+                let text = format!("--confirm {} is not the name of this runbook", named(name, 80));
                 Err(Failure::say(Exit::Usage, text).hint(format!("--confirm {}", runbook.name)))
             }
             _ => Ok(()),
@@ -108,7 +108,7 @@ impl Prompt<'_> {
         match answer {
             Ok(answer) if answer.trim() == wanted => true,
             Ok(answer) if !answer.trim().is_empty() => {
-                self.screen.alert(&format!("`{}` is not `{wanted}`\n", tame(answer.trim(), 80)));
+                self.screen.alert(&format!("`{}` is not `{wanted}`\n", named(answer.trim(), 80)));
                 false
             }
             Ok(_) => false,

@@ -14,7 +14,7 @@ use crate::execute::dress::{DressRehearsal, Sat, Script, memory_demanded};
 use crate::execute::{Ending, Stop};
 use crate::host::Facts;
 use crate::host::clock;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::local::LocalHost;
 use crate::host::model::{Faults, Pace};
 use crate::host::span::{bytes, words};
@@ -180,7 +180,7 @@ impl Rehearse {
         offline::right_facts(runbook, &facts)?;
         desk.screen.alert(&format!(
             "REHEARSAL on recorded facts of {} ({}): nothing is touched.\n",
-            tame(offline::hostname(&facts), 80),
+            named(offline::hostname(&facts), 80),
             offline::recorded_at(&facts)
         ));
         Ok(self.in_the_window(desk, runbook, facts))
@@ -211,7 +211,7 @@ impl Rehearse {
             let one = runbook.inventory.redis.get(name);
             let one =
                 one.ok_or_else(|| unknown("instance", name, runbook.inventory.redis.keys().map(String::as_str)))?;
-            let usage = || Failure::say(Exit::Usage, format!("--slow {}: write {name}=4x", tame(text, 80)));
+            let usage = || Failure::say(Exit::Usage, format!("--slow {}: write {name}=4x", named(text, 80)));
             Ok((one.url.clone(), factor(times).ok_or_else(usage)?))
         };
         let apps: Vec<&str> = runbook
@@ -275,7 +275,7 @@ impl Rehearse {
 }
 
 fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> Failure {
-    let name = tame(name, 80);
+    let name = named(name, 80);
     let near = known.min_by_key(|known| strsim::damerau_levenshtein(known, &name)).map(str::to_owned);
     let failure = Failure::say(Exit::Usage, format!("there is no {what} `{name}`"));
     match near {

@@ -9,7 +9,7 @@ use super::site::{identity, stamps};
 use super::source::Source;
 use super::{Desk, Exit, Failure};
 use crate::host::Facts;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::span::words;
 use crate::journal::Directory;
 use crate::journal::plans::PlanId;
@@ -74,7 +74,7 @@ pub(super) fn save(desk: &Desk, source: &Source, rehearsal: &Rehearsal) -> Resul
 /// Finds and reads a saved plan.
 pub(super) fn find(desk: &Desk, name: &str) -> Result<SavedPlan, Failure> {
     let none = || {
-        let text = format!("there is no saved plan {} in {}", tame(name, 40), desk.site.state_dir.display());
+        let text = format!("there is no saved plan {} in {}", named(name, 40), desk.site.state_dir.display());
         Failure::say(Exit::Usage, text).hint("runbook plan NAME --save")
     };
     let id = PlanId::parse(name).ok_or_else(none)?;
@@ -96,8 +96,8 @@ fn part<T: DeserializeOwned>(dir: &Directory, id: &PlanId, name: &str) -> Result
 }
 
 fn unusable(id: &PlanId, origin: &Origin, why: &str) -> Failure {
-    let text = format!("the plan {id}, saved by version {}, cannot be used: {why}", tame(&origin.tool_version, 40));
-    Failure::say(Exit::Stale, text).hint(format!("runbook plan {} --save", tame(&origin.runbook, 400)))
+    let text = format!("the plan {id}, saved by version {}, cannot be used: {why}", named(&origin.tool_version, 40));
+    Failure::say(Exit::Stale, text).hint(format!("runbook plan {} --save", named(&origin.runbook, 400)))
 }
 
 impl SavedPlan {
@@ -134,7 +134,7 @@ impl SavedPlan {
         let what = if moved.len() == 1 { "a fact has".to_owned() } else { format!("{} facts have", moved.len()) };
         let text = format!("the plan {} is out of date: {what} moved since it was saved; nothing was done", self.id);
         let only_age = moved.iter().all(|one| one.about == "plan" && one.fact == "age");
-        let again = format!("runbook plan {} --save", tame(self.runbook(), 400));
+        let again = format!("runbook plan {} --save", named(self.runbook(), 400));
         let hint = if only_age { format!("{again}, or --max-age LENGTH") } else { again };
         Failure::say(Exit::Stale, text).hint(hint)
     }

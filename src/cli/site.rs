@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::runbook::Window;
 
 use super::{Exit, Failure};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::{clock, machine, passwd};
 use crate::journal::checkpoint::Owner;
 use crate::journal::lock::HOST_LOCK;
@@ -78,8 +78,10 @@ impl Site {
     pub(super) fn pick(&self, named: Option<&str>) -> Result<Option<Listed>, Failure> {
         let Some(store) = self.look()? else { return Ok(None) };
         if let Some(name) = named {
-            let missing =
-                || Failure::say(Exit::Usage, format!("there is no run {}", tame(name, 64))).hint("runbook history");
+            let missing = || {
+                Failure::say(Exit::Usage, format!("there is no run {}", crate::host::foreign::named(name, 64)))
+                    .hint("runbook history")
+            };
             let found = store.list()?.into_iter().find(|listed| listed.id.as_str() == name);
             return found.ok_or_else(missing).map(Some);
         }
@@ -152,8 +154,8 @@ pub(super) fn owner() -> Owner {
         pid,
         uid,
         user: passwd::name_of(uid).unwrap_or_else(|| uid.to_string()),
-        sudo_user: variable("SUDO_USER").map(|user| tame(&user, 64)),
-        tty: tty.map(|name| tame(&name.to_string_lossy(), 64)),
+        sudo_user: variable("SUDO_USER").map(|user| named(&user, 64)),
+        tty: tty.map(|name| named(&name.to_string_lossy(), 64)),
         started: machine::start_time(pid).unwrap_or(0),
     }
 }

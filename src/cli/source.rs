@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::site::Site;
 use super::{Exit, Failure};
 use crate::host::clock;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::runbook::{Diagnostic, Loaded, MAX_BYTES, load_bytes};
 
 /// A runbook's file, read.
@@ -33,7 +33,7 @@ pub(super) fn path_of(site: &Site, name: &str) -> Result<PathBuf, Failure> {
     }
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fine) {
-        let text = format!("`{}` is no name of a runbook", tame(name, 80));
+        let text = format!("`{}` is no name of a runbook", named(name, 80));
         return Err(
             Failure::say(Exit::Usage, text).hint("letters, digits, - _ and . only; a path needs a slash: ./NAME.yaml")
         );
@@ -56,7 +56,7 @@ pub(super) fn names(site: &Site) -> Vec<String> {
 /// Reads the file behind a name. `trusted`: it is going to be acted on, so nobody but root and the user may be able to change it.
 pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Failure> {
     let path = path_of(site, name)?;
-    let shown = tame(&path.display().to_string(), 300);
+    let shown = named(&path.display().to_string(), 300);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened = match (trusted, path.file_name()) {
         (true, Some(file)) => rustix::fs::openat(trusted_parent(&path, &shown)?, file, flags, Mode::empty()),
@@ -104,7 +104,7 @@ fn trusted_parent(path: &Path, shown: &str) -> Result<OwnedFd, Failure> {
 
 fn judge_dir(dir: &OwnedFd, path: &Path) -> Result<Result<(), Failure>, rustix::io::Errno> {
     let stat = rustix::fs::fstat(dir)?;
-    Ok(in_good_hands(stat.st_uid, stat.st_mode, &tame(&path.display().to_string(), 300), true))
+    Ok(in_good_hands(stat.st_uid, stat.st_mode, &named(&path.display().to_string(), 300), true))
 }
 
 /// Root's or ours, and for nobody else to write. In a directory with the sticky bit others cannot touch what is not theirs.

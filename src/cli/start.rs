@@ -4,7 +4,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan, Zoned};
 
 use super::{Exit, Failure};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::runbook::Runbook;
 
 /// The start that `--at` means.
@@ -12,7 +12,7 @@ pub(super) fn start(text: &str, now: Timestamp, runbook: &Runbook) -> Result<Tim
     let zone = runbook.window.as_ref().map_or_else(TimeZone::system, |window| window.timezone.clone());
     parse_start(text, now, &zone).map_err(|error| {
         let hint = error.cure(&runbook.name);
-        Failure::say(Exit::Usage, format!("--at {}: {error}", tame(text, 40))).hint(hint)
+        Failure::say(Exit::Usage, format!("--at {}: {error}", named(text, 40))).hint(hint)
     })
 }
 

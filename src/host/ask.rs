@@ -15,6 +15,7 @@ use super::pressure::PressureSeen;
 use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::secret::SecretRef;
+use super::shown::{Shown, Untrusted};
 use super::systemd::{Inhibitor, UnitSeen};
 use super::tls::Tls;
 
@@ -89,13 +90,13 @@ pub enum Answer {
     /// See [`Ask::Http`].
     Http(HttpSeen),
     /// See [`Ask::Tcp`]: `None` when it accepts, else why not.
-    Tcp(Option<String>),
+    Tcp(Option<Shown>),
     /// See [`Ask::Snapshot`].
     Snapshot(Vec<App>),
     /// See [`Ask::ResumeUnit`].
     ResumeUnit(Vec<String>),
     /// See [`Ask::LogTail`].
-    LogTail(Vec<String>),
+    LogTail(Vec<Untrusted>),
     /// See [`Ask::Pressure`]; `None` where the kernel does not count it.
     Pressure(Option<PressureSeen>),
 }

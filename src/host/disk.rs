@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 use serde::{Deserialize, Serialize};
 
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::small_file::read_text;
 
 /// Enough for thousands of mounts (containers have them).
@@ -109,7 +109,7 @@ fn deepest_mount(table: &str, path: &Path) -> Option<PathBuf> {
         .filter_map(|line| line.split(' ').nth(4).map(unescape))
         .filter(|point| path.starts_with(point))
         .max_by_key(|point| point.components().count())
-        .map(|point| PathBuf::from(tame(&point.to_string_lossy(), 4096)))
+        .map(|point| PathBuf::from(named(&point.to_string_lossy(), 4096)))
 }
 
 fn unescape(field: &str) -> PathBuf {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::command::{CommandAsked, CommandSeen};
-use super::small_file::{read, write_as_is, write_whole};
+use super::small_file::{read, write_whole};
 
 /// An order or an end: some thousand words at most.
 const MAX: u64 = 8 << 20;
@@ -65,7 +65,7 @@ impl Effect {
         remove(&self.end())?;
         // Not filtered for secrets: what is run must be what was asked for.
         let text = serde_json::to_vec(&(self, asked)).map_err(Error::other)?;
-        write_as_is(&self.order(), &text, 0o600)
+        write_whole(&self.order(), &text, 0o600)
     }
 
     /// Takes an order: from here on it counts as begun, also after a power cut.

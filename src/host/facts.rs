@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ask::{Answer, Ask};
-use super::foreign::{defuse, tame};
+use super::foreign::{Shown, defuse, tame};
 use super::machine::MachineSeen;
 use super::pm2::{Pm2At, Pm2Seen};
 use super::redis::eta::History;
@@ -36,7 +36,7 @@ pub enum FactsError {
     #[error("these are no recorded facts ({why}); `runbook facts NAME -o FILE` writes them")]
     Broken {
         /// Where reading stopped.
-        why: String,
+        why: Shown,
     },
 }
 

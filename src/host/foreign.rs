@@ -1,9 +1,13 @@
 //! Foreign text: everything that a service, a file or another user wrote.
 //!
-//! Such bytes reach a terminal, a log or a report only through [`tame`]: control characters, escape sequences and
-//! direction overrides are shown as `\u{..}` instead of being obeyed, known secrets are replaced ([`super::redact`]) and the
-//! length is bounded, in this order: a secret that is cut first is not recognised any more. It lives on the ground floor
-//! because the safest place to tame text is the moment it enters the house.
+//! Two doors lead in. *Free text* (log lines, output, error texts of others, arguments) goes through [`tame`]: known secrets
+//! are replaced ([`super::redact`]), control characters, escape sequences and direction overrides are shown as `\u{..}` instead
+//! of being obeyed, and the length is bounded, in this order: a secret that is cut first is not recognised any more. What comes
+//! out is [`Shown`], a type that our own text is not. *Names* (of apps, units, hosts, files, states: whatever is compared, found
+//! again or counted) go through [`named`], which hides nothing: with another text in it, it would be another thing.
+//!
+//! Behind the doors nobody rewrites anything: no file, no screen, no report. It lives on the ground floor because the safest
+//! place to tame text is the moment it enters the house. Decisions are taken on what came, before it is tamed.
 
 use std::borrow::Cow;
 
@@ -11,14 +15,20 @@ use serde_json::Value;
 
 use super::planted::{Bug, planted};
 use super::redact;
+pub use super::shown::{Shown, Untrusted};
 
-/// Shows `text` harmlessly: at most `max` characters, one line, every control, bidi or zero-width character escaped.
+/// Takes free text in: secrets hidden, at most `max` characters, one line, every control, bidi or zero-width character escaped.
 #[must_use]
-pub fn tame(text: &str, max: usize) -> String {
-    let text = redact::text(text);
+pub fn tame(text: &str, max: usize) -> Shown {
+    Shown::cleaned(named(&redact::text(text), max))
+}
+
+/// Takes a name in: bounded and harmless as by [`tame`], and otherwise as it came.
+#[must_use]
+pub fn named(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max));
     match text.char_indices().nth(max) {
-        None => shown_harmless(&text, &mut out),
+        None => shown_harmless(text, &mut out),
         Some((end, _)) => {
             shown_harmless(&text[..end], &mut out);
             out.push_str("...");
@@ -49,19 +59,36 @@ fn combining(c: char) -> bool {
 
 /// [`tame`] for bytes that need not be UTF-8: invalid ones are shown as `\xNN`.
 #[must_use]
-pub fn tame_bytes(bytes: &[u8], max: usize) -> String {
+pub fn tame_bytes(bytes: &[u8], max: usize) -> Shown {
+    // A key may stand a long way before the bound, and its value behind it: the text is cut last.
     let bytes = redact::bytes(bytes);
+    tame(&spelled(&bytes[..bytes.len().min(max.saturating_mul(4).saturating_add(LONGEST_VALUE))]), max)
+}
+
+/// [`named`] for bytes that need not be UTF-8.
+#[must_use]
+pub fn named_bytes(bytes: &[u8], max: usize) -> String {
+    named(&spelled(&bytes[..bytes.len().min(max.saturating_mul(4))]), max)
+}
+
+/// What may be behind the bound and still decide where a value ends.
+const LONGEST_VALUE: usize = 4096;
+
+fn spelled(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
     let mut text = String::new();
-    for chunk in bytes[..bytes.len().min(max.saturating_mul(4))].utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));
         }
     }
-    tame(&text, max)
+    Cow::Owned(text)
 }
 
-/// The last wall before a terminal, behind [`tame`]: only what this program draws with passes, which is line ends, the
+/// The last wall before a terminal, behind both doors: only what this program draws with passes, which is line ends, the
 /// return to the beginning of a line, and the CSI sequences for colours, cursor moves and erasing (ECMA-48). Everything else
 /// that a terminal obeys is shown, inside of JSON as JSON writes it.
 #[must_use]

@@ -12,7 +12,7 @@ use thiserror::Error;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::host::clock;
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, Untrusted, named, tame};
 use crate::host::tls::{Tls, TlsError};
 
 const BODY_MAX: u64 = 256 * 1024;
@@ -28,9 +28,9 @@ pub struct HttpSeen {
     /// Status code; redirects are answers like any other.
     pub status: u16,
     /// A few headers, tamed, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The first 256 KiB, as text, *not* tamed: compare it, do not print it.
-    pub body: String,
+    pub headers: Vec<(String, Shown)>,
+    /// The first 256 KiB, as text.
+    pub body: Untrusted,
     /// Whether there was more.
     pub cut: bool,
     /// From the lookup to the last byte.
@@ -40,7 +40,7 @@ pub struct HttpSeen {
 /// The body stays out of debug output: it is foreign and may be long or secret.
 impl std::fmt::Debug for HttpSeen {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes = self.body.len();
+        let bytes = self.body.raw().len();
         out.debug_struct("HttpSeen").field("status", &self.status).field("bytes", &bytes).finish_non_exhaustive()
     }
 }
@@ -70,7 +70,7 @@ pub enum HttpError {
         /// Without user part and query.
         url: String,
         /// The reason.
-        why: String,
+        why: Shown,
     },
 }
 
@@ -88,16 +88,16 @@ pub async fn get(
     if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
         return Err(HttpError::BadUrl { url: shown, why: "write http:// or https:// in front".to_owned() });
     }
-    let (url, headers, named) = (url.to_owned(), headers.to_vec(), shown.clone());
+    let (url, headers, place) = (url.to_owned(), headers.to_vec(), shown.clone());
     let tls = url.starts_with("https://").then(|| tls.cloned().unwrap_or_default());
     let call = tokio::task::spawn_blocking(move || {
-        let failed = |why: TlsError| HttpError::Failed { url: named.clone(), why: why.to_string() };
+        let failed = |why: TlsError| HttpError::Failed { url: place.clone(), why: tame(&why.to_string(), 200) };
         let trusted = tls.map(|tls| trusted(&tls)).transpose().map_err(failed)?;
-        blocking_get(&config(deadline, trusted).new_agent(), &url, &headers, deadline, &named)
+        blocking_get(&config(deadline, trusted).new_agent(), &url, &headers, deadline, &place)
     });
     match tokio::time::timeout(deadline.saturating_add(SLACK), call).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(HttpError::Failed { url: shown, why: "the call was cut off".to_owned() }),
+        Ok(Err(_)) => Err(HttpError::Failed { url: shown, why: "the call was cut off".into() }),
         Err(_) => Err(HttpError::Silent { url: shown, waited: deadline }),
     }
 }
@@ -108,7 +108,7 @@ fn shown_url(url: &str) -> String {
     let (scheme, rest) = plain.split_once("://").unwrap_or(("", plain));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit('@').next().unwrap_or("");
-    tame(&if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{host}/{path}") }, 200)
+    named(&if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{host}/{path}") }, 200)
 }
 
 pub(super) fn blocking_get(
@@ -134,7 +134,7 @@ pub(super) fn blocking_get(
     Ok(HttpSeen {
         status: response.status().as_u16(),
         headers: few_headers(response.headers()),
-        body: String::from_utf8_lossy(&bytes).into_owned(),
+        body: Untrusted::new(String::from_utf8_lossy(&bytes).into_owned()),
         cut,
         took: clock::boottime().saturating_sub(begun),
     })
@@ -166,7 +166,7 @@ pub(super) fn config(deadline: Duration, tls: Option<TlsConfig>) -> ureq::config
         .build()
 }
 
-fn few_headers(headers: &ureq::http::HeaderMap) -> Vec<(String, String)> {
+fn few_headers(headers: &ureq::http::HeaderMap) -> Vec<(String, Shown)> {
     let wanted = SHOWN.iter().filter_map(|&name| Some((name, headers.get(name)?)));
     wanted.map(|(name, value)| (name.to_owned(), tame(&String::from_utf8_lossy(value.as_bytes()), 200))).collect()
 }
@@ -214,7 +214,7 @@ mod tests {
         let reply = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 2\r\nX: y\r\n\r\nok";
         let (url, server) = serve(reply.into());
         let seen = get(&url, &[("Authorization".into(), "Bearer x".into())], None, LONG).await.unwrap();
-        assert_eq!((seen.status, seen.body.as_str(), seen.cut), (302, "ok", false));
+        assert_eq!((seen.status, seen.body.raw(), seen.cut), (302, "ok", false));
         assert!(seen.headers.contains(&("location".into(), "http://169.254.169.254/".into())));
         assert!(!seen.headers.iter().any(|(name, _)| name == "x"));
         let asked = server.join().unwrap().to_lowercase();
@@ -228,7 +228,7 @@ mod tests {
         let (url, _server) = serve(reply);
         let seen = get(&url, &[], None, LONG).await.unwrap();
         assert!(seen.cut);
-        assert_eq!(seen.body.len(), 256 * 1024);
+        assert_eq!(seen.body.raw().len(), 256 * 1024);
     }
 
     #[tokio::test]
@@ -268,7 +268,7 @@ mod tests {
                 let _closed = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
             }
         });
-        assert_eq!(get(&url, &[], Some(&ours.trusted()), LONG).await.unwrap().body, "ok");
+        assert_eq!(get(&url, &[], Some(&ours.trusted()), LONG).await.unwrap().body.raw(), "ok");
         for tls in [Some(theirs.trusted()), None] {
             let said = get(&url, &[], tls.as_ref(), LONG).await.unwrap_err().to_string();
             assert!(said.contains("UnknownIssuer"), "{said}");

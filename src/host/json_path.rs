@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use thiserror::Error;
 
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 const PATH_MAX: usize = 512;
 const SEGMENTS_MAX: usize = 32;
@@ -43,7 +43,7 @@ impl JsonPath {
     /// # Errors
     /// [`BadPath`] with the place.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
-        let bad = |rest: &str, why| BadPath { path: tame(text, 80), at: text.len() - rest.len() + 1, why };
+        let bad = |rest: &str, why| BadPath { path: named(text, 80), at: text.len() - rest.len() + 1, why };
         if text.len() > PATH_MAX {
             return Err(bad("", "longer than 512 characters"));
         }

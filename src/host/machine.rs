@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::foreign::tame;
+use crate::host::foreign;
 use crate::host::planted::{Bug, planted};
 use crate::host::small_file::read_text;
 
@@ -101,7 +101,7 @@ pub fn look_under(root: &Path) -> MachineSeen {
 fn first_line(path: &Path) -> Option<String> {
     let text = read_text(path, SMALL).ok()?;
     let line = text.lines().next()?.trim();
-    (!line.is_empty()).then(|| tame(line, 256))
+    (!line.is_empty()).then(|| foreign::named(line, 256))
 }
 
 /// One `Key:   123 kB` of /proc/meminfo, in bytes.
@@ -183,7 +183,7 @@ pub(crate) fn pids() -> Option<impl Iterator<Item = u32>> {
 /// `4711 sleep`: a process by its number and what it calls itself (proc_pid_comm(5)).
 pub(crate) fn named(pid: u32) -> String {
     let comm = read_text(Path::new(&format!("/proc/{pid}/comm")), 256).unwrap_or_default();
-    format!("{pid} {}", tame(comm.trim(), 32))
+    format!("{pid} {}", foreign::named(comm.trim(), 32))
 }
 
 /// What is needed of one /proc/PID/stat (proc(5)).

@@ -31,6 +31,7 @@ pub mod redact;
 pub mod redis;
 pub mod secret;
 pub(crate) mod shared_text;
+pub mod shown;
 pub mod small_file;
 pub mod span;
 pub mod systemd;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::host::command::{CommandAsked, run};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::small_file::write_whole;
 
 /// Where pam_motd looks for notes of others.
@@ -80,7 +80,7 @@ pub fn syslog(socket: &Path, severity: Severity, message: &str) -> Result<(), No
         Severity::Warning => 4,
         Severity::Notice => 5,
     };
-    let line = format!("<{}>runbook[{}]: {}", 3 * 8 + level, std::process::id(), tame(message, LINE_MAX));
+    let line = format!("<{}>runbook[{}]: {}", 3 * 8 + level, std::process::id(), named(message, LINE_MAX));
     let send = || {
         let out = UnixDatagram::unbound()?;
         out.set_nonblocking(true)?;
@@ -90,7 +90,7 @@ pub fn syslog(socket: &Path, severity: Severity, message: &str) -> Result<(), No
 }
 
 fn lines(message: &str) -> String {
-    message.lines().take(20).map(|line| tame(line, LINE_MAX) + "\n").collect()
+    message.lines().take(20).map(|line| named(line, LINE_MAX) + "\n").collect()
 }
 
 #[cfg(test)]

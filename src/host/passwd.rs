@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::small_file::read_text;
 
 const MAX: u64 = 1024 * 1024;
@@ -63,7 +63,7 @@ pub fn user(name: &str) -> Result<User, UserError> {
 pub fn name_of(uid: u32) -> Option<String> {
     let passwd = read_text(Path::new("/etc/passwd"), MAX).ok()?;
     let mut rows = passwd.lines().filter_map(passwd_row);
-    rows.find(|row| row.uid == uid).map(|row| tame(&row.name, 64))
+    rows.find(|row| row.uid == uid).map(|row| named(&row.name, 64))
 }
 
 fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {
@@ -74,7 +74,7 @@ fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {
     let file = etc.join("passwd");
     let passwd = read(file.clone())?;
     let Some(mut user) = passwd.lines().filter_map(passwd_row).find(|row| row.name == name) else {
-        return Err(UserError::Unknown { name: tame(name, 64), file });
+        return Err(UserError::Unknown { name: named(name, 64), file });
     };
     for line in read(etc.join("group"))?.lines() {
         if let Some(gid) = group_with(line, name)

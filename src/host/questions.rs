@@ -10,6 +10,7 @@ use super::pm2::{App, ListSeen, Pm2At, Pm2Seen, SnapshotRef};
 use super::pressure::PressureSeen;
 use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
+use super::shown::{Shown, Untrusted};
 use super::systemd::{Inhibitor, UnitSeen};
 use super::{HostError, Probe};
 
@@ -112,7 +113,7 @@ impl dyn Probe + '_ {
     ///
     /// # Errors
     /// As [`Probe::ask`].
-    pub async fn tcp(&self, addr: &str) -> Result<Option<String>, HostError> {
+    pub async fn tcp(&self, addr: &str) -> Result<Option<Shown>, HostError> {
         expect_answer!(self, Ask::Tcp(addr.to_owned()), Tcp)
     }
 
@@ -136,7 +137,7 @@ impl dyn Probe + '_ {
     ///
     /// # Errors
     /// As [`Probe::ask`].
-    pub async fn log_tail(&self, path: &Path) -> Result<Vec<String>, HostError> {
+    pub async fn log_tail(&self, path: &Path) -> Result<Vec<Untrusted>, HostError> {
         expect_answer!(self, Ask::LogTail(path.to_owned()), LogTail)
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::ask::{Answer, Ask, HttpAsk};
 use super::facts::Facts;
+use super::shown::Untrusted;
 use super::{HostError, Pending, Probe};
 
 /// Makes of the body of an HTTP answer what may be recorded of it.
@@ -60,9 +61,9 @@ impl<'a> Recorder<'a> {
     /// An answer without what may be secret: the body of an HTTP answer. What asks it is unanswered then, not "no".
     fn bare(&self, ask: &Ask, mut answer: Answer) -> Answer {
         if let (Ask::Http(ask), Answer::Http(seen)) = (ask, &mut answer) {
-            let kept = (self.bare)(ask, &seen.body);
-            seen.cut = kept.is_none() && (seen.cut || !seen.body.is_empty());
-            seen.body = kept.unwrap_or_default();
+            let kept = (self.bare)(ask, seen.body.raw());
+            seen.cut = kept.is_none() && (seen.cut || !seen.body.raw().is_empty());
+            seen.body = Untrusted::new(kept.unwrap_or_default());
         }
         answer
     }
@@ -102,13 +103,13 @@ mod tests {
         let host = Model::of(facts);
         let recorder = Recorder::over(&host);
         let on: &dyn Probe = &recorder;
-        assert!(on.http(&http).await.unwrap().body.contains("hush"), "who asks now is told everything");
+        assert!(on.http(&http).await.unwrap().body.raw().contains("hush"), "who asks now is told everything");
         assert!(on.tcp("127.0.0.1:2").await.is_err());
         assert!(on.pm2_list(&sample::place()).await.is_ok());
         on.log_tail(std::path::Path::new("/x")).await.unwrap();
         let seen = recorder.facts();
         let Some(Answer::Http(told)) = seen.get(&Ask::Http(http.clone())) else { panic!("{seen:?}") };
-        assert!(told.body.is_empty() && told.cut && told.status == 200);
+        assert!(told.body.raw().is_empty() && told.cut && told.status == 200);
         assert_eq!((seen.answers.len(), seen.unanswered.len()), (1, 1));
         assert!(seen.unanswered.contains_key("tcp 127.0.0.1:2"));
 
@@ -117,6 +118,6 @@ mod tests {
         (&keeping as &dyn Probe).http(&http).await.unwrap();
         let seen = keeping.facts();
         let Some(Answer::Http(told)) = seen.get(&Ask::Http(http)) else { panic!("{seen:?}") };
-        assert_eq!((told.body.as_str(), told.cut), ("16", false));
+        assert_eq!((told.body.raw(), told.cut), ("16", false));
     }
 }

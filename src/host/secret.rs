@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::redact;
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
@@ -122,14 +122,14 @@ impl SecretRef {
             Self::File(path) => read_file(path, true),
             Self::Credential(name) => {
                 if name.is_empty() || name.contains('/') || name.starts_with('.') {
-                    return Err(SecretError::BadCredential { name: tame(name, 80) });
+                    return Err(SecretError::BadCredential { name: named(name, 80) });
                 }
                 let dir = variable("CREDENTIALS_DIRECTORY")
-                    .ok_or_else(|| SecretError::NoCredentials { name: tame(name, 80) })?;
+                    .ok_or_else(|| SecretError::NoCredentials { name: named(name, 80) })?;
                 read_file(&Path::new(&dir).join(name), false)
             }
             Self::Env(name) => {
-                let place = tame(name, 80);
+                let place = named(name, 80);
                 let value = variable(name).ok_or_else(|| SecretError::NoVariable { name: place.clone() })?;
                 let value = value.into_string().map_err(|_| SecretError::NotText { place: place.clone() })?;
                 finish(Zeroizing::new(value), place)
@@ -150,7 +150,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 }
 
 fn read_file(path: &Path, judge_mode: bool) -> Result<Secret, SecretError> {
-    let place = tame(&path.to_string_lossy(), 200);
+    let place = named(&path.to_string_lossy(), 200);
     let unreadable = |e: std::io::Error| SecretError::Unreadable { path: place.clone(), why: e.to_string() };
     // O_NONBLOCK: opening a pipe that nobody writes must not hang the run before we can refuse it.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();

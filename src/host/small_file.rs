@@ -8,8 +8,6 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use crate::host::redact;
-
 /// Reads at most `max` bytes of a regular file.
 ///
 /// # Errors
@@ -39,19 +37,11 @@ pub fn read_text(path: &Path, max: u64) -> Result<String> {
 }
 
 /// Replaces `path` by `text` with the given mode: a synced temporary in the same directory, renamed, directory synced.
-/// Readers see the old file or the new one; after a power cut, too. Known secrets are replaced.
+/// Readers see the old file or the new one; after a power cut, too. What is written is what was given.
 ///
 /// # Errors
 /// Any step failed; the old file is then untouched, unless only the last directory sync failed.
 pub fn write_whole(path: &Path, text: &[u8], mode: u32) -> Result<()> {
-    write_as_is(path, &redact::json(text), mode)
-}
-
-/// [`write_whole`] without the filter for secrets: for orders, which must be carried out as they were given.
-///
-/// # Errors
-/// As [`write_whole`].
-pub fn write_as_is(path: &Path, text: &[u8], mode: u32) -> Result<()> {
     let parent = path.parent().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "a path without a directory"))?;
     let mut draft = tempfile::Builder::new().prefix(".runbook-").tempfile_in(parent)?;
     draft.write_all(text)?;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::host::clock;
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, tame};
 
 /// What came of one attempt to connect. Only `Open` says that somebody listens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub enum TcpSeen {
     /// The name or the route is missing.
     Unreachable {
         /// The system's words.
-        why: String,
+        why: Shown,
     },
 }
 

@@ -13,7 +13,6 @@ use super::recover::Tail;
 use super::state::RunState;
 use super::{Clock, JournalError, Stamp};
 use crate::host::planted::{Bug, planted};
-use crate::host::redact;
 
 /// Room that only outcomes and stop records may use, so that they fit on a full disk.
 pub(super) const RESERVE: u64 = 64 << 10;
@@ -182,8 +181,8 @@ impl Journal {
                 boot_id: Arc::clone(&boot_id),
                 mono_ms,
                 wall,
-                // What is kept in memory is what is on disk, so that a resume reads what this process acts on.
-                checkpoint: redact::checked(checkpoint).unwrap_or_else(|| checkpoint.clone()),
+                // As it is: what a run is found again by must never be another word because an app keeps that word, too.
+                checkpoint: checkpoint.clone(),
             };
             self.state.after(&entry)?;
             let line = record::encode(&entry)?;

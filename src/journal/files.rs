@@ -1,11 +1,9 @@
 //! Opening files of the state directory: never through a symbolic link, never a file that others own, share or can change.
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::host::redact;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::host::planted::{Bug, planted};
@@ -160,15 +158,9 @@ impl Directory {
     /// [`FileError`]; an existing file is not touched.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.path.join(name);
-        let bytes = self.without_secrets(name, bytes);
         let mut file = self.create(name)?;
-        file.write_all(&bytes).map_err(FileError::std("write", &path))?;
+        file.write_all(bytes).map_err(FileError::std("write", &path))?;
         fs::fsync(&file).map_err(FileError::io("sync", &path))
-    }
-
-    /// The last filter. What is proven by its hash is written as it is: the frozen runbook, and copies of a damaged journal.
-    fn without_secrets<'b>(&self, name: &str, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        if name == "runbook.yaml" || name.starts_with("journal") { Cow::Borrowed(bytes) } else { redact::json(bytes) }
     }
 
     /// Replaces a small file so that a crash leaves the old or the new content, never a mix: a new file beside it, synced,

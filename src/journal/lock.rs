@@ -162,7 +162,7 @@ pub fn holder_line(path: &Path) -> Option<String> {
 fn holder(file: &File) -> String {
     let mut bytes = Vec::new();
     let _ = Read::take(file, 1024).read_to_end(&mut bytes);
-    let text = foreign::tame_bytes(bytes.trim_ascii(), 300);
+    let text = foreign::named_bytes(bytes.trim_ascii(), 300);
     if text.is_empty() { "a process that has not said who it is yet".to_owned() } else { text }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::Reading;
 use super::checkpoint::Checkpoint;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::planted::{Bug, planted};
 use crate::host::span::words;
 
@@ -151,7 +151,7 @@ fn same_host(reading: &Reading, here: &Here<'_>) -> Result<(), NotOurs> {
     if journal == here.hostname || planted(Bug::MachineUnchecked) {
         return Ok(());
     }
-    Err(NotOurs::OtherName { journal: tame(journal, 64), here: tame(here.hostname, 64) })
+    Err(NotOurs::OtherName { journal: named(journal, 64), here: named(here.hostname, 64) })
 }
 
 fn not_back_in_time(reading: &Reading, here: &Here<'_>) -> Result<(), NotOurs> {

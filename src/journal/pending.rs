@@ -33,7 +33,7 @@ impl Store {
 
     fn pending(&self) -> Result<Option<String>, StoreError> {
         match self.root.read(PENDING) {
-            Ok(bytes) => Ok(Some(crate::host::foreign::tame_bytes(bytes.trim_ascii(), 80))),
+            Ok(bytes) => Ok(Some(crate::host::foreign::named_bytes(bytes.trim_ascii(), 80))),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -11,7 +11,7 @@ use super::layout::{clean, columns, labelled, pad, paragraph, patterns, wrap};
 use super::out::{Style, Tone};
 use super::status::name_of;
 use super::telling::{decision, end, pause, person};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, How, Outcome};
 use crate::journal::inspect::Inspection;
@@ -170,10 +170,10 @@ pub fn record_lines(inspection: &Inspection) -> Vec<String> {
 /// A value with all its texts tamed.
 fn tamed(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(tame(&text, LONGEST)),
+        Value::String(text) => Value::String(named(&text, LONGEST)),
         Value::Array(list) => Value::Array(list.into_iter().map(tamed).collect()),
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (tame(&key, LONGEST), tamed(value))).collect())
+            Value::Object(fields.into_iter().map(|(key, value)| (named(&key, LONGEST), tamed(value))).collect())
         }
         other => other,
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::out::{Style, Tone};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// The longest value that a screen shows. Long enough for a sentence of ours around foreign words, each of which was bounded
 /// where it came in: a cut here would fall into the command that cures.
@@ -12,7 +12,7 @@ const LONGEST: usize = 4096;
 /// A value from outside, harmless and on one line.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    tame(text, LONGEST)
+    named(text, LONGEST)
 }
 
 /// Columns that a text takes; colour codes take none, wide characters two.

@@ -1,15 +1,14 @@
 //! Where text goes out: a sink that never panics, and how much a terminal can show.
 //!
 //! `println!` panics once the SSH line is gone (EIO after a caught SIGHUP, rust-lang/rust#92989) and would take the run
-//! with it. Here a write that fails is dropped: no screen may stop a run. Every sink is behind the filter for known secrets
-//! ([`crate::host::redact`]), also when two writes share one.
+//! with it. Here a write that fails is dropped: no screen may stop a run. Nothing is rewritten here but what a
+//! terminal would obey: secrets are hidden where foreign text is taken in ([`crate::host::foreign`]).
 
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::foreign::guarded;
-use crate::host::redact::Sieved;
 use anstyle::{AnsiColor, Effects, Style as Look};
 
 /// `--color`.
@@ -142,9 +141,9 @@ impl std::fmt::Debug for Out {
 }
 
 impl Out {
-    /// A sink around any writer, behind the filter for secrets.
+    /// A sink around any writer.
     pub fn to(writer: impl Write + Send + 'static, style: Style) -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(Sieved::new(writer)))), style }
+        Self { sink: Arc::new(Mutex::new(Box::new(writer))), style }
     }
 
     /// The standard output.

@@ -4,7 +4,7 @@ use strsim::damerau_levenshtein;
 
 use super::codes;
 use super::source::{Source, Span};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -103,7 +103,7 @@ impl Diagnostic {
     /// Offers `candidate` instead of the text under the caret. One that cannot be shown as it is, is no cure: it may come from
     /// the runbook itself, where a hidden character in a name is a mistake of its own.
     pub(crate) fn did_you_mean(&mut self, candidate: Option<&str>) -> &mut Self {
-        if let Some(candidate) = candidate.filter(|one| tame(one, one.len()) == *one) {
+        if let Some(candidate) = candidate.filter(|one| named(one, one.len()) == *one) {
             self.patch(format!("did you mean `{candidate}`?"), self.span.clone(), candidate);
         }
         self

@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 
 use super::codes;
 use super::diagnostic::{Diagnostic, Severity};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::span;
 
 /// Renders findings about one `source` for a terminal of `width` columns, with a count at the end.
@@ -43,7 +43,7 @@ fn masked(findings: &[Diagnostic], source: &str) -> String {
 
 /// A character, or as many question marks as it has bytes if a terminal would obey it or not show it.
 fn harmless(c: char) -> impl Iterator<Item = char> {
-    let keep = matches!(c, '\n' | '\r' | '\t') || tame(c.encode_utf8(&mut [0; 4]), 1).starts_with(c);
+    let keep = matches!(c, '\n' | '\r' | '\t') || named(c.encode_utf8(&mut [0; 4]), 1).starts_with(c);
     let (shown, times) = if keep { (c, 1) } else { ('?', c.len_utf8()) };
     std::iter::repeat_n(shown, times)
 }

@@ -46,7 +46,7 @@ fn bare_star(line_start: usize, star: usize, line: &str, out: &mut Findings<'_>)
 fn other(error: &Error, start: usize, out: &mut Findings<'_>) {
     let text = error.without_snippet().to_string();
     let text = text.split(" at line ").next().unwrap_or_default().trim_start_matches("error: ");
-    let text = crate::host::foreign::tame(text.lines().next().unwrap_or_default(), 160);
+    let text = crate::host::foreign::named(text.lines().next().unwrap_or_default(), 160);
     let found = out.error(codes::SYNTAX, &(start..start + 1), format!("not valid YAML: {text}"));
     found.label("the parser stopped here").help("look at the indentation and the quotes here and just above");
 }

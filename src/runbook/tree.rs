@@ -93,7 +93,7 @@ impl Node {
                 Value::Map(entries) => match entries.iter().rfind(|(key, _)| starts(&key.span)) {
                     Some((key, value)) => {
                         let dot = if path.is_empty() { "" } else { "." };
-                        path.push_str(&format!("{dot}{}", crate::host::foreign::tame(key.scalar()?, 40)));
+                        path.push_str(&format!("{dot}{}", crate::host::foreign::named(key.scalar()?, 40)));
                         node = value;
                     }
                     None => break,

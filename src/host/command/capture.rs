@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
 
-use crate::host::foreign::tame_bytes;
+use crate::host::foreign::{Shown, tame_bytes};
 
 /// Longest line that is shown.
 const LINE_MAX: usize = 2000;
@@ -18,11 +18,11 @@ const LINE_MAX: usize = 2000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Captured {
     /// Tamed whole lines from the beginning; everything if `skipped` is 0.
-    pub head: Vec<String>,
+    pub head: Vec<Shown>,
     /// Bytes between head and tail that were read and dropped.
     pub skipped: u64,
     /// Tamed whole lines from the end.
-    pub tail: Vec<String>,
+    pub tail: Vec<Shown>,
     /// All bytes that were read.
     pub total: u64,
 }
@@ -30,7 +30,7 @@ pub struct Captured {
 impl Captured {
     /// Everything that was kept, as lines.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.head.iter().chain(&self.tail).map(String::as_str)
+        self.head.iter().chain(&self.tail).map(Shown::as_str)
     }
 }
 
@@ -91,7 +91,7 @@ impl Bounded {
     }
 }
 
-fn lines(bytes: &[u8]) -> Vec<String> {
+fn lines(bytes: &[u8]) -> Vec<Shown> {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if text.is_empty() {
         return Vec::new();
@@ -150,7 +150,7 @@ mod tests {
             long.push(format!("{n:03}\n").as_bytes());
         }
         let seen = long.captured();
-        assert_eq!((seen.head, seen.tail), (vec!["000".to_owned()], vec!["999".to_owned()]));
+        assert_eq!((seen.head, seen.tail), (vec!["000".into()], vec!["999".into()]));
         assert_eq!((seen.skipped, seen.total), (3992, 4000));
     }
 

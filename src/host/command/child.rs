@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::CommandAsked;
 use super::group::Group;
 use super::offspring::{self, Lend, Own};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::passwd::{self, User};
 
 /// Root-owned directories only; the caller's PATH is never used.
@@ -139,13 +139,13 @@ fn find(program: &str) -> Result<PathBuf, String> {
     if program.contains('/') {
         let path = Path::new(program);
         return match (path.is_absolute(), path.is_file()) {
-            (false, _) => Err(format!("{} is a relative path: write it from /", tame(program, 200))),
-            (true, false) => Err(format!("{} is not there, or not a file", tame(program, 200))),
+            (false, _) => Err(format!("{} is a relative path: write it from /", named(program, 200))),
+            (true, false) => Err(format!("{} is not there, or not a file", named(program, 200))),
             (true, true) => Ok(path.to_owned()),
         };
     }
     let found = SAFE_PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file());
-    found.ok_or_else(|| format!("{} is in none of {SAFE_PATH}: install it or write its path", tame(program, 200)))
+    found.ok_or_else(|| format!("{} is in none of {SAFE_PATH}: install it or write its path", named(program, 200)))
 }
 
 /// Runs on the thread that takes on the user's identity.
@@ -156,10 +156,11 @@ fn spawn_as(
     gift: Option<&dyn Lend>,
 ) -> Result<(Child, Own), String> {
     if let Some(user) = user {
-        become_user(user).map_err(|why| format!("cannot become user {}: {why} (run as root)", tame(&user.name, 64)))?;
+        become_user(user)
+            .map_err(|why| format!("cannot become user {}: {why} (run as root)", named(&user.name, 64)))?;
     }
     let mut command = command(asked, program, user);
-    let failed = |why: std::io::Error| format!("cannot execute {}: {why}", tame(&program.to_string_lossy(), 200));
+    let failed = |why: std::io::Error| format!("cannot execute {}: {why}", named(&program.to_string_lossy(), 200));
     let spawn = || lending(gift, || command.spawn());
     offspring::start(spawn, |child| Some(child.id())).map_err(failed)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Loading, LocalHost, unit_dir};
 use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader};
+use crate::host::foreign::{Untrusted, tame};
 use crate::host::pm2::{self, App, ListSeen, Pm2At, SnapshotError};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
@@ -49,7 +50,7 @@ impl LocalHost {
             Ask::Tcp(addr) => Answer::Tcp(match tcp::connect(addr, CHECK_DEADLINE).await {
                 TcpSeen::Open { .. } => None,
                 TcpSeen::Refused => Some("nothing listens there".into()),
-                TcpSeen::Silent { waited } => Some(format!("no answer within {}s", waited.as_secs())),
+                TcpSeen::Silent { waited } => Some(tame(&format!("no answer within {}s", waited.as_secs()), 80)),
                 TcpSeen::Unreachable { why } => Some(why),
             }),
             Ask::Snapshot { path, sha256 } => {
@@ -144,7 +145,7 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
 }
 
 /// The last lines of a log, read as its owner could: never through a link.
-fn log_tail(path: &Path) -> Vec<String> {
+fn log_tail(path: &Path) -> Vec<Untrusted> {
     use std::os::unix::fs::MetadataExt;
     match path.symlink_metadata() {
         Ok(meta) => pm2::log_tail(path, meta.uid()),

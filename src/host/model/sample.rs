@@ -69,7 +69,13 @@ pub(crate) fn disk(free: u64) -> DiskSeen {
 
 pub(crate) fn http_ok(body: &str) -> HttpSeen {
     let headers = vec![("content-type".into(), "application/json".into())];
-    HttpSeen { status: 200, headers, body: body.into(), cut: false, took: Duration::from_millis(12) }
+    HttpSeen {
+        status: 200,
+        headers,
+        body: crate::host::foreign::Untrusted::new(body.into()),
+        cut: false,
+        took: Duration::from_millis(12),
+    }
 }
 
 /// The size of an instance: base and increments on the disk, memory, keys.
@@ -172,9 +178,9 @@ pub(crate) fn unit(name: &str, enabled: bool, notifies: bool) -> UnitSeen {
     UnitSeen {
         asked: name.into(),
         id: name.into(),
-        description: format!("sample {name}"),
+        description: crate::host::foreign::tame(&format!("sample {name}"), 80),
         load_state: "loaded".into(),
-        load_error: String::new(),
+        load_error: "".into(),
         unit_file_state: if enabled { "enabled" } else { "disabled" }.into(),
         active_state: "active".into(),
         sub_state: "running".into(),

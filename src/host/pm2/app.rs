@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::request::PmId;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// Which app this is, across daemons and reboots. A name alone is not unique, a [`PmId`] does not last.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Status {
             "errored" => Self::Errored,
             "waiting restart" => Self::WaitingRestart,
             "one-launch-status" => Self::OneLaunch,
-            other => Self::Other(tame(other, 40)),
+            other => Self::Other(named(other, 40)),
         }
     }
 

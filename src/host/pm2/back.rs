@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::app::{App, Exit, Status};
 use super::hearing::LOOP;
 use super::place::read_end_owned;
-use crate::host::foreign::tame_bytes;
+use crate::host::foreign::Untrusted;
 
 const SHORTEST_STEADY: u64 = 1_000;
 const TAIL_BYTES: u64 = 16 << 10;
 /// A start of Redis says a dozen lines before it says anything of interest.
 const TAIL_LINES: usize = 200;
-const LINE_MAX: usize = 300;
 
 /// The answer for one app that is wanted online.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +86,7 @@ impl std::fmt::Display for Cause {
 impl Cause {
     /// The cause behind the cause, where the last lines of the error log name it.
     #[must_use]
-    pub fn refine(self, log: &[String]) -> Self {
+    pub fn refine(self, log: &[&str]) -> Self {
         let says = |what: &str| log.iter().any(|line| line.contains(what));
         match self {
             Self::CrashLoop { .. } | Self::BackingOff { .. } | Self::Exited(_) | Self::Errored
@@ -198,14 +197,14 @@ fn stopped(app: &App, earlier: Option<&App>, steady: Duration) -> Verdict {
     }
 }
 
-/// The last lines of an app's log, tamed: at most 200 lines of 300 characters out of the last 16 KiB. Empty when the file
+/// The last lines of an app's log: at most 200 out of the last 16 KiB. Empty when the file
 /// is not a regular file of user `uid`, because a log path is the app's own word. Blocking.
 #[must_use]
-pub fn log_tail(path: &Path, uid: u32) -> Vec<String> {
+pub fn log_tail(path: &Path, uid: u32) -> Vec<Untrusted> {
     let bytes = read_end_owned(path, uid, TAIL_BYTES).unwrap_or_default();
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
     let first = lines.len().saturating_sub(TAIL_LINES);
-    lines.iter().skip(first).map(|line| tame_bytes(line, LINE_MAX)).collect()
+    lines.iter().skip(first).map(|line| Untrusted::new(String::from_utf8_lossy(line).into_owned())).collect()
 }
 
 #[cfg(test)]
@@ -276,22 +275,22 @@ mod tests {
 
     #[test]
     fn logs_refine_causes() {
-        let log = ["Error: listen EADDRINUSE: address already in use :::3000".to_owned()];
+        let log = ["Error: listen EADDRINUSE: address already in use :::3000"];
         assert_eq!(Cause::CrashLoop { restarts: 3 }.refine(&log), Cause::PortInUse);
-        assert_eq!(Cause::Errored.refine(&["Error: Cannot find module '/x.js'".to_owned()]), Cause::Missing);
+        assert_eq!(Cause::Errored.refine(&["Error: Cannot find module '/x.js'"]), Cause::Missing);
         assert_eq!(Cause::Ghost.refine(&log), Cause::Ghost);
     }
 
     #[test]
-    fn log_tails_are_bounded_and_tame() {
+    fn log_tails_are_bounded_and_as_they_came() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("e.log");
         std::fs::write(&path, format!("{}\n\x1b[31mred\x1b[0m\nlast", "x\n".repeat(50_000))).unwrap();
         let me = rustix::process::geteuid().as_raw();
         let tail = log_tail(&path, me);
         assert_eq!(tail.len(), TAIL_LINES);
-        assert_eq!(tail.last().map(String::as_str), Some("last"));
-        assert!(tail.iter().all(|line| !line.contains('\x1b')));
+        assert_eq!(tail.last().map(Untrusted::raw), Some("last"));
+        assert_eq!(tail[TAIL_LINES - 2].shown(80), "\\u{1b}[31mred\\u{1b}[0m");
         assert!(log_tail(&path, me + 1).is_empty());
     }
 }

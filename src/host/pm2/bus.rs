@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::amp::{AmpError, Decoder, as_text, json_of};
 use super::request::PmId;
 use super::rpc::{RpcError, connect_stream};
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, Untrusted, named, tame};
 
 const QUEUE: usize = 4_096;
 const READ_BYTES: usize = 64 << 10;
@@ -42,7 +42,7 @@ pub enum BusEvent {
         /// Name.
         name: String,
         /// The exception's message.
-        message: String,
+        message: Shown,
     },
     /// `process:msg`: what the app sent by `process.send`; `ready` ends the wait of `wait_ready`.
     Message {
@@ -51,7 +51,7 @@ pub enum BusEvent {
         /// Name.
         name: String,
         /// Its text, or the JSON of what was sent.
-        raw: String,
+        raw: Untrusted,
     },
 }
 
@@ -121,7 +121,7 @@ pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
     let topic = args.first().and_then(|arg| as_text(arg))?;
     let kept = matches!(topic, "process:event" | "process:exception" | "process:msg");
     let body: Body = serde_json::from_slice(json_of(args.get(1).filter(|_| kept)?)?).ok()?;
-    let text = |value: &Value, max| tame(value.as_str().unwrap_or_default(), max);
+    let text = |value: &Value, max| named(value.as_str().unwrap_or_default(), max);
     let pm_id = body.process.pm_id.as_u64().and_then(|id| PmId::try_from(id).ok());
     let name = text(&body.process.name, 200);
     Some(match topic {
@@ -131,14 +131,17 @@ pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
             event: text(&body.event, 60),
             manually: body.manually.as_bool().unwrap_or(false),
         },
-        "process:exception" => {
-            BusEvent::Exception { pm_id, name, message: text(body.data.get("message").unwrap_or(&Value::Null), 400) }
-        }
+        "process:exception" => BusEvent::Exception { pm_id, name, message: thrown(&body.data) },
         _ => {
-            let raw = body.raw.as_str().map_or_else(|| tame(&body.raw.to_string(), 400), |raw| tame(raw, 400));
-            BusEvent::Message { pm_id, name, raw }
+            // One word of it counts (`ready`), which is compared as it came.
+            let raw = body.raw.as_str().unwrap_or_default().chars().take(400).collect();
+            BusEvent::Message { pm_id, name, raw: Untrusted::new(raw) }
         }
     })
+}
+
+fn thrown(data: &Value) -> Shown {
+    tame(data.get("message").and_then(Value::as_str).unwrap_or_default(), 400)
 }
 
 /// What is read of an event: most of its bytes are the settings of its app, all of them with every event.
@@ -185,7 +188,10 @@ mod tests {
             BusEvent::Exception { pm_id: Some(3), name: "a".into(), message: "listen EADDRINUSE\\u{1b}".into() };
         assert_eq!(thrown, Some(expected));
         let ready = event("process:msg", &json!({ "process": process, "raw": "ready" }));
-        assert_eq!(ready, Some(BusEvent::Message { pm_id: Some(3), name: "a".into(), raw: "ready".into() }));
+        assert_eq!(
+            ready,
+            Some(BusEvent::Message { pm_id: Some(3), name: "a".into(), raw: Untrusted::new("ready".into()) })
+        );
         assert_eq!(event("log:out", &json!({ "data": "x" })), None);
         let odd = event("process:event", &json!({ "event": 7, "process": { "pm_id": "3", "name": ["a"] } }));
         let expected = BusEvent::Process { pm_id: None, name: String::new(), event: String::new(), manually: false };

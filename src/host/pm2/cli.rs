@@ -193,7 +193,7 @@ impl Cli {
             let mut limited = stderr.take(SAID_MAX);
             drop(tokio::time::timeout(Duration::from_millis(200), limited.read_to_end(&mut said)).await);
         }
-        Ok(tame_bytes(&said, 400))
+        Ok(tame_bytes(&said, 400).into())
     }
 
     #[expect(clippy::disallowed_methods, reason = "host/ starts processes; this is where pm2's are started")]

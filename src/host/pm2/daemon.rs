@@ -11,7 +11,7 @@ use super::listed::apps;
 use super::procs::cgroup;
 use super::request::Request;
 use super::rpc::{Rpc, RpcError};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::redact;
 
 /// Why nobody answers at a home.
@@ -164,16 +164,16 @@ pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
             redact::learn_apps(&entries);
             Ok(entries)
         }
-        _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".to_owned() }),
+        _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".into() }),
     }
 }
 
 fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {
     let peer = rpc.peer();
-    let text = |value: Option<&Value>| tame(value.and_then(Value::as_str).unwrap_or_default(), 1024);
+    let text = |value: Option<&Value>| named(value.and_then(Value::as_str).unwrap_or_default(), 1024);
     let argv1 = text(report.get("argv").and_then(|argv| argv.get(1)));
     DaemonUp {
-        version: tame(version.as_str().unwrap_or_default(), 40),
+        version: named(version.as_str().unwrap_or_default(), 40),
         pid: peer.pid,
         uid: peer.uid,
         node: text(report.get("node_version")),

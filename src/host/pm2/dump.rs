@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::app::Status;
 use super::place::read_owned;
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named, tame};
 
 /// Largest saved list accepted, in bytes.
 pub const DUMP_MAX: u64 = 64 << 20;
@@ -34,7 +34,7 @@ pub enum DumpSeen {
     /// It cannot be read safely: a link, another owner, too large, no access.
     Unreadable {
         /// Reason.
-        why: String,
+        why: Shown,
     },
     /// It is not a JSON list; a resurrect would delete it.
     Unparsable {
@@ -96,7 +96,7 @@ struct Saved {
 
 impl Saved {
     fn entry(&self) -> DumpEntry {
-        let text = |value: &Value, unset: &str| tame(value.as_str().unwrap_or(unset), 200);
+        let text = |value: &Value, unset: &str| named(value.as_str().unwrap_or(unset), 200);
         DumpEntry {
             namespace: text(&self.namespace, "default"),
             name: text(&self.name, ""),

@@ -217,7 +217,7 @@ async fn refusals_are_tamed_with_and_without_a_stack() {
     });
     let rpc = Rpc::connect(&fake.socket()).await.unwrap();
     let said = |outcome: Result<Value, RpcError>| match outcome {
-        Err(RpcError::Refused { message, .. }) => message,
+        Err(RpcError::Refused { message, .. }) => message.to_string(),
         other => format!("{other:?}"),
     };
     assert_eq!(said(rpc.call(&Request::Ping).await), "no \\u{1b}[31mred");

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::bus::{Bus, BusEvent};
 use super::request::PmId;
 use super::rpc::RpcError;
+use crate::host::foreign::Shown;
 
 /// Ends from which on a start counts as a crash loop.
 pub const LOOP: u64 = 3;
@@ -32,7 +33,7 @@ pub struct Heard {
     /// The daemon has given it up (`restart overlimit`).
     pub given_up: bool,
     /// The last exception that PM2's wrapper reported from inside it, tamed.
-    pub thrown: Option<String>,
+    pub thrown: Option<Shown>,
 }
 
 impl Heard {
@@ -151,7 +152,7 @@ fn note(apps: &Apps, event: BusEvent) -> bool {
             _ => return false,
         },
         BusEvent::Exception { message, .. } => heard.thrown = Some(message),
-        BusEvent::Message { raw, .. } if raw == "ready" => heard.ready = true,
+        BusEvent::Message { raw, .. } if raw.raw() == "ready" => heard.ready = true,
         BusEvent::Message { .. } => return false,
     }
     true
@@ -168,7 +169,11 @@ mod tests {
     #[test]
     fn ready_is_lost_with_the_process_and_loops_are_counted() {
         let apps = Apps::default();
-        let ready = BusEvent::Message { pm_id: Some(4), name: "a".into(), raw: "ready".into() };
+        let ready = BusEvent::Message {
+            pm_id: Some(4),
+            name: "a".into(),
+            raw: crate::host::foreign::Untrusted::new("ready".into()),
+        };
         assert!(note(&apps, ready));
         assert!(apps.lock().unwrap()[&4].ready);
         for _ in 0..LOOP {

@@ -137,7 +137,11 @@ async fn apps_that_do_not_come_back_are_told_apart() {
     }
     let me = rustix::process::geteuid().as_raw();
     let tail = log_tail(&bed.path().join("logs/crash-error.log"), me);
-    assert_eq!(Cause::CrashLoop { restarts: 3 }.refine(&tail), Cause::PortInUse, "{tail:?}");
+    assert_eq!(
+        Cause::CrashLoop { restarts: 3 }.refine(&tail.iter().map(|line| line.raw()).collect::<Vec<_>>()),
+        Cause::PortInUse,
+        "{tail:?}"
+    );
 }
 
 #[tokio::test]
@@ -176,7 +180,7 @@ async fn readiness_is_heard_and_autostart_lifted() {
     assert!(started.autostart && started.pid.is_some(), "{started:?}");
     let heard = async {
         while let Some(event) = bus.next().await {
-            if matches!(&event, BusEvent::Message { raw, pm_id, .. } if raw == "ready" && *pm_id == app.pm_id) {
+            if matches!(&event, BusEvent::Message { raw, pm_id, .. } if raw.raw() == "ready" && *pm_id == app.pm_id) {
                 return true;
             }
         }

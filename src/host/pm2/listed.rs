@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::app::{App, AppKey, Exit, Status};
 use super::request::PmId;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 const NAME_MAX: usize = 200;
 const PATH_MAX: usize = 1024;
@@ -56,7 +56,7 @@ impl App {
             autorestart: flag("autorestart", true),
             autostart: flag("autostart", true),
             watch: watched(env.get("watch")),
-            cron: env.get("cron_restart").and_then(Value::as_str).filter(|c| !c.is_empty()).map(|c| tame(c, NAME_MAX)),
+            cron: env.get("cron_restart").and_then(Value::as_str).filter(|c| !c.is_empty()).map(|c| named(c, NAME_MAX)),
             cwd: text(env.get("pm_cwd"), PATH_MAX),
             interpreter: text(env.get("exec_interpreter"), PATH_MAX),
             out_log: text(env.get("pm_out_log_path"), PATH_MAX),
@@ -108,7 +108,7 @@ fn key(env: &Map<String, Value>) -> AppKey {
 
 fn text(value: Option<&Value>, max: usize) -> String {
     match value {
-        Some(Value::String(text)) => tame(text, max),
+        Some(Value::String(text)) => named(text, max),
         Some(Value::Number(number)) => number.to_string(),
         _ => String::new(),
     }
@@ -126,7 +126,7 @@ fn number(value: Option<&Value>) -> Option<i64> {
 
 fn exit(value: Option<&Value>) -> Option<Exit> {
     match value? {
-        Value::String(word) => Some(word.parse().map_or_else(|_| Exit::Word(tame(word, 40)), Exit::Code)),
+        Value::String(word) => Some(word.parse().map_or_else(|_| Exit::Word(named(word, 40)), Exit::Code)),
         other => number(Some(other)).map(Exit::Code),
     }
 }

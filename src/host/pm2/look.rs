@@ -85,7 +85,7 @@ impl Answered {
         });
         let (scan, dump) = files
             .await
-            .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".to_owned() }));
+            .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".into() }));
         let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
         let Self { daemon, apps, advice, .. } = self;
         Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice }

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, tame};
 
 /// One daemon as the runbook names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ pub enum AccountError {
         /// `PM2_HOME`.
         home: PathBuf,
         /// The system's words.
-        why: String,
+        why: Shown,
     },
     /// The home belongs to another user than the runbook says.
     #[error("PM2 home {home} belongs to uid {owner}, not to {user} (uid {uid}); correct `user` or `home`")]

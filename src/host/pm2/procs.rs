@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::request::PmId;
-use crate::host::foreign::tame_bytes;
+use crate::host::foreign::named_bytes;
 use crate::host::{clock, machine};
 
 const PROCESSES_MAX: usize = 65_536;
@@ -84,7 +84,7 @@ pub struct RunningDaemon {
 pub fn every_daemon() -> Vec<RunningDaemon> {
     let titled = |process: &Process| {
         let cmdline = read(process.pid, "cmdline", CMDLINE_MAX);
-        let home = tame_bytes(god_home(&cmdline)?, 300);
+        let home = named_bytes(god_home(&cmdline)?, 300);
         Some(RunningDaemon { pid: process.pid, uid: process.uid, home })
     };
     let mut all: Vec<RunningDaemon> = processes().values().filter_map(titled).take(ORPHANS_MAX).collect();
@@ -196,7 +196,7 @@ fn launched_from(process: &Process, is_home: &impl Fn(&[u8]) -> bool) -> Option<
     let number = value(b"pm_id").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
     let pm_id = number.or_else(|| PmId::try_from(whole.as_ref()?.get("pm_id")?.as_u64()?).ok())?;
     let named = whole.as_ref().and_then(|all| all.get("name")?.as_str()).map(str::as_bytes);
-    let name = tame_bytes(value(b"name").or(named).unwrap_or_default(), 200);
+    let name = named_bytes(value(b"name").or(named).unwrap_or_default(), 200);
     Some(Orphan { pid: process.pid, uid: process.uid, started: process.started, name, pm_id: Some(pm_id) })
 }
 
@@ -216,7 +216,7 @@ pub fn cgroup(pid: u32) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let unified = lines.iter().find_map(|line| line.strip_prefix("0::"));
     let named = || lines.iter().find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path));
-    unified.filter(|path| *path != "/").or_else(named).or(unified).map(|path| crate::host::foreign::tame(path, 300))
+    unified.filter(|path| *path != "/").or_else(named).or(unified).map(|path| crate::host::foreign::named(path, 300))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::app::App;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// Why a recorded app cannot be handed to a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -58,7 +58,7 @@ pub struct Recipe {
 
 impl fmt::Debug for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recipe({:?}, {} settings not shown)", tame(text(&self.settings, "name"), 80), self.settings.len())
+        write!(f, "Recipe({:?}, {} settings not shown)", named(text(&self.settings, "name"), 80), self.settings.len())
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn checked(raw: &Value) -> Result<&Map<String, Value>, RecipeError> {
         return Err(RecipeError::NotAnObject);
     };
     let name = all.get("name").and_then(Value::as_str).unwrap_or_default();
-    let wrong = |field, expected| RecipeError::Field { app: tame(name, 80), field, expected };
+    let wrong = |field, expected| RecipeError::Field { app: named(name, 80), field, expected };
     if !all.get("env").is_some_and(Value::is_object) {
         return Err(wrong("env", "an object"));
     }

@@ -15,7 +15,7 @@ use super::listed::apps;
 use super::place::{Pm2At, read_owned};
 use super::recipe::{Recipe, RecipeError};
 use super::snapshot::SnapshotError;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// The file's format; other numbers are refused.
 pub const FORMAT: u32 = 1;
@@ -99,7 +99,7 @@ pub fn unaltered(path: &Path, sha256: &str) -> Result<Vec<u8>, SnapshotError> {
     let bytes = read_owned(path, me, SNAPSHOT_MAX).map_err(|error| file_error(path, error))?;
     let found = hex::encode(Sha256::digest(&bytes));
     if found != sha256 {
-        return Err(SnapshotError::Altered { path: path.to_owned(), found, expected: tame(sha256, 64) });
+        return Err(SnapshotError::Altered { path: path.to_owned(), found, expected: named(sha256, 64) });
     }
     Ok(bytes)
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::amp::{self, Decoder};
 use super::request::Request;
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, Untrusted, tame};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const QUEUE: usize = 256;
@@ -46,7 +46,7 @@ pub enum RpcError {
         /// The socket.
         path: PathBuf,
         /// The system's words.
-        why: String,
+        why: Shown,
     },
     /// The call never left: nothing happened.
     #[error("{method} was not sent: {why}")]
@@ -69,13 +69,27 @@ pub enum RpcError {
     Refused {
         /// Method.
         method: &'static str,
-        /// The daemon's words, tamed.
-        message: String,
+        /// The daemon's words.
+        message: Shown,
+    },
+    /// The daemon takes no orders any more.
+    #[error("PM2 refused {method}: PM2 is being killed")]
+    GoingDown {
+        /// Method.
+        method: &'static str,
     },
 }
 
+/// What a refusal means is read from the words as they came: no secret of an app may hide it.
+fn refused(method: &'static str, said: &Untrusted) -> RpcError {
+    match said.raw().contains("PM2 is being killed") {
+        true => RpcError::GoingDown { method },
+        false => RpcError::Refused { method, message: said.shown(400) },
+    }
+}
+
 /// What a daemon answered: a value, or its refusal in words.
-pub(super) type Answer = Result<Value, String>;
+pub(super) type Answer = Result<Value, Untrusted>;
 type Waiting = Arc<Mutex<Waiters>>;
 
 #[derive(Default)]
@@ -185,9 +199,9 @@ impl Rpc {
         drop(seat);
         // Giving up the seat first means that a frame still queued now is never written: `left` is final.
         match outcome {
-            Ok(answered) => answered?.map_err(|message| RpcError::Refused { method, message }),
+            Ok(answered) => answered?.map_err(|said| refused(method, &said)),
             Err(_) => match told.try_recv() {
-                Ok(answer) => answer.map_err(|message| RpcError::Refused { method, message }),
+                Ok(answer) => answer.map_err(|said| refused(method, &said)),
                 Err(_) => Err(lost(&format!("no answer within {} s", deadline.as_secs_f32()))),
             },
         }
@@ -295,9 +309,9 @@ fn own_number(id: &str) -> Option<u64> {
 /// `{args:[result]}`, `{methods: by name}` or `{error: text or anything, stack?}`.
 pub(super) fn read_envelope(mut body: Value) -> Answer {
     match body.get_mut("error").map(Value::take) {
-        Some(Value::String(message)) => return Err(tame(&message, 400)),
+        Some(Value::String(message)) => return Err(Untrusted::new(message)),
         Some(Value::Null) | None => {}
-        Some(other) => return Err(tame(&other.to_string(), 400)),
+        Some(other) => return Err(Untrusted::new(other.to_string())),
     }
     if let Some(methods) = body.get_mut("methods") {
         return Ok(methods.take());

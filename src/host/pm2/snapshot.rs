@@ -24,7 +24,7 @@ use super::place::{AccountError, Pm2At, account, read_owned};
 use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open, parse, unaltered};
 use super::rpc::{Rpc, RpcError};
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, tame};
 use crate::host::planted::{Bug, planted};
 
 /// Name of the snapshot in its directory.
@@ -114,7 +114,7 @@ pub enum SnapshotError {
         /// The list.
         path: PathBuf,
         /// Reason.
-        why: String,
+        why: Shown,
     },
     /// A file could not be written or read.
     #[error("{path}: {source}")]

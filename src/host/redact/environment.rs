@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::common::is_common;
 use super::{SHORTEST, is_known, learn};
 
 /// Parts of names that say so.
@@ -40,8 +41,8 @@ const SHOWN: [&str; 10] = [
 ];
 
 /// Learns what looks like a secret in the environments of the apps of one list (`pm2_env.env`, and the copies of it that PM2
-/// lays beside). A value that is a part of any app's name or place is none: it is public, and hiding it there would take
-/// the app's identity away from the journal, and with it the app from the restore.
+/// lays beside). A value that is a part of any app's name or place is none: every list of processes shows it, and what
+/// services say about the app would become unreadable.
 pub fn learn_apps(entries: &[Value]) {
     let apps: Vec<_> = entries.iter().filter_map(|entry| entry.get("pm2_env")?.as_object()).collect();
     let shown: Vec<&str> = apps.iter().flat_map(|app| SHOWN.iter().filter_map(|key| app.get(*key)?.as_str())).collect();
@@ -60,10 +61,12 @@ pub fn learn_apps(entries: &[Value]) {
     }
 }
 
-/// What is secret about a variable: a password inside of an address, and the whole value.
+/// What is secret about a variable: a password inside of an address, and the whole value. What is short or a common word is
+/// hidden only where a key stands beside it: nobody could tell it from other text.
 fn secrets_in<'v>(name: &str, value: &'v str) -> [Option<&'v str>; 2] {
-    let password = password_in(value);
-    if value.len() < SHORTEST {
+    let counts = |value: &&str| value.len() >= SHORTEST && !is_common(value);
+    let password = password_in(value).filter(counts);
+    if !counts(&value) {
         return [password, None];
     }
     let name = name.to_ascii_uppercase();

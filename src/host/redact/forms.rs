@@ -8,7 +8,8 @@ use super::KEY;
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Every form of `secret` that is long enough to be told from other text, without repetitions.
+/// Every form of `secret`, without repetitions. Of a secret of less than four bytes only those that somebody would write by
+/// hand: its digits in base64 or hexadecimal are everywhere.
 pub(super) fn of(secret: &str) -> BTreeSet<Vec<u8>> {
     let mut texts: BTreeSet<String> = BTreeSet::from([secret.to_owned()]);
     texts.extend(percent(secret));
@@ -16,6 +17,9 @@ pub(super) fn of(secret: &str) -> BTreeSet<Vec<u8>> {
     texts.extend(shell(secret));
     texts.extend(markup(secret));
     texts.extend([secret.escape_debug().collect(), secret.escape_default().collect(), tamed(secret)]);
+    if secret.len() < KEY {
+        return texts.into_iter().map(String::into_bytes).filter(|form| !form.is_empty()).collect();
+    }
     let upper: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
     texts.extend([hex::encode(secret), upper]);
     let mut all: BTreeSet<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
@@ -127,7 +131,7 @@ fn markup(secret: &str) -> Vec<String> {
     ]
 }
 
-/// As [`crate::host::foreign::tame`] shows it.
+/// As [`crate::host::foreign::tame`] spells it.
 fn tamed(secret: &str) -> String {
     let mut out = String::new();
     crate::host::foreign::shown_harmless(secret, &mut out);

@@ -1,37 +1,34 @@
-//! The last filter before anything leaves this process: known secrets are replaced by `[redacted]`, whatever carries them.
+//! Secrets in text from outside are replaced by `[redacted]` when the text is taken in ([`super::foreign::tame`]).
 //!
-//! A flag on a task or a careful `Debug` fails on the side paths: the failed task, the log of a service that prints its
-//! own token, the panic. So every secret that is resolved in this process is learnt here, *by value*, and every sink asks:
-//! terminals and pipes ([`Sieved`]), the journal and small files ([`json`], [`checked`]), and foreign text at the door
-//! ([`text`], called by [`super::foreign::tame`]), because a screen that wraps or cuts a value would hide it from a sink.
+//! Secrecy is a property of the *field*. What identifies something (a machine, a run, a path, a name, a digest) and what this
+//! program says itself is never rewritten, in no file and on no screen: whoever owns an app chooses the values of its
+//! variables, and a filter by value in front of the journal would let him choose what the journal forgets. So this filter
+//! stands at one door only, in front of free text that somebody else wrote.
 //!
-//! Choices. *Known by value* means in the forms of `forms.rs`, not only as written. *At least six bytes*: a shorter secret is
-//! guessed in seconds, and hiding every `root` or `6379` would make the output lie. *Kept until the end*: a value that was
-//! wiped cannot be recognised, so this process may not be dumped ([`super::own_process`]). *Environments*: apps have many
-//! variables that are no secrets (`NODE_ENV=production`); those that look like one are learnt, all are kept out by the
-//! allow-list of [`super::pm2`].
+//! Choices. *What the runbook resolved* ([`learn`]) is hidden in outside text at any length: from four bytes on wherever it
+//! stands, shorter ones as whole words. *An app's variable* ([`learn_apps`]) is hidden by value from [`SHORTEST`] bytes on if
+//! it looks like a secret and is no common word (`common.rs`). *Everything else by key* (`by_key.rs`): `PASSWORD=x`,
+//! `--token x`, the user part of an address, `Authorization: Bearer x`. *By value* means in the forms of `forms.rs`, not only
+//! as written. *Kept until the end*: a value that was wiped cannot be recognised, so this process may not be dumped
+//! ([`super::own_process`]).
 
+mod by_key;
+mod common;
 mod environment;
 mod forms;
-mod sieve;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
 pub use environment::learn_apps;
-pub use sieve::{Sieve, Sieved};
 
 /// What stands in the place of a secret.
 pub const MARK: &str = "[redacted]";
-/// Shorter values are not hidden; see the module.
-pub const SHORTEST: usize = 6;
-/// Bytes by which forms are looked up; no form is shorter.
+/// Shorter variables of apps are not hidden by value; see the module.
+pub const SHORTEST: usize = 8;
+/// Bytes by which forms are looked up; shorter ones are hidden as whole words only.
 const KEY: usize = 4;
 /// Forms that are kept at most: some thousand secrets. A host with more has not told us that they are secrets.
 const MOST_FORMS: usize = 200_000;
@@ -46,8 +43,8 @@ struct Known {
     values: HashSet<Box<str>>,
     /// Forms by their first bytes, the longest first.
     by_start: HashMap<[u8; KEY], Vec<Box<[u8]>>>,
-    /// The first one to three bytes of every form: what may be the beginning of one at the end of a write.
-    starts: HashSet<Box<[u8]>>,
+    /// Forms that are too short for that, the longest first.
+    short: Vec<Box<[u8]>>,
     /// A bit for each pair of bytes that a form begins with: nearly every place of a text ends here.
     pairs: Vec<u64>,
     forms: usize,
@@ -59,22 +56,32 @@ impl Known {
             return;
         }
         for form in forms::of(value) {
-            let Some(start) = form.first_chunk::<KEY>().copied() else { continue };
-            let bucket = self.by_start.entry(start).or_default();
+            let bucket = match form.first_chunk::<KEY>() {
+                Some(start) => {
+                    self.pairs.resize(1 << 10, 0);
+                    let pair = pair(start[0], start[1]);
+                    self.pairs[pair / 64] |= 1 << (pair % 64);
+                    self.by_start.entry(*start).or_default()
+                }
+                None => &mut self.short,
+            };
             if bucket.iter().any(|known| **known == *form) {
                 continue;
             }
-            self.pairs.resize(1 << 10, 0);
-            let pair = pair(start[0], start[1]);
-            self.pairs[pair / 64] |= 1 << (pair % 64);
-            self.starts.extend((1..KEY).map(|len| Box::from(&form[..len])));
             let at = bucket.partition_point(|known| known.len() > form.len());
             bucket.insert(at, form.into());
             self.forms += 1;
         }
     }
 
-    /// The length of the longest form that `bytes` begins with.
+    /// How many bytes of a secret stand at this place.
+    fn at(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let rest = bytes.get(at..)?;
+        self.begins(rest).or_else(|| self.short_word(bytes, at))
+    }
+
+    /// The length of the longest form that `bytes` begins with. At the end of a text, which a bound may have cut, half of a
+    /// form and more counts for the whole.
     fn begins(&self, bytes: &[u8]) -> Option<usize> {
         let start = bytes.first_chunk::<KEY>()?;
         let pair = pair(start[0], start[1]);
@@ -82,18 +89,20 @@ impl Known {
             return None;
         }
         let bucket = self.by_start.get(start)?;
-        bucket.iter().find(|form| bytes.starts_with(form)).map(|form| form.len())
+        let whole = bucket.iter().find(|form| bytes.starts_with(form)).map(|form| form.len());
+        let cut = |form: &Box<[u8]>| form.starts_with(bytes) && bytes.len() * 2 >= form.len();
+        whole.or_else(|| bucket.iter().any(cut).then_some(bytes.len()))
     }
 
-    /// Whether `bytes` could become a form when more comes.
-    fn may_begin(&self, bytes: &[u8]) -> bool {
-        match bytes.first_chunk::<KEY>() {
-            Some(start) => {
-                let bucket = self.by_start.get(start).map_or(&[][..], Vec::as_slice);
-                bucket.iter().any(|form| form.len() > bytes.len() && form.starts_with(bytes))
-            }
-            None => self.starts.contains(bytes),
+    fn short_word(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let within = |at: Option<usize>| {
+            at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
+        };
+        if self.short.is_empty() || within(at.checked_sub(1)) {
+            return None;
         }
+        let fits = |form: &&Box<[u8]>| bytes[at..].starts_with(form) && !within(Some(at + form.len()));
+        self.short.iter().find(fits).map(|form| form.len())
     }
 }
 
@@ -101,11 +110,12 @@ fn pair(first: u8, second: u8) -> usize {
     usize::from(first) << 8 | usize::from(second)
 }
 
-/// Learns a secret; also each of its lines that is long enough, because logs and screens break lines.
+/// Learns a secret that the runbook named, whatever its length; also each of its lines that is long enough, because logs and
+/// screens break lines.
 pub fn learn(value: &str) {
-    let lines = value.lines().map(str::trim).filter(|line| line.len() >= 2 * SHORTEST && line.len() < value.len());
+    let lines = value.lines().map(str::trim).filter(|line| line.len() >= 12 && line.len() < value.len());
     let new: Vec<&str> =
-        std::iter::once(value).chain(lines).filter(|value| value.len() >= SHORTEST && !is_known(value)).collect();
+        std::iter::once(value).chain(lines).filter(|value| !value.is_empty() && !is_known(value)).collect();
     if new.is_empty() {
         return;
     }
@@ -127,130 +137,42 @@ fn with<T>(ask: impl FnOnce(&Known) -> T) -> Option<T> {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
 }
 
-/// Whether any known secret is in it.
+/// The bytes with every known secret replaced: by value alone.
 #[must_use]
-pub fn holds_secret(bytes: &[u8]) -> bool {
-    with(|known| (0..bytes.len()).any(|at| known.begins(&bytes[at..]).is_some())).unwrap_or(false)
+pub(super) fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    with(|known| sift(known, bytes)).flatten().map_or(Cow::Borrowed(bytes), Cow::Owned)
 }
 
-/// The bytes with every known secret replaced.
-#[must_use]
-pub fn bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if !holds_secret(bytes) {
-        return Cow::Borrowed(bytes);
+/// `None` when nothing in it must be hidden.
+fn sift(known: &Known, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        // What was replaced once stays as it is, whatever the secrets are.
+        let (len, hidden) = match rest.starts_with(MARK.as_bytes()) {
+            true => (MARK.len(), false),
+            false => known.at(bytes, at).map_or((1, false), |len| (len, true)),
+        };
+        if hidden {
+            out.get_or_insert_with(|| bytes[..at].to_vec()).extend_from_slice(MARK.as_bytes());
+        } else if let Some(out) = &mut out {
+            out.extend_from_slice(&rest[..len]);
+        }
+        at += len;
     }
-    let mut sieve = Sieve::default();
-    let mut out = Vec::with_capacity(bytes.len());
-    sieve.push(bytes, &mut out);
-    sieve.finish(&mut out);
-    Cow::Owned(out)
+    out
 }
 
-/// The text with every known secret replaced.
+/// The text with every secret replaced: those that are known by their value, then those that a key beside them gives away.
 #[must_use]
-pub fn text(text: &str) -> Cow<'_, str> {
-    match bytes(text.as_bytes()) {
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    let by_value = match bytes(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
         Cow::Owned(clean) => Cow::Owned(String::from_utf8_lossy(&clean).into_owned()),
-    }
-}
-
-/// A JSON document with every known secret replaced inside its strings, so that it stays a document: a secret that
-/// happens to be a number stays a number where it stands for one. What is no JSON is treated as plain bytes.
-#[must_use]
-pub fn json(document: &[u8]) -> Cow<'_, [u8]> {
-    if !holds_secret(document) {
-        return Cow::Borrowed(document);
-    }
-    let Ok(mut value) = serde_json::from_slice::<Value>(document) else { return bytes(document) };
-    for at in telling(&value) {
-        replace(&mut value, &at);
-    }
-    match serde_json::to_vec_pretty(&value) {
-        Ok(clean) => Cow::Owned(clean),
-        Err(_) => bytes(document),
-    }
-}
-
-/// The same for a value that is going to be written: `None` when nothing in it must be hidden, else what may be written. A
-/// string without which the value could not be read back (a tag, a time) is left alone: it is there by coincidence.
-#[must_use]
-pub fn checked<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
-    if FORMS.load(Ordering::Acquire) == 0 {
-        return None;
-    }
-    let original = serde_json::to_value(value).ok()?;
-    let places = telling(&original);
-    if places.is_empty() {
-        return None;
-    }
-    let read = |value: &Value| T::deserialize(value).ok();
-    let mut clean = original.clone();
-    places.iter().for_each(|at| replace(&mut clean, at));
-    if let Some(whole) = read(&clean) {
-        return Some(whole);
-    }
-    let mut clean = original;
-    for at in &places {
-        let before = clean.clone();
-        replace(&mut clean, at);
-        if read(&clean).is_none() {
-            clean = before;
-        }
-    }
-    read(&clean)
-}
-
-/// Where in a value strings hold a secret, as JSON pointers (RFC 6901). A string that is nothing but a plain word is a tag
-/// or a name of ours.
-fn telling(value: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    collect(value, &mut String::new(), &mut found);
-    found
-}
-
-fn collect(value: &Value, at: &mut String, found: &mut Vec<String>) {
-    let len = at.len();
-    match value {
-        Value::String(text) if !is_word(text) && holds_secret(text.as_bytes()) => found.push(at.clone()),
-        Value::Array(items) => {
-            for (n, item) in items.iter().enumerate() {
-                at.push_str(&format!("/{n}"));
-                collect(item, at, found);
-                at.truncate(len);
-            }
-        }
-        Value::Object(fields) => {
-            for (key, item) in fields.iter().filter(|(key, item)| !(is_identity(key) && is_names(item))) {
-                at.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
-                collect(item, at, found);
-                at.truncate(len);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Fields by which records are found again: with another text in them a step, an item or an app would be another one. What
-/// stands there was written into the runbook as a name, or is shown by every list of processes.
-fn is_identity(field: &str) -> bool {
-    const FIELDS: [&str; 11] =
-        ["step", "steps", "no_return", "item", "items", "key", "run", "runbook_name", "name", "namespace", "script"];
-    FIELDS.contains(&field)
-}
-
-fn is_names(value: &Value) -> bool {
-    value.is_string() || value.as_array().is_some_and(|names| names.iter().all(Value::is_string))
-}
-
-fn is_word(text: &str) -> bool {
-    text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-}
-
-fn replace(value: &mut Value, at: &str) {
-    if let Some(Value::String(string)) = value.pointer_mut(at) {
-        *string = text(string).into_owned();
-    }
+    };
+    let by_key = by_key::hide(&by_value);
+    by_key.map_or(by_value, Cow::Owned)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::secret::SecretRef;
 use crate::host::tls::Tls;
 
@@ -96,7 +96,7 @@ impl RedisAt {
     /// [`RedisAtError`]; a URL that holds a password is refused without repeating it.
     pub fn check(&self) -> Result<RedisAddr, RedisAtError> {
         if let (Some(user), None) = (&self.user, &self.password) {
-            return Err(RedisAtError::UserAlone(tame(user, 60)));
+            return Err(RedisAtError::UserAlone(named(user, 60)));
         }
         self.addr()
     }
@@ -108,7 +108,7 @@ impl RedisAt {
         if !is_socket && after_scheme.contains('@') {
             return Err(RedisAtError::Userinfo);
         }
-        let shown = tame(&self.url, 120);
+        let shown = named(&self.url, 120);
         let with_tls = self.url.strip_prefix("rediss://");
         if self.tls.is_some() && with_tls.is_none() {
             return Err(RedisAtError::PlainWithTls(shown));

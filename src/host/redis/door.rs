@@ -5,7 +5,7 @@ use std::fmt;
 use redis::{RedisError, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::host::foreign::{tame, tame_bytes};
+use crate::host::foreign::{Shown, tame, tame_bytes};
 
 /// The answer to PING. Only [`Door::Open`] means that commands are served; it says nothing about the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub enum Door {
     /// `-MISCONF`: it cannot persist and so refuses writes.
     Misconf {
         /// The server's words.
-        text: String,
+        text: Shown,
     },
     /// Nobody listens.
     Refused,
@@ -45,12 +45,12 @@ pub enum Door {
     /// The name or address leads nowhere.
     Unreachable {
         /// The operating system's words.
-        text: String,
+        text: Shown,
     },
     /// Something answers, in another language.
     NotRedis {
         /// The first bytes of it.
-        text: String,
+        text: Shown,
     },
     /// TLS was wanted and is not to be had as wanted; nothing was said in plain text.
     Untrusted {
@@ -70,7 +70,7 @@ pub enum Door {
     /// An answer in the right language that fits none of the above.
     Odd {
         /// The answer.
-        text: String,
+        text: Shown,
     },
 }
 
@@ -158,7 +158,7 @@ impl Door {
             return Self::TimedOut { connected: true };
         }
         if crate::host::tls::spoke_tls(heard) {
-            return Self::NotRedis { text: "TLS; write rediss:// in the place of redis://".to_owned() };
+            return Self::NotRedis { text: "TLS; write rediss:// in the place of redis://".into() };
         }
         if error.kind() == redis::ErrorKind::Parse || !(heard.is_empty() || b"+-:$*".contains(&heard[0])) {
             return Self::NotRedis { text: tame_bytes(heard, 60) };

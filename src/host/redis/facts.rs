@@ -7,7 +7,7 @@ use redis::Value;
 use super::info::Fields;
 use super::seen::{Aof, Loading, Memory, Rdb, RedisFacts, ReplicaOf, Role, Server, ServerName};
 use super::settings;
-use crate::host::foreign::{tame, tame_bytes};
+use crate::host::foreign::{Shown, named, named_bytes, tame};
 
 const MAX_REPLICAS: usize = 256;
 
@@ -70,10 +70,10 @@ fn server(info: &Fields) -> Option<Server> {
     };
     Some(Server {
         name,
-        version: tame(version, 40),
-        run_id: tame(info.text("run_id")?, 64),
+        version: named(version, 40),
+        run_id: named(info.text("run_id")?, 64),
         process_id: info.number("process_id").and_then(|pid| u32::try_from(pid).ok()),
-        config_file: tame(info.text("config_file").unwrap_or_default(), 4096),
+        config_file: named(info.text("config_file").unwrap_or_default(), 4096),
         uptime_secs: info.number("uptime_in_seconds").unwrap_or(0),
     })
 }
@@ -124,7 +124,7 @@ fn memory(info: &Fields) -> Option<Memory> {
 }
 
 /// The role: ROLE decides which, INFO adds the state of a replica's link. `Err` holds the odd answer.
-pub(super) fn role(answer: &Value, info: &Fields) -> Result<Role, String> {
+pub(super) fn role(answer: &Value, info: &Fields) -> Result<Role, Shown> {
     let odd = || tame(&format!("{answer:?}"), 120);
     let Value::Array(items) = answer else { return Err(odd()) };
     match (items.first().and_then(text).as_deref(), items.get(1..)) {
@@ -189,8 +189,8 @@ fn keep(found: &mut BTreeMap<String, String>, key: &Value, value: &Value) {
 /// Any textual reply, tamed.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
-        Value::BulkString(bytes) => Some(tame_bytes(bytes, 4096)),
-        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(tame(text, 4096)),
+        Value::BulkString(bytes) => Some(named_bytes(bytes, 4096)),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(named(text, 4096)),
         Value::Okay => Some("OK".to_owned()),
         _ => None,
     }

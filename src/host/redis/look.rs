@@ -16,7 +16,7 @@ use super::seen::{RedisFacts, RedisSeen, Unseen};
 use super::settings;
 use super::wire::{self, Patience, Wire};
 use super::written;
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named, tame};
 
 /// How long the disk may take to show a manifest and a configuration file.
 const DISK: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ async fn redis(wire: &mut Wire) -> Result<RedisSeen, Door> {
 /// What the answers of a Redis amount to, in the order of the questions. Pure.
 pub(super) fn understand(answers: &[Value]) -> Result<RedisSeen, Door> {
     let [_, ping, info, role, command, settings @ ..] = answers else {
-        return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
+        return Err(Door::Odd { text: "fewer answers than questions".into() });
     };
     let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };
     let info = match info {
@@ -112,7 +112,7 @@ pub(super) fn understand(answers: &[Value]) -> Result<RedisSeen, Door> {
 async fn tile38(wire: &mut Wire) -> Result<RedisSeen, Door> {
     let answers = wire.ask(vec![cmd("PING"), cmd("ROLE")]).await?;
     let [ping, role] = answers.as_slice() else {
-        return Err(Door::Odd { text: "fewer answers than questions".to_owned() });
+        return Err(Door::Odd { text: "fewer answers than questions".into() });
     };
     let mut seen = RedisSeen { door: Door::of_ping(ping), facts: None, unseen: Vec::new() };
     let role = match role {
@@ -128,14 +128,14 @@ fn merge(answers: &[Value]) -> Result<BTreeMap<String, String>, String> {
     let mut config = BTreeMap::new();
     for answer in answers {
         match answer {
-            Value::ServerError(error) => return Err(words(error)),
-            other => config.extend(facts::settings(other).ok_or_else(|| tame(&format!("{other:?}"), 120))?),
+            Value::ServerError(error) => return Err(words(error).into()),
+            other => config.extend(facts::settings(other).ok_or_else(|| tame(&format!("{other:?}"), 120).to_string())?),
         }
     }
     Ok(config)
 }
 
-fn words(error: &redis::ServerError) -> String {
+fn words(error: &redis::ServerError) -> Shown {
     tame(&format!("{} {}", error.code(), error.details().unwrap_or_default()), 200)
 }
 
@@ -197,7 +197,7 @@ fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, Str
     if let Ok(works_in) = std::fs::read_link(process.join("cwd"))
         && works_in != Path::new(dir)
     {
-        let works_in = tame(&works_in.to_string_lossy(), 200);
+        let works_in = named(&works_in.to_string_lossy(), 200);
         return Err(format!(
             "process {pid} works in {works_in}, not in {dir}: a tunnel leads to another host, or it runs in a container"
         ));

@@ -11,7 +11,7 @@ use super::at::{RedisAt, RedisKind};
 use super::door::Door;
 use super::info::Fields;
 use super::wire::{self, Patience, Wire};
-use crate::host::foreign::{tame, tame_bytes};
+use crate::host::foreign::{Shown, tame};
 
 /// The server agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub enum RedisFault {
     #[error("redis could not fork a rewrite child ({text}); see its log, free memory or set vm.overcommit_memory=1")]
     ForkFailed {
         /// The server's words.
-        text: String,
+        text: Shown,
     },
     /// Redis would rewrite happily, and the next start would not read the result.
     #[error("append-only persistence is off; a rewrite would write files that the next start does not read")]
@@ -57,7 +57,7 @@ pub enum RedisFault {
     #[error("what listens there is not redis, it said: {text}")]
     NotRedis {
         /// The first bytes of it.
-        text: String,
+        text: Shown,
     },
     /// Nothing was sent.
     #[error("redis cannot be asked: {door}")]
@@ -139,7 +139,7 @@ async fn before(wire: &mut Wire, patience: Patience) -> Result<Option<RewriteRep
         (Some(false), _) => Err(RedisFault::AofOff),
         (Some(true), Some(true)) => Ok(Some(RewriteReply::AlreadyRunning)),
         (Some(true), Some(false)) => Ok(None),
-        _ => Err(RedisFault::NotRedis { text: "INFO without the append-only fields".to_owned() }),
+        _ => Err(RedisFault::NotRedis { text: "INFO without the append-only fields".into() }),
     }
 }
 
@@ -151,7 +151,7 @@ async fn send(wire: &mut Wire, patience: Patience) -> Result<RewriteReply, Redis
     match answers.first() {
         Some(Value::ServerError(error)) => refusal(error.code(), error.details().unwrap_or_default()),
         Some(Value::SimpleString(text)) => agreement(text),
-        Some(Value::BulkString(bytes)) => agreement(&tame_bytes(bytes, 200)),
+        Some(Value::BulkString(bytes)) => agreement(&String::from_utf8_lossy(bytes)),
         other => Err(RedisFault::AnswerLost { door: Door::Odd { text: tame(&format!("{other:?}"), 120) } }),
     }
 }

@@ -21,6 +21,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::at::{RedisAddr, RedisAt};
 use super::door::Door;
+use crate::host::foreign::tame;
 use crate::host::secret::Secret;
 use crate::host::tls::{self, Tls};
 
@@ -99,7 +100,7 @@ impl Wire {
 
     fn broken(&self, error: &redis::RedisError) -> Door {
         if self.heard.total.load(Ordering::Relaxed) > MAX_HEARD {
-            return Door::Odd { text: format!("an answer of more than {} MiB", MAX_HEARD >> 20) };
+            return Door::Odd { text: tame(&format!("an answer of more than {} MiB", MAX_HEARD >> 20), 80) };
         }
         // TLS 1.3 refuses a client after the handshake, in the place of the first answer.
         let refused = self.heard.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -200,7 +201,7 @@ fn not_connected(error: &io::Error) -> Door {
         // A Unix socket whose backlog is full says WouldBlock.
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Door::TimedOut { connected: false },
         io::ErrorKind::ConnectionReset => Door::Reset,
-        _ => Door::Unreachable { text: crate::host::foreign::tame(&error.to_string(), 160) },
+        _ => Door::Unreachable { text: tame(&error.to_string(), 160) },
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::config_line::words;
 use super::settings;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 const MAX_BYTES: u64 = 1 << 20;
 const MAX_DEPTH: u8 = 8;
@@ -24,7 +24,7 @@ pub(super) fn read(config_file: &str) -> Result<BTreeMap<String, String>, String
     if let Some(dir) = found.get_mut("dir") {
         // CONFIG GET answers with the working directory, where links are resolved.
         match std::fs::canonicalize(&*dir) {
-            Ok(real) if Path::new(dir).is_absolute() => *dir = tame(&real.to_string_lossy(), 4096),
+            Ok(real) if Path::new(dir).is_absolute() => *dir = named(&real.to_string_lossy(), 4096),
             _ => drop(found.remove("dir")),
         }
     }
@@ -41,7 +41,7 @@ struct Reading {
 type Found = BTreeMap<String, String>;
 
 fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading) -> Result<(), String> {
-    let at = |why: &dyn std::fmt::Display| tame(&format!("{}: {why}", path.display()), 300);
+    let at = |why: &dyn std::fmt::Display| named(&format!("{}: {why}", path.display()), 300);
     reading.files += 1;
     if depth > MAX_DEPTH || reading.files > MAX_FILES {
         return Err(at(&"too many files included"));
@@ -105,7 +105,7 @@ pub(crate) fn of_arguments(argv: &[String]) -> BTreeMap<String, String> {
 fn value_of(name: &str, values: &[String]) -> String {
     let joined = values.join(" ");
     let nobody = name == "replicaof" && joined.eq_ignore_ascii_case("no one");
-    if nobody { String::new() } else { settings::kept(name, tame(&joined, 4096)) }
+    if nobody { String::new() } else { settings::kept(name, named(&joined, 4096)) }
 }
 
 /// The files behind `/dir/*.conf`, in the order of their names as glob(3) gives them. Redis follows such since 7.0.
@@ -159,7 +159,7 @@ fn save(found: &mut Found, values: &[String], reading: &mut Reading) {
         if !points.is_empty() {
             points.push(' ');
         }
-        points.push_str(&tame(value, 40));
+        points.push_str(&named(value, 40));
     }
 }
 

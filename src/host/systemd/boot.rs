@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::unit::UnitSeen;
+use crate::host::foreign::Shown;
 
 /// Targets that a normal boot reaches.
 const BOOT_TARGETS: [&str; 8] = [
@@ -64,7 +65,7 @@ pub enum AtBoot {
     /// Its file cannot be used.
     Bad {
         /// systemd's complaint.
-        why: String,
+        why: Shown,
     },
 }
 

@@ -9,7 +9,7 @@ use zbus::connection::Builder;
 use zbus::{Connection, fdo};
 
 use super::proxies::{LoginProxy, SystemdProxy};
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named, tame};
 use crate::host::machine;
 
 /// Where the system bus is; the environment is not asked, it may come from a less privileged caller.
@@ -36,7 +36,7 @@ pub enum SystemdError {
         /// The bus address.
         address: String,
         /// The system's words.
-        why: String,
+        why: Shown,
     },
     /// The bus is there, the service is not.
     #[error("{what}: nobody answers on the bus ({why}); is systemd-logind, or systemd itself, running?")]
@@ -44,7 +44,7 @@ pub enum SystemdError {
         /// What was asked.
         what: String,
         /// The bus's words.
-        why: String,
+        why: Shown,
     },
     /// Polkit or the bus policy said no.
     #[error("{what}: not allowed ({why}); run as root, with sudo")]
@@ -52,7 +52,7 @@ pub enum SystemdError {
         /// What was asked.
         what: String,
         /// The words of polkit or the bus.
-        why: String,
+        why: Shown,
     },
     /// systemd knows no such unit.
     #[error("{what}: no such unit ({why}); look for its name with systemctl list-unit-files")]
@@ -60,7 +60,7 @@ pub enum SystemdError {
         /// What was asked.
         what: String,
         /// systemd's words.
-        why: String,
+        why: Shown,
     },
     /// Starting was forbidden by a mask.
     #[error("{what}: masked ({why}); systemctl unmask it if it shall run")]
@@ -68,7 +68,7 @@ pub enum SystemdError {
         /// What was asked.
         what: String,
         /// systemd's words.
-        why: String,
+        why: Shown,
     },
     /// Someone forbids the shutdown.
     #[error("{what}: blocked by {who}; wait for it, or end it")]
@@ -92,7 +92,7 @@ pub enum SystemdError {
         /// The D-Bus error name.
         name: String,
         /// Its words.
-        why: String,
+        why: Shown,
     },
     /// No reply in time: it may have happened.
     #[error("{what}: no reply within {after:?}; it may have happened all the same, look with systemctl status")]
@@ -108,7 +108,7 @@ pub enum SystemdError {
         /// What was asked.
         what: String,
         /// The words of the transport.
-        why: String,
+        why: Shown,
     },
     /// A name that cannot be a unit's.
     #[error("{name} is not a unit name: write it in full, like redis-server@bull00.service")]
@@ -152,7 +152,7 @@ impl SystemdError {
         }
     }
 
-    fn of_standard(what: String, failed: fdo::Error, shown: String) -> Self {
+    fn of_standard(what: String, failed: fdo::Error, shown: Shown) -> Self {
         use fdo::Error as E;
         match failed {
             E::AccessDenied(why) | E::InteractiveAuthorizationRequired(why) | E::AuthFailed(why) => {
@@ -172,10 +172,10 @@ impl SystemdError {
         match name.rsplit('.').next().unwrap_or("") {
             "NoSuchUnit" | "LoadFailed" => Self::NoSuchUnit { what, why },
             "UnitMasked" => Self::Masked { what, why },
-            "BlockedByInhibitorLock" => Self::Inhibited { what, who: why },
+            "BlockedByInhibitorLock" => Self::Inhibited { what, who: why.into() },
             "OperationInProgress" => Self::UnderWay { what },
             "InteractiveAuthorizationRequired" => Self::Denied { what, why },
-            _ => Self::Refused { what, name: tame(name, 100), why },
+            _ => Self::Refused { what, name: named(name, 100), why },
         }
     }
 }

@@ -13,7 +13,7 @@ use super::bus::{Bus, SystemdError};
 use super::proxies::JobRemovedStream;
 use super::unit::UnitSeen;
 use super::unit_name;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// What a job asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub(super) async fn wait_for(ends: &mut JobRemovedStream, job: &OwnedObjectPath,
             if let Ok(end) = signal.args()
                 && end.job().as_str() == job.as_str()
             {
-                return JobEnd::Result(tame(end.result(), 64));
+                return JobEnd::Result(named(end.result(), 64));
             }
         }
         JobEnd::NotHeard("the connection to the bus was lost while the job ran".to_owned())

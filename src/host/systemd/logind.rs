@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bus::{Bus, SystemdError};
 use super::proxies::InhibitorRow;
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named, tame};
 
 /// One inhibitor lock (org.freedesktop.login1(5), ListInhibitors).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Inhibitor {
     /// The program's name for itself, foreign text.
     pub who: String,
     /// Its reason, foreign text.
-    pub why: String,
+    pub why: Shown,
     /// block, block-weak or delay.
     pub mode: String,
     /// Its user.
@@ -72,7 +72,7 @@ impl Bus {
             Down::Reboot => self.call("ask whether a reboot is allowed", login.can_reboot()).await?,
             Down::PowerOff => self.call("ask whether a power-off is allowed", login.can_power_off()).await?,
         };
-        Ok(tame(&answer, 64))
+        Ok(named(&answer, 64))
     }
 
     /// Asks for the reboot or power-off after looking for blocking locks other than those of `ignoring` (their `who`).
@@ -104,8 +104,8 @@ fn shown(one: &Inhibitor) -> String {
 }
 
 fn inhibitor((what, who, why, mode, uid, pid): InhibitorRow) -> Inhibitor {
-    let tamed = |text: &str| tame(text, 200);
-    Inhibitor { what: tamed(&what), who: tamed(&who), why: tamed(&why), mode: tamed(&mode), uid, pid }
+    let name = |text: &str| named(text, 200);
+    Inhibitor { what: name(&what), who: name(&who), why: tame(&why, 200), mode: name(&mode), uid, pid }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use zbus::{OwnedVariant, Variant};
 
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named, tame};
 
 const TEXT_MAX: usize = 1024;
 const LIST_MAX: usize = 256;
@@ -22,7 +22,7 @@ impl Bag {
     /// Empty when absent: systemd itself says "" for "none".
     pub(super) fn text(&self, key: &str) -> String {
         match self.get(key) {
-            Some(Variant::Str(text)) => tame(text.as_str(), TEXT_MAX),
+            Some(Variant::Str(text)) => named(text.as_str(), TEXT_MAX),
             _ => String::new(),
         }
     }
@@ -32,7 +32,7 @@ impl Bag {
             return Vec::new();
         };
         let texts = items.iter().filter_map(|item| match item {
-            Variant::Str(text) => Some(tame(text.as_str(), TEXT_MAX)),
+            Variant::Str(text) => Some(named(text.as_str(), TEXT_MAX)),
             _ => None,
         });
         texts.take(LIST_MAX).collect()
@@ -82,7 +82,7 @@ impl Bag {
         };
         let texts = items.iter().filter_map(|item| match item {
             Variant::Structure(fields) => match fields.fields().first() {
-                Some(Variant::Str(text)) => Some(tame(text.as_str(), TEXT_MAX)),
+                Some(Variant::Str(text)) => Some(named(text.as_str(), TEXT_MAX)),
                 _ => None,
             },
             _ => None,
@@ -96,8 +96,9 @@ impl Bag {
         let Some(Variant::Array(items)) = self.get(key) else {
             return Vec::new();
         };
-        let word =
-            |item: &Variant<'_>| if let Variant::Str(text) = item { Some(tame(text.as_str(), TEXT_MAX)) } else { None };
+        let word = |item: &Variant<'_>| {
+            if let Variant::Str(text) = item { Some(named(text.as_str(), TEXT_MAX)) } else { None }
+        };
         let words = items.iter().filter_map(|item| match item {
             Variant::Structure(fields) => match fields.fields().get(1) {
                 Some(Variant::Array(words)) => Some(words.iter().filter_map(word).take(LIST_MAX).collect()),
@@ -108,14 +109,22 @@ impl Bag {
         words.take(LIST_MAX).collect()
     }
 
+    /// A text that somebody wrote for people.
+    pub(super) fn said(&self, key: &str) -> Shown {
+        match self.get(key) {
+            Some(Variant::Str(text)) => tame(text.as_str(), TEXT_MAX),
+            _ => Shown::default(),
+        }
+    }
+
     /// The last text of a structure: the message of `LoadError`.
-    pub(super) fn last_text(&self, key: &str) -> String {
+    pub(super) fn last_text(&self, key: &str) -> Shown {
         match self.get(key) {
             Some(Variant::Structure(fields)) => match fields.fields().last() {
                 Some(Variant::Str(text)) => tame(text.as_str(), TEXT_MAX),
-                _ => String::new(),
+                _ => Shown::default(),
             },
-            _ => String::new(),
+            _ => Shown::default(),
         }
     }
 }

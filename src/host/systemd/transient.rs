@@ -15,7 +15,7 @@ use super::jobs::{JobEnd, wait_for};
 use super::properties::Bag;
 use super::proxies::{PropertiesProxy, Setting};
 use super::unit_name::{self, NameKind};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// Every unit that we make up begins like this, so that nothing else is ever ended or forgotten by mistake.
 pub const PREFIX: &str = "runbook-";
@@ -196,7 +196,7 @@ impl Bus {
 
 fn check_name(name: &str) -> Result<(), SystemdError> {
     let ours = name.starts_with(PREFIX) && name.ends_with(".service") && unit_name::kind(name)? == NameKind::Plain;
-    if ours { Ok(()) } else { Err(SystemdError::BadName { name: tame(name, 80) }) }
+    if ours { Ok(()) } else { Err(SystemdError::BadName { name: named(name, 80) }) }
 }
 
 fn exit_status(service: &Bag) -> i32 {

@@ -10,6 +10,7 @@ use super::bus::{Bus, SystemdError};
 use super::properties::Bag;
 use super::proxies::PropertiesProxy;
 use super::unit_name::{self, NameKind};
+use crate::host::foreign::Shown;
 use crate::host::redis::of_arguments;
 
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
@@ -24,11 +25,11 @@ pub struct UnitSeen {
     /// The canonical name; differs from `asked` for an alias.
     pub id: String,
     /// `Description=`, foreign text.
-    pub description: String,
+    pub description: Shown,
     /// loaded, not-found, bad-setting, error, masked; `template` (our word) for a bare template.
     pub load_state: String,
     /// What `load_state` complains about.
-    pub load_error: String,
+    pub load_error: Shown,
     /// enabled, disabled, static, masked, alias, generated...: of `asked`, not of `id`.
     pub unit_file_state: String,
     /// active, reloading, inactive, failed, activating, deactivating.
@@ -106,7 +107,7 @@ impl Bus {
     pub(super) async fn unit_file_state(&self, name: &str) -> Result<String, SystemdError> {
         let systemd = self.systemd().await?;
         match self.call(&format!("look at {name}"), systemd.get_unit_file_state(name)).await {
-            Ok(state) => Ok(crate::host::foreign::tame(&state, 64)),
+            Ok(state) => Ok(crate::host::foreign::named(&state, 64)),
             // Scopes, devices and generated oddities have no file; old versions say so in several ways.
             Err(SystemdError::NoSuchUnit { .. } | SystemdError::Refused { .. }) => Ok(String::new()),
             Err(other) => Err(other),
@@ -120,7 +121,7 @@ fn seen(asked: &str, load_state: String, unit_file_state: String, unit: &Bag, se
     UnitSeen {
         asked: asked.to_owned(),
         id: if id.is_empty() { asked.to_owned() } else { id },
-        description: unit.text("Description"),
+        description: unit.said("Description"),
         load_state,
         load_error: unit.last_text("LoadError"),
         unit_file_state,

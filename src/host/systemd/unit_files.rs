@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bus::{Bus, RELOAD_DEADLINE, SystemdError};
 use super::unit_name;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::host::small_file::write_whole;
 
 /// Where the administrator's units live.
@@ -45,7 +45,7 @@ impl Bus {
                 still_not.push((unit.to_owned(), state));
             }
         }
-        let tamed = |text: String| tame(&text, 512);
+        let tamed = |text: String| named(&text, 512);
         let changes = changes.into_iter().map(|(kind, link, to)| (tamed(kind), tamed(link), tamed(to))).collect();
         Ok(Enabled { changes, still_not })
     }

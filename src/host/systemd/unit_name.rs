@@ -1,7 +1,7 @@
 //! Unit names (systemd.unit(5)): what kind a name is, and that it is one at all before it becomes part of a path.
 
 use super::bus::SystemdError;
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// UNIT_NAME_MAX of systemd.
 const MAX: usize = 255;
@@ -24,7 +24,7 @@ pub enum NameKind {
 /// # Errors
 /// [`SystemdError::BadName`]: wrong characters, no known suffix, too long, or empty before the suffix.
 pub fn kind(name: &str) -> Result<NameKind, SystemdError> {
-    let bad = || SystemdError::BadName { name: tame(name, 80) };
+    let bad = || SystemdError::BadName { name: named(name, 80) };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@');
     let (stem, suffix) = name.rsplit_once('.').ok_or_else(bad)?;
     if name.len() > MAX || stem.is_empty() || !SUFFIXES.contains(&suffix) || !name.chars().all(plain) {

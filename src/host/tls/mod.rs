@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use refusal::{said, spoke_tls};
 
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named, tame};
 use crate::host::secret::{SecretError, SecretRef};
 use crate::host::small_file;
 
@@ -54,7 +54,7 @@ pub enum TlsError {
         /// The file.
         path: String,
         /// The reason.
-        why: String,
+        why: Shown,
     },
     /// The system's store is missing or empty.
     #[error("this host trusts no authority: install ca-certificates, or write `tls: {{ ca: FILE }}`")]
@@ -67,7 +67,7 @@ pub enum TlsError {
     Key(SecretError),
     /// Certificate and key do not go together, or one of them is missing.
     #[error("our own certificate cannot be used: {0}; write both `cert` and `key`, of one pair")]
-    Pair(String),
+    Pair(Shown),
 }
 
 impl Tls {
@@ -77,7 +77,7 @@ impl Tls {
     /// [`TlsError::Name`].
     pub(crate) fn server_name(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
         let name = self.name.as_deref().unwrap_or(host).to_owned();
-        ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(tame(&name, 120)))
+        ServerName::try_from(name.clone()).map_err(|_| TlsError::Name(named(&name, 120)))
     }
 
     /// Everything a handshake needs. Reads files, so it blocks.
@@ -101,12 +101,12 @@ impl Tls {
             (Some(cert), Some(key)) => {
                 let key = key.read().map_err(TlsError::Key)?;
                 let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes())
-                    .map_err(|_| TlsError::Pair("no PEM key where the key should be".to_owned()))?;
+                    .map_err(|_| TlsError::Pair("no PEM key where the key should be".into()))?;
                 let paired = builder.with_client_auth_cert(certificates(cert)?, key);
                 paired.map_err(|why| TlsError::Pair(tame(&why.to_string(), 200)))
             }
-            (Some(_), None) => Err(TlsError::Pair("it has no key".to_owned())),
-            (None, Some(_)) => Err(TlsError::Pair("there is a key without a certificate".to_owned())),
+            (Some(_), None) => Err(TlsError::Pair("it has no key".into())),
+            (None, Some(_)) => Err(TlsError::Pair("there is a key without a certificate".into())),
         }
     }
 
@@ -136,7 +136,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn unreadable(path: &Path, why: impl ToString) -> TlsError {
-    TlsError::Unreadable { path: tame(&path.to_string_lossy(), 200), why: tame(&why.to_string(), 120) }
+    TlsError::Unreadable { path: named(&path.to_string_lossy(), 200), why: tame(&why.to_string(), 120) }
 }
 
 /// When the first certificate of a chain ceases to hold (RFC 5280, `notAfter`); `None` for what cannot be read.

@@ -34,7 +34,7 @@ fn words(error: &Error) -> String {
         Error::PeerIncompatible(why) => {
             format!("no common version or cipher ({why:?}): TLS 1.2 and 1.3 are spoken here")
         }
-        other => tame(&other.to_string(), 200),
+        other => tame(&other.to_string(), 200).into(),
     }
 }
 

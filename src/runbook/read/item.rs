@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::action::measure::{MeasureError, parse_duration};
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::{Code, Diagnostic, Findings, nearest};
 use crate::runbook::source::Span;
@@ -23,7 +23,7 @@ pub(super) struct Item<'n> {
 
 /// Foreign text inside a message.
 pub(super) fn shown(text: &str) -> String {
-    tame(text, 60)
+    named(text, 60)
 }
 
 impl<'n> Item<'n> {

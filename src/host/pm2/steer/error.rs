@@ -89,7 +89,7 @@ pub enum SteerError {
 impl From<RpcError> for SteerError {
     fn from(error: RpcError) -> Self {
         match error {
-            RpcError::Refused { message, .. } if message.contains("PM2 is being killed") => Self::Dying,
+            RpcError::GoingDown { .. } => Self::Dying,
             RpcError::Unknown { method, why } => Self::Unknown { what: method.to_owned(), why },
             other => Self::Rpc(other),
         }

@@ -34,7 +34,7 @@ async fn stranger(says: &'static [u8], stays: bool) -> (RedisAt, tokio::sync::mp
 
 #[tokio::test]
 async fn doors_of_strangers() {
-    let tame = |text: &str| Door::NotRedis { text: text.to_owned() };
+    let tame = |text: &str| Door::NotRedis { text: crate::host::foreign::tame(text, 200) };
     for (says, stays, wanted) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], true, tame("HTTP/1.1 400 Bad Request\\u{d}\\u{a}\\u{d}\\u{a}")),
         (b"SSH-2.0-x\x1b[2J\r\n", false, tame("SSH-2.0-x\\u{1b}[2J\\u{d}\\u{a}")),

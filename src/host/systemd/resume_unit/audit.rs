@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{FAIL_OPEN, RESUME, ResumeUnit};
-use crate::host::foreign::tame;
+use crate::host::foreign::{Shown, named};
 use crate::host::small_file::{read_text, write_whole};
 use crate::host::systemd::bus::{Bus, RELOAD_DEADLINE, SystemdError};
 
@@ -37,7 +37,7 @@ pub enum Fault {
         /// Which unit.
         unit: String,
         /// Its complaint.
-        why: String,
+        why: Shown,
     },
     /// Another program, state directory or sandbox than now wanted, or edited by hand.
     Differs {
@@ -172,7 +172,7 @@ fn binary_faults(unit: &ResumeUnit) -> Vec<Fault> {
     match sha256_of(&path) {
         Ok(now) if now == unit.binary_sha256 => Vec::new(),
         Ok(_) => vec![Fault::BinaryChanged { path }],
-        Err(why) => vec![Fault::NoBinary { path, why: tame(&why.to_string(), 200) }],
+        Err(why) => vec![Fault::NoBinary { path, why: named(&why.to_string(), 200) }],
     }
 }
 

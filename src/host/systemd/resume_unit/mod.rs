@@ -195,7 +195,7 @@ fn plain(path: &Path) -> Result<(), BadUnitPath> {
     if path.is_absolute() && !climbs && text.chars().all(fine) {
         return Ok(());
     }
-    Err(BadUnitPath { path: crate::host::foreign::tame(&path.to_string_lossy(), 200) })
+    Err(BadUnitPath { path: crate::host::foreign::named(&path.to_string_lossy(), 200) })
 }
 
 #[cfg(test)]
