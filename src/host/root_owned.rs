@@ -20,11 +20,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::access_list::{Writers, writers};
 use super::foreign::tame;
 use super::passwd::{members, name_of};
+use super::small_file::read_text;
 
 /// As many links as the kernel follows.
 const LINKS: usize = 40;
@@ -41,7 +43,7 @@ pub struct Owned {
 }
 
 /// A path that somebody else can change something about, or that cannot be proven.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[error("{} {why}; {cure}", tame(&path.display().to_string(), 300))]
 pub struct NotRoots {
     /// The first component that offends.
@@ -51,6 +53,7 @@ pub struct NotRoots {
     /// What to do about it.
     pub cure: String,
     /// Nothing is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
 }
 
@@ -68,8 +71,20 @@ pub fn judge(path: &Path) -> Result<Owned, NotRoots> {
 /// [`NotRoots`].
 pub fn judge_for(path: &Path, also: Option<u32>) -> Result<Owned, NotRoots> {
     let mut owners = vec![0, rustix::process::geteuid().as_raw()];
-    owners.extend(also);
+    owners.extend(also.into_iter().chain(outside()));
     Walk { owners, etc: Path::new("/etc") }.judge(path)
+}
+
+/// The owner that is shown for whoever has no number in this user namespace: nobody in here can be them. `None` where everybody
+/// has a number, so that this one is a user like others.
+fn outside() -> Option<u32> {
+    let number = |path: &str| read_text(Path::new(path), 4096).ok();
+    let shown: u32 = number("/proc/sys/kernel/overflowuid")?.trim().parse().ok()?;
+    let mapped = number("/proc/self/uid_map")?.lines().any(|line| {
+        let fields: Vec<u64> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        matches!(fields[..], [first, _, length] if (first..first + length).contains(&u64::from(shown)))
+    });
+    (!mapped).then_some(shown)
 }
 
 /// Who may own what is on the way, and where users and groups are told.
