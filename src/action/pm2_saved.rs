@@ -102,6 +102,7 @@ impl Pm2Saved {
             out.push(Concern::new(Weight::Warn, &self.pm2, text, "they would run beside the restored ones; end them"));
         }
         out.extend(self.dump_concern(&seen.dump));
+        out.extend(process_list::not_roots(&self.pm2, seen));
         if place.is_some_and(|place| place.boot == AtBoot::Resurrects) && dump_diff(seen).is_some() {
             let text = "`boot: resurrects` brings back PM2's dump, and that is not the list of now";
             out.push(Concern::new(Weight::Warn, &self.pm2, text, "`pm2 save` as the daemon's user"));

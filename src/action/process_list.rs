@@ -4,9 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::act::Ground;
+use super::change::{Concern, Weight};
 use super::inventory::Pm2Place;
-use crate::host::pm2::{App, AppKey, Pm2At, SnapshotRef, Status, Wanted, wanted};
+use crate::host::foreign::tame;
+use crate::host::pm2::{App, AppKey, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
 use crate::host::{HostError, Probe};
+
+/// A daemon of root's whose programs are not: root would execute what others may change.
+pub(super) fn not_roots(name: &str, seen: &Pm2Seen) -> Option<Concern> {
+    let found = seen.not_roots.as_ref()?;
+    let text = format!("PM2 runs as root, and {} {}", found.path.display(), found.why);
+    Some(Concern::new(Weight::Stop, name, tame(&text, 400), &found.cure))
+}
 
 /// The place that a step names. The loader guarantees that it exists.
 pub(super) fn place<'a>(ground: &Ground<'a>, name: &str) -> Option<&'a Pm2Place> {

@@ -4,6 +4,7 @@
 //! executor is ever given a `Host`. Both speak closed sets of plain values ([`Ask`], [`Answer`], [`Deed`], [`Told`]),
 //! so that this machine ([`local::LocalHost`]), recorded [`facts`] and the [`model::Model`] are interchangeable.
 
+pub(crate) mod access_list;
 pub mod ask;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod canned;
@@ -29,6 +30,7 @@ pub mod questions;
 pub mod recorder;
 pub mod redact;
 pub mod redis;
+pub mod root_owned;
 pub mod secret;
 pub(crate) mod shared_text;
 pub mod shown;

@@ -66,6 +66,33 @@ pub fn name_of(uid: u32) -> Option<String> {
     rows.find(|row| row.uid == uid).map(|row| named(&row.name, 64))
 }
 
+/// Who is in a group, by list or as primary group, without the users in `except`: names, for showing to people.
+///
+/// # Errors
+/// The files cannot be read: then nobody knows.
+pub fn members(gid: u32, etc: &Path, except: &[u32]) -> std::io::Result<Vec<String>> {
+    let passwd = read_text(&etc.join("passwd"), MAX)?;
+    let users: Vec<User> = passwd.lines().filter_map(passwd_row).collect();
+    let primary = users.iter().filter(|user| user.gid == gid && !except.contains(&user.uid));
+    let mut found: Vec<String> = primary.map(|user| tame(&user.name, 64)).collect();
+    let group = read_text(&etc.join("group"), MAX)?;
+    for name in group.lines().filter_map(|line| listed_in(line, gid)).flatten() {
+        // A name without a row may be a user of a directory service.
+        let excepted = users.iter().any(|user| user.name == name && except.contains(&user.uid));
+        if !excepted {
+            found.push(tame(name, 64));
+        }
+    }
+    Ok(found)
+}
+
+/// The members of a `name:x:gid:a,b,c` line of this group.
+fn listed_in(line: &str, gid: u32) -> Option<impl Iterator<Item = &str>> {
+    let mut fields = line.split(':').skip(2);
+    fields.next()?.parse::<u32>().ok().filter(|found| *found == gid)?;
+    Some(fields.next()?.split(',').map(str::trim).filter(|name| !name.is_empty()))
+}
+
 fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {
     let read = |file: PathBuf| match read_text(&file, MAX) {
         Ok(text) => Ok(text),

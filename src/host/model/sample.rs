@@ -230,6 +230,7 @@ pub(crate) fn pm2(at: &Pm2At, apps: &[(String, bool)]) -> Pm2Seen {
         twins: Vec::new(),
         orphans: Vec::new(),
         advice: Vec::new(),
+        not_roots: None,
     }
 }
 

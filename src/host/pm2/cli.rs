@@ -2,6 +2,8 @@
 //! killing. It runs as the daemon's user under the daemon's own node, in an environment of five variables (PM2 copies
 //! every variable that it sees into apps and dumps), and its exit code is ignored: PM2 says 0 whatever happened. Where systemd
 //! is process 1 it runs as a unit of its own, because what it starts stays in its place.
+//!
+//! Where the daemon is root's, root executes node and script, and only if both are root's through the whole path.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,6 +18,7 @@ use super::place::{Account, Pm2At, account};
 use super::steer::SteerError;
 use crate::host::command::{Lend, lending, start_own};
 use crate::host::foreign::tame_bytes;
+use crate::host::root_owned::{NotRoots, judge};
 use crate::host::systemd::bus::Bus;
 use crate::host::systemd::transient::{Daemon, PREFIX, TransientAsked, TransientOutcome};
 
@@ -99,9 +102,25 @@ impl Cli {
         Ok(Self { node, script, account, home: at.home.clone() })
     }
 
+    /// Whether root may execute it, where it is root who would: node, the script, and the package around the script.
+    ///
+    /// # Errors
+    /// What others than root may change of it.
+    pub(super) fn judge(&self) -> Result<(), NotRoots> {
+        if self.account.uid != 0 || !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        judge(&self.node)?;
+        let script = judge(&self.script)?.resolved;
+        let package = script.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+        let parts = ["package.json", "lib", "node_modules"].map(|part| package.join(part));
+        parts.iter().filter(|part| part.exists()).try_for_each(|part| judge(part).map(drop))
+    }
+
     /// Runs one command to its end, or has it killed at the deadline. Gives what it said on stderr or where that is kept, for
     /// an error text only.
     pub(super) async fn run(&self, by: &RunBy, word: &'static str, deadline: Duration) -> Result<String, SteerError> {
+        self.judge()?;
         match &by.bus {
             None => self.run_as_child(word, by.gift.as_deref().filter(|_| word != START), deadline).await,
             Some(bus) if word == START => self.run_as_daemon(bus, deadline).await,

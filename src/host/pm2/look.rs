@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::advice::{Advice, advice};
 use super::app::App;
+use super::cli::Cli;
 use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, raw_list, up_of};
 use super::dump::{DumpSeen, read_dump};
 use super::listed::apps;
@@ -13,6 +14,7 @@ use super::place::{Pm2At, account};
 use super::procs::{Orphan, Scan, scan};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+use crate::host::root_owned::NotRoots;
 
 /// One look at one home.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Pm2Seen {
     /// What makes the list slower, more fragile or different after a boot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<Advice>,
+    /// The daemon is root's, and what root would execute for it can be changed by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_roots: Option<NotRoots>,
 }
 
 impl Pm2Seen {
@@ -78,6 +83,7 @@ impl Answered {
         let (home, dump) = (at.home.clone(), at.dump());
         let owner = account(at).map(|account| account.uid);
         let serving = self.serving;
+        let not_roots = not_roots(at, &self.daemon);
         let files = tokio::task::spawn_blocking(move || match owner {
             Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
             Err(_) if !home.exists() => (Scan::default(), DumpSeen::Missing),
@@ -88,8 +94,14 @@ impl Answered {
             .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".into() }));
         let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
         let Self { daemon, apps, advice, .. } = self;
-        Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice }
+        Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice, not_roots }
     }
+}
+
+/// What root must not execute for a daemon of its own; every other user's runs as that user.
+fn not_roots(at: &Pm2At, daemon: &DaemonSeen) -> Option<NotRoots> {
+    let up = if let DaemonSeen::Up(up) = daemon { Some(&**up) } else { None };
+    Cli::locate(at, up).ok()?.judge().err()
 }
 
 /// Looks. Never fails, starts nothing, changes nothing.

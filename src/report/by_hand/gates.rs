@@ -97,10 +97,11 @@ fn redis_check(sheet: &mut Sheet<'_>, check: &RedisCheck) {
         RedisTarget::Address(to) => vec![(to.at(), check.role, check.required)],
     };
     for (at, role, required) in all {
-        asked(sheet, &format!("[ \"$({} PING </dev/null)\" = PONG ]", redis::cli(&at)), required);
+        let cli = format!("{} 2>> \"$keep\"/redis.said", redis::cli(&at));
+        asked(sheet, &format!("[ \"$({cli} PING </dev/null)\" = PONG ]"), required);
         match role {
             Some(Role::Replica) if check.link == Some(Link::Down) => {}
-            Some(role) if required => redis::role(sheet, &redis::cli(&at), role),
+            Some(role) if required => redis::role(sheet, &cli, role),
             _ => {}
         }
     }
@@ -113,14 +114,14 @@ fn http_check(sheet: &mut Sheet<'_>, check: &HttpCheck) {
     let headers: Vec<String> = check.headers.iter().map(|(name, value)| header(name, value)).collect();
     let feed = if headers.is_empty() { String::new() } else { format!("{{ {}; }} | ", headers.join("; ")) };
     let config = if headers.is_empty() { "" } else { " --config -" };
-    let curl = format!("{feed}curl -sS --max-time 10{config}");
+    let curl = format!("{feed}curl -sSg --max-time 10{config}");
     asked(
         sheet,
         &format!("[ \"$({curl} -o /dev/null -w '%{{http_code}}' -- {})\" = {} ]", word(&check.url), check.status),
         check.required,
     );
     if !check.json.is_empty() {
-        asked(sheet, &format!("{curl} -- {}; echo", word(&check.url)), false);
+        asked(sheet, &format!("{curl} -- {} | shown; echo", word(&check.url)), false);
     }
 }
 

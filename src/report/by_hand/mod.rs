@@ -3,6 +3,9 @@
 //! Everything between the commands is a comment, so that a part can be piped into `sh -eu`: a check that fails stops it
 //! there. Values of the machine and of the runbook stand in single quotes, passwords are read by the command that needs
 //! them, and nothing relies on a journal: what was true before is written into a directory of its own.
+//!
+//! Whoever types it is root, so it executes only what is root's: names are looked up in root's directories, nothing of an
+//! app's user is run, read or written but as that user, and what others answer comes back as data, never as part of a command.
 
 mod gates;
 mod pm2;
@@ -64,14 +67,24 @@ fn function(name: &str) -> String {
     format!("_{}", name.chars().map(part).collect::<String>())
 }
 
-/// A program of the runbook as its user, in its directory.
+/// Where root looks for programs, and what they get as their PATH: as [`crate::host::command`] does.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program of the runbook as its user, in its directory, with the environment that a run gives it. Another user's program
+/// enters its directory by itself, and has no terminal that it could type into.
 fn command(argv: &[String], user: Option<&str>, cwd: Option<&Path>) -> String {
     let words: Vec<String> = argv.iter().map(|one| word(one)).collect();
-    let run = match user {
-        Some(user) => format!("runuser -u {} -- {}", word(user), words.join(" ")),
-        None => words.join(" "),
-    };
-    format!("( cd {} && {run} ) </dev/null", word(&cwd.unwrap_or(Path::new("/")).to_string_lossy()))
+    let (words, cwd) = (words.join(" "), word(&cwd.unwrap_or(Path::new("/")).to_string_lossy()));
+    let env = format!("env -i LANG=C.UTF-8 PATH={PATH}");
+    let enter = "sh -c 'cd -- \"$0\" && exec \"$@\"'";
+    match user.map(word) {
+        None => format!("{env} {enter} {cwd} {words} </dev/null"),
+        Some(user) => {
+            let home = format!("HOME=\"$(getent passwd {user} | cut -d: -f6)\"");
+            let become_user = format!("setsid -w runuser -u {user} --");
+            format!("{become_user} {env} {home} USER={user} LOGNAME={user} {enter} {cwd} {words} </dev/null")
+        }
+    }
 }
 
 impl<'a> Sheet<'a> {
@@ -142,9 +155,15 @@ impl<'a> Sheet<'a> {
             self.runbook.hosts.iter().map(|host| format!("[ \"$(hostname)\" = {} ]", word(host))).collect();
         self.command(&hosts.join(" || "));
         self.command("[ \"$(id -u)\" = 0 ]");
-        self.command("umask 077; cd /");
+        self.command(&format!(
+            "umask 077; cd /; PATH={PATH}; export PATH; unset LD_PRELOAD LD_LIBRARY_PATH NODE_OPTIONS"
+        ));
+        self.command("shown() { head -c 1048576 | LC_ALL=C tr -c '\\n -~' '?'; }");
         self.command(&format!("keep=/root/by-hand-{}; mkdir -p \"$keep\"", word(&self.runbook.name)));
         let runbook = self.runbook;
+        if !runbook.inventory.redis.is_empty() {
+            self.comment("what redis-cli complains of: cat -v \"$keep\"/redis.said");
+        }
         for one in runbook.inventory.redis.values() {
             redis::define(self, one);
         }

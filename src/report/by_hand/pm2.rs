@@ -1,4 +1,9 @@
 //! PM2 on the sheet: as its own user, with the daemon's own node and script, in an environment of four variables.
+//!
+//! The node, the script and PM2's files are the user's, so root runs, reads and writes none of them itself. All of it goes
+//! through one function per place: `runuser`, in a session of its own (a process on root's terminal could type into it) and for
+//! ten minutes at most. What comes back is data of printable characters, of a bounded length, and in quotes; where
+//! it cannot be (numbers of apps), it is digits.
 
 use super::quote::{is_exact, word};
 use super::{Sheet, function};
@@ -28,9 +33,16 @@ impl<'a> Place<'a> {
         Some(Self { name, place, seen: sheet.facts.pm2(&at(place)) })
     }
 
+    /// The daemon's own node, if its path can be typed; a daemon chooses where its node lies.
     fn node(&self) -> String {
         let path = self.seen.and_then(Pm2Seen::up).and_then(|up| up.node_path.as_ref());
-        path.map_or("node".to_owned(), |path| word(&path.to_string_lossy()))
+        let path = path.and_then(|path| path.to_str()).filter(|path| is_exact(path));
+        path.map_or("node".to_owned(), word)
+    }
+
+    /// What root must not execute, where the daemon is root's.
+    fn refused(&self) -> Option<String> {
+        self.seen?.not_roots.as_ref().map(ToString::to_string)
     }
 
     /// The shell function that is `pm2` for this place.
@@ -38,28 +50,47 @@ impl<'a> Place<'a> {
         format!("pm2_{}", function(self.name))
     }
 
-    /// Defines the shell functions of this place: `pm2` as the owning user, its list in lines, and the numbers of a name.
-    pub(super) fn define(&self, sheet: &mut Sheet<'_>) {
-        let (name, pm2) = (function(self.name), self.pm2());
-        sheet.command(&format!("{pm2}() {{ {} \"$@\" </dev/null; }}", self.program()));
-        sheet.command(&format!("list_{name}() {{ {pm2} jlist | {} -e {} | sort; }}", self.node(), word(LIST)));
-        let numbers = format!("{pm2} jlist | {} -e {} -- \"$1\"", self.node(), word(NUMBERS));
-        sheet.command(&format!("numbers_{name}() {{ {numbers}; }}"));
+    /// The shell function that runs something as the place's user.
+    fn as_user(&self) -> String {
+        format!("as_{}", function(self.name))
     }
 
-    /// `pm2` as the owning user.
+    /// Defines the shell functions of this place: anything as the owning user, `pm2`, its list in lines, the numbers of a name.
+    pub(super) fn define(&self, sheet: &mut Sheet<'_>) {
+        let (name, pm2, run) = (function(self.name), self.pm2(), self.as_user());
+        let (node, program) = (self.node(), self.program());
+        match self.refused() {
+            Some(refused) => {
+                sheet.comment(&format!("REFUSED: root would execute what others may write: {refused}"));
+                sheet.command(&format!("{run}() {{ echo 'refused: see above' >&2; return 1; }}"));
+            }
+            None => {
+                let user = word(&self.place.user);
+                let home = word(&self.place.home.to_string_lossy());
+                let as_user = format!("setsid -w timeout -k 9 600 runuser -u {user} --");
+                let clean = format!("env -i HOME=\"$(getent passwd {user} | cut -d: -f6)\" PM2_HOME={home}");
+                let fixed = "LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin";
+                sheet.command(&format!("{run}() {{ {as_user} {clean} {fixed} \"$@\"; }}"));
+            }
+        }
+        let ok = self.kept("ok");
+        let ran = format!("{{ {run} {program} \"$@\" </dev/null 2>&1 && : > {ok}; }}");
+        sheet.command(&format!("{pm2}() {{ rm -f {ok}; {ran} | shown; [ -e {ok} ]; }}"));
+        let read = format!("{run} {program} jlist </dev/null 2>/dev/null | {run} {node} -e");
+        sheet.command(&format!("list_{name}() {{ {read} {} 2>/dev/null | shown | sort; }}", word(LIST)));
+        let digits = "head -c 4096 | LC_ALL=C tr -cd '0-9 '";
+        sheet.command(&format!("numbers_{name}() {{ {read} {} -- \"$1\" 2>/dev/null | {digits}; }}", word(NUMBERS)));
+    }
+
+    /// `pm2` with its interpreter.
     fn program(&self) -> String {
-        let script = self.seen.and_then(Pm2Seen::up).and_then(|up| up.cli.clone());
-        let program = match (script, &self.place.cli) {
-            (Some(script), _) => format!("{} {}", self.node(), word(&script.to_string_lossy())),
+        let script = self.seen.and_then(Pm2Seen::up).and_then(|up| up.cli.as_ref());
+        let script = script.and_then(|script| script.to_str()).filter(|script| is_exact(script));
+        match (script, &self.place.cli) {
+            (Some(script), _) => format!("{} {}", self.node(), word(script)),
             (None, Some(cli)) => word(&cli.to_string_lossy()),
             (None, None) => "pm2".to_owned(),
-        };
-        let user = word(&self.place.user);
-        format!(
-            "runuser -u {user} -- env -i HOME=\"$(getent passwd {user} | cut -d: -f6)\" PM2_HOME={} LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin {program}",
-            word(&self.place.home.to_string_lossy()),
-        )
+        }
     }
 
     fn list(&self) -> String {
@@ -74,11 +105,16 @@ impl<'a> Place<'a> {
         word(&self.place.home.join("dump.pm2").to_string_lossy())
     }
 
+    /// Reads PM2's dump as its user: what lies there may be a link to what only root reads.
+    fn copy_dump(&self, to: &str) -> String {
+        format!("{} head -c 268435456 -- {} </dev/null > {}", self.as_user(), self.dump(), self.kept(to))
+    }
+
     /// The list as it is now, and PM2's own dump, laid aside untouched.
     pub(super) fn write_down(&self, sheet: &mut Sheet<'_>) {
         sheet.command(&format!("{} > {}", self.list(), self.kept("list.before")));
         sheet.command(&format!("[ -s {} ]", self.kept("list.before")));
-        sheet.command(&format!("[ ! -e {0} ] || cp -a -- {0} {1}", self.dump(), self.kept("dump.before")));
+        sheet.command(&format!("[ ! -e {} ] || {}", self.dump(), self.copy_dump("dump.before")));
     }
 
     pub(super) fn saved(&self, sheet: &mut Sheet<'_>) {
@@ -86,7 +122,7 @@ impl<'a> Place<'a> {
             sheet.comment(&format!("expect: {}", crate::action::process_list::census(&seen.apps)));
         }
         sheet.command(&format!("{} save --force --silent", self.pm2()));
-        sheet.command(&format!("cp -a -- {} {}", self.dump(), self.kept("dump.saved")));
+        sheet.command(&self.copy_dump("dump.saved"));
         sheet.command(&format!("wc -l {}", self.kept("list.before")));
     }
 
@@ -120,7 +156,9 @@ impl<'a> Place<'a> {
         }
         let Some(apps) = self.apps() else {
             sheet.comment("? nobody could look at the list; PM2 brings back what was saved, all at once");
-            sheet.command(&format!("cp -a -- {} {}", self.kept("dump.saved"), self.dump()));
+            // Written by its user, too: the file may have become a link to one of root's.
+            let put = word(r#"cat > "$0.by-hand" && mv -f -- "$0.by-hand" "$0""#);
+            sheet.command(&format!("{} sh -c {put} {} < {}", self.as_user(), self.dump(), self.kept("dump.saved")));
             sheet.command(&format!("{} resurrect", self.pm2()));
             return;
         };

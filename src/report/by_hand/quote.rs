@@ -1,6 +1,8 @@
 //! Words for a POSIX shell. Every foreign value of the sheet passes here: what is not plain stands in single quotes, in
 //! which a shell obeys nothing at all.
 
+use crate::host::foreign::tame;
+
 /// The value as exactly one word of a command.
 pub(super) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '%' | '+' | ':' | ',' | '.' | '/' | '-');
@@ -10,10 +12,12 @@ pub(super) fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Whether a name that came through [`tame`](crate::host::foreign::tame) is still what the machine calls it: what was
-/// escaped or cut on its way here cannot be typed.
+/// Whether a name or path from outside can be typed and is still what the machine calls it: what was escaped or cut on its way
+/// here ([`tame`](crate::host::foreign::tame)) is not, and a line end in it would begin a line of the sheet.
 pub(super) fn is_exact(name: &str) -> bool {
-    !(name.contains("\\u{") || name.contains("\\x") || (name.ends_with("...") && name.chars().count() > 60))
+    let tamed = tame(name, usize::MAX);
+    tamed == name
+        && !(name.contains("\\u{") || name.contains("\\x") || (name.ends_with("...") && name.chars().count() > 60))
 }
 
 #[cfg(test)]
@@ -98,5 +102,6 @@ mod tests {
         assert_eq!(word("a b"), "'a b'");
         assert!(is_exact("api") && !is_exact("a\\u{a}b") && !is_exact("\\xff"));
         assert!(!is_exact(&format!("{}...", "a".repeat(80))));
+        assert!(!is_exact("/home/a/\n# ==== part 2") && !is_exact("a\u{1b}[2J") && !is_exact("a\u{202e}b"));
     }
 }

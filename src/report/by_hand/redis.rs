@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::quote::word;
+use super::quote::{is_exact, word};
 use super::{Sheet, function, span};
 use crate::action::inventory::{RedisInstance, RedisKind, Role};
 use crate::host::redis::{RedisAddr, RedisAt};
@@ -56,9 +56,10 @@ fn call(one: &RedisInstance) -> String {
     format!("redis_{}", function(&one.name))
 }
 
-/// Defines that function; whoever reads the sheet from a pipe keeps the pipe.
+/// Defines that function; whoever reads the sheet from a pipe keeps the pipe. What a server answers is compared or counted and
+/// never shown as it is; errors, in which its words may stand, are shown by `cat -v`.
 pub(super) fn define(sheet: &mut Sheet<'_>, one: &RedisInstance) {
-    sheet.command(&format!("{}() {{ {} \"$@\" </dev/null; }}", call(one), cli(&one.at())));
+    sheet.command(&format!("{}() {{ {} \"$@\" </dev/null 2>> \"$keep\"/redis.said; }}", call(one), cli(&one.at())));
 }
 
 /// A line of INFO that must be there.
@@ -66,9 +67,10 @@ fn info(cli: &str, section: &str, line: &str) -> String {
     format!("{cli} INFO {section} | tr -d '\\r' | grep -qx {}", word(line))
 }
 
-/// The number of keys over all databases.
+/// The number of keys over all databases: digits whatever the server says, because the shell reckons with it.
 fn keys(one: &RedisInstance) -> String {
-    format!("{} INFO keyspace | tr -d '\\r' | awk -F '[=,]' '/^db/ {{ n += $2 }} END {{ print n + 0 }}'", call(one))
+    let sum = "/^db/ && $2 ~ /^[0-9]+$/ && length($2) < 15 { n += $2 } END { printf \"%.0f\\n\", n }";
+    format!("{} INFO keyspace | tr -d '\\r' | awk -F '[=,]' {}", call(one), word(sum))
 }
 
 /// Writes down how many keys there are now.
@@ -93,7 +95,7 @@ pub(super) fn compacted(sheet: &mut Sheet<'_>, one: &RedisInstance, step: &Plann
         None => sheet.comment(&format!("expect: {}: nobody could look; it may take long", one.name)),
     }
     sheet.command(&format!("until {}; do sleep 1; done", info(&cli, "persistence", "aof_rewrite_in_progress:0")));
-    sheet.command(&format!("{} BGREWRITEAOF | grep -E 'started|scheduled'", cli));
+    sheet.command(&format!("{} BGREWRITEAOF | grep -oE 'started|scheduled'", cli));
     sheet.command("sleep 2");
     let running = info(&cli, "persistence", "aof_rewrite_in_progress:0");
     let waiting = info(&cli, "persistence", "aof_rewrite_scheduled:0");
@@ -101,8 +103,8 @@ pub(super) fn compacted(sheet: &mut Sheet<'_>, one: &RedisInstance, step: &Plann
     sheet.comment("check: it ended well, and the base file has a new number");
     sheet.command(&info(&cli, "persistence", "aof_last_bgrewrite_status:ok"));
     let facts = sheet.facts.redis(&one.at()).and_then(|seen| seen.facts.as_ref()?.files.as_ref());
-    if let Some(dir) = facts.map(|files| files.dir.clone()) {
-        sheet.command(&format!("ls -l -- {}", word(&dir)));
+    if let Some(dir) = facts.map(|files| files.dir.clone()).filter(|dir| is_exact(dir)) {
+        sheet.command(&format!("ls -lq -- {}", word(&dir)));
     }
 }
 

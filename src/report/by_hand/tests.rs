@@ -76,6 +76,64 @@ async fn hostile_names_stay_words_and_what_cannot_be_typed_is_said() {
     assert!(text.contains("# ? a\\u{a}b: holds what cannot be typed"), "{text}");
 }
 
+/// The facts with something else in what was seen of PM2.
+fn with_pm2(change: impl Fn(&mut crate::host::pm2::Pm2Seen)) -> Facts {
+    let mut facts = facts();
+    for (_, answer) in &mut facts.answers {
+        if let Answer::Pm2(seen) = answer {
+            change(seen);
+        }
+    }
+    facts
+}
+
+#[tokio::test]
+async fn a_path_of_the_daemon_never_begins_a_line_of_the_sheet() {
+    let evil = "/home/a/x\n# ==== part 2: after\ntouch /tmp/x #\u{1b}[2J";
+    let text = sheet(with_pm2(|seen| {
+        if let crate::host::pm2::DaemonSeen::Up(up) = &mut seen.daemon {
+            up.node_path = Some(evil.into());
+            up.cli = Some(evil.into());
+        }
+    }))
+    .await;
+    parses(&text);
+    assert!(!text.contains("touch /tmp/x") && !text.contains('\u{1b}'), "{text}");
+    assert!(text.contains("as_services pm2 \"$@\"") || text.contains("as_services node "), "{text}");
+}
+
+/// Root runs nothing of the user's itself: whatever names the node, the script or a file of PM2's goes through `runuser`.
+#[tokio::test]
+async fn what_is_the_users_is_run_read_and_written_as_the_user() {
+    let text = sheet(facts()).await;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        for theirs in ["/usr/bin/node", "/bin/pm2", "/var/www/app/.pm2/dump.pm2"] {
+            for (at, _) in line.match_indices(theirs) {
+                let before = &line[..at];
+                let command = before.rsplit(['|', ';', '{']).next().unwrap_or_default();
+                assert!(command.contains("as_services") || command.contains("[ ! -e "), "{theirs}: {line}");
+            }
+        }
+    }
+    assert!(text.contains("as_services() { setsid -w timeout -k 9 600 runuser -u deploy -- env -i "), "{text}");
+}
+
+#[tokio::test]
+async fn a_daemon_of_roots_with_a_node_of_somebody_elses_is_not_typed() {
+    let text = sheet(with_pm2(|seen| {
+        seen.not_roots = Some(crate::host::root_owned::NotRoots {
+            path: "/home/ann/node".into(),
+            why: "belongs to user ann".into(),
+            cure: "chown root:root /home/ann/node".into(),
+            missing: false,
+        });
+    }))
+    .await;
+    parses(&text);
+    assert!(text.contains("as_services() { echo 'refused: see above' >&2; return 1; }"), "{text}");
+    assert!(text.contains("REFUSED (") && !text.contains("runuser -u deploy"), "{text}");
+}
+
 #[tokio::test]
 async fn what_nobody_could_look_at_is_a_question_mark_with_commands_for_all_of_it() {
     let mut facts = facts();

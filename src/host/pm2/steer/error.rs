@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::host::pm2::place::AccountError;
 use crate::host::pm2::rpc::RpcError;
+use crate::host::root_owned::NotRoots;
 
 /// Why an effect did not happen, or is not known to have happened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -48,6 +49,9 @@ pub enum SteerError {
         /// Who listens.
         uid: u32,
     },
+    /// The daemon is root's, and what would be executed for it is not.
+    #[error("root executes only what others cannot change: {0}")]
+    NotRoots(#[from] NotRoots),
     /// Something must exist first.
     #[error("app {app:?}: its {what} {missing} does not exist; nothing was started")]
     Missing {
