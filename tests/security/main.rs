@@ -8,6 +8,7 @@
 
 mod argv;
 mod bench;
+mod campaign;
 mod canaries;
 mod children;
 mod escapes;
