@@ -7,7 +7,9 @@
 #![expect(clippy::too_many_lines, reason = "tables of cases, and one story per test")]
 
 mod argv;
+mod attacks;
 mod bench;
+mod campaign;
 mod canaries;
 mod children;
 mod escapes;
