@@ -123,6 +123,11 @@ pub enum DaemonSeen {
         /// The socket and the cure.
         why: String,
     },
+    /// What stands in the place of the daemon's socket, or answers there, is somebody else's. Nothing was asked.
+    Foreign {
+        /// What was seen, and the cure.
+        why: String,
+    },
     /// Something accepts connections and does not answer, or hangs up: going down, or stuck.
     Dying {
         /// What was seen.

@@ -12,7 +12,7 @@ use super::cli::{Cli, RunBy, START};
 use super::daemon::{DaemonSeen, DaemonUp, raw_list, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
 use super::look::{Answered, look};
-use super::place::{Pm2At, account, open_owned};
+use super::place::{Pm2At, account_of, open_owned};
 use super::procs::alive;
 use super::rpc::Rpc;
 use super::steer::SteerError;
@@ -37,7 +37,7 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     match &seen.daemon {
         DaemonSeen::Up(up) => return Ok((**up).clone()),
         DaemonSeen::Absent { .. } => {}
-        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
     }
     if let Some(unit) = &at.unit {
         return Err(SteerError::UseUnit(unit.clone()));
@@ -70,8 +70,8 @@ pub struct Saved {
 /// # Errors
 /// [`SteerError::NothingToSave`], [`SteerError::Cli`], [`SteerError::NotDone`] when the file is not what is listed.
 pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
-    let uid = account(at)?.uid;
-    let rpc = Rpc::connect(&at.rpc_socket()).await?;
+    let uid = account_of(at).await?.uid;
+    let rpc = Rpc::connect(at).await?;
     let up = up_of(&rpc).await?;
     let said = Cli::locate(at, Some(&up))?.run(by, "save", SAVE).await?;
     // PM2 does not sync; what follows may be a power-off.
@@ -106,14 +106,14 @@ pub async fn kill_daemon(at: &Pm2At, by: &RunBy) -> Result<(), SteerError> {
     let up = match &seen.daemon {
         DaemonSeen::Absent { .. } => return Ok(()),
         DaemonSeen::Up(up) => up,
-        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
     };
     if up.is_runtime() {
         return Err(SteerError::Runtime);
     }
     let said = Cli::locate(at, Some(up))?.run(by, "kill", KILL).await;
     for _ in 0..LOOKS {
-        let absent = Rpc::connect(&at.rpc_socket()).await.is_err();
+        let absent = Rpc::connect(at).await.is_err();
         if absent && !up.pid.is_some_and(alive) {
             return Ok(());
         }

@@ -20,7 +20,7 @@ use super::daemon::{DaemonSeen, raw_list};
 use super::dump::{DUMP_MAX, DumpSeen, read_dump};
 use super::listed::apps;
 use super::look::{Pm2Seen, look};
-use super::place::{AccountError, Pm2At, account, read_owned};
+use super::place::{AccountError, Pm2At, account_of, read_owned};
 use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open, parse, unaltered};
 use super::rpc::{Rpc, RpcError};
@@ -153,7 +153,7 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
     if path.symlink_metadata().is_ok() {
         return Err(SnapshotError::Exists(path));
     }
-    let uid = account(at)?.uid;
+    let uid = account_of(at).await?.uid;
     let seen = look(at).await;
     let version = check_daemon(at, &seen)?;
     let (rpc, entries) = settled(at).await?;
@@ -187,13 +187,13 @@ fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
         DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
         DaemonSeen::Up(up) => Ok(up.version.clone()),
         DaemonSeen::Absent { why } => Err(not_up(format!("{why:?}"))),
-        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
     }
 }
 
 /// The list without modules, in the order of numbers, once nothing in it is passing.
 async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
-    let rpc = Rpc::connect(&at.rpc_socket()).await?;
+    let rpc = Rpc::connect(at).await?;
     let mut passing = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {

@@ -128,6 +128,13 @@ impl From<Refusal> for io::Error {
 /// # Errors
 /// The system's, and a [`Refusal`].
 pub fn open(path: &Path, trust: Trust<'_>) -> io::Result<File> {
+    if trust == Trust::Ours && path.starts_with("/proc") {
+        // Hundreds of these are read in a row, and none of them does anything when it is opened.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        regular(&fd, &rustix::fs::fstat(&fd)?)?;
+        return Ok(File::from(fd));
+    }
     let found = find(path, trust)?;
     reopen(&regular(&found.fd, &found.stat)?)
 }
