@@ -1,6 +1,5 @@
 //! A scripted daemon for tests: it says exactly what a test tells it to, in the order and with the faults it asks for.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,10 +47,6 @@ impl Fake {
             }
         });
         Self { dir, calls }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("rpc.sock")
     }
 
     fn at(&self) -> Pm2At {

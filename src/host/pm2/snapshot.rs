@@ -25,6 +25,7 @@ use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open, parse, unaltered};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+use crate::host::off_thread;
 use crate::host::planted::{Bug, planted};
 
 /// Name of the snapshot in its directory.
@@ -32,6 +33,8 @@ pub const FILE: &str = "pm2.snapshot.json";
 /// Name of the copy of PM2's own list beside it.
 pub const DUMP_COPY: &str = "dump.pm2.orig";
 
+/// How long a list of some megabytes may take to be copied and synced.
+const COPY: Duration = Duration::from_secs(30);
 const LOOKS: usize = 8;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
@@ -158,8 +161,13 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
     let version = check_daemon(at, &seen)?;
     let (rpc, entries) = settled(at).await?;
     let apps = apps(&entries);
-    check_count(&apps, &read_dump(&at.dump(), uid), terms)?;
-    let dump_copied = copy_dump(at, uid, dir)?;
+    let (path_of_dump, asked) = (at.dump(), at.dump());
+    let late = |error: io::Error| SnapshotError::Dump { path: at.dump(), why: error.to_string() };
+    let saved = off_thread::within(off_thread::DISK, &path_of_dump, move || read_dump(&asked, uid)).await;
+    check_count(&apps, &saved.map_err(late)?, terms)?;
+    let (asked, into) = (at.clone(), dir.to_owned());
+    let copied = off_thread::within(COPY, &path_of_dump, move || copy_dump(&asked, uid, &into)).await;
+    let dump_copied = copied.map_err(late)??;
     let document = Document {
         format: FORMAT,
         taken_at: terms.taken_at.clone(),

@@ -3,21 +3,23 @@
 //!
 //! Root that opens a name in somebody's directory does that person's bidding: a link leads to a file that only root may read, a
 //! FIFO hangs the process for ever, a device acts when it is opened, a sparse file fills the memory. So a file is first *found*
-//! ([`walk`]: descriptors without rights, step by step, no link followed but those that root made), then *judged* (kind, owner,
+//! ([`walk`]: descriptors without rights, step by step, no link followed that could gain its maker anything), then *judged* (kind, owner,
 //! size), and only then *opened*, by the descriptor that was judged; nothing can be swapped in between. What an open still may
 //! do is wait (a lease, a server that went away): call this through [`off_thread`](super::off_thread) where somebody waits.
 
 mod walk;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 
 pub use walk::root_or_caller;
-pub(in crate::host) use walk::{below, find};
+pub(in crate::host) use walk::{below, find, root_alone};
 
 /// Whose word leads to a file, and whose the file must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +31,7 @@ pub enum Trust<'a> {
     Kept,
     /// Named by this user: the file must be that user's own. Then a link of that user leads to nothing but their own.
     OwnedBy(u32),
-    /// In the directory of a server that runs as this user: its own file, or one that root put beside them.
-    BesideOf(u32),
-    /// Named by a server: nothing that the server could not have read itself.
+    /// Named by a server, or lying where it keeps its data: its own, or what it could have read itself.
     ReadableBy(&'a Reader),
     /// Whoever's: it is only counted, never shown. No link is followed but root's.
     Counted,
@@ -159,6 +159,29 @@ pub fn directory(path: &Path, trust: Trust<'_>) -> io::Result<(OwnedFd, Stat)> {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     Ok((found.fd, found.stat))
+}
+
+/// The names in a directory, at most `max` of them.
+///
+/// # Errors
+/// As [`directory`], and `FileTooLarge` where there are more.
+pub fn names(path: &Path, trust: Trust<'_>, max: usize) -> io::Result<Vec<OsString>> {
+    let (dir, _) = directory(path, trust)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let dir = rustix::fs::openat(CWD, by_number(&dir), flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        if names.len() == max {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {max} entries")));
+        }
+        names.push(OsStr::from_bytes(name).to_owned());
+    }
+    Ok(names)
 }
 
 /// The whole of a regular file, at most `max` bytes.

@@ -28,6 +28,8 @@ const AUTOFS: i64 = 0x0187;
 pub(in crate::host) struct Found {
     pub(in crate::host) fd: OwnedFd,
     pub(in crate::host) stat: Stat,
+    /// The directory that holds it, as it was looked up last.
+    pub(in crate::host) parent: Option<Stat>,
 }
 
 /// What was met on the way.
@@ -36,8 +38,8 @@ struct Way {
     stat: Stat,
     /// The directory that holds it.
     parent: Option<Stat>,
-    /// No link was followed but root's.
-    plain: bool,
+    /// Every directory on the way may be searched by the one who named the path.
+    searchable: bool,
 }
 
 /// Whether a user is root, or the caller, who stands in root's place where there is no root.
@@ -51,14 +53,14 @@ pub(in crate::host) fn find(path: &Path, trust: Trust<'_>) -> io::Result<Found> 
     if trust == Trust::Ours {
         let fd = rustix::fs::open(path, PLACE, Mode::empty())?;
         let stat = fstat(&fd)?;
-        return Ok(Found { fd, stat });
+        return Ok(Found { fd, stat, parent: None });
     }
     let way = match straight(path, trust)? {
         Some(way) => way,
         None => walk(path, trust)?,
     };
     owner(&way, trust)?;
-    Ok(Found { fd: way.fd, stat: way.stat })
+    Ok(Found { fd: way.fd, stat: way.stat, parent: way.parent })
 }
 
 /// What lies under a plain name in an open directory, itself: a link is a link.
@@ -69,7 +71,7 @@ pub(in crate::host) fn below(dir: &OwnedFd, name: &OsStr) -> io::Result<Found> {
     }
     let fd = openat(dir, name, PLACE | OFlags::NOFOLLOW, Mode::empty())?;
     let stat = fstat(&fd)?;
-    Ok(Found { fd, stat })
+    Ok(Found { fd, stat, parent: Some(fstat(dir)?) })
 }
 
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
@@ -92,7 +94,7 @@ fn straight(path: &Path, trust: Trust<'_>) -> io::Result<Option<Way>> {
         return Ok(None);
     }
     let parent = Some(fstat(&dir)?);
-    Ok(Some(Way { fd: trigger(&dir, name, found.fd)?, stat: found.stat, parent, plain: true }))
+    Ok(Some(Way { fd: trigger(&dir, name, found.fd)?, stat: found.stat, parent, searchable: true }))
 }
 
 fn walk(path: &Path, trust: Trust<'_>) -> io::Result<Way> {
@@ -100,16 +102,14 @@ fn walk(path: &Path, trust: Trust<'_>) -> io::Result<Way> {
     let start = || rustix::fs::open(from, PLACE | OFlags::DIRECTORY, Mode::empty());
     let fd = start()?;
     let stat = fstat(&fd)?;
-    let mut at = Way { fd, stat, parent: None, plain: true };
+    let mut at = Way { fd, stat, parent: None, searchable: true };
     let (mut rest, mut links, mut shown) = (names(path), 0, PathBuf::from(from));
     while let Some(name) = rest.pop_front() {
         if !is(&at.stat, FileType::Directory) {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        if let Trust::ReadableBy(reader) = trust
-            && !reader.may(&at.stat, 0o1)
-        {
-            return Err(Refusal::NotReadable(reader.uid).into());
+        if let Trust::ReadableBy(reader) = trust {
+            at.searchable &= reader.may(&at.stat, 0o1);
         }
         let fd = openat(&at.fd, &name, PLACE | OFlags::NOFOLLOW, Mode::empty())?;
         let stat = fstat(&fd)?;
@@ -117,20 +117,20 @@ fn walk(path: &Path, trust: Trust<'_>) -> io::Result<Way> {
             let fd = trigger(&at.fd, &name, fd)?;
             let stat = fstat(&fd)?;
             shown.push(&name);
-            at = Way { fd, stat, parent: Some(at.stat), plain: at.plain };
+            at = Way { fd, stat, parent: Some(at.stat), searchable: at.searchable };
             continue;
         }
         links += 1;
         if links > LINKS_MAX {
             return Err(Refusal::Circle.into());
         }
-        at.plain &= follows(&shown.join(&name), &stat, &at.stat, trust)?;
+        follows(&shown.join(&name), &stat, &at.stat, trust)?;
         let target = readlinkat(&fd, "", Vec::new())?;
         let target = Path::new(OsStr::from_bytes(target.to_bytes())).to_owned();
         if target.is_absolute() {
             let fd = rustix::fs::open("/", PLACE | OFlags::DIRECTORY, Mode::empty())?;
             let stat = fstat(&fd)?;
-            at = Way { fd, stat, parent: None, plain: at.plain };
+            at = Way { fd, stat, parent: None, searchable: at.searchable };
             shown = PathBuf::from("/");
         }
         for name in names(&target).into_iter().rev() {
@@ -140,27 +140,24 @@ fn walk(path: &Path, trust: Trust<'_>) -> io::Result<Way> {
     Ok(at)
 }
 
-/// Whether a link may be followed; `true` when it is one of root's own.
-fn follows(path: &Path, link: &Stat, dir: &Stat, trust: Trust<'_>) -> io::Result<bool> {
+/// Whether a link may be followed.
+fn follows(path: &Path, link: &Stat, dir: &Stat, trust: Trust<'_>) -> io::Result<()> {
     let roots = root_or_caller(link.st_uid);
-    if roots && root_alone(dir) {
-        return Ok(true);
-    }
     let fine = match trust {
         // What it leads to must be theirs in the end, so they cannot gain by it.
-        Trust::OwnedBy(uid) | Trust::BesideOf(uid) => roots || link.st_uid == uid,
+        Trust::OwnedBy(uid) => roots || link.st_uid == uid,
         Trust::ReadableBy(_) => true,
         Trust::Ours | Trust::Kept | Trust::Counted => false,
     };
-    if fine {
-        return Ok(false);
+    if fine || roots && root_alone(dir) {
+        return Ok(());
     }
     let owner = crate::host::passwd::name_of(link.st_uid).unwrap_or_else(|| format!("uid {}", link.st_uid));
     Err(Refusal::Link { path: tame(&path.to_string_lossy(), 300), owner }.into())
 }
 
 /// Nobody but root can put a link into this directory, or take one out of it.
-fn root_alone(dir: &Stat) -> bool {
+pub(in crate::host) fn root_alone(dir: &Stat) -> bool {
     let sticky = dir.st_mode & 0o1000 != 0;
     let group = dir.st_mode & 0o020 != 0 && !crate::host::passwd::nobody_is_in(dir.st_gid);
     root_or_caller(dir.st_uid) && (sticky || !(group || dir.st_mode & 0o002 != 0))
@@ -178,17 +175,10 @@ fn owner(way: &Way, trust: Trust<'_>) -> io::Result<()> {
             false => Ok(()),
         },
         Trust::OwnedBy(wanted) if is == wanted => Ok(()),
-        Trust::BesideOf(wanted) if is == wanted => Ok(()),
-        Trust::BesideOf(wanted) if root_or_caller(is) && way.plain => {
-            // Their directory, and the only name of the file: nobody but root can have put it there.
-            match way.parent.as_ref().is_some_and(|dir| dir.st_uid == wanted) {
-                true if lone => Ok(()),
-                true => Err(Refusal::HardLink(is).into()),
-                false => Err(Refusal::Owner { is, wanted }.into()),
-            }
-        }
-        Trust::OwnedBy(wanted) | Trust::BesideOf(wanted) => Err(Refusal::Owner { is, wanted }.into()),
-        Trust::ReadableBy(reader) if reader.may(&way.stat, 0o4) => Ok(()),
+        Trust::OwnedBy(wanted) => Err(Refusal::Owner { is, wanted }.into()),
+        // An access list may let it through where the bits of a directory do not; what is its own it can always read.
+        Trust::ReadableBy(reader) if reader.uid == is => Ok(()),
+        Trust::ReadableBy(reader) if way.searchable && reader.may(&way.stat, 0o4) => Ok(()),
         Trust::ReadableBy(reader) => Err(Refusal::NotReadable(reader.uid).into()),
     }
 }
