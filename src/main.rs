@@ -7,13 +7,16 @@ use runbook::cli::{self, Exit, Failure};
 fn main() -> ExitCode {
     cli::guard_secrets();
     let cli = cli::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let starved = "nothing was done: the system gives this process too little (ulimit -n, ulimit -u)";
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return ExitCode::from(cli.tell(&Failure::new(Exit::Bug, error).hint(starved))),
+    };
     // A bug must have an exit code of its own: the resume unit tries again after it, and opens after too many.
-    let ended = catch_unwind(AssertUnwindSafe(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let starved = "nothing was done: the system gives this process too little (ulimit -n, ulimit -u)";
-        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, error).hint(starved))?;
-        runtime.block_on(cli.call())
-    }));
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(cli.call())));
+    // A call that hangs in the kernel (a disk, a network file system) has a thread that nobody can end but the process.
+    runtime.shutdown_background();
     ExitCode::from(match ended {
         Ok(Ok(exit)) => exit.code(),
         Ok(Err(failure)) => cli.tell(&failure),

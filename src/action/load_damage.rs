@@ -8,6 +8,7 @@ use super::act::Ground;
 use super::inventory::RedisInstance;
 use crate::host::Probe;
 use crate::host::foreign::Untrusted;
+use crate::host::ask::LogOf;
 
 /// What aof.c and rdb.c write before they leave.
 const FATAL: [&str; 7] = [
@@ -26,7 +27,7 @@ pub(super) async fn cause(instance: &RedisInstance, on: &dyn Probe, ground: &Gro
     let facts = ground.baseline.redis(&instance.at())?.facts.as_ref()?;
     let config = facts.config.as_ref()?;
     let log = config.get("logfile").filter(|path| path.starts_with('/'))?;
-    let lines = on.log_tail(Path::new(log)).await.ok()?;
+    let lines = on.log_tail(Path::new(log), LogOf::User(facts.server.uid?)).await.ok()?;
     let line = last_starts(&lines).iter().rev().find(|line| FATAL.iter().any(|word| line.raw().contains(word)))?;
     let line = line.line();
     let dir = facts.files.as_ref().map(|files| files.dir.clone())?;

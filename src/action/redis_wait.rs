@@ -13,6 +13,7 @@ use super::loads::{self, Board};
 use super::needs::{is_ready, role_wanted};
 use super::redis_loaded::work;
 use crate::host::foreign::{Shown, Untrusted};
+use crate::host::ask::LogOf;
 use crate::host::redis::{self, Door, RedisSeen, RoleWanted, ServerName};
 use crate::host::span::{bytes, words};
 use crate::host::systemd::UnitSeen;
@@ -175,9 +176,10 @@ impl<'a> Watch<'a> {
 
     /// What the log of this start cries out: Redis loads a file that was cut short and says so nowhere else.
     async fn alarm(&self, seen: &RedisSeen) -> Option<Shown> {
-        let log = seen.facts.as_ref()?.config.as_ref()?.get("logfile").filter(|path| path.starts_with('/'))?;
-        let lines = self.on.as_probe().log_tail(Path::new(log)).await.ok()?;
-        alarming(&lines, seen.facts.as_ref()?.server.process_id?)
+        let facts = seen.facts.as_ref()?;
+        let log = facts.config.as_ref()?.get("logfile").filter(|path| path.starts_with('/'))?;
+        let lines = self.on.as_probe().log_tail(Path::new(log), LogOf::User(facts.server.uid?)).await.ok()?;
+        alarming(&lines, facts.server.process_id?)
     }
 
     /// What is worth writing down of a finished load: its time against the estimate. A notifying unit knows the time even

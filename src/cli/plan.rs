@@ -11,7 +11,7 @@ use super::source::read;
 use super::start::start;
 use super::{Desk, Exit, Failure, check, offline, resume_unit, saved_plan};
 use crate::action::change::Weight;
-use crate::host::Probe;
+use crate::host::{Probe, off_thread};
 use crate::host::local::LocalHost;
 use crate::host::model::Model;
 use crate::host::redis::AofFiles;
@@ -125,6 +125,9 @@ async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>, probe_disk: bool) -
     Rehearsal::of(desk, past, loaded, &host, at).await
 }
 
+/// A probe reads for three seconds; what a slow disk needs beside that.
+const PROBE: Duration = Duration::from_secs(20);
+
 /// What the disk gives of the largest data set; says so, because it is read for it.
 async fn disk_rate(desk: &Desk, runbook: &Runbook, host: &dyn Probe) -> Option<f64> {
     let mut largest: Option<AofFiles> = None;
@@ -134,7 +137,8 @@ async fn disk_rate(desk: &Desk, runbook: &Runbook, host: &dyn Probe) -> Option<f
         largest = largest.into_iter().chain(files).max_by_key(AofFiles::bytes);
     }
     let files = largest?;
-    let rate = tokio::task::spawn_blocking(move || read_rate(&files)).await.ok().flatten();
+    let dir = std::path::PathBuf::from(&files.dir);
+    let rate = off_thread::within(PROBE, &dir, move || read_rate(&files)).await.ok().flatten();
     desk.screen.talk(&match rate {
         Some(rate) => format!("The disk gives {} of Redis's files a second.\n", crate::host::span::bytes(rate as u64)),
         None => "The disk could not be probed: the files are too small, or not readable from here.\n".to_owned(),

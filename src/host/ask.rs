@@ -59,8 +59,13 @@ pub enum Ask {
     },
     /// What keeps the resume unit from working; no entries when it is installed, enabled and points at this binary.
     ResumeUnit,
-    /// The last lines of a service's log.
-    LogTail(PathBuf),
+    /// The last lines of a service's log, if the file is that service's own.
+    LogTail {
+        /// Where it lies, in the service's own words.
+        path: PathBuf,
+        /// Whose it must be.
+        of: LogOf,
+    },
     /// How long tasks have waited for processors and memory.
     Pressure,
 }
@@ -99,6 +104,16 @@ pub enum Answer {
     LogTail(Vec<Untrusted>),
     /// See [`Ask::Pressure`]; `None` where the kernel does not count it.
     Pressure(Option<PressureSeen>),
+}
+
+/// Whose a log must be, so that nobody has a file shown that is another's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogOf {
+    /// An app of this daemon.
+    Pm2(Pm2At),
+    /// A server that runs as this user.
+    User(u32),
 }
 
 /// An HTTP GET to be made.
@@ -146,7 +161,7 @@ impl Ask {
             Self::Tcp(addr) => format!("tcp {addr}"),
             Self::Snapshot { path, .. } => format!("snapshot {}", path.display()),
             Self::ResumeUnit => "resume unit".into(),
-            Self::LogTail(path) => format!("log {}", path.display()),
+            Self::LogTail { path, .. } => format!("log {}", path.display()),
             Self::Pressure => "pressure".into(),
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::host::foreign::named;
-use crate::host::small_file::read_text;
+use crate::host::safe_file::{Trust, read_text, root_or_caller};
 
 const MAX: u64 = 1024 * 1024;
 /// NGROUPS_MAX of Linux is 65536; nobody sane has more than this.
@@ -61,7 +61,7 @@ pub fn user(name: &str) -> Result<User, UserError> {
 /// The name that belongs to a uid, for showing to people.
 #[must_use]
 pub fn name_of(uid: u32) -> Option<String> {
-    let passwd = read_text(Path::new("/etc/passwd"), MAX).ok()?;
+    let passwd = read_text(Path::new("/etc/passwd"), Trust::Ours, MAX).ok()?;
     let mut rows = passwd.lines().filter_map(passwd_row);
     rows.find(|row| row.uid == uid).map(|row| named(&row.name, 64))
 }
@@ -71,16 +71,16 @@ pub fn name_of(uid: u32) -> Option<String> {
 /// # Errors
 /// The files cannot be read: then nobody knows.
 pub fn members(gid: u32, etc: &Path, except: &[u32]) -> std::io::Result<Vec<String>> {
-    let passwd = read_text(&etc.join("passwd"), MAX)?;
+    let passwd = read_text(&etc.join("passwd"), Trust::Ours, MAX)?;
     let users: Vec<User> = passwd.lines().filter_map(passwd_row).collect();
     let primary = users.iter().filter(|user| user.gid == gid && !except.contains(&user.uid));
-    let mut found: Vec<String> = primary.map(|user| tame(&user.name, 64)).collect();
-    let group = read_text(&etc.join("group"), MAX)?;
+    let mut found: Vec<String> = primary.map(|user| named(&user.name, 64)).collect();
+    let group = read_text(&etc.join("group"), Trust::Ours, MAX)?;
     for name in group.lines().filter_map(|line| listed_in(line, gid)).flatten() {
         // A name without a row may be a user of a directory service.
         let excepted = users.iter().any(|user| user.name == name && except.contains(&user.uid));
         if !excepted {
-            found.push(tame(name, 64));
+            found.push(named(name, 64));
         }
     }
     Ok(found)
@@ -93,8 +93,28 @@ fn listed_in(line: &str, gid: u32) -> Option<impl Iterator<Item = &str>> {
     Some(fields.next()?.split(',').map(str::trim).filter(|name| !name.is_empty()))
 }
 
+/// Whether a group has no member but root and the caller, so that its right to write is nobody's. A group that is not in
+/// the file may have members in a directory service.
+pub(in crate::host) fn nobody_is_in(gid: u32) -> bool {
+    nobody_is_in_under(gid, Path::new("/etc"))
+}
+
+fn nobody_is_in_under(gid: u32, etc: &Path) -> bool {
+    let read = |file: &str| read_text(&etc.join(file), Trust::Ours, MAX);
+    let (Ok(passwd), Ok(group)) = (read("passwd"), read("group")) else { return false };
+    let fine = |uid: u32| root_or_caller(uid);
+    let users: Vec<User> = passwd.lines().filter_map(passwd_row).collect();
+    let is_fine = |name: &str| users.iter().any(|user| user.name == name && fine(user.uid));
+    let mut line = group.lines().filter(|line| line.split(':').nth(2).is_some_and(|text| text.parse() == Ok(gid))).peekable();
+    let listed = line.peek().is_some();
+    let members = line.flat_map(|line| line.split(':').nth(3).unwrap_or_default().split(',')).map(str::trim);
+    listed
+        && members.filter(|name| !name.is_empty()).all(is_fine)
+        && !users.iter().any(|user| user.gid == gid && !fine(user.uid))
+}
+
 fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {
-    let read = |file: PathBuf| match read_text(&file, MAX) {
+    let read = |file: PathBuf| match read_text(&file, Trust::Ours, MAX) {
         Ok(text) => Ok(text),
         Err(source) => Err(UserError::Unreadable { file, source }),
     };
@@ -153,6 +173,12 @@ mod tests {
         std::fs::write(dir.path().join("group"), "adm:x:4:deploy,syslog\nx:x:9:deploy2\nd:x:1002:deploy\n").unwrap();
         let deploy = user_under("deploy", dir.path()).unwrap();
         assert_eq!((deploy.uid, deploy.groups), (1001, vec![1002, 4]));
+        // adm has deploy, x has deploy2, d is somebody's own group and has them as a member.
+        let write = |text: &str| std::fs::write(dir.path().join("group"), text).unwrap();
+        write("empty:x:50:\nroots:x:51:root\nadm:x:4:deploy\nd:x:1002:\nroot:x:0:\n");
+        for (gid, empty) in [(50, true), (51, true), (0, true), (4, false), (1002, false), (77, false)] {
+            assert_eq!(nobody_is_in_under(gid, dir.path()), empty, "{gid}");
+        }
         let unknown = user_under("nobody\x07", dir.path()).unwrap_err().to_string();
         assert!(unknown.starts_with("user nobody\\u{7} is not in "), "{unknown}");
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::ask::{Answer, Ask, HttpAsk};
+use super::ask::{Answer, Ask, HttpAsk, LogOf};
 use super::disk::DiskSeen;
 use super::http::HttpSeen;
 use super::machine::MachineSeen;
@@ -133,12 +133,12 @@ impl dyn Probe + '_ {
         expect_answer!(self, Ask::ResumeUnit, ResumeUnit)
     }
 
-    /// The last lines of a service's log.
+    /// The last lines of a service's log, if the file is that service's own.
     ///
     /// # Errors
     /// As [`Probe::ask`].
-    pub async fn log_tail(&self, path: &Path) -> Result<Vec<Untrusted>, HostError> {
-        expect_answer!(self, Ask::LogTail(path.to_owned()), LogTail)
+    pub async fn log_tail(&self, path: &Path, of: LogOf) -> Result<Vec<Untrusted>, HostError> {
+        expect_answer!(self, Ask::LogTail { path: path.to_owned(), of }, LogTail)
     }
 
     /// How long tasks have waited for processors and memory.

@@ -72,7 +72,7 @@ impl<'a> Recorder<'a> {
 /// Whether an answer means anything beyond the moment and the machine. Log lines stay where they are: services write
 /// secrets into them.
 fn travels(ask: &Ask) -> bool {
-    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail(_) | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure)
+    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail { .. } | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure)
 }
 
 impl Probe for Recorder<'_> {
@@ -106,7 +106,7 @@ mod tests {
         assert!(on.http(&http).await.unwrap().body.raw().contains("hush"), "who asks now is told everything");
         assert!(on.tcp("127.0.0.1:2").await.is_err());
         assert!(on.pm2_list(&sample::place()).await.is_ok());
-        on.log_tail(std::path::Path::new("/x")).await.unwrap();
+        on.log_tail(std::path::Path::new("/x"), crate::host::ask::LogOf::User(0)).await.unwrap();
         let seen = recorder.facts();
         let Some(Answer::Http(told)) = seen.get(&Ask::Http(http.clone())) else { panic!("{seen:?}") };
         assert!(told.body.raw().is_empty() && told.cut && told.status == 200);

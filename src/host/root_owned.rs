@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::access_list::{Writers, writers};
-use super::foreign::tame;
+use super::foreign::{named, tame};
 use super::passwd::{members, name_of};
 use super::small_file::read_text;
 
@@ -228,7 +228,7 @@ fn kind(path: &Path) -> Option<u32> {
 }
 
 fn shown(path: &Path) -> String {
-    tame(&path.display().to_string(), 300)
+    named(&path.display().to_string(), 300)
 }
 
 fn user_word(uid: u32) -> String {

@@ -5,14 +5,16 @@
 //! text or saved value can carry it by accident; and it is told to [`redact`], in case somebody else repeats it.
 
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::host::foreign::named;
-use crate::host::redact;
+use crate::host::{redact, off_thread};
+use crate::host::safe_file::{self, Trust};
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
 const MAX_BYTES: u64 = 4096;
@@ -137,6 +139,23 @@ impl SecretRef {
         }
     }
 
+    /// [`SecretRef::read`] off the thread that runs timers and signals: the file may lie on a disk that hangs.
+    ///
+    /// # Errors
+    /// `TimedOut`; inside, as there.
+    pub async fn read_within(&self, limit: Duration) -> std::io::Result<Result<Secret, SecretError>> {
+        let (place, asked) = (self.place(), self.clone());
+        off_thread::within(limit, &place, move || asked.read()).await
+    }
+
+    fn place(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Credential(name) => Path::new("credential").join(name),
+            Self::Env(name) => Path::new("variable").join(name),
+        }
+    }
+
     /// Whether the secret can still be read after a reboot, by a process that systemd starts. A variable cannot.
     #[must_use]
     pub fn boot_safe(&self) -> bool {
@@ -152,13 +171,15 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 fn read_file(path: &Path, judge_mode: bool) -> Result<Secret, SecretError> {
     let place = named(&path.to_string_lossy(), 200);
     let unreadable = |e: std::io::Error| SecretError::Unreadable { path: place.clone(), why: e.to_string() };
-    // O_NONBLOCK: opening a pipe that nobody writes must not hang the run before we can refuse it.
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(unreadable)?;
-    let meta = file.metadata().map_err(unreadable)?;
-    if !meta.is_file() {
+    // Whoever owns a directory on the way must not choose which of root's secrets is sent to a server.
+    let trust = if judge_mode { Trust::Kept } else { Trust::Ours };
+    let opened = safe_file::open(path, trust);
+    let irregular = |error: &std::io::Error| error.kind() == std::io::ErrorKind::InvalidInput;
+    if opened.as_ref().is_err_and(irregular) {
         return Err(SecretError::NotRegular { path: place });
     }
+    let file = opened.map_err(unreadable)?;
+    let meta = file.metadata().map_err(unreadable)?;
     let (mode, me) = (meta.mode() & 0o7777, rustix::process::geteuid().as_raw());
     if judge_mode && meta.uid() != me && meta.uid() != 0 {
         return Err(SecretError::Foreign { path: place, uid: meta.uid() });

@@ -3,29 +3,19 @@
 //! Everything under /proc, /etc and /run that the house reads is small by nature; a bound turns a surprise (a FIFO,
 //! a huge log under a familiar name) into an error instead of a hang or an empty machine.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Error, ErrorKind, Read, Result, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::io::{Error, ErrorKind, Result, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Reads at most `max` bytes of a regular file.
+use crate::host::safe_file::{self, Trust};
+
+/// Reads at most `max` bytes of a regular file that is in nobody else's hands ([`Trust::Ours`]).
 ///
 /// # Errors
 /// The file cannot be opened or read, is not a regular file, or is longer than `max`.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
-    // O_NONBLOCK: opening a FIFO that somebody planted must not wait for its writer.
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    // Room for nearly all of them at once: grown by the reader, a line of /proc costs three calls more.
-    let mut bytes = Vec::with_capacity(usize::try_from(max.min(4_095)).unwrap_or(0) + 1);
-    file.take(max + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("longer than {max} bytes")));
-    }
-    Ok(bytes)
+    safe_file::read(path, Trust::Ours, max)
 }
 
 /// [`read`] as text; bytes that are not UTF-8 become U+FFFD. The caller tames what it keeps.

@@ -107,6 +107,8 @@ codes! {
     "The first group whose pattern matches has the app; an earlier group with `*` leaves nothing for later ones."
     COVERS_NOTHING "RB211" "a pattern of `may_differ` that covers nothing"
     "After a run everything is held against the baseline, and `may_differ` names what may have changed: `machine/memory`, `units/x.service/state`, `redis/bds/maxmemory`, `pm2/services/org-*`. A pattern that can meet nothing is a slip, and the difference it was meant for would be called unexpected."
+    SAME_HOME "RB212" "two PM2 places of one home"
+    "A PM2 home has one daemon and one list of apps. Two entries of `pm2:` on the same directory would each record, stop and restore all of them, and the second would take the first one's work for a change. One entry is enough: its `groups` divide the apps."
 
     LONGER_THAN_WINDOW "RB301" "a step that may take longer than the window"
     "`within` is the time after which a step has failed. One that exceeds the whole window is either a slip of the unit or a window too small."

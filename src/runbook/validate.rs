@@ -1,5 +1,6 @@
 //! What only shows when the whole runbook has been read: circles, order, and what the reboot does to both.
 use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
 
 use super::diagnostic::Findings;
 use super::read::Written;
@@ -17,6 +18,7 @@ pub(super) fn runbook(written: &Written, out: &mut Findings<'_>) {
         unreachable_groups(name, place, written, out);
     }
     place_circles(written, out);
+    one_home_each(written, out);
     limits(written, out);
     may_differ(written, out);
     if written.complete {
@@ -126,6 +128,40 @@ fn place_circles(written: &Written, out: &mut Findings<'_>) {
             .label("its apps could never all start")
             .help("remove one of the `needs`");
     }
+}
+
+/// Two places of one home would record, stop and start the same apps, each without the other's knowledge. Links are seen on the
+/// host only, and looked for there before a run.
+fn one_home_each(written: &Written, out: &mut Findings<'_>) {
+    let mut seen: HashMap<PathBuf, &str> = HashMap::new();
+    for (name, place) in &written.runbook.inventory.pm2 {
+        let Some(first) = seen.get(&plain(&place.home)) else {
+            seen.insert(plain(&place.home), name);
+            continue;
+        };
+        let homes = &written.places.inventory.homes;
+        let (Some(span), earlier) = (homes.get(name), homes.get(*first)) else { continue };
+        let message = format!("`{first}` and `{name}` are the same PM2 home");
+        out.error(codes::SAME_HOME, span, message)
+            .label("the same directory")
+            .help("remove one of the two; `groups` divide the apps of one home");
+        if let Some(earlier) = earlier {
+            out.related(earlier, "first named here");
+        }
+    }
+}
+
+/// A path without what does not change where it leads; `..` is taken as written, without links.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            _ => {}
+        }
+    }
+    plain
 }
 
 /// A group behind one that takes every app.

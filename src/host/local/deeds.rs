@@ -200,7 +200,7 @@ async fn bring_up(
     }
     let runs = listed.as_ref().is_some_and(|app| app.pid.is_some());
     let watched = recipe.app().watch || listed.as_ref().is_some_and(|app| app.watch);
-    let missing = recipe.missing().filter(|_| !runs);
+    let missing = recipe.missing().await.filter(|_| !runs);
     let started = match (listed, missing) {
         (None, None) if watched => steer.start_new(recipe).await?,
         (listed, missing) => {

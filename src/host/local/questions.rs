@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Loading, LocalHost, unit_dir};
-use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader};
+use crate::host::ask::{Answer, Ask, HttpAsk, HttpHeader, LogOf};
 use crate::host::foreign::{Untrusted, tame};
 use crate::host::pm2::{self, App, ListSeen, Pm2At, SnapshotError};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
-use crate::host::{HostError, clock, disk, http, machine, pressure, redis};
+use crate::host::{HostError, clock, disk, http, machine, off_thread, pressure, redis};
 
 /// How long a look at a loading Redis serves.
 const LOOK_AGE: Duration = Duration::from_secs(1);
@@ -20,10 +20,13 @@ const LIST_EVERY: Duration = Duration::from_secs(1);
 /// How long an HTTP or TCP check may take to answer.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Samples the increments beside everything else: on a slow disk it takes a second or two.
+/// How long the samples of the increments may take: on a slow disk it is a second or two.
+const SAMPLES: Duration = Duration::from_secs(15);
+
+/// Samples the increments beside everything else.
 async fn incr_cost(files: redis::AofFiles) -> Option<redis::eta::IncrCost> {
-    let sampling = tokio::task::spawn_blocking(move || redis::eta::sample_increments(&files));
-    sampling.await.ok().flatten()
+    let dir = Path::new(&files.dir).to_owned();
+    off_thread::within(SAMPLES, &dir, move || redis::eta::sample_increments(&files)).await.ok().flatten()
 }
 
 impl LocalHost {
@@ -44,7 +47,9 @@ impl LocalHost {
             Ask::Pm2(at) => Answer::Pm2(Box::new(self.fresh.answer(at).await.beside_files(at).await)),
             Ask::Pm2List(at) => Answer::Pm2List(self.list(at).await?),
             Ask::Disk(path) => {
-                Answer::Disk(disk::disk(path).map_err(|error| HostError::unreachable(ask.about(), error))?)
+                let asked = path.clone();
+                let seen = off_thread::within(off_thread::DISK, path, move || disk::disk(&asked)).await;
+                Answer::Disk(seen.flatten().map_err(|error| HostError::unreachable(ask.about(), error))?)
             }
             Ask::Http(http) => Answer::Http(get(http).await?),
             Ask::Tcp(addr) => Answer::Tcp(match tcp::connect(addr, CHECK_DEADLINE).await {
@@ -58,7 +63,7 @@ impl LocalHost {
                 Answer::Snapshot(apps.map_err(|error| HostError::refused(ask.about(), error))?)
             }
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
-            Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
+            Ask::LogTail { path, of } => Answer::LogTail(log_tail(path, of).await),
             Ask::Pressure => Answer::Pressure(pressure::look()),
         })
     }
@@ -134,7 +139,9 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
         let value = match value {
             HttpHeader::Text(text) => text.clone(),
             HttpHeader::Secret(place) => {
-                let secret = place.read().map_err(|error| HostError::refused(format!("header {name}"), error))?;
+                let refused = |error: &dyn std::fmt::Display| HostError::refused(format!("header {name}"), error);
+                let read = place.read_within(CHECK_DEADLINE).await.map_err(|late| refused(&late))?;
+                let secret = read.map_err(|error| refused(&error))?;
                 secret.reveal().to_owned()
             }
         };
@@ -144,11 +151,12 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
     answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
 }
 
-/// The last lines of a log, read as its owner could: never through a link.
-fn log_tail(path: &Path) -> Vec<Untrusted> {
-    use std::os::unix::fs::MetadataExt;
-    match path.symlink_metadata() {
-        Ok(meta) => pm2::log_tail(path, meta.uid()),
-        Err(_) => Vec::new(),
-    }
+/// The last lines of a log. Its path is the word of an app or a server, so it is read only if it is that one's own.
+async fn log_tail(path: &Path, of: &LogOf) -> Vec<Untrusted> {
+    let uid = match of {
+        LogOf::User(uid) => Some(*uid),
+        LogOf::Pm2(at) => pm2::place::account_of(at).await.ok().map(|account| account.uid),
+    };
+    let (Some(uid), asked) = (uid, path.to_owned()) else { return Vec::new() };
+    off_thread::within(off_thread::DISK, path, move || pm2::log_tail(&asked, uid)).await.unwrap_or_default()
 }

@@ -184,7 +184,7 @@ impl<'a> Model<'a> {
 /// What recorded facts answer although they do not hold it: nothing is known there that could be lost.
 fn unrecorded(ask: &Ask) -> Result<Answer, HostError> {
     match ask {
-        Ask::LogTail(_) => Ok(Answer::LogTail(Vec::new())),
+        Ask::LogTail { .. } => Ok(Answer::LogTail(Vec::new())),
         Ask::Pressure => Ok(Answer::Pressure(None)),
         Ask::LoadProgress { .. } => Ok(Answer::LoadProgress(None)),
         other => Err(HostError::NotRecorded { about: other.about() }),

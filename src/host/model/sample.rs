@@ -103,6 +103,7 @@ pub(crate) fn redis(name: &str, kind: RedisKind, of: Option<u16>, data: Data) ->
             version: if tile38 { String::new() } else { "7.0.15".into() },
             run_id: super::boot::made_up_id(name, "run", 40),
             process_id: Some(1_000 + name.bytes().map(u32::from).sum::<u32>()),
+            uid: None,
             config_file: format!("/etc/redis/redis-{name}.conf"),
             uptime_secs: 6_900_000,
         },

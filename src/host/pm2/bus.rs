@@ -2,7 +2,6 @@
 //! daemon's memory grow; so a task of its own drains the socket always, and keeps three topics: an app changed its
 //! state, an app threw, an app spoke (`ready`).
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,9 +14,13 @@ use tokio::task::JoinHandle;
 
 use super::amp::{AmpError, Decoder, as_text, json_of};
 use super::request::PmId;
-use super::rpc::{RpcError, connect_stream};
+use super::rpc::RpcError;
 use crate::host::foreign::{Shown, Untrusted, named, tame};
+use super::door;
+use super::place::Pm2At;
 
+/// Its name below the home (PM2 `paths.js`).
+pub(super) const PUB: &str = "pub.sock";
 const QUEUE: usize = 4_096;
 const READ_BYTES: usize = 64 << 10;
 
@@ -64,12 +67,12 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Subscribes at `pub.sock`.
+    /// Subscribes at the daemon's `pub.sock`.
     ///
     /// # Errors
     /// As [`super::Rpc::connect`].
-    pub async fn connect(socket: &Path) -> Result<Self, RpcError> {
-        let stream = connect_stream(socket).await?;
+    pub async fn connect(at: &Pm2At) -> Result<Self, RpcError> {
+        let (stream, _) = door::connect(at, PUB).await?;
         let (send, events) = mpsc::channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let task = tokio::spawn(drain(stream, send, Arc::clone(&lost)));

@@ -12,7 +12,7 @@ use super::procs::cgroup;
 use super::request::Request;
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::named;
-use crate::host::redact;
+use crate::host::{off_thread, redact};
 
 /// Why nobody answers at a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,11 @@ pub enum DaemonSeen {
         /// The socket and the cure.
         why: String,
     },
+    /// What stands in the place of the daemon's socket, or answers there, is somebody else's. Nothing was asked.
+    Foreign {
+        /// What was seen, and the cure.
+        why: String,
+    },
     /// Something accepts connections and does not answer, or hangs up: going down, or stuck.
     Dying {
         /// What was seen.
@@ -141,6 +146,7 @@ pub async fn up_of(rpc: &Rpc) -> Result<DaemonUp, RpcError> {
     let version = rpc.call(&Request::Version).await?;
     let report = rpc.call(&Request::Report).await.unwrap_or(Value::Null);
     let mut up = up(rpc, &version, &report);
+    up.cli = cli_beside(&up.argv1).await;
     if major(&up.version).is_none_or(|major| major > 7) {
         let methods = rpc.call(&Request::Methods).await.unwrap_or(Value::Null);
         up.probed = USED.iter().all(|method| methods.get(method).is_some());
@@ -178,7 +184,7 @@ fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {
         uid: peer.uid,
         node: text(report.get("node_version")),
         node_path: peer.pid.and_then(|pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok()),
-        cli: cli_beside(&argv1),
+        cli: None,
         cgroup: peer.pid.and_then(cgroup),
         argv1,
         probed: false,
@@ -186,12 +192,15 @@ fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {
 }
 
 /// `<pm2>/lib/Daemon.js` -> `<pm2>/bin/pm2`.
-fn cli_beside(argv1: &str) -> Option<PathBuf> {
+async fn cli_beside(argv1: &str) -> Option<PathBuf> {
     let script = Path::new(argv1);
     if script.file_name()? != "Daemon.js" {
         return None;
     }
-    Some(script.parent()?.parent()?.join("bin/pm2")).filter(|cli| cli.is_absolute() && cli.is_file())
+    let cli = script.parent()?.parent()?.join("bin/pm2");
+    let asked = cli.clone();
+    let there = off_thread::within(off_thread::DISK, &cli, move || asked.is_absolute() && asked.is_file()).await;
+    Some(cli).filter(|_| matches!(there, Ok(true)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! A scripted daemon for tests: it says exactly what a test tells it to, in the order and with the faults it asks for.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,10 +47,6 @@ impl Fake {
             }
         });
         Self { dir, calls }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("rpc.sock")
     }
 
     fn at(&self) -> Pm2At {
@@ -167,7 +162,7 @@ async fn answers_find_their_calls_in_any_order() {
         "stopProcessId" => Play::Later(200 - args[0].as_u64().unwrap() * 10, args[0].clone()),
         _ => Play::Fail(json!("unexpected")),
     });
-    let rpc = Rpc::connect(&fake.socket()).await.unwrap();
+    let rpc = Rpc::connect(&fake.at()).await.unwrap();
     let requests: Vec<Request> = (0..20).map(Request::StopId).collect();
     let answers = futures_util::future::join_all(requests.iter().map(|request| rpc.call(request))).await;
     for (id, answer) in answers.into_iter().enumerate() {
@@ -182,7 +177,7 @@ async fn a_missing_answer_is_unknown_and_the_connection_lives_on() {
         ("stopProcessId", Some(2)) => Play::Later(150, json!("late")),
         _ => civil(method, &json!([])),
     });
-    let rpc = Rpc::connect(&fake.socket()).await.unwrap();
+    let rpc = Rpc::connect(&fake.at()).await.unwrap();
     let short = Duration::from_millis(50);
     for id in [1, 2] {
         let outcome = rpc.call_within(&Request::StopId(id), short).await;
@@ -198,7 +193,7 @@ async fn a_daemon_that_goes_away_leaves_the_outcome_unknown() {
         [(Play::HangUp, "closed"), (Play::HalfAnswer, "inside an answer"), (Play::Garbage, "could not be read")]
     {
         let fake = Fake::start(move |_, _| fault.clone());
-        let rpc = Rpc::connect(&fake.socket()).await.unwrap();
+        let rpc = Rpc::connect(&fake.at()).await.unwrap();
         let outcome = rpc.call(&Request::DeleteId(1)).await;
         assert!(matches!(&outcome, Err(RpcError::Unknown { why, .. }) if why.contains(word)), "{outcome:?}");
         if word != "could not be read" {
@@ -215,7 +210,7 @@ async fn refusals_are_tamed_with_and_without_a_stack() {
         "getVersion" => Play::Fail(json!({ "code": 7 })),
         _ => Play::Answer(Value::Null),
     });
-    let rpc = Rpc::connect(&fake.socket()).await.unwrap();
+    let rpc = Rpc::connect(&fake.at()).await.unwrap();
     let said = |outcome: Result<Value, RpcError>| match outcome {
         Err(RpcError::Refused { message, .. }) => message.to_string(),
         other => format!("{other:?}"),

@@ -2,7 +2,6 @@
 //! app said `ready`, how often it has ended since, and what it threw.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::bus::{Bus, BusEvent};
+use super::place::Pm2At;
 use super::request::PmId;
 use super::rpc::RpcError;
 use crate::host::foreign::Shown;
@@ -59,8 +59,8 @@ impl Hearing {
     ///
     /// # Errors
     /// As [`Bus::connect`].
-    pub async fn connect(socket: &Path) -> Result<Self, RpcError> {
-        let mut bus = Bus::connect(socket).await?;
+    pub async fn connect(at: &Pm2At) -> Result<Self, RpcError> {
+        let mut bus = Bus::connect(at).await?;
         let apps = Apps::default();
         let (tell, changed) = watch::channel(());
         let kept = Arc::clone(&apps);

@@ -172,7 +172,7 @@ async fn readiness_is_heard_and_autostart_lifted() {
     let Some(bed) = Testbed::new() else { return };
     ensure_daemon(&bed.at, &RunBy::child()).await.unwrap();
     let steer = Steer::connect(&bed.at).await.unwrap();
-    let mut bus = Bus::connect(&bed.at.pub_socket()).await.unwrap();
+    let mut bus = Bus::connect(&bed.at).await.unwrap();
     let ready = bed.script("ready.js", &format!("setTimeout(() => process.send('ready'), 400); {SERVER}"));
     let settings = json!({ "wait_ready": true, "listen_timeout": 4000, "autostart": false });
     let app = steer.register(&bed.recipe("ready", &ready, &settings)).await.unwrap();

@@ -12,10 +12,11 @@ use super::cli::{Cli, RunBy, START};
 use super::daemon::{DaemonSeen, DaemonUp, raw_list, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
 use super::look::{Answered, look};
-use super::place::{Pm2At, account, open_owned};
+use super::place::{Pm2At, account_of, open_owned};
 use super::procs::alive;
 use super::rpc::Rpc;
 use super::steer::SteerError;
+use crate::host::off_thread;
 
 const SAVE: Duration = Duration::from_secs(30);
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     match &seen.daemon {
         DaemonSeen::Up(up) => return Ok((**up).clone()),
         DaemonSeen::Absent { .. } => {}
-        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
     }
     if let Some(unit) = &at.unit {
         return Err(SteerError::UseUnit(unit.clone()));
@@ -46,7 +47,7 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     if !seen.twins.is_empty() {
         return Err(not_done("start the daemon", &format!("processes {:?} are daemons without a socket", seen.twins)));
     }
-    let said = Cli::locate(at, None)?.run(by, START, START_WITHIN).await?;
+    let said = located(at, None).await?.run(by, START, START_WITHIN).await?;
     for _ in 0..LOOKS {
         if let DaemonSeen::Up(up) = look(at).await.daemon {
             return Ok(*up);
@@ -70,13 +71,17 @@ pub struct Saved {
 /// # Errors
 /// [`SteerError::NothingToSave`], [`SteerError::Cli`], [`SteerError::NotDone`] when the file is not what is listed.
 pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
-    let uid = account(at)?.uid;
-    let rpc = Rpc::connect(&at.rpc_socket()).await?;
+    let uid = account_of(at).await?.uid;
+    let rpc = Rpc::connect(at).await?;
     let up = up_of(&rpc).await?;
-    let said = Cli::locate(at, Some(&up))?.run(by, "save", SAVE).await?;
+    let said = located(at, Some(&up)).await?.run(by, "save", SAVE).await?;
     // PM2 does not sync; what follows may be a power-off.
-    let synced = open_owned(&at.dump(), uid).and_then(|file| file.sync_all());
-    let dump = read_dump(&at.dump(), uid);
+    let (path, asked) = (at.dump(), at.dump());
+    let files = move || (open_owned(&asked, uid).and_then(|file| file.sync_all()), read_dump(&asked, uid));
+    let (synced, dump) = match off_thread::within(SAVE, &path, files).await {
+        Ok(files) => files,
+        Err(late) => return Err(not_done("save", &late.to_string())),
+    };
     let answered = Answered::up(&rpc, up, &raw_list(&rpc).await?);
     let listed = &answered.apps;
     // PM2 itself leaves its file alone then.
@@ -106,14 +111,14 @@ pub async fn kill_daemon(at: &Pm2At, by: &RunBy) -> Result<(), SteerError> {
     let up = match &seen.daemon {
         DaemonSeen::Absent { .. } => return Ok(()),
         DaemonSeen::Up(up) => up,
-        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
     };
     if up.is_runtime() {
         return Err(SteerError::Runtime);
     }
-    let said = Cli::locate(at, Some(up))?.run(by, "kill", KILL).await;
+    let said = located(at, Some(up)).await?.run(by, "kill", KILL).await;
     for _ in 0..LOOKS {
-        let absent = Rpc::connect(&at.rpc_socket()).await.is_err();
+        let absent = Rpc::connect(at).await.is_err();
         if absent && !up.pid.is_some_and(alive) {
             return Ok(());
         }
@@ -157,6 +162,13 @@ pub async fn end_orphan(at: &Pm2At, pid: u32) -> Result<(), SteerError> {
         }
     }
     Err(refused(&"it still runs"))
+}
+
+/// [`Cli::locate`] off the thread that runs timers and signals: it looks for files of the app's user.
+async fn located(at: &Pm2At, up: Option<&DaemonUp>) -> Result<Cli, SteerError> {
+    let (asked, up) = (at.clone(), up.cloned());
+    let found = off_thread::within(off_thread::DISK, &at.home, move || Cli::locate(&asked, up.as_ref())).await;
+    found.unwrap_or_else(|late| Err(not_done("find the pm2 script", &late.to_string())))
 }
 
 fn not_done(what: &str, saw: &str) -> SteerError {

@@ -1,6 +1,8 @@
 //! One look at a home, without waking a daemon: what it answers on its socket, and what its files and `/proc` show. What cannot be
 //! seen is reported instead of failing. The answer costs the daemon as much as starting an app does, so it can be kept and be
 //! given again; the rest is looked at anew each time.
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,11 +12,15 @@ use super::cli::Cli;
 use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, raw_list, up_of};
 use super::dump::{DumpSeen, read_dump};
 use super::listed::apps;
-use super::place::{Pm2At, account};
+use super::place::{AccountError, Pm2At, account};
 use super::procs::{Orphan, Scan, scan};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+use crate::host::off_thread;
 use crate::host::root_owned::NotRoots;
+
+/// How long the files of a home and a look at every process may take: a thousand apps on a busy machine take a second.
+const FILES: Duration = Duration::from_secs(15);
 
 /// One look at one home.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +64,7 @@ pub struct Answered {
 impl Answered {
     /// Asks at a home. Never fails, starts nothing, changes nothing.
     pub async fn at(at: &Pm2At) -> Self {
-        match Rpc::connect(&at.rpc_socket()).await {
+        match Rpc::connect(at).await {
             Ok(rpc) => {
                 let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, &raw_list(&rpc).await?)) };
                 asked.await.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
@@ -81,17 +87,15 @@ impl Answered {
     /// The look that it is a part of: the saved list and the processes are looked at now.
     pub async fn beside_files(self, at: &Pm2At) -> Pm2Seen {
         let (home, dump) = (at.home.clone(), at.dump());
-        let owner = account(at).map(|account| account.uid);
-        let serving = self.serving;
         let not_roots = not_roots(at, &self.daemon);
-        let files = tokio::task::spawn_blocking(move || match owner {
+        let (asked, serving) = (at.clone(), self.serving);
+        let files = move || match account(&asked).map(|account| account.uid) {
             Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
-            Err(_) if !home.exists() => (Scan::default(), DumpSeen::Missing),
-            Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 300) }),
-        });
-        let (scan, dump) = files
-            .await
-            .unwrap_or_else(|_| (Scan::default(), DumpSeen::Unreadable { why: "the look was cut short".into() }));
+            Err(AccountError::Missing { .. }) => (Scan::default(), DumpSeen::Missing),
+            Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 600) }),
+        };
+        let files = off_thread::within(FILES, &at.home, files).await;
+        let (scan, dump) = files.unwrap_or_else(|late| (Scan::default(), DumpSeen::Unreadable { why: tame(&late.to_string(), 300) }));
         let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
         let Self { daemon, apps, advice, .. } = self;
         Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice, not_roots }
@@ -130,6 +134,7 @@ fn absent(error: RpcError) -> DaemonSeen {
     match error {
         RpcError::NoSocket(_) => DaemonSeen::Absent { why: AbsentWhy::NoSocket },
         RpcError::Stale(_) => DaemonSeen::Absent { why: AbsentWhy::StaleSocket },
+        RpcError::Foreign { .. } | RpcError::Impostor { .. } => DaemonSeen::Foreign { why: error.to_string() },
         RpcError::Denied(_) => DaemonSeen::Denied { why: error.to_string() },
         other => DaemonSeen::Dying { why: other.to_string() },
     }

@@ -11,6 +11,7 @@ pub mod back;
 pub mod bus;
 mod cli;
 pub mod daemon;
+mod door;
 pub mod dump;
 #[cfg(test)]
 mod fake;

@@ -1,16 +1,17 @@
-//! Where a daemon lives: its home directory, its user, the files inside. Also the one way in which files that belong to
-//! somebody else are opened: no link followed at the end, a regular file, owned by the expected user, bounded.
+//! Where a daemon lives: its home directory, its user, the files inside. Files of a daemon are
+//! its user's own, whatever leads to them ([`safe_file`]).
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::host::foreign::{Shown, tame};
+use crate::host::off_thread;
+use crate::host::safe_file::{self, Refusal, Trust};
 
 /// One daemon as the runbook names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,13 +30,13 @@ impl Pm2At {
     /// The RPC socket (PM2 `paths.js`).
     #[must_use]
     pub fn rpc_socket(&self) -> PathBuf {
-        self.home.join("rpc.sock")
+        self.home.join(super::rpc::RPC)
     }
 
     /// The event socket.
     #[must_use]
     pub fn pub_socket(&self) -> PathBuf {
-        self.home.join("pub.sock")
+        self.home.join(super::bus::PUB)
     }
 
     /// What `pm2 save` writes and `pm2 resurrect` reads.
@@ -69,6 +70,12 @@ pub enum AccountError {
         /// The system's words.
         why: Shown,
     },
+    /// There is no such directory.
+    #[error("PM2 home {home}: no such directory")]
+    Missing {
+        /// `PM2_HOME`.
+        home: PathBuf,
+    },
     /// The home belongs to another user than the runbook says.
     #[error("PM2 home {home} belongs to uid {owner}, not to {user} (uid {uid}); correct `user` or `home`")]
     Owner {
@@ -84,31 +91,52 @@ pub enum AccountError {
 }
 
 /// The user of a daemon: from `/etc/passwd`, or for users kept elsewhere (LDAP) the owner of the home directory. Both
-/// must agree, because whatever is started there is started as that user.
+/// must agree, because whatever is started there is started as that user. Blocking.
 ///
 /// # Errors
 /// [`AccountError`].
 pub fn account(at: &Pm2At) -> Result<Account, AccountError> {
-    let unreadable = |why: io::Error| AccountError::Home { home: at.home.clone(), why: tame(&why.to_string(), 200) };
-    let owner = std::fs::metadata(&at.home).map_err(unreadable)?;
+    home(at).map(|(account, _)| account)
+}
+
+/// [`account`] off the thread that runs timers and signals.
+///
+/// # Errors
+/// [`AccountError`].
+pub async fn account_of(at: &Pm2At) -> Result<Account, AccountError> {
+    let asked = at.clone();
+    let found = off_thread::within(off_thread::DISK, &at.home, move || account(&asked)).await;
+    found.unwrap_or_else(|late| Err(AccountError::Home { home: at.home.clone(), why: tame(&late.to_string(), 200) }))
+}
+
+/// The user of a daemon and the home itself, opened: what is looked up below it is below this directory and no other.
+/// A link on the way is followed where root made it, or where it leads its owner to what is theirs.
+pub(super) fn home(at: &Pm2At) -> Result<(Account, OwnedFd), AccountError> {
+    let home = || at.home.clone();
     let listed = passwd(&at.user);
-    let found = listed.unwrap_or_else(|| Account {
+    let trust = listed.as_ref().map_or(Trust::Counted, |account| Trust::OwnedBy(account.uid));
+    let (dir, stat) = safe_file::directory(&at.home, trust).map_err(|error| {
+        let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>());
+        match (refusal, &listed) {
+            (Some(Refusal::Owner { is, wanted }), Some(account)) => {
+                AccountError::Owner { home: home(), owner: *is, user: account.name.clone(), uid: *wanted }
+            }
+            _ if error.kind() == io::ErrorKind::NotFound => AccountError::Missing { home: home() },
+            _ => AccountError::Home { home: home(), why: tame(&error.to_string(), 400) },
+        }
+    })?;
+    let account = listed.unwrap_or_else(|| Account {
         name: at.user.clone(),
-        uid: owner.uid(),
-        gid: owner.gid(),
+        uid: stat.st_uid,
+        gid: stat.st_gid,
         home: at.home.parent().unwrap_or(Path::new("/")).to_owned(),
     });
-    if found.uid != owner.uid() {
-        let (user, uid) = (at.user.clone(), found.uid);
-        return Err(AccountError::Owner { home: at.home.clone(), owner: owner.uid(), user, uid });
-    }
-    Ok(found)
+    Ok((account, dir))
 }
 
 fn passwd(user: &str) -> Option<Account> {
     const PASSWD_MAX: u64 = 4 << 20;
-    let mut text = String::new();
-    File::open("/etc/passwd").ok()?.take(PASSWD_MAX).read_to_string(&mut text).ok()?;
+    let text = safe_file::read_text(Path::new("/etc/passwd"), Trust::Ours, PASSWD_MAX).ok()?;
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, ..] = fields.as_slice() else {
@@ -119,22 +147,12 @@ fn passwd(user: &str) -> Option<Account> {
     })
 }
 
-/// Opens a file of another user safely.
+/// Opens a file of another user: theirs, whatever leads to it.
 ///
 /// # Errors
-/// The system's, and `InvalidData` for a file of another owner or kind. A final symbolic link is refused (`ELOOP`).
+/// The system's, and a [`Refusal`].
 pub fn open_owned(path: &Path, uid: u32) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let meta = file.metadata()?;
-    let wrong = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    if !meta.is_file() {
-        return wrong("not a regular file".to_owned());
-    }
-    if meta.uid() != uid {
-        return wrong(format!("owned by uid {}, expected {uid}", meta.uid()));
-    }
-    Ok(file)
+    safe_file::open(path, Trust::OwnedBy(uid))
 }
 
 /// The whole of a file of another user, at most `max` bytes.
@@ -142,14 +160,7 @@ pub fn open_owned(path: &Path, uid: u32) -> io::Result<File> {
 /// # Errors
 /// As [`open_owned`], and `FileTooLarge` beyond `max`.
 pub fn read_owned(path: &Path, uid: u32, max: u64) -> io::Result<Vec<u8>> {
-    let file = open_owned(path, uid)?;
-    let expected = file.metadata()?.len().min(max);
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
-    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > max {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {max} bytes")));
-    }
-    Ok(bytes)
+    safe_file::read(path, Trust::OwnedBy(uid), max)
 }
 
 /// The last `max` bytes of a file of another user.
@@ -157,12 +168,7 @@ pub fn read_owned(path: &Path, uid: u32, max: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`open_owned`].
 pub fn read_end_owned(path: &Path, uid: u32, max: u64) -> io::Result<Vec<u8>> {
-    let mut file = open_owned(path, uid)?;
-    let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(max)))?;
-    let mut bytes = Vec::new();
-    file.take(max).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    safe_file::read_end(path, Trust::OwnedBy(uid), max)
 }
 
 #[cfg(test)]
@@ -183,7 +189,8 @@ mod tests {
         assert_eq!(read_end_owned(&file, me(), 3).unwrap(), b"789");
         assert_eq!(read_owned(&file, me(), 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read_owned(&file, me() + 1, 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert!(read_owned(&dir.path().join("link"), me(), 10).is_err());
+        std::os::unix::fs::symlink("/proc/self/mem", dir.path().join("proc")).unwrap();
+        assert!(read_owned(&dir.path().join("link"), me() + 1, 10).is_err());
         assert!(read_owned(dir.path(), me(), 10).is_err());
     }
 
@@ -195,6 +202,9 @@ mod tests {
         at.user = if me() == 0 { "nobody" } else { "root" }.into();
         assert!(matches!(account(&at), Err(AccountError::Owner { .. })));
         at.home = "/no/such/home".into();
+        assert!(matches!(account(&at), Err(AccountError::Missing { .. })));
+        at.home = "/etc/passwd".into();
+        at.user = "root".into();
         assert!(matches!(account(&at), Err(AccountError::Home { .. })));
     }
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::app::App;
 use crate::host::foreign::named;
+use crate::host::off_thread;
 
 /// Why a recorded app cannot be handed to a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -84,8 +85,11 @@ impl Recipe {
     /// a directory of its logs (a mount that is not there yet, a node that was replaced). What may not be looked at is
     /// left to the daemon, and so is an interpreter that is searched for on the PATH. Blocking.
     #[must_use]
-    pub fn missing(&self) -> Option<(&'static str, PathBuf)> {
-        missing(&self.settings)
+    pub async fn missing(&self) -> Option<(&'static str, PathBuf)> {
+        let named = paths_named(&self.settings);
+        let place = named.first().map(|(_, path)| path.clone()).unwrap_or_default();
+        // What a disk does not show in time is not called missing: the start finds out.
+        off_thread::within(off_thread::DISK, &place, move || first_gone(named)).await.ok().flatten()
     }
 
     /// How long `prepare` may take: an app with `wait_ready` holds the answer back until `listen_timeout`.
@@ -130,13 +134,23 @@ pub(super) fn checked(raw: &Value) -> Result<&Map<String, Value>, RecipeError> {
 
 /// [`Recipe::missing`] of settings that nobody needs a copy of.
 pub(super) fn missing(settings: &Map<String, Value>) -> Option<(&'static str, PathBuf)> {
+    first_gone(paths_named(settings))
+}
+
+/// Every path that an app's own settings name and that must be there.
+fn paths_named(settings: &Map<String, Value>) -> Vec<(&'static str, PathBuf)> {
     let named = [("script", "pm_exec_path"), ("working directory", "pm_cwd"), ("interpreter", "exec_interpreter")];
     let paths = named.into_iter().map(|(what, key)| (what, PathBuf::from(text(settings, key))));
     let logs = log_dirs(settings).into_iter().map(|dir| ("log directory", dir));
+    paths.chain(logs).collect()
+}
+
+/// Only looked for, never opened; where they lie is the app's own affair. Blocking.
+fn first_gone(named: Vec<(&'static str, PathBuf)>) -> Option<(&'static str, PathBuf)> {
     let gone = |path: &PathBuf| {
         path.is_absolute() && path.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     };
-    paths.chain(logs).find(|(_, path)| gone(path))
+    named.into_iter().find(|(_, path)| gone(path))
 }
 
 /// Directories that must exist before `prepare`, or it answers with an error and the app is lost from the list.

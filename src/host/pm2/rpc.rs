@@ -6,8 +6,7 @@
 //! is given up in the middle of a write would leave half a frame, and the next one would end the daemon.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,16 +14,18 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::amp::{self, Decoder};
+use super::door;
+use super::place::Pm2At;
 use super::request::Request;
-use crate::host::foreign::{Shown, Untrusted, tame};
+use crate::host::foreign::{Shown, Untrusted};
 
-const CONNECT: Duration = Duration::from_secs(5);
+/// Its name below the home (PM2 `paths.js`).
+pub(super) const RPC: &str = "rpc.sock";
 const QUEUE: usize = 256;
 const READ_BYTES: usize = 64 << 10;
 
@@ -40,6 +41,24 @@ pub enum RpcError {
     /// The socket belongs to somebody else.
     #[error("no access to {0}: run as its owner or as root")]
     Denied(PathBuf),
+    /// What stands in the place of the socket is not the daemon's.
+    #[error("the PM2 socket {path} is not used: {why}; look who put it there, and restart the daemon")]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// What it is.
+        why: String,
+    },
+    /// Somebody else answers than the owner of the home.
+    #[error("the PM2 socket {path} is answered by a process of uid {uid}, and the home belongs to uid {owner}: nothing was asked; look who put it there, and restart the daemon as its own user")]
+    Impostor {
+        /// The socket.
+        path: PathBuf,
+        /// Who answers.
+        uid: u32,
+        /// Whose home it is.
+        owner: u32,
+    },
     /// Any other failure to connect.
     #[error("cannot connect to {path}: {why}")]
     Connect {
@@ -132,15 +151,13 @@ impl std::fmt::Debug for Waiters {
 }
 
 impl Rpc {
-    /// Connects to `rpc.sock`. Spawns nothing, creates nothing.
+    /// Connects to the daemon's `rpc.sock`, if it is that. Spawns nothing, creates nothing.
     ///
     /// # Errors
-    /// [`RpcError::NoSocket`], [`RpcError::Stale`], [`RpcError::Denied`] or [`RpcError::Connect`].
-    pub async fn connect(socket: &Path) -> Result<Self, RpcError> {
-        let stream = connect_stream(socket).await?;
-        let cred = stream.peer_cred().map_err(|error| connect_error(socket, &error))?;
-        let pid = cred.pid().and_then(|pid| u32::try_from(pid).ok());
-        let peer = Peer { pid, uid: cred.uid(), gid: cred.gid() };
+    /// [`RpcError::NoSocket`], [`RpcError::Stale`], [`RpcError::Denied`], [`RpcError::Foreign`], [`RpcError::Impostor`] or
+    /// [`RpcError::Connect`].
+    pub async fn connect(at: &Pm2At) -> Result<Self, RpcError> {
+        let (stream, peer) = door::connect(at, RPC).await?;
         let (read, write) = stream.into_split();
         let waiting = Waiting::default();
         let (outgoing, queue) = mpsc::channel(QUEUE);
@@ -317,21 +334,4 @@ pub(super) fn read_envelope(mut body: Value) -> Answer {
         return Ok(methods.take());
     }
     Ok(body.get_mut("args").and_then(|args| args.get_mut(0)).map(Value::take).unwrap_or_default())
-}
-
-/// A connection to one of the daemon's sockets.
-pub(super) async fn connect_stream(socket: &Path) -> Result<UnixStream, RpcError> {
-    let connected = tokio::time::timeout(CONNECT, UnixStream::connect(socket)).await;
-    let connected = connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)));
-    connected.map_err(|error| connect_error(socket, &error))
-}
-
-fn connect_error(socket: &Path, error: &io::Error) -> RpcError {
-    let path = socket.to_owned();
-    match error.kind() {
-        io::ErrorKind::NotFound => RpcError::NoSocket(path),
-        io::ErrorKind::ConnectionRefused => RpcError::Stale(path),
-        io::ErrorKind::PermissionDenied => RpcError::Denied(path),
-        _ => RpcError::Connect { path, why: tame(&error.to_string(), 200) },
-    }
 }

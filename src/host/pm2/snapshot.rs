@@ -20,11 +20,12 @@ use super::daemon::{DaemonSeen, raw_list};
 use super::dump::{DUMP_MAX, DumpSeen, read_dump};
 use super::listed::apps;
 use super::look::{Pm2Seen, look};
-use super::place::{AccountError, Pm2At, account, read_owned};
+use super::place::{AccountError, Pm2At, account_of, read_owned};
 use super::record::{Document, FORMAT, file_error, write_once};
 pub use super::record::{Snapshot, open, parse, unaltered};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::{Shown, tame};
+use crate::host::off_thread;
 use crate::host::planted::{Bug, planted};
 
 /// Name of the snapshot in its directory.
@@ -32,6 +33,8 @@ pub const FILE: &str = "pm2.snapshot.json";
 /// Name of the copy of PM2's own list beside it.
 pub const DUMP_COPY: &str = "dump.pm2.orig";
 
+/// How long a list of some megabytes may take to be copied and synced.
+const COPY: Duration = Duration::from_secs(30);
 const LOOKS: usize = 8;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
@@ -153,13 +156,18 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
     if path.symlink_metadata().is_ok() {
         return Err(SnapshotError::Exists(path));
     }
-    let uid = account(at)?.uid;
+    let uid = account_of(at).await?.uid;
     let seen = look(at).await;
     let version = check_daemon(at, &seen)?;
     let (rpc, entries) = settled(at).await?;
     let apps = apps(&entries);
-    check_count(&apps, &read_dump(&at.dump(), uid), terms)?;
-    let dump_copied = copy_dump(at, uid, dir)?;
+    let (path_of_dump, asked) = (at.dump(), at.dump());
+    let late = |error: io::Error| SnapshotError::Dump { path: at.dump(), why: tame(&error.to_string(), 200) };
+    let saved = off_thread::within(off_thread::DISK, &path_of_dump, move || read_dump(&asked, uid)).await;
+    check_count(&apps, &saved.map_err(late)?, terms)?;
+    let (asked, into) = (at.clone(), dir.to_owned());
+    let copied = off_thread::within(COPY, &path_of_dump, move || copy_dump(&asked, uid, &into)).await;
+    let dump_copied = copied.map_err(late)??;
     let document = Document {
         format: FORMAT,
         taken_at: terms.taken_at.clone(),
@@ -187,13 +195,13 @@ fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
         DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
         DaemonSeen::Up(up) => Ok(up.version.clone()),
         DaemonSeen::Absent { why } => Err(not_up(format!("{why:?}"))),
-        DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
     }
 }
 
 /// The list without modules, in the order of numbers, once nothing in it is passing.
 async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
-    let rpc = Rpc::connect(&at.rpc_socket()).await?;
+    let rpc = Rpc::connect(at).await?;
     let mut passing = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {

@@ -1,4 +1,4 @@
-//! The door: how an instance answers a PING, or does not. Seventeen states that ask for different cures.
+//! The door: how an instance answers a PING, or does not. Eighteen states that ask for different cures.
 
 use std::fmt;
 
@@ -57,6 +57,11 @@ pub enum Door {
         /// What the handshake, or its preparation, said.
         text: String,
     },
+    /// What stands in the place of the socket, or answers there, is not the server.
+    Foreign {
+        /// What was seen.
+        text: String,
+    },
     /// The password could not be read, so nothing was tried.
     Secret {
         /// Why, without the secret.
@@ -92,6 +97,7 @@ impl fmt::Display for Door {
             Self::Unreachable { text } => write!(f, "cannot be reached: {text}"),
             Self::NotRedis { text } => write!(f, "is not redis, it said: {text}"),
             Self::Untrusted { text } => write!(f, "cannot be trusted: {text}"),
+            Self::Foreign { text } => write!(f, "was not asked: {text}"),
             Self::Secret { text } | Self::BadAddress { text } => f.write_str(text),
             Self::Odd { text } => write!(f, "gave an odd answer: {text}"),
         }
@@ -112,6 +118,7 @@ impl Door {
             Self::Busy => "SCRIPT KILL, or wait for the script",
             Self::Reset => "is `maxclients` reached, or protected mode on? see its log",
             Self::Untrusted { .. } => "redis-cli --tls --cacert FILE -h HOST -p PORT ping shows the same handshake",
+            Self::Foreign { .. } => "look who put it there; let the server have a directory for its socket that is its own or root's",
             Self::NotRedis { .. } | Self::BadAddress { .. } | Self::Unreachable { .. } => "correct the address",
             _ => "look at its log; it must answer INFO to this user",
         }

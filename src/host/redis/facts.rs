@@ -40,6 +40,7 @@ pub(super) fn tile38(role: Option<Role>) -> RedisFacts {
         version: String::new(),
         run_id: String::new(),
         process_id: None,
+        uid: None,
         config_file: String::new(),
         uptime_secs: 0,
     };
@@ -73,6 +74,7 @@ fn server(info: &Fields) -> Option<Server> {
         version: named(version, 40),
         run_id: named(info.text("run_id")?, 64),
         process_id: info.number("process_id").and_then(|pid| u32::try_from(pid).ok()),
+        uid: None,
         config_file: named(info.text("config_file").unwrap_or_default(), 4096),
         uptime_secs: info.number("uptime_in_seconds").unwrap_or(0),
     })

@@ -4,11 +4,12 @@
 //! it was one file. With the AOF off it is the snapshot. The sizes decide the load time, and the base's sequence number is
 //! the only proof that a rewrite really replaced anything.
 
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::host::safe_file::{self, Reader, Trust};
 
 /// Redis itself refuses manifest lines over 1024 bytes; a thousand failed rewrites stay below this.
 const MAX_MANIFEST: u64 = 1 << 20;
@@ -84,28 +85,41 @@ pub(super) struct Names<'a> {
     pub(super) dbfilename: &'a str,
 }
 
-/// Reads what lies there. `Err` says why it cannot be told from here. Blocks on the file system.
-pub(super) fn read(names: &Names<'_>) -> Result<AofFiles, String> {
+/// Reads what lies there, of a server that runs as `server`: its own files, and what it may read at its next start. `Err` says
+/// why it cannot be told from here. Blocks on the file system.
+pub(super) fn read(names: &Names<'_>, server: &Reader) -> Result<AofFiles, String> {
     for name in [names.dir, names.appendfilename, names.dbfilename] {
         // Taming shows odd characters as `\u{..}`, so such a name would lead elsewhere.
         if name.contains('\\') {
             return Err(format!("the name {name} is not plain text"));
         }
     }
+    // Redis refuses a path in each of these; what claims to be Redis may not.
+    for name in [names.appendfilename, names.dbfilename].into_iter().chain(names.appenddirname) {
+        if !plain(name) {
+            return Err(format!("the name {name} is a path"));
+        }
+    }
+    let trust = Trust::ReadableBy(server);
     let dir = Path::new(names.dir);
     if !dir.is_absolute() {
         return Err(format!("dir {} is not absolute", names.dir));
     }
     if !names.aof {
-        return one_file(dir, names.dbfilename, |_| Layout::Snapshot);
+        return one_file(dir, names.dbfilename, trust, |_| Layout::Snapshot);
     }
     match names.appenddirname {
-        Some(sub) => manifest(&dir.join(sub), names.appendfilename),
-        None => one_file(dir, names.appendfilename, |inode| Layout::Single { inode }),
+        Some(sub) => manifest(&dir.join(sub), names.appendfilename, trust),
+        None => one_file(dir, names.appendfilename, trust, |inode| Layout::Single { inode }),
     }
 }
 
-fn one_file(dir: &Path, name: &str, layout: impl Fn(u64) -> Layout) -> Result<AofFiles, String> {
+/// A name of one file or directory. `.` and `..` are directories, whose size would count as data.
+fn plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains('/') && !name.chars().any(char::is_control)
+}
+
+fn one_file(dir: &Path, name: &str, trust: Trust<'_>, layout: impl Fn(u64) -> Layout) -> Result<AofFiles, String> {
     let mut files = AofFiles {
         dir: dir.display().to_string(),
         layout: layout(0),
@@ -113,30 +127,31 @@ fn one_file(dir: &Path, name: &str, layout: impl Fn(u64) -> Layout) -> Result<Ao
         incrs: Vec::new(),
         missing: Vec::new(),
     };
-    match std::fs::metadata(dir.join(name)) {
-        Ok(meta) => {
-            files.layout = layout(meta.ino());
-            files.base = Some(AofFile { name: name.to_owned(), seq: 0, bytes: meta.len() });
+    match safe_file::stat(&dir.join(name), trust) {
+        Ok(stat) => {
+            files.layout = layout(stat.st_ino);
+            files.base = Some(AofFile { name: name.to_owned(), seq: 0, bytes: bytes(&stat) });
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => files.missing.push(name.to_owned()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => files.missing.push(name.to_owned()),
         Err(e) => return Err(format!("{}: {e}", dir.join(name).display())),
     }
     Ok(files)
 }
 
-fn manifest(dir: &Path, appendfilename: &str) -> Result<AofFiles, String> {
+fn bytes(stat: &rustix::fs::Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+fn manifest(dir: &Path, appendfilename: &str, trust: Trust<'_>) -> Result<AofFiles, String> {
     let path = dir.join(format!("{appendfilename}.manifest"));
-    let file = std::fs::File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut text = String::new();
-    file.take(MAX_MANIFEST + 1).read_to_string(&mut text).map_err(|e| format!("{}: {e}", path.display()))?;
-    if text.len() as u64 > MAX_MANIFEST {
-        return Err(format!("{}: larger than {MAX_MANIFEST} bytes", path.display()));
-    }
-    let (base, incrs) = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    let at = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let read = safe_file::read(&path, trust, MAX_MANIFEST).map_err(|e| at(&e))?;
+    let text = String::from_utf8(read).map_err(|_| at(&"not UTF-8 text"))?;
+    let (base, incrs) = parse(&text).map_err(|e| at(&e))?;
     let mut missing = Vec::new();
-    let mut weigh = |listed: Listed| match std::fs::metadata(dir.join(&listed.name)) {
-        Ok(meta) => Ok(Some(AofFile { name: listed.name, seq: listed.seq, bytes: meta.len() })),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+    let mut weigh = |listed: Listed| match safe_file::stat(&dir.join(&listed.name), trust) {
+        Ok(stat) => Ok(Some(AofFile { name: listed.name, seq: listed.seq, bytes: bytes(&stat) })),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
             missing.push(listed.name);
             Ok(None)
         }
@@ -176,8 +191,7 @@ pub(super) fn parse(text: &str) -> Result<(Option<Listed>, Vec<Listed>), String>
         let (Some(name), Some(seq), Some(kind)) = (name, seq, kind) else {
             return Err(bad("file, seq or type is missing"));
         };
-        // `.` and `..` are directories, whose size would count as data.
-        if matches!(name.as_str(), "" | "." | "..") || name.contains('/') || name.chars().any(char::is_control) {
+        if !plain(&name) {
             return Err(bad("a file name with a path"));
         }
         match kind.as_str() {
@@ -226,6 +240,37 @@ mod tests {
         Names { aof, dir, appenddirname: sub, appendfilename: "a.aof", dbfilename: "dump.rdb" }
     }
 
+    fn me() -> Reader {
+        Reader::of(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().to_str().unwrap();
+        let sub = dir.path().join("sub");
+        std::fs::create_dir(&sub).unwrap();
+        let manifest = sub.join("a.aof.manifest");
+        let told = || read(&names(at, true, Some("sub")), &me()).unwrap_err();
+        rustix::fs::mknodat(rustix::fs::CWD, &manifest, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(told(), format!("{}: it is a FIFO, not a regular file", manifest.display()));
+        std::fs::remove_file(&manifest).unwrap();
+        std::fs::File::create(&manifest).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(told(), format!("{}: larger than {MAX_MANIFEST} bytes", manifest.display()));
+        std::fs::write(&manifest, [0xff]).unwrap();
+        assert!(told().ends_with("not UTF-8 text"));
+        std::fs::write(&manifest, "file b seq 1 type b\n").unwrap();
+        std::os::unix::fs::symlink("/dev/zero", sub.join("b")).unwrap();
+        assert_eq!(told(), format!("{}/b: it is a device, not a regular file", sub.display()));
+        for name in ["../x", "/etc/passwd", "a/b", "..", "", "a\nb"] {
+            let by = Names { appendfilename: name, ..names(at, true, None) };
+            assert!(read(&by, &me()).unwrap_err().contains("is a path"), "{name:?}");
+            assert!(read(&names(at, true, Some(name)), &me()).unwrap_err().contains("is a path"), "{name:?}");
+            let by = Names { dbfilename: name, ..names(at, false, None) };
+            assert!(read(&by, &me()).unwrap_err().contains("is a path"), "{name:?}");
+        }
+    }
+
     #[test]
     fn manifests() {
         let listed = |name: &str, seq| Listed { name: name.into(), seq };
@@ -252,12 +297,12 @@ mod tests {
         let at = dir.path().to_str().unwrap();
         let sub = dir.path().join("sub");
         std::fs::create_dir(&sub).unwrap();
-        assert!(read(&names(at, true, Some("sub"))).unwrap_err().contains("No such file"));
+        assert!(read(&names(at, true, Some("sub")), &me()).unwrap_err().contains("No such file"));
         std::fs::write(sub.join("a.aof.manifest"), "file b seq 2 type b\nfile i1 seq 1 type i\nfile i2 seq 2 type i\n")
             .unwrap();
         std::fs::write(sub.join("b"), [0; 10]).unwrap();
         std::fs::write(sub.join("i2"), [0; 5]).unwrap();
-        let files = read(&names(at, true, Some("sub"))).unwrap();
+        let files = read(&names(at, true, Some("sub")), &me()).unwrap();
         assert_eq!((files.base_bytes(), files.incr_bytes(), files.bytes()), (10, 5, 15));
         assert_eq!(files.missing, ["i1"]);
         assert_eq!(files.incrs.len(), 1);
@@ -267,12 +312,12 @@ mod tests {
     fn one_file_layouts() {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().to_str().unwrap();
-        assert_eq!(read(&names(at, false, None)).unwrap().missing, ["dump.rdb"]);
+        assert_eq!(read(&names(at, false, None), &me()).unwrap().missing, ["dump.rdb"]);
         std::fs::write(dir.path().join("a.aof"), [0; 7]).unwrap();
-        let files = read(&names(at, true, None)).unwrap();
+        let files = read(&names(at, true, None), &me()).unwrap();
         assert!(matches!(files.layout, Layout::Single { inode } if inode > 0));
         assert_eq!(files.bytes(), 7);
-        assert!(read(&names("data", true, None)).unwrap_err().contains("not absolute"));
-        assert!(read(&names("/a\\u{1b}", true, None)).unwrap_err().contains("not plain"));
+        assert!(read(&names("data", true, None), &me()).unwrap_err().contains("not absolute"));
+        assert!(read(&names("/a\\u{1b}", true, None), &me()).unwrap_err().contains("not plain"));
     }
 }

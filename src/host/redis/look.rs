@@ -1,25 +1,21 @@
 //! One look at one instance: ask everything in one breath, then read its files. Never fails; what is not seen is named.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use redis::{Cmd, Value, cmd};
 use tokio::time::timeout;
 
 use super::at::{RedisAddr, RedisAt, RedisKind};
 use super::door::Door;
-use super::facts;
+use super::{facts, settings, written};
 use super::files::{self, Names};
 use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen, Unseen};
-use super::settings;
 use super::wire::{self, Patience, Wire};
-use super::written;
 use crate::host::foreign::{Shown, named, tame};
-
-/// How long the disk may take to show a manifest and a configuration file.
-const DISK: Duration = Duration::from_secs(5);
+use crate::host::off_thread;
+use crate::host::safe_file::Reader;
 
 /// Looks with the usual [`Patience`]. Never fails, never hangs: at most 40 s, in practice a few milliseconds.
 pub async fn look(at: &RedisAt) -> RedisSeen {
@@ -154,22 +150,27 @@ fn plain(value: &Value) -> String {
 /// Adds what this host's disk shows, if the server is a process of this host.
 async fn on_this_host(seen: RedisSeen, addr: RedisAddr) -> RedisSeen {
     let mut late = seen.clone();
-    let read = tokio::task::spawn_blocking(move || with_disk(seen, &addr));
-    if let Ok(Ok(seen)) = timeout(DISK, read).await {
-        return seen;
+    let config = seen.facts.as_ref().and_then(|facts| facts.config.as_ref());
+    let dir = config.and_then(|config| config.get("dir")).map(PathBuf::from).unwrap_or_default();
+    match off_thread::within(off_thread::DISK, &dir, move || with_disk(seen, &addr)).await {
+        Ok(seen) => seen,
+        Err(why) => {
+            late.unseen.push(unseen("files", &why.to_string()));
+            late
+        }
     }
-    late.unseen.push(unseen("files", "the disk did not answer within 5 s"));
-    late
 }
 
 fn with_disk(mut seen: RedisSeen, addr: &RedisAddr) -> RedisSeen {
     let Some(facts) = seen.facts.as_mut() else { return seen };
-    match files_of(facts, addr) {
+    let server = server_of(facts, addr);
+    facts.server.uid = server.as_ref().ok().map(|server| server.uid);
+    match server.as_ref().map_err(Clone::clone).and_then(|server| files_of(facts, server)) {
         Ok(files) => facts.files = Some(files),
         Err(why) => seen.unseen.push(unseen("files", &why)),
     }
     if addr.is_local() && !facts.server.config_file.is_empty() {
-        match written::read(&facts.server.config_file) {
+        match server.and_then(|server| written::read(&facts.server.config_file, &server)) {
             Ok(written) => facts.written = Some(written),
             Err(why) => seen.unseen.push(unseen("config file", &why)),
         }
@@ -177,12 +178,9 @@ fn with_disk(mut seen: RedisSeen, addr: &RedisAddr) -> RedisSeen {
     seen
 }
 
-/// The paths a server names are only ours to read if the server is ours: a remote one, or one in a container, names places
-/// where this host may keep something else entirely.
-fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, String> {
-    let config = facts.config.as_ref().ok_or("their names come from CONFIG GET, which is not permitted")?;
-    let get = |key: &str| config.get(key).map(String::as_str);
-    let dir = get("dir").ok_or("CONFIG GET dir is empty")?;
+/// As whom the server runs. The paths a server names are only ours to read if the server is ours: a remote one, or one in a
+/// container, names places where this host may keep something else entirely.
+fn server_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<Reader, String> {
     if !addr.is_local() {
         return Err("the server is not on this host".to_owned());
     }
@@ -193,6 +191,15 @@ fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, Str
             "process {pid} is not on this host: a tunnel leads to another host, or it runs in a container"
         ));
     }
+    Reader::of(pid).ok_or_else(|| format!("the user of process {pid} cannot be told"))
+}
+
+fn files_of(facts: &RedisFacts, server: &Reader) -> Result<files::AofFiles, String> {
+    let config = facts.config.as_ref().ok_or("their names come from CONFIG GET, which is not permitted")?;
+    let get = |key: &str| config.get(key).map(String::as_str);
+    let dir = get("dir").ok_or("CONFIG GET dir is empty")?;
+    let pid = facts.server.process_id.ok_or("INFO names no process")?;
+    let process = Path::new("/proc").join(pid.to_string());
     // CONFIG GET dir is the working directory. Readable for root and the owner; others have to trust the address.
     if let Ok(works_in) = std::fs::read_link(process.join("cwd"))
         && works_in != Path::new(dir)
@@ -202,11 +209,12 @@ fn files_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<files::AofFiles, Str
             "process {pid} works in {works_in}, not in {dir}: a tunnel leads to another host, or it runs in a container"
         ));
     }
-    files::read(&Names {
+    let names = Names {
         aof: get("appendonly") == Some("yes"),
         dir,
         appenddirname: get("appenddirname"),
         appendfilename: get("appendfilename").unwrap_or("appendonly.aof"),
         dbfilename: get("dbfilename").unwrap_or("dump.rdb"),
-    })
+    };
+    files::read(&names, server)
 }

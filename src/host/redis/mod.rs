@@ -27,6 +27,7 @@ mod rewrite;
 mod seen;
 mod settings;
 mod size;
+mod socket;
 mod wire;
 mod written;
 

@@ -77,6 +77,9 @@ pub struct Server {
     pub run_id: String,
     /// Process id as the server sees it (its own pid namespace).
     pub process_id: Option<u32>,
+    /// The user it runs as, where it is a process of this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     /// The configuration file; empty when started without one.
     pub config_file: String,
     /// Seconds since the start.

@@ -4,6 +4,7 @@
 //! of a stranger can be quoted, and no answer can fill our memory.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisResult, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -22,6 +23,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::at::{RedisAddr, RedisAt};
 use super::door::Door;
 use crate::host::foreign::tame;
+use super::socket;
+use crate::host::off_thread;
 use crate::host::secret::Secret;
 use crate::host::tls::{self, Tls};
 
@@ -136,12 +139,9 @@ pub(super) async fn password(at: &RedisAt, within: Duration) -> Result<Option<Se
     let Some(place) = at.password.clone() else {
         return Ok(None);
     };
-    let read = timeout(within, tokio::task::spawn_blocking(move || place.read())).await;
-    match read {
-        Ok(Ok(Ok(secret))) => Ok(Some(secret)),
-        Ok(Ok(Err(error))) => Err(Door::Secret { text: error.to_string() }),
-        Ok(Err(_)) | Err(_) => Err(Door::Secret { text: "the secret could not be read in time".to_owned() }),
-    }
+    let secret = |text: String| Door::Secret { text };
+    let read = place.read_within(within).await.map_err(|late| secret(late.to_string()))?;
+    read.map(Some).map_err(|error| secret(error.to_string()))
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -157,7 +157,7 @@ async fn connect(at: &RedisAt, addr: &RedisAddr, within: Duration) -> Result<Ope
     let plain = |stream| Opened { stream, certified_until: None };
     match addr {
         RedisAddr::Tcp(host, port) => Ok(plain(Box::new(tcp(host, *port, within).await?))),
-        RedisAddr::Unix(path) => Ok(plain(Box::new(in_time(UnixStream::connect(path), within).await?))),
+        RedisAddr::Unix(path) => Ok(plain(Box::new(socket::connect(path, within).await?))),
         RedisAddr::Tls(host, port) => {
             let tls = at.tls.clone().unwrap_or_default();
             let name = tls.server_name(host).map_err(untrusted)?;
@@ -182,8 +182,8 @@ async fn in_time<T>(connecting: impl Future<Output = io::Result<T>>, within: Dur
 
 /// The handshake; whatever it does not like is a closed door, never a plain conversation.
 async fn encrypted(stream: TcpStream, tls: Tls, name: ServerName<'static>) -> Result<Opened, Door> {
-    let client = tokio::task::spawn_blocking(move || tls.client()).await;
-    let client = client.map_err(|_| untrusted("its certificates could not be read"))?.map_err(untrusted)?;
+    let client = off_thread::within(off_thread::DISK, Path::new("certificates"), move || tls.client()).await;
+    let client = client.map_err(untrusted)?.map_err(untrusted)?;
     let shaken = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
     let stream = shaken.map_err(|error| tls::said(&error).map_or_else(|| not_connected(&error), untrusted))?;
     let certified_until = stream.get_ref().1.peer_certificates().and_then(tls::ends);
@@ -194,7 +194,7 @@ fn untrusted(why: impl ToString) -> Door {
     Door::Untrusted { text: why.to_string() }
 }
 
-fn not_connected(error: &io::Error) -> Door {
+pub(super) fn not_connected(error: &io::Error) -> Door {
     match error.kind() {
         // A socket that is not there yet is a server that does not listen yet.
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Door::Refused,

@@ -3,23 +3,24 @@
 //! `CONFIG SET appendonly yes` without `CONFIG REWRITE` looks perfect until the reboot loads an old snapshot instead.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::config_line::words;
 use super::settings;
 use crate::host::foreign::named;
+use crate::host::safe_file::{self, Reader, Trust};
 
 const MAX_BYTES: u64 = 1 << 20;
 const MAX_DEPTH: u8 = 8;
 const MAX_FILES: u32 = 64;
 const MAX_ENTRIES: usize = 4096;
 
-/// The settings as the file (and what it includes) gives them. `Err` says what could not be read. Blocks on the file system.
-pub(super) fn read(config_file: &str) -> Result<BTreeMap<String, String>, String> {
+/// The settings as the file (and what it includes) gives them. Its name is the server's word, so nothing is read that `server`
+/// could not have read itself. `Err` says what could not be read. Blocks on the file system.
+pub(super) fn read(config_file: &str, server: &Reader) -> Result<BTreeMap<String, String>, String> {
     let mut found: BTreeMap<String, String> =
         settings::defaults().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let mut reading = Reading { files: 0, save_seen: false };
+    let mut reading = Reading { files: 0, save_seen: false, by: Some(server) };
     include(Path::new(config_file), &mut found, 0, &mut reading)?;
     if let Some(dir) = found.get_mut("dir") {
         // CONFIG GET answers with the working directory, where links are resolved.
@@ -32,29 +33,28 @@ pub(super) fn read(config_file: &str) -> Result<BTreeMap<String, String>, String
 }
 
 /// What one reading has come across.
-struct Reading {
+struct Reading<'r> {
     files: u32,
+    /// Who names the files.
+    by: Option<&'r Reader>,
     /// The first `save` line replaces the default, the later ones add to it (config.c, `setConfigSaveOption`).
     save_seen: bool,
 }
 
 type Found = BTreeMap<String, String>;
 
-fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading) -> Result<(), String> {
+fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading<'_>) -> Result<(), String> {
     let at = |why: &dyn std::fmt::Display| named(&format!("{}: {why}", path.display()), 300);
     reading.files += 1;
     if depth > MAX_DEPTH || reading.files > MAX_FILES {
         return Err(at(&"too many files included"));
     }
-    let file = std::fs::File::open(path).map_err(|e| at(&e))?;
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Err(at(&"not a regular file"));
+    // Redis looks such a name up in the directory that it happens to be in at that line.
+    if !path.is_absolute() {
+        return Err(at(&"a relative name leads elsewhere with each start; write the whole path"));
     }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| at(&e))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(at(&"larger than 1 MiB"));
-    }
+    let trust = reading.by.map_or(Trust::Counted, Trust::ReadableBy);
+    let bytes = safe_file::read(path, trust, MAX_BYTES).map_err(|e| at(&e))?;
     for (n, line) in String::from_utf8_lossy(&bytes).lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -67,7 +67,7 @@ fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading) -> 
         };
         match (key.to_ascii_lowercase().as_str(), values) {
             ("include", [pattern]) if pattern.contains(['*', '?', '[']) => {
-                for path in globbed(Path::new(pattern)).map_err(|why| at(&why))? {
+                for path in globbed(Path::new(pattern), trust).map_err(|why| at(&why))? {
                     include(&path, found, depth + 1, reading)?;
                 }
             }
@@ -87,7 +87,7 @@ fn include(path: &Path, found: &mut Found, depth: u8, reading: &mut Reading) -> 
 /// take the place (server.c, `main`).
 pub(crate) fn of_arguments(argv: &[String]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut reading = Reading { files: 0, save_seen: false };
+    let mut reading = Reading { files: 0, save_seen: false, by: None };
     let begins = |word: &String| word.starts_with("--");
     let options = argv.iter().position(begins).map_or(&[][..], |at| &argv[at..]);
     for option in options.chunk_by(|_, next| !begins(next)) {
@@ -109,15 +109,14 @@ fn value_of(name: &str, values: &[String]) -> String {
 }
 
 /// The files behind `/dir/*.conf`, in the order of their names as glob(3) gives them. Redis follows such since 7.0.
-fn globbed(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+fn globbed(pattern: &Path, trust: Trust<'_>) -> Result<Vec<PathBuf>, String> {
     let wild = |text: &str| text.contains(['*', '?', '[']);
     let parts = pattern.parent().zip(pattern.file_name().and_then(|name| name.to_str()));
     let Some((dir, name)) = parts.filter(|(dir, name)| !wild(&dir.to_string_lossy()) && !name.contains('[')) else {
         return Err("includes by such a pattern are not followed".into());
     };
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(|error| error.to_string())?.take(MAX_ENTRIES) {
-        let entry = entry.map_err(|error| error.to_string())?.file_name();
+    for entry in safe_file::names(dir, trust, MAX_ENTRIES).map_err(|error| error.to_string())? {
         let Some(text) = entry.to_str().filter(|text| !text.starts_with('.') || name.starts_with('.')) else {
             continue;
         };
@@ -150,7 +149,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// `save` lines add up; `save ""` forgets those before it.
-fn save(found: &mut Found, values: &[String], reading: &mut Reading) {
+fn save(found: &mut Found, values: &[String], reading: &mut Reading<'_>) {
     let points = found.entry("save".to_owned()).or_default();
     if !std::mem::replace(&mut reading.save_seen, true) || values.iter().all(String::is_empty) {
         points.clear();
@@ -186,7 +185,7 @@ mod tests {
         let text =
             format!("# x\ninclude {}\nAppendFilename \"a b.aof\"\ndir {}/\n", common.display(), dir.path().display());
         std::fs::write(&main, text).unwrap();
-        let found = read(main.to_str().unwrap()).unwrap();
+        let found = read(main.to_str().unwrap(), &me()).unwrap();
         assert_eq!(found["appendonly"], "yes");
         assert_eq!(found["appendfilename"], "a b.aof");
         assert_eq!(found["save"], "900 1 60 10000");
@@ -195,7 +194,37 @@ mod tests {
         assert_eq!(found["requirepass"], "(set)");
         assert!(!format!("{found:?}").contains("hunter2"));
         std::fs::write(&main, format!("include {}\nsave \"\"\n", common.display())).unwrap();
-        assert_eq!(read(main.to_str().unwrap()).unwrap()["save"], "");
+        assert_eq!(read(main.to_str().unwrap(), &me()).unwrap()["save"], "");
+    }
+
+    fn me() -> Reader {
+        Reader::of(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_file_and_what_the_server_may_not_read_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let main = dir.path().join("main.conf");
+        for (include, why) in [
+            (fifo.to_str().unwrap(), "it is a FIFO, not a regular file"),
+            ("/dev/zero", "it is a device, not a regular file"),
+            ("other.conf", "a relative name"),
+        ] {
+            std::fs::write(&main, format!("port 1\ninclude {include}\n")).unwrap();
+            let told = read(main.to_str().unwrap(), &me()).unwrap_err();
+            assert!(told.starts_with(include) && told.contains(why), "{told}");
+        }
+        let stranger = Reader { uid: 54_321, gids: vec![54_321] };
+        let told = read(main.to_str().unwrap(), &stranger).unwrap_err();
+        assert!(told.contains("uid 54321, which names this file, may not read it"), "{told}");
+        std::fs::write(&main, format!("include {}/*.x\n", dir.path().display())).unwrap();
+        for n in 0..=MAX_ENTRIES {
+            std::fs::write(dir.path().join(format!("{n}.x")), "").unwrap();
+        }
+        let told = read(main.to_str().unwrap(), &me()).unwrap_err();
+        assert!(told.contains("more than 4096 entries"), "{told}");
     }
 
     #[test]
@@ -203,11 +232,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let main = dir.path().join("main.conf");
         std::fs::write(&main, format!("include {}\n", main.display())).unwrap();
-        assert!(read(main.to_str().unwrap()).unwrap_err().contains("too many"));
+        assert!(read(main.to_str().unwrap(), &me()).unwrap_err().contains("too many"));
         std::fs::write(&main, "include /etc/re*/x.conf\n").unwrap();
-        assert!(read(main.to_str().unwrap()).unwrap_err().contains("pattern"));
+        assert!(read(main.to_str().unwrap(), &me()).unwrap_err().contains("pattern"));
         std::fs::write(&main, "# x\ndir \"/a\n").unwrap();
-        assert!(read(main.to_str().unwrap()).unwrap_err().contains("line 2: unbalanced"));
+        assert!(read(main.to_str().unwrap(), &me()).unwrap_err().contains("line 2: unbalanced"));
     }
 
     #[test]
@@ -218,7 +247,7 @@ mod tests {
         write("10.conf", "maxmemory 1gb\n");
         write("30.conf.off", "maxmemory 3gb\n");
         write("main", &format!("save 1 1\ninclude {}/*.conf\nreplicaof no one\n", dir.path().display()));
-        let found = read(dir.path().join("main").to_str().unwrap()).unwrap();
+        let found = read(dir.path().join("main").to_str().unwrap(), &me()).unwrap();
         assert_eq!((&*found["maxmemory"], &*found["replicaof"]), ("2gb", ""));
         assert_eq!((&*found["bind"], &*found["save"]), ("127.0.0.1 -::1", "1 1"));
     }

@@ -242,7 +242,7 @@ impl Scale<'_> {
         let up = |seen: &Pm2Seen| match &seen.daemon {
             DaemonSeen::Up(up) => format!("PM2 {}", up.version),
             DaemonSeen::Absent { .. } => "no daemon".to_owned(),
-            DaemonSeen::Denied { why } | DaemonSeen::Dying { why } => why.clone(),
+            DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => why.clone(),
         };
         self.weigh(format!("{path}/daemon"), &up(old), &up(new), false);
         let (saved_before, saved_after) = (saved(old), saved(new));

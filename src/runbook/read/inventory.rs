@@ -1,12 +1,10 @@
 //! The sections `redis:`, `units:` and `pm2:`.
 use indexmap::IndexMap;
 
-use super::address;
-use super::checks;
+use super::{address, checks, secret, trust};
 use super::fields::Fields;
 use super::item::{Item, is_name, shown};
 use super::names::{Declared, Names, declared, refer};
-use super::{secret, trust};
 use crate::action::inventory::{
     AppGroup, AtBoot, DeclaredUnits, Inventory, Needs, Pm2Place, RedisInstance, RedisKind, Role,
 };
@@ -28,6 +26,8 @@ pub(crate) struct InventoryPlaces {
     pub(crate) groups: IndexMap<(String, String), Span>,
     /// Each PM2 place.
     pub(crate) pm2: IndexMap<String, Span>,
+    /// `home` of each.
+    pub(crate) homes: IndexMap<String, Span>,
 }
 
 /// Reads the three sections.
@@ -145,7 +145,10 @@ fn pm2_place(
 ) -> Option<Pm2Place> {
     let mut fields = item.fields(format!("PM2 place `{name}`"), out)?;
     let user = fields.need("user", out).and_then(|item| item.text(out));
-    let home = fields.need("home", out).and_then(|item| item.path(out));
+    let home = fields.need("home", out).and_then(|item| {
+        places.homes.insert(name.to_owned(), item.span());
+        item.path(out)
+    });
     let unit = fields.get("unit").and_then(|item| address::unit(&item, out));
     let cli = fields.get("cli").and_then(|item| item.path(out));
     let ways = [("registers", AtBoot::Registers), ("resurrects", AtBoot::Resurrects)];

@@ -8,7 +8,6 @@ mod start;
 mod stop;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::app::{App, AppKey};
 use super::daemon::{DaemonUp, Support, list, up_of};
 use super::hearing::{Heard, Hearing};
-use super::place::{Pm2At, account};
+use super::place::{Pm2At, account_of};
 use super::request::PmId;
 use super::rpc::{Rpc, RpcError};
 use crate::host::clock;
@@ -55,7 +54,7 @@ pub struct Steer {
     /// When an order was last given for a number: a list from before says nothing of it any more. 0 while nothing was asked of
     /// it but to be listed, and the answer to that stands in the kept list.
     ordered: std::sync::Mutex<HashMap<PmId, u64>>,
-    events: PathBuf,
+    at: Pm2At,
     hearing: OnceCell<Option<Hearing>>,
     alone: Mutex<()>,
 }
@@ -66,8 +65,8 @@ impl Steer {
     /// # Errors
     /// [`SteerError::Rpc`], [`SteerError::Impostor`], [`SteerError::Runtime`], [`SteerError::Unsupported`].
     pub async fn connect(at: &Pm2At) -> Result<Self, SteerError> {
-        let owner = account(at)?.uid;
-        let rpc = Rpc::connect(&at.rpc_socket()).await?;
+        let owner = account_of(at).await?.uid;
+        let rpc = Rpc::connect(at).await?;
         if rpc.peer().uid != owner {
             return Err(SteerError::Impostor { home: at.home.clone(), uid: rpc.peer().uid });
         }
@@ -84,7 +83,7 @@ impl Steer {
             ticks: AtomicU64::new(1),
             kept: Mutex::new(None),
             ordered: std::sync::Mutex::default(),
-            events: at.pub_socket(),
+            at: at.clone(),
             hearing: OnceCell::new(),
             alone: Mutex::new(()),
         })
@@ -171,7 +170,7 @@ impl Steer {
 
     /// What the daemon tells of its apps; subscribed to when first asked for. `None` where it cannot be heard.
     pub async fn hearing(&self) -> Option<&Hearing> {
-        let hearing = self.hearing.get_or_init(async || Hearing::connect(&self.events).await.ok());
+        let hearing = self.hearing.get_or_init(async || Hearing::connect(&self.at).await.ok());
         hearing.await.as_ref().filter(|hearing| hearing.listens())
     }
 

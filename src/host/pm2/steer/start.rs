@@ -67,7 +67,7 @@ impl Steer {
     /// # Errors
     /// As [`Steer::register`], and [`SteerError::Missing`]: without its log directory the app would be lost from the list.
     pub async fn start_new(&self, recipe: &Recipe) -> Result<App, SteerError> {
-        if let Some((what, missing)) = recipe.missing() {
+        if let Some((what, missing)) = recipe.missing().await {
             return Err(SteerError::Missing { app: recipe.app().key.name, what, missing });
         }
         self.prepare(recipe, Request::StartNew(Box::new(recipe.clone())), "start").await

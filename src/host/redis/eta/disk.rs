@@ -2,7 +2,6 @@
 //!
 //! It reads what is there and writes nothing. The cache is told to forget each stretch first, or memory would be measured.
 
-use std::fs::{self, File};
 use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -12,6 +11,7 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::host::clock;
 use crate::host::redis::AofFiles;
+use crate::host::safe_file::{self, Trust};
 
 /// Bytes and time that one probe takes at most.
 const MOST: u64 = 256 << 20;
@@ -29,9 +29,7 @@ pub fn read_rate(files: &AofFiles) -> Option<f64> {
     let mut block = vec![0; BLOCK];
     for file in files.base.iter().chain(&files.incrs) {
         let path = Path::new(&files.dir).join(&file.name);
-        // Never a pipe or a device: opening one may block for ever.
-        let regular = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-        let Some(open) = regular.then(|| File::open(&path).ok()).flatten() else { continue };
+        let Ok(open) = safe_file::open(&path, Trust::Counted) else { continue };
         if fadvise(&open, 0, NonZeroU64::new(MOST), Advice::DontNeed).is_err() {
             return None;
         }

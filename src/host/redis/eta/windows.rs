@@ -1,11 +1,12 @@
 //! Samples of the increments, read from their files: a few megabytes whatever their size.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::cost::IncrCost;
 use crate::host::redis::AofFiles;
+use crate::host::safe_file::{self, Trust};
 
 /// Windows over all increments together, and bytes of each: 4 MB at most.
 const WINDOWS: u64 = 128;
@@ -23,10 +24,7 @@ pub fn sample_increments(files: &AofFiles) -> Option<IncrCost> {
     let dir = Path::new(&files.dir);
     let (mut samples, mut before, mut next) = (Vec::new(), 0, 0);
     for file in &files.incrs {
-        let path = dir.join(&file.name);
-        // Never a pipe or a device: opening one may block for ever.
-        let regular = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-        let open = regular.then(|| File::open(&path).ok()).flatten();
+        let open = safe_file::open(&dir.join(&file.name), Trust::Counted).ok();
         while next < windows {
             let place = total / windows * next;
             if place >= before + file.bytes {
