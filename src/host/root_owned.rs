@@ -16,10 +16,13 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -73,6 +76,26 @@ pub fn judge_for(path: &Path, also: Option<u32>) -> Result<Owned, NotRoots> {
     let mut owners = vec![0, rustix::process::geteuid().as_raw()];
     owners.extend(also.into_iter().chain(outside()));
     Walk { owners, etc: Path::new("/etc") }.judge(path)
+}
+
+/// Opens a file whose path others may have a hand in, following no link at all: what is opened then really lies there.
+///
+/// # Errors
+/// The system's; `ELOOP` for a link anywhere on the way.
+pub fn open_without_links(path: &Path) -> std::io::Result<File> {
+    let full = std::path::absolute(path)?;
+    let (dirs, flags) = (OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, OFlags::NOFOLLOW);
+    let mut at = rustix::fs::open("/", dirs, Mode::empty())?;
+    for part in parts(full.parent().unwrap_or(Path::new("/"))) {
+        at = match rustix::fs::openat(&at, &part, dirs, Mode::empty()) {
+            // What is no directory because it is a link.
+            Err(Errno::NOTDIR) => return Err(Errno::LOOP.into()),
+            other => other?,
+        };
+    }
+    let name = full.file_name().ok_or(Errno::ISDIR)?;
+    let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(&at, name, flags, Mode::empty())?))
 }
 
 /// The owner that is shown for whoever has no number in this user namespace: nobody in here can be them. `None` where everybody

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::host::foreign::tame;
 use crate::host::redact;
+use crate::host::root_owned;
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
 const MAX_BYTES: u64 = 4096;
@@ -61,6 +62,12 @@ pub enum SecretError {
         path: String,
         /// Its owner.
         uid: u32,
+    },
+    /// Somebody else could lead it anywhere.
+    #[error("secret file {path} is reached by a link in a directory that others may write; name the file itself")]
+    Linked {
+        /// The file.
+        path: String,
     },
     /// More than a password can be.
     #[error("secret in {place} is longer than {MAX_BYTES} bytes; is this the right place?")]
@@ -154,7 +161,18 @@ fn read_file(path: &Path, judge_mode: bool) -> Result<Secret, SecretError> {
     let unreadable = |e: std::io::Error| SecretError::Unreadable { path: place.clone(), why: e.to_string() };
     // O_NONBLOCK: opening a pipe that nobody writes must not hang the run before we can refuse it.
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(unreadable)?;
+    let follow = |path: &Path| std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path);
+    // Where others have a hand in the path they could link it to another secret, and be sent that one. systemd's own
+    // directory is its own.
+    let file = match root_owned::judge(path) {
+        _ if !judge_mode => follow(path),
+        Ok(owned) => follow(&owned.resolved),
+        Err(_) => root_owned::open_without_links(path),
+    };
+    let file = file.map_err(|error| match error.raw_os_error() {
+        Some(loops) if loops == rustix::io::Errno::LOOP.raw_os_error() => SecretError::Linked { path: place.clone() },
+        _ => unreadable(error),
+    })?;
     let meta = file.metadata().map_err(unreadable)?;
     if !meta.is_file() {
         return Err(SecretError::NotRegular { path: place });
@@ -204,6 +222,25 @@ mod tests {
         for (bytes, wanted) in [("a b\n", "a b"), ("x", "x"), ("x\r\n", "x"), ("x\n\n", "x\n"), (" x ", " x ")] {
             assert_eq!(file(dir.path(), "p", bytes.as_bytes(), 0o600).read().ok().unwrap().reveal(), wanted);
         }
+    }
+
+    #[test]
+    fn a_link_is_followed_only_where_nobody_else_could_have_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+        file(dir.path(), "secret", b"hunter2", 0o600);
+        let link = |at: &Path| {
+            std::os::unix::fs::symlink(dir.path().join("secret"), at).unwrap();
+            SecretRef::File(at.to_owned()).read()
+        };
+        assert_eq!(link(&dir.path().join("link")).ok().unwrap().reveal(), "hunter2");
+        assert!(matches!(link(&open.join("link")), Err(SecretError::Linked { .. })));
+        std::os::unix::fs::symlink(dir.path(), open.join("dir")).unwrap();
+        let through = SecretRef::File(open.join("dir/secret")).read();
+        assert!(matches!(through, Err(SecretError::Linked { .. })));
+        assert_eq!(file(&open, "plain", b"x", 0o600).read().ok().unwrap().reveal(), "x");
     }
 
     #[test]

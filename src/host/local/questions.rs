@@ -10,7 +10,7 @@ use crate::host::pm2::{self, App, ListSeen, Pm2At, SnapshotError};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
-use crate::host::{HostError, clock, disk, http, machine, pressure, redis};
+use crate::host::{HostError, clock, disk, http, machine, pressure, programs, redis};
 
 /// How long a look at a loading Redis serves.
 const LOOK_AGE: Duration = Duration::from_secs(1);
@@ -59,6 +59,7 @@ impl LocalHost {
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
             Ask::LogTail(path) => Answer::LogTail(log_tail(path)),
             Ask::Pressure => Answer::Pressure(pressure::look()),
+            Ask::Program(asked) => Answer::Program(Box::new(programs::look(asked))),
         })
     }
 
