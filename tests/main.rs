@@ -15,6 +15,7 @@ mod machine_output;
 mod ownership;
 mod pm2_whole;
 mod rehearse;
+mod root_executes;
 mod saved_plans;
 mod schema;
 mod support;

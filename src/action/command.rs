@@ -6,9 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Settled, Tell, Tick};
-use super::change::{Change, Item, Sign};
+use super::change::{Change, Concern, Item, Sign};
+use super::programs;
 use crate::host::command::{CommandAsked, CommandEnd, CommandSeen};
 use crate::host::effect::Effect;
+use crate::host::foreign::tame;
+use crate::host::programs::ProgramAsked;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
 /// Run one program to its end and require exit status 0.
@@ -35,14 +38,24 @@ const DEADLINE: Duration = Duration::from_secs(3600);
 const AFTER_WITHIN: Duration = Duration::from_secs(10);
 
 impl Act for Command {
-    type Seen = ();
+    type Seen = Vec<Concern>;
 
-    async fn probe(&self, _: &dyn Probe, _: &Ground<'_>) -> Result<(), HostError> {
+    async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Vec<Concern>, HostError> {
         // A probe starts no process, so `done_if` is not asked here but right before the command.
-        Ok(())
+        if ground.kept.contains_key(&ended_key(ground.step)) {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for argv in self.done_if.iter().chain([&self.argv]) {
+            let asked = ProgramAsked { argv: argv.clone(), user: self.user.clone(), cwd: self.cwd.clone() };
+            let about = argv.first().map_or(RUN, String::as_str);
+            found.extend(programs::concerns(on, &tame(about, 100), asked).await);
+        }
+        found.dedup();
+        Ok(found)
     }
 
-    fn plan(&self, (): &(), ground: &Ground<'_>) -> Change {
+    fn plan(&self, concerns: &Vec<Concern>, ground: &Ground<'_>) -> Change {
         if ground.kept.contains_key(&ended_key(ground.step)) {
             return Change { already: 1, ..Change::default() };
         }
@@ -51,7 +64,7 @@ impl Act for Command {
             None => "not run".to_owned(),
         };
         let item = Item::new(RUN, Sign::Unknown, before, format!("`{}` has run", self.argv.join(" ")));
-        Change { items: vec![item], ..Change::default() }
+        Change { items: vec![item], concerns: concerns.clone(), ..Change::default() }
     }
 
     async fn apply(&self, _: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {

@@ -8,10 +8,13 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
-use super::change::{Change, Item, Sign};
-use super::check::Check;
+use super::change::{Change, Concern, Item, Sign};
+use super::check::{Check, CommandCheck};
 use super::measure;
+use super::programs;
 use super::verdict::{No, ask, questions};
+use crate::host::foreign::tame;
+use crate::host::programs::ProgramAsked;
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
 
@@ -32,6 +35,8 @@ const SLOWEST: Duration = Duration::from_secs(5);
 pub struct Seen {
     /// Key, whether it is required, and why it does not hold (`None`: it holds).
     checks: Vec<(String, bool, Option<No>)>,
+    /// Programs of command checks that must not be run, or are not there.
+    programs: Vec<Concern>,
 }
 
 impl Act for Healthy {
@@ -41,7 +46,16 @@ impl Act for Healthy {
         let asked = questions(&self.checks, ground).into_iter().map(|question| async move {
             (question.key(), question.required(), question.holds(on, ground).await.err())
         });
-        Ok(Seen { checks: join_all(asked).await })
+        let checks = join_all(asked).await;
+        let mut found = Vec::new();
+        for check in &self.checks {
+            if let Check::Command(CommandCheck { argv, user, cwd, .. }) = check {
+                let asked = ProgramAsked { argv: argv.clone(), user: user.clone(), cwd: cwd.clone() };
+                let about = tame(argv.first().map_or("command", String::as_str), 100);
+                found.extend(programs::concerns(on, &about, asked).await);
+            }
+        }
+        Ok(Seen { checks, programs: found })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -70,6 +84,9 @@ impl Act for Healthy {
             let mut item = Item::new(key, sign, before, after).taking(Span::secs(secs + 1.0, secs + 20.0));
             item.optional = !required;
             change.items.push(item);
+        }
+        if !change.items.is_empty() {
+            change.concerns.clone_from(&seen.programs);
         }
         change
     }

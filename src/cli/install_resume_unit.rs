@@ -24,6 +24,9 @@ impl InstallResumeUnit {
             Some(name) => Some(check::load(desk, &read(&desk.site, name, true)?)?),
             None => None,
         };
+        if !self.print {
+            resume_unit::own_file_is_roots(&desk.site, true)?;
+        }
         let unit = resume_unit::build(&desk.site, loaded.as_ref().map(|loaded| &loaded.runbook))?;
         let texts = unit.render().map_err(|error| Failure::new(Exit::Refused, error))?;
         if self.print {

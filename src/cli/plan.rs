@@ -116,6 +116,7 @@ pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed
 /// Rehearses on this machine.
 async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>, probe_disk: bool) -> Result<Rehearsal, Failure> {
     right_host(&loaded.runbook)?;
+    resume_unit::own_file_is_roots(&desk.site, loaded.runbook.reboots())?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
     let mut past = past(store.as_ref(), &loaded.runbook.name)?;

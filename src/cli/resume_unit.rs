@@ -5,6 +5,8 @@ use anyhow::Context as _;
 
 use super::site::Site;
 use super::{Exit, Failure};
+use crate::host::foreign::tame;
+use crate::host::root_owned;
 use crate::host::secret::SecretRef;
 use crate::host::systemd::resume_unit::{FAIL_OPEN, RESUME, ResumeUnit, sha256_of};
 use crate::host::systemd::unit_files::UNIT_DIR;
@@ -16,6 +18,21 @@ const CREDENTIALS: &str = "/etc/credstore";
 /// The unit for a runbook that reboots; `None` for one that does not.
 pub(super) fn of(site: &Site, runbook: &Runbook) -> Result<Option<ResumeUnit>, Failure> {
     if runbook.reboots() { build(site, Some(runbook)).map(Some) } else { Ok(None) }
+}
+
+/// Root executes this program again, from its file: in the transient unit of a step, and after the boot. So the file must be
+/// root's through the whole path. Asked before anything is begun; a run that is under way is not left down for it.
+pub(super) fn own_file_is_roots(site: &Site, reboots: bool) -> Result<(), Failure> {
+    if !site.root || !(reboots || site.is_hosts()) {
+        return Ok(());
+    }
+    let Ok(binary) = std::env::current_exe() else { return Ok(()) };
+    root_owned::judge(&binary).map(drop).map_err(|why| {
+        let text = format!("root would execute this program again from a file that others may change: {why}");
+        let own = tame(&binary.display().to_string(), 300);
+        Failure::say(Exit::Refused, text)
+            .hint(format!("install -m 755 {own} /usr/local/bin/runbook    and run that one"))
+    })
 }
 
 /// The unit; without a runbook it may write what every run needs and nothing else.

@@ -63,6 +63,7 @@ impl Run {
         self.can_be_answered(desk, &loaded.runbook)?;
         right_host(&loaded.runbook)?;
         let identity = identity()?;
+        resume_unit::own_file_is_roots(&desk.site, loaded.runbook.reboots())?;
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;

@@ -8,7 +8,7 @@ use crate::runbook::Window;
 
 use super::{Exit, Failure};
 use crate::host::foreign::named;
-use crate::host::{clock, machine, passwd};
+use crate::host::{clock, machine, passwd, root_owned};
 use crate::journal::checkpoint::Owner;
 use crate::journal::lock::HOST_LOCK;
 use crate::journal::store::{Listed, RunId, Store, StoreError};
@@ -49,9 +49,16 @@ impl Site {
     }
 
     /// This program's file, where commands of steps may be run by systemd: as root, on the host's own lock.
+    /// A file that others may change is none: `run` has refused it, and `resume` goes on without.
     pub(super) fn effects(&self) -> Option<PathBuf> {
-        let ours = self.root && self.lock == Path::new(HOST_LOCK);
-        std::env::current_exe().and_then(|path| path.canonicalize()).ok().filter(|_| ours)
+        let ours = self.root && self.is_hosts();
+        let file = std::env::current_exe().ok().filter(|_| ours)?;
+        root_owned::judge(&file).ok().map(|owned| owned.resolved)
+    }
+
+    /// On the host's own lock, not on one of a test.
+    pub(super) fn is_hosts(&self) -> bool {
+        self.lock == Path::new(HOST_LOCK)
     }
 
     /// The state directory, opened to look only; `None` when there is none yet.

@@ -1,20 +1,18 @@
 //! Finding and reading runbooks. What is hashed, parsed and frozen are the same bytes, read once through one descriptor.
 //!
-//! A runbook that is acted on must be in nobody else's hands: the file, and every directory above it, in which somebody could
-//! put another file under its name. Each is judged by the descriptor through which the next is opened, so that nothing can be
-//! swapped between the look and the use (sudo and sshd refuse such files, too).
+//! A runbook that is acted on must be in nobody else's hands: the file, every directory above it, in which somebody could
+//! put another file under its name, and every link on the way ([`root_owned`]; sudo and sshd refuse such files, too). What
+//! nobody else can change cannot be swapped between the look and the use either.
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::site::Site;
 use super::{Exit, Failure};
-use crate::host::clock;
+use crate::host::{clock, root_owned};
 use crate::host::foreign::named;
 use crate::runbook::{Diagnostic, Loaded, MAX_BYTES, load_bytes};
 
@@ -58,11 +56,13 @@ pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Fai
     let path = path_of(site, name)?;
     let shown = named(&path.display().to_string(), 300);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = match (trusted, path.file_name()) {
-        (true, Some(file)) => rustix::fs::openat(trusted_parent(&path, &shown)?, file, flags, Mode::empty()),
-        _ => rustix::fs::openat(CWD, &path, flags, Mode::empty()),
-    };
+    let judged = if trusted { in_good_hands(&path, &shown)? } else { None };
+    let opened = rustix::fs::openat(CWD, judged.as_ref().unwrap_or(&path), flags, Mode::empty());
     let fd = opened.map_err(|errno| not_opened(site, name, &shown, errno))?;
+    if trusted && judged.is_none() {
+        let text = format!("{shown} was put there while it was looked at");
+        return Err(Failure::say(Exit::Refused, text).hint("look who did it"));
+    }
     let file = File::from(fd);
     let broken =
         |error: std::io::Error| Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot read {shown}")));
@@ -72,52 +72,30 @@ pub(super) fn read(site: &Site, name: &str, trusted: bool) -> Result<Source, Fai
         return Err(failure
             .hint("name the file itself: what is a pipe, a device or a directory can say something else each time"));
     }
-    if trusted {
-        in_good_hands(meta.uid(), meta.mode(), &shown, false)?;
-    }
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the loader sees that it is too long.
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(broken)?;
     Ok(Source { name: shown, bytes })
 }
 
-/// The directory of a file, opened step by step from the root; links are resolved first, and must then be none.
-fn trusted_parent(path: &Path, shown: &str) -> Result<OwnedFd, Failure> {
+/// Where the file really lies, if it is root's or ours and for nobody else to write. A path that ends in a link, or at
+/// nothing, is left to whoever opens it.
+fn in_good_hands(path: &Path, shown: &str) -> Result<Option<PathBuf>, Failure> {
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let missing = |error: std::io::Error| {
-        Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot open the directory of {shown}")))
-            .hint("runbook list")
-    };
-    let real = parent.canonicalize().map_err(missing)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let (mut at, mut so_far) = (rustix::fs::open("/", flags, Mode::empty()), PathBuf::from("/"));
-    for part in real.components().filter(|part| matches!(part, Component::Normal(_))) {
-        let dir = at.map_err(|errno| missing(errno.into()))?;
-        judge_dir(&dir, &so_far).map_err(|errno| missing(errno.into()))??;
-        at = rustix::fs::openat(&dir, part.as_os_str(), flags, Mode::empty());
-        so_far.push(part);
+    if !path.symlink_metadata().is_ok_and(|seen| !seen.is_symlink()) {
+        let missing = |error: std::io::Error| {
+            Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot open the directory of {shown}")))
+                .hint("runbook list")
+        };
+        return parent.metadata().map(|_| None).map_err(missing);
     }
-    let dir = at.map_err(|errno| missing(errno.into()))?;
-    judge_dir(&dir, &so_far).map_err(|errno| missing(errno.into()))??;
-    Ok(dir)
-}
-
-fn judge_dir(dir: &OwnedFd, path: &Path) -> Result<Result<(), Failure>, rustix::io::Errno> {
-    let stat = rustix::fs::fstat(dir)?;
-    Ok(in_good_hands(stat.st_uid, stat.st_mode, &named(&path.display().to_string(), 300), true))
-}
-
-/// Root's or ours, and for nobody else to write. In a directory with the sticky bit others cannot touch what is not theirs.
-fn in_good_hands(owner: u32, mode: u32, shown: &str, dir: bool) -> Result<(), Failure> {
-    let me = rustix::process::geteuid().as_raw();
-    let sticky = dir && mode & 0o1000 != 0;
-    if (owner == 0 || owner == me) && (mode & 0o022 == 0 || sticky) {
-        return Ok(());
-    }
-    let who = if me == 0 { "root" } else { "you and root" };
-    let text = format!("{shown} can be changed by others than {who} (owner {owner}, mode {:04o})", mode & 0o7777);
-    let chown = if owner == 0 || owner == me { String::new() } else { format!("chown {me} {shown} && ") };
-    Err(Failure::say(Exit::Refused, text).hint(format!("look who changed it last, then: {chown}chmod go-w {shown}")))
+    root_owned::judge(path).map(|owned| Some(owned.resolved)).map_err(|why| {
+        let me = rustix::process::geteuid();
+        let who = if me.is_root() { "root" } else { "you and root" };
+        let changed = named(&why.path.display().to_string(), 300);
+        let text = format!("{changed} can be changed by others than {who}: it {}", why.why);
+        Failure::say(Exit::Refused, text).hint(format!("look who changed it last, then: {}", why.cure))
+    })
 }
 
 fn not_opened(site: &Site, name: &str, shown: &str, errno: rustix::io::Errno) -> Failure {

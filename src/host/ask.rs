@@ -12,6 +12,7 @@ use super::http::HttpSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen};
 use super::pressure::PressureSeen;
+use super::programs::{ProgramAsked, ProgramSeen};
 use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::secret::SecretRef;
@@ -68,6 +69,8 @@ pub enum Ask {
     },
     /// How long tasks have waited for processors and memory.
     Pressure,
+    /// What a command would execute, and whether root may. Nothing is started.
+    Program(ProgramAsked),
 }
 
 /// The answer to the [`Ask`] of the same name.
@@ -104,6 +107,8 @@ pub enum Answer {
     LogTail(Vec<Untrusted>),
     /// See [`Ask::Pressure`]; `None` where the kernel does not count it.
     Pressure(Option<PressureSeen>),
+    /// See [`Ask::Program`].
+    Program(Box<ProgramSeen>),
 }
 
 /// Whose a log must be, so that nobody has a file shown that is another's.
@@ -163,6 +168,7 @@ impl Ask {
             Self::ResumeUnit => "resume unit".into(),
             Self::LogTail { path, .. } => format!("log {}", path.display()),
             Self::Pressure => "pressure".into(),
+            Self::Program(asked) => format!("program {}", asked.argv.first().map_or("", String::as_str)),
         }
     }
 }

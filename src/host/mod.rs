@@ -27,6 +27,7 @@ pub mod passwd;
 pub(crate) mod planted;
 pub mod pm2;
 pub mod pressure;
+pub mod programs;
 pub mod questions;
 pub mod recorder;
 pub mod redact;

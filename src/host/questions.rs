@@ -8,6 +8,7 @@ use super::http::HttpSeen;
 use super::machine::MachineSeen;
 use super::pm2::{App, ListSeen, Pm2At, Pm2Seen, SnapshotRef};
 use super::pressure::PressureSeen;
+use super::programs::{ProgramAsked, ProgramSeen};
 use super::redis::eta::IncrCost;
 use super::redis::{AofFiles, LoadProgress, RedisAt, RedisSeen};
 use super::shown::{Shown, Untrusted};
@@ -139,6 +140,14 @@ impl dyn Probe + '_ {
     /// As [`Probe::ask`].
     pub async fn log_tail(&self, path: &Path, of: LogOf) -> Result<Vec<Untrusted>, HostError> {
         expect_answer!(self, Ask::LogTail { path: path.to_owned(), of }, LogTail)
+    }
+
+    /// What a command would execute, and whether root may.
+    ///
+    /// # Errors
+    /// As [`Probe::ask`].
+    pub async fn program(&self, asked: ProgramAsked) -> Result<Box<ProgramSeen>, HostError> {
+        expect_answer!(self, Ask::Program(asked), Program)
     }
 
     /// How long tasks have waited for processors and memory.

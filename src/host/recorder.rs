@@ -70,9 +70,17 @@ impl<'a> Recorder<'a> {
 }
 
 /// Whether an answer means anything beyond the moment and the machine. Log lines stay where they are: services write
-/// secrets into them.
+/// secrets into them. Who owns a program counts when it is run.
 fn travels(ask: &Ask) -> bool {
-    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail { .. } | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure)
+    !matches!(
+        ask,
+        Ask::LoadProgress { .. }
+            | Ask::LogTail { .. }
+            | Ask::Snapshot { .. }
+            | Ask::Pm2List(_)
+            | Ask::Pressure
+            | Ask::Program(_)
+    )
 }
 
 impl Probe for Recorder<'_> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::host::foreign::named;
-use crate::host::{redact, off_thread};
+use crate::host::{off_thread, redact};
 use crate::host::safe_file::{self, Trust};
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
@@ -225,6 +225,26 @@ mod tests {
         for (bytes, wanted) in [("a b\n", "a b"), ("x", "x"), ("x\r\n", "x"), ("x\n\n", "x\n"), (" x ", " x ")] {
             assert_eq!(file(dir.path(), "p", bytes.as_bytes(), 0o600).read().ok().unwrap().reveal(), wanted);
         }
+    }
+
+    #[test]
+    fn a_link_is_followed_only_where_nobody_else_could_have_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+        file(dir.path(), "secret", b"hunter2", 0o600);
+        let link = |at: &Path| {
+            std::os::unix::fs::symlink(dir.path().join("secret"), at).unwrap();
+            SecretRef::File(at.to_owned()).read()
+        };
+        assert_eq!(link(&dir.path().join("link")).ok().unwrap().reveal(), "hunter2");
+        let linked = |read: Result<Secret, SecretError>| read.err().unwrap().to_string().contains("is a symbolic link of");
+        assert!(linked(link(&open.join("link"))));
+        std::os::unix::fs::symlink(dir.path(), open.join("dir")).unwrap();
+        let through = SecretRef::File(open.join("dir/secret")).read();
+        assert!(linked(through));
+        assert_eq!(file(&open, "plain", b"x", 0o600).read().ok().unwrap().reveal(), "x");
     }
 
     #[test]

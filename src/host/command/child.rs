@@ -3,6 +3,8 @@
 //! Linux keeps credentials per *thread*. A short-lived thread takes on the user's groups, gid and uid, spawns, and
 //! ends; the child inherits them, the rest of this process never changes. That is the one way to set supplementary
 //! groups in safe Rust, and it keeps `exec` errors exact, which a wrapper such as setpriv would blur.
+//!
+//! What runs as root is judged right before ([`programs`]): root executes only what nobody else can change.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -21,9 +23,7 @@ use super::group::Group;
 use super::offspring::{self, Lend, Own};
 use crate::host::foreign::named;
 use crate::host::passwd::{self, User};
-
-/// Root-owned directories only; the caller's PATH is never used.
-const SAFE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::host::programs::{self, SearchPath};
 
 /// How the main process ended.
 #[derive(Debug, Clone, Copy)]
@@ -48,13 +48,13 @@ impl Running {
     /// Nothing was executed; the text says why.
     pub(super) async fn spawn(asked: CommandAsked, gift: Option<Arc<dyn Lend>>) -> Result<Self, String> {
         let user = asked.user.as_deref().map(passwd::user).transpose().map_err(|why| why.to_string())?;
-        let program = find(asked.argv.first().map_or("", String::as_str))?;
+        let start = begin(&asked, user.as_ref())?;
         let stdin = asked.stdin.clone();
         let (told, hear) = oneshot::channel();
         std::thread::Builder::new()
             .name("spawn".to_owned())
             .spawn(move || {
-                let _nobody_listens = told.send(spawn_as(&asked, &program, user.as_ref(), gift.as_deref()));
+                let _nobody_listens = told.send(spawn_as(&asked, &start, user.as_ref(), gift.as_deref()));
             })
             .map_err(|why| format!("no thread to start it from: {why}"))?;
         let (mut child, own) = hear.await.map_err(|_| "the starting thread died".to_owned())??;
@@ -131,8 +131,25 @@ fn feed(pipe: Option<ChildStdin>, bytes: Option<Vec<u8>>) {
     }
 }
 
-/// Resolves the program before anything is forked.
-fn find(program: &str) -> Result<PathBuf, String> {
+/// What is executed, and the PATH that it is given.
+struct Start {
+    program: PathBuf,
+    path: String,
+}
+
+/// Resolves the program before anything is forked, and judges it where it runs as root.
+fn begin(asked: &CommandAsked, user: Option<&User>) -> Result<Start, String> {
+    let ours = programs::is_ours(user);
+    let path = if ours { SearchPath::of_root() } else { SearchPath::of_a_user() };
+    let program = find(asked.argv.first().map_or("", String::as_str), &path)?;
+    if ours {
+        let judged = programs::judge(&asked.argv, &program, asked.cwd.as_deref(), &path);
+        judged.map_err(|why| format!("{} executes only what others cannot change: {why}", programs::ourselves()))?;
+    }
+    Ok(Start { program, path: path.text() })
+}
+
+fn find(program: &str, path: &SearchPath) -> Result<PathBuf, String> {
     if program.is_empty() {
         return Err("the command is empty: name a program".to_owned());
     }
@@ -144,14 +161,14 @@ fn find(program: &str) -> Result<PathBuf, String> {
             (true, true) => Ok(path.to_owned()),
         };
     }
-    let found = SAFE_PATH.split(':').map(|dir| Path::new(dir).join(program)).find(|path| path.is_file());
-    found.ok_or_else(|| format!("{} is in none of {SAFE_PATH}: install it or write its path", named(program, 200)))
+    let none = || format!("{} is in none of {}: install it or write its path", named(program, 200), path.text());
+    path.find(program).ok_or_else(none)
 }
 
 /// Runs on the thread that takes on the user's identity.
 fn spawn_as(
     asked: &CommandAsked,
-    program: &Path,
+    start: &Start,
     user: Option<&User>,
     gift: Option<&dyn Lend>,
 ) -> Result<(Child, Own), String> {
@@ -159,8 +176,8 @@ fn spawn_as(
         become_user(user)
             .map_err(|why| format!("cannot become user {}: {why} (run as root)", named(&user.name, 64)))?;
     }
-    let mut command = command(asked, program, user);
-    let failed = |why: std::io::Error| format!("cannot execute {}: {why}", named(&program.to_string_lossy(), 200));
+    let mut command = command(asked, start, user);
+    let failed = |why: std::io::Error| format!("cannot execute {}: {why}", named(&start.program.to_string_lossy(), 200));
     let spawn = || lending(gift, || command.spawn());
     offspring::start(spawn, |child| Some(child.id())).map_err(failed)
 }
@@ -188,10 +205,10 @@ fn become_user(user: &User) -> Result<(), rustix::io::Errno> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
-fn command(asked: &CommandAsked, program: &Path, user: Option<&User>) -> Command {
-    let mut command = Command::new(program);
+fn command(asked: &CommandAsked, start: &Start, user: Option<&User>) -> Command {
+    let mut command = Command::new(&start.program);
     command.args(asked.argv.iter().skip(1)).env_clear().process_group(0);
-    command.env("PATH", SAFE_PATH).env("LANG", "C.UTF-8");
+    command.env("PATH", &start.path).env("LANG", "C.UTF-8");
     if let Some(user) = user {
         command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);
     }

@@ -11,7 +11,7 @@ use crate::host::pm2::{self, App, ListSeen, Pm2At, SnapshotError};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
-use crate::host::{HostError, clock, disk, http, machine, off_thread, pressure, redis};
+use crate::host::{HostError, clock, disk, http, machine, off_thread, pressure, redis, programs};
 
 /// How long a look at a loading Redis serves.
 const LOOK_AGE: Duration = Duration::from_secs(1);
@@ -65,6 +65,7 @@ impl LocalHost {
             Ask::ResumeUnit => Answer::ResumeUnit(self.resume_faults().await?),
             Ask::LogTail { path, of } => Answer::LogTail(log_tail(path, of).await),
             Ask::Pressure => Answer::Pressure(pressure::look()),
+            Ask::Program(asked) => Answer::Program(Box::new(programs::look(asked))),
         })
     }
 

@@ -187,6 +187,7 @@ fn unrecorded(ask: &Ask) -> Result<Answer, HostError> {
         Ask::LogTail { .. } => Ok(Answer::LogTail(Vec::new())),
         Ask::Pressure => Ok(Answer::Pressure(None)),
         Ask::LoadProgress { .. } => Ok(Answer::LoadProgress(None)),
+        Ask::Program(_) => Ok(Answer::Program(Box::default())),
         other => Err(HostError::NotRecorded { about: other.about() }),
     }
 }

@@ -20,6 +20,7 @@ use quote::word;
 use super::layout::{clean, wrap};
 use crate::action::Action;
 use crate::action::change::Weight;
+use crate::action::check::Check;
 use crate::host::span::{Span, words};
 use crate::host::{Down, Facts};
 use crate::plan::{Plan, PlannedStep};
@@ -251,9 +252,22 @@ impl<'a> Sheet<'a> {
             Action::Pm2Stopped(wish) => self.place(&wish.pm2, pm2::Place::stopped),
             Action::Pm2Restored(wish) => self.place(&wish.pm2, pm2::Place::restored),
             Action::Pm2AsSaved(wish) => self.place(&wish.pm2, pm2::Place::as_saved),
+            // The plan has no other reason to refuse a command than that root must not run it.
+            Action::Command(_) if planned.change.refused() => {
+                self.comment("REFUSED, see above: not to be typed as root")
+            }
             Action::Command(wish) => self.program(wish),
             Action::Rebooted(wish) => self.reboot(wish.how),
-            Action::Healthy(wish) => wish.checks.iter().for_each(|one| gates::check(self, one)),
+            Action::Healthy(wish) => {
+                for one in &wish.checks {
+                    match one {
+                        Check::Command(_) if planned.change.refused() => {
+                            self.comment("REFUSED, see above: its program is not to be run as root");
+                        }
+                        one => gates::check(self, one),
+                    }
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FAIL_OPEN, RESUME, ResumeUnit};
 use crate::host::foreign::{Shown, named};
+use crate::host::root_owned;
 use crate::host::small_file::{read_text, write_whole};
 use crate::host::systemd::bus::{Bus, RELOAD_DEADLINE, SystemdError};
 
@@ -63,6 +64,11 @@ pub enum Fault {
         /// Why.
         why: String,
     },
+    /// Others than root may change the program.
+    NotRoots {
+        /// Which part of its path, why, and the cure.
+        why: String,
+    },
     /// The program was replaced since the unit was installed.
     BinaryChanged {
         /// Where it is.
@@ -81,6 +87,7 @@ impl fmt::Display for Fault {
             Self::Overridden { unit, by } => write!(out, "{unit} is overridden by {}", by.join(", ")),
             Self::NotReloaded { unit } => write!(out, "systemd has not read {unit} again (systemctl daemon-reload)"),
             Self::NoBinary { path, why } => write!(out, "{} cannot be executed: {why}", path.display()),
+            Self::NotRoots { why } => write!(out, "root would execute what others may change: {why}"),
             Self::BinaryChanged { path } => write!(out, "{} was replaced since the unit was written", path.display()),
         }
     }
@@ -168,6 +175,9 @@ fn binary_faults(unit: &ResumeUnit) -> Vec<Fault> {
     let path = unit.binary.clone();
     if let Err(why) = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK) {
         return vec![Fault::NoBinary { path, why: why.to_string() }];
+    }
+    if let Err(why) = root_owned::judge(&path) {
+        return vec![Fault::NotRoots { why: why.to_string() }];
     }
     match sha256_of(&path) {
         Ok(now) if now == unit.binary_sha256 => Vec::new(),

@@ -1,0 +1,30 @@
+//! What the plan says of a command before it is run: whether root may execute it, and whether it is there.
+
+use super::change::{Concern, Weight};
+use crate::host::Probe;
+use crate::host::foreign::tame;
+use crate::host::programs::{ProgramAsked, ProgramSeen, ourselves};
+use crate::host::root_owned::NotRoots;
+
+/// Asks the machine about a command. Where nobody answers (recorded facts), nothing is known against it.
+pub(super) async fn concerns(on: &dyn Probe, about: &str, asked: ProgramAsked) -> Vec<Concern> {
+    let seen = on.program(asked).await.map(|seen| *seen).unwrap_or_default();
+    let ProgramSeen { refused, passed_over } = seen;
+    let passed_over = passed_over.iter().map(|one| {
+        let text = format!("no program is looked up in {}, because it {}", one.path.display(), one.why);
+        Concern::new(Weight::Warn, about, tame(&text, 400), &one.cure)
+    });
+    refused.iter().map(|why| concern(about, why)).chain(passed_over).collect()
+}
+
+fn concern(about: &str, why: &NotRoots) -> Concern {
+    let NotRoots { path, why, cure, missing } = why;
+    let seen = |text: String| tame(&text, 400);
+    if *missing {
+        // An earlier step may be what puts it there.
+        return Concern::new(Weight::Warn, about, seen(format!("{} {why}", path.display())), cure);
+    }
+    let text = format!("{} would execute what others may change: {} {why}", ourselves(), path.display());
+    let cure = format!("{cure}; or name its owner as `user:`, and it runs as that user");
+    Concern::new(Weight::Stop, about, seen(text), seen(cure))
+}
