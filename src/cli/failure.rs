@@ -3,6 +3,7 @@ use std::backtrace::BacktraceStatus;
 
 use crate::execute::ExecuteError;
 use crate::execute::dress::DressError;
+use crate::execute::stop::Urge;
 use crate::host::facts::FactsError;
 use crate::host::foreign::tame;
 use crate::journal::lock::LockError;
@@ -116,6 +117,17 @@ pub(super) fn guard_panics() {
         sink.line("  runbook status    where a run stands");
         sink.line("  runbook resume    goes on with it");
     }));
+}
+
+/// Ends the process when it was asked to leave and a call to the system keeps the run from hearing of it.
+pub(super) fn left_stuck(urge: Urge) {
+    let exit = if urge == Urge::Now { Exit::HardStop } else { Exit::Terminated };
+    let sink = Out::stderr(Style::PLAIN);
+    sink.line("runbook: left without a checkpoint: a call to the system does not come back (a disk or network file system that hangs?)");
+    sink.line("  what was done is on record; what was under way is settled by evidence");
+    sink.line("  runbook status    where the run stands");
+    sink.line("  runbook resume    goes on with it");
+    std::process::exit(exit.code().into());
 }
 
 /// Why a command ends without its result.

@@ -62,6 +62,7 @@ impl Run {
         }
         self.can_be_answered(desk, &loaded.runbook)?;
         right_host(&loaded.runbook)?;
+        plan::one_home_each(&loaded.runbook).await?;
         let identity = identity()?;
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;

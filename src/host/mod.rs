@@ -33,6 +33,7 @@ pub mod redis;
 pub mod safe_file;
 pub mod secret;
 pub(crate) mod shared_text;
+pub mod signals;
 pub mod small_file;
 pub mod span;
 pub mod systemd;
