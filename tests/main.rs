@@ -17,5 +17,6 @@ mod pm2_whole;
 mod rehearse;
 mod saved_plans;
 mod schema;
+mod strange_files;
 mod support;
 mod whole_run;
