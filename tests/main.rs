@@ -18,5 +18,6 @@ mod rehearse;
 mod root_executes;
 mod saved_plans;
 mod schema;
+mod strange_files;
 mod support;
 mod whole_run;

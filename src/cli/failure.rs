@@ -1,8 +1,11 @@
 //! What a command leaves behind when it cannot do its work: an exit code, the reason, and the next thing to type.
 use std::backtrace::BacktraceStatus;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use crate::execute::ExecuteError;
 use crate::execute::dress::DressError;
+use crate::execute::stop::Urge;
 use crate::host::facts::FactsError;
 use crate::host::foreign::tame;
 use crate::journal::lock::LockError;
@@ -116,6 +119,26 @@ pub(super) fn guard_panics() {
         sink.line("  runbook status    where a run stands");
         sink.line("  runbook resume    goes on with it");
     }));
+}
+
+/// Ends the process when it was asked to leave and a call to the system keeps the run from hearing of it. That call may be the
+/// one that writes to the terminal, so the reason is told from a thread that is not waited for for long.
+pub(super) fn left_stuck(urge: Urge) {
+    const TELLING: Duration = Duration::from_secs(1);
+    let exit = if urge == Urge::Now { Exit::HardStop } else { Exit::Terminated };
+    let (told, heard) = mpsc::channel();
+    let tell = move || {
+        let sink = Out::stderr(Style::PLAIN);
+        sink.line("runbook: left without a checkpoint: a call to the system does not come back (a disk or terminal that hangs?)");
+        sink.line("  what was done is on record; what was under way is settled by evidence");
+        sink.line("  runbook status    where the run stands");
+        sink.line("  runbook resume    goes on with it");
+        drop(told.send(()));
+    };
+    if std::thread::Builder::new().spawn(tell).is_ok() {
+        drop(heard.recv_timeout(TELLING));
+    }
+    std::process::exit(exit.code().into());
 }
 
 /// Why a command ends without its result.

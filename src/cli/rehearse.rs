@@ -5,6 +5,7 @@ use clap::Args;
 use tempfile::TempDir;
 
 use super::closing;
+use super::failure::left_stuck;
 use super::plan::{allowed, right_host};
 use super::prompt::{Answers, Prompt, person};
 use super::run::consequence;
@@ -130,7 +131,7 @@ impl Rehearse {
         answers: &Answers,
     ) -> Result<Exit, Failure> {
         let stop = Stop::default();
-        stop.listen().map_err(|error| Failure::new(Exit::Bug, error))?;
+        stop.listen(left_stuck).map_err(|error| Failure::new(Exit::Bug, error))?;
         let plan = dress.rehearsed().plan.clone();
         let mut prompt = answers.prompt(desk);
         let ending = loop {

@@ -62,6 +62,7 @@ impl Run {
         }
         self.can_be_answered(desk, &loaded.runbook)?;
         right_host(&loaded.runbook)?;
+        plan::one_home_each(&loaded.runbook).await?;
         let identity = identity()?;
         resume_unit::own_file_is_roots(&desk.site, loaded.runbook.reboots())?;
         let store = Store::prepare(&desk.site.state_dir)?;

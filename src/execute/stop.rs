@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal;
 use tokio::sync::Notify;
+
+use crate::host::signals::{self, Heed};
 
 /// How urgently to stop. Later ones outrank earlier ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,24 +74,24 @@ impl Stop {
     /// SIGHUP is swallowed: a lost SSH line must not stop a run. Ctrl-Z (SIGTSTP) pauses, too: a stopped process would hold
     /// the host while the window passes, with services down.
     ///
+    /// `stuck` ends the process where the run does not even come to hear of a request to leave.
+    ///
     /// # Errors
     /// When the signals cannot be taken over.
-    pub fn listen(&self) -> std::io::Result<()> {
-        let (mut int, mut term, mut hup) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-        let mut suspend = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
-        let stop = self.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = int.recv() => stop.ask(if stop.urge() == Urge::None { Urge::Pause } else { Urge::Now }),
-                    _ = term.recv() => stop.ask(Urge::Terminate),
-                    _ = hup.recv() => {}
-                    _ = suspend.recv() => stop.ask(Urge::Pause),
-                }
-            }
-        });
-        Ok(())
+    pub fn listen(&self, stuck: impl Fn(Urge) + Send + 'static) -> std::io::Result<()> {
+        let (stop, asked) = (self.clone(), self.clone());
+        let heed = move |heard: Signal| {
+            let urge = match heard {
+                Signal::INT if stop.urge() == Urge::None => Urge::Pause,
+                Signal::INT => Urge::Now,
+                Signal::TERM => Urge::Terminate,
+                Signal::TSTP => Urge::Pause,
+                _ => return Heed::Noted,
+            };
+            stop.ask(urge);
+            if urge >= Urge::Terminate { Heed::Leave } else { Heed::Noted }
+        };
+        signals::listen(heed, move || stuck(asked.urge()))
     }
 }
 

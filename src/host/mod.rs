@@ -37,6 +37,7 @@ pub mod safe_file;
 pub mod secret;
 pub(crate) mod shared_text;
 pub mod shown;
+pub mod signals;
 pub mod small_file;
 pub mod span;
 pub mod systemd;

@@ -39,7 +39,7 @@ impl Place {
         path.to_str().unwrap().to_owned()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runbook"));
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("RUNBOOK_STATE_DIR", self.path("state"));
         command.env("RUNBOOK_LOCK", self.path("lock")).current_dir(self.dir.path()).stdin(Stdio::null());

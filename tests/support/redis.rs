@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) struct Redis {
     child: Child,
     pub(crate) port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Redis {
@@ -34,7 +34,7 @@ impl Redis {
             println!("skipped: no redis-server");
             return None;
         };
-        let redis = Self { child, port, _dir: dir };
+        let redis = Self { child, port, dir };
         for _ in 0..100 {
             if redis.ask("PING").is_some_and(|answer| answer.starts_with("+PONG")) {
                 return Some(redis);
@@ -42,6 +42,11 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("redis-server does not answer on {port}");
+    }
+
+    /// Its directory.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Sends inline commands and gives what came back within a moment.

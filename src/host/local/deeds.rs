@@ -15,8 +15,10 @@ use crate::host::pm2::{
 use crate::host::redis::{self, RedisAt, RedisFault};
 use crate::host::systemd::jobs::JobOutcome;
 use crate::host::systemd::{logind, resume_unit};
-use crate::host::{HostError, clock, machine};
+use crate::host::{HostError, clock, machine, off_thread};
 
+/// How long every file system may take to write out what it holds; one that hangs must not keep the machine up.
+const SYNC: Duration = Duration::from_secs(120);
 /// How long a unit's start or stop is followed. A Redis that notifies is waited for by `redis_loaded`, not by this.
 const JOB_DEADLINE: Duration = Duration::from_secs(180);
 
@@ -171,7 +173,7 @@ impl LocalHost {
             Down::ByHand => return Ok(Told::Said("take the machine down and up by hand now".into())),
         };
         // The page cache goes down with the machine; what the journal promised is synced already, logs are not.
-        rustix::fs::sync();
+        drop(off_thread::within(SYNC, Path::new("/"), rustix::fs::sync).await);
         match self.bus().await?.go_down(how, &[]).await {
             Ok(()) => Ok(Told::Done),
             Err(error) => Err(self.bus_error("logind", error).await),

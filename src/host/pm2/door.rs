@@ -69,3 +69,10 @@ fn failed(socket: &Path, error: &io::Error) -> RpcError {
         _ => RpcError::Connect { path, why: tame(&error.to_string(), 200) },
     }
 }
+
+#[cfg(test)]
+use super::{bus::PUB, rpc::RPC};
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;

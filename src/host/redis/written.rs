@@ -216,6 +216,7 @@ mod tests {
             let told = read(main.to_str().unwrap(), &me()).unwrap_err();
             assert!(told.starts_with(include) && told.contains(why), "{told}");
         }
+        std::fs::set_permissions(&main, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let stranger = Reader { uid: 54_321, gids: vec![54_321] };
         let told = read(main.to_str().unwrap(), &stranger).unwrap_err();
         assert!(told.contains("uid 54321, which names this file, may not read it"), "{told}");

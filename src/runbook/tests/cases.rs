@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
     Case("two documents", "phases:\n", "---\nphases:\n", &[("RB005", 18, 1)]),
     Case("lost quote", "name: small", "name: \"small", &[("RB003", 4, 32)]),
     Case("one space too few", "    steps:\n      - pm2_stopped", "   steps:\n      - pm2_stopped", &[("RB003", 23, 4)]),
-    Case("one home twice", "phases:\n  - name: save", "  again: { user: deploy, home: /home/x/.././deploy/.pm2/ }\nphases:\n  - name: save", &[("RB212", 18, 32)]),
+    Case("one home twice", "phases:\n  - name: save", "  again: { user: deploy, home: /home/x/.././deploy/.pm2/ }\nphases:\n  - name: save", &[("RB212", 18, 32), ("RB102", 25, 9)]),
     Case("bare star", "apps: [\"*\"]", "apps: [*]", &[("RB008", 17, 30)]),
     Case("bare star with text", "apps: [\"id*\"]", "apps: [*-worker]", &[("RB008", 16, 29)]),
     Case("bare star in a block", "{ name: rest, apps: [\"*\"], needs", "{ name: rest, apps: *rest, needs", &[("RB008", 17, 29)]),

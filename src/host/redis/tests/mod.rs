@@ -8,5 +8,6 @@ mod ready;
 mod recordings;
 mod rewrite;
 mod rewriting;
+mod sockets;
 mod strangers;
 mod tls;
