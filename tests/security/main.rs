@@ -12,6 +12,7 @@ mod canaries;
 mod children;
 mod escapes;
 mod fakes;
+mod fields;
 mod files;
 #[path = "../support/lab.rs"]
 mod host;
