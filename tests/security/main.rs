@@ -18,6 +18,7 @@ mod files;
 mod host;
 mod lab;
 mod signals;
+mod structure;
 
 /// A figure for the record; straight to standard error, because the harness keeps what a passing test prints.
 fn figure(line: &str) {
