@@ -485,6 +485,8 @@ fn side_paths(bench: &mut Bench, canaries: &[Canary]) {
     let mut heard = Vec::new();
     for canary in known {
         for form in canary.encodings() {
+            // Notices are our sentences: what somebody else said comes into them through the door.
+            let form = runbook::host::foreign::tame(&form, 400);
             let text = format!("it said {form}\nand Next: {form}");
             notice::put_login_note(&motd, &text).unwrap();
             notice::syslog(&socket, notice::Severity::Error, &text).unwrap();

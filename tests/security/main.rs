@@ -14,11 +14,13 @@ mod canaries;
 mod children;
 mod escapes;
 mod fakes;
+mod fields;
 mod files;
 #[path = "../support/lab.rs"]
 mod host;
 mod lab;
 mod signals;
+mod structure;
 
 /// A figure for the record; straight to standard error, because the harness keeps what a passing test prints.
 fn figure(line: &str) {

@@ -44,6 +44,23 @@ pub(super) fn hide(text: &str) -> Option<String> {
     Some(out)
 }
 
+/// The secrets in the arguments of a program: behind keys inside of one argument, and each argument that follows a telling
+/// option.
+pub(super) fn in_arguments<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for (n, argument) in arguments.iter().enumerate() {
+        let mut at = 0;
+        while let Some((start, end)) = next(argument, at) {
+            found.push(&argument[start..end]);
+            at = end;
+        }
+        let name = argument.trim_start_matches('-');
+        let option = name.len() < argument.len() && name.bytes().all(in_key) && tells(name);
+        found.extend(arguments.get(n + 1).filter(|value| option && !value.starts_with('-')));
+    }
+    found
+}
+
 /// Where the next value that must be hidden stands, from `at` on.
 fn next(text: &str, mut at: usize) -> Option<(usize, usize)> {
     while at < text.len() {
@@ -208,6 +225,12 @@ mod tests {
             assert_eq!(hidden(text), shown);
             assert_eq!(hidden(shown), shown, "twice");
         }
+    }
+
+    #[test]
+    fn arguments_give_their_secrets_one_by_one() {
+        let arguments = ["--port", "80", "--db-password", "it is", "--token=abc", "pg://u:pw@h", "--secret", "--pass"];
+        assert_eq!(in_arguments(&arguments), ["it is", "abc", "pw"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::by_key::in_arguments;
 use super::common::is_common;
 use super::{SHORTEST, is_known, learn};
 
@@ -40,8 +41,11 @@ const SHOWN: [&str; 10] = [
     "status",
 ];
 
+/// Where an app keeps the words that it is started with.
+const ARGUMENTS: [&str; 3] = ["args", "node_args", "interpreter_args"];
+
 /// Learns what looks like a secret in the environments of the apps of one list (`pm2_env.env`, and the copies of it that PM2
-/// lays beside). A value that is a part of any app's name or place is none: every list of processes shows it, and what
+/// lays beside), and what stands behind a telling key in their arguments. A value that is a part of any app's name or place is none: every list of processes shows it, and what
 /// services say about the app would become unreadable.
 pub fn learn_apps(entries: &[Value]) {
     let apps: Vec<_> = entries.iter().filter_map(|entry| entry.get("pm2_env")?.as_object()).collect();
@@ -58,15 +62,31 @@ pub fn learn_apps(entries: &[Value]) {
             let secrets = secrets_in(name, value).into_iter().flatten().filter(|secret| !is_known(secret));
             secrets.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
         }
+        let given = ARGUMENTS.iter().filter_map(|key| app.get(*key)).flat_map(arguments).collect::<Vec<_>>();
+        let given = in_arguments(&given).into_iter().filter(|secret| counts(secret) && !is_known(secret));
+        given.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
+    }
+}
+
+/// Whether a value of an app can be told from other text.
+fn counts(value: &str) -> bool {
+    value.len() >= SHORTEST && value.len() <= LONGEST && !is_common(value)
+}
+
+/// A list of words, or a line of them.
+fn arguments(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(line) => line.split_whitespace().collect(),
+        Value::Array(words) => words.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
     }
 }
 
 /// What is secret about a variable: a password inside of an address, and the whole value. What is short or a common word is
 /// hidden only where a key stands beside it: nobody could tell it from other text.
 fn secrets_in<'v>(name: &str, value: &'v str) -> [Option<&'v str>; 2] {
-    let counts = |value: &&str| value.len() >= SHORTEST && !is_common(value);
-    let password = password_in(value).filter(counts);
-    if !counts(&value) {
+    let password = password_in(value).filter(|password| counts(password));
+    if !counts(value) {
         return [password, None];
     }
     let name = name.to_ascii_uppercase();
