@@ -11,6 +11,7 @@ impl Executor<'_> {
     /// Restores service and ends the run.
     pub(super) async fn back_out(&mut self, reason: &str) -> Result<Ending, ExecuteError> {
         if !self.book.state().backing_out() {
+            self.settle_open().await?;
             self.close_running(reason)?;
             self.book.write(&[Checkpoint::BackOut { reason: reason.to_owned() }])?;
         }

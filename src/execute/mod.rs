@@ -229,6 +229,7 @@ impl Executor<'_> {
             Urge::None => Ok(None),
             Urge::Abort if self.must_back_out() => self.back_out("aborted by the operator").await.map(Some),
             Urge::Abort if !self.book.state().past_no_return() => {
+                self.settle_open().await?;
                 self.close_running("aborted by the operator")?;
                 if let Some(ending) = self.in_doubt()? {
                     return Ok(Some(ending));
@@ -282,7 +283,8 @@ impl Executor<'_> {
 
     /// What actions stand on, for one step.
     fn ground<'g>(&'g self, kept: &'g Kept, step: &Step, id: &'g StepId) -> Ground<'g> {
-        ground(self.runbook, self.baseline, &self.run_dir, kept, (step, id))
+        let attempt = self.book.state().steps().get(id).map_or(0, |state| state.attempts);
+        Ground { attempt, ..ground(self.runbook, self.baseline, &self.run_dir, kept, (step, id)) }
     }
 }
 
@@ -299,6 +301,7 @@ fn ground<'g>(
         baseline,
         kept,
         step: id.as_str(),
+        attempt: 0,
         run_dir,
         // Both look at the whole runbook, so they are asked only for the few steps that want to know.
         judged_later: matches!(step.action, Action::Pm2Restored(_)) && runbook.judges_restore_after(id),

@@ -119,6 +119,12 @@ impl StepState {
         matches!(self.status, StepStatus::Running { .. })
     }
 
+    /// Whether its outcome is unknown although every item has been settled since: nothing about it is in doubt any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.status, StepStatus::Unknown { .. }) && !self.items.is_empty() && self.in_doubt().next().is_none()
+    }
+
     /// Whether it counts as done for the steps after it.
     #[must_use]
     pub fn is_done(&self) -> bool {
