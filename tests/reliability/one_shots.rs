@@ -56,7 +56,7 @@ fn play(rig: &Rig, scenario: Scenario, trouble: &mut dyn FnMut(usize) -> Trouble
         }
         if rig.is_over()? {
             rig.calm();
-            judge(rig, scenario).map_err(|why| format!("{why}; the last sitting said {}", said.err))?;
+            judge(rig, scenario, &story).map_err(|why| format!("{why}; the last sitting said {}", said.err))?;
             return Ok(story);
         }
         react(rig, &said, &mut story).map_err(|why| format!("sitting {nth}: {why}"))?;
@@ -116,7 +116,7 @@ fn ask(rig: &Rig, story: &mut Story) -> Result<(), String> {
 }
 
 /// The ledger and the end of the run.
-fn judge(rig: &Rig, scenario: Scenario) -> Result<(), String> {
+fn judge(rig: &Rig, scenario: Scenario, story: &Story) -> Result<(), String> {
     let runs = rig.runs()?;
     let [run] = runs.as_slice() else { return Err(format!("{} runs", runs.len())) };
     let state = &run.reading.as_ref().map_err(ToString::to_string)?.state;
@@ -139,6 +139,7 @@ fn judge(rig: &Rig, scenario: Scenario) -> Result<(), String> {
         .chain(shots.keys().filter(|token| !wanted.contains_key(*token)))
         .map(|token| (token, shots.get(token).copied().unwrap_or(0), wanted.get(token).copied().unwrap_or(0)))
         .filter(|(_, seen, wanted)| seen != wanted)
+        .filter(|(token, seen, wanted)| !(story.left_at_once && scenario.may_repeat(token) && seen > wanted))
         .map(|(token, seen, wanted)| format!("{token} {seen} times instead of {wanted}"))
         .collect();
     if !wrong.is_empty() {
@@ -171,7 +172,7 @@ pub(crate) fn survey(rig: &Rig, scenario: Scenario) -> Vec<Point> {
                 .filter(|point| matches!(point, Point::Call { name, .. } if SYNCS.contains(&name.as_str()))),
         );
         if rig.is_over().unwrap() {
-            judge(rig, scenario).unwrap();
+            judge(rig, scenario, &Story::default()).unwrap();
             points.truncate(FIRST);
             return points;
         }

@@ -84,9 +84,11 @@ impl Scenario {
             How::TurnsBack => ("fails".to_owned(), String::new()),
             How::After(times) => (times.to_string(), ", retry: { times: 3, wait: 50ms }".to_owned()),
         };
+        // Only what may be repeated can be tried again; with evidence it is not repeated either.
+        let again = matches!(self.how(phase, nth), How::After(_));
         let mark = format!("{OUT}/marks/{token}");
         format!(
-            "{{ name: {name}, command: {{ argv: [/mnt/bin/shot.sh, {token}, {step}, \"{how}\"], repeatable: false, \
+            "{{ name: {name}, command: {{ argv: [/mnt/bin/shot.sh, {token}, {step}, \"{how}\"], repeatable: {again}, \
              done_if: [/usr/bin/test, -e, {mark}] }}{more} }}"
         )
     }
@@ -98,6 +100,11 @@ impl Scenario {
             Self::BackOut if (phase, nth) == (1, 4) => How::TurnsBack,
             _ => How::Once,
         }
+    }
+
+    /// Whether a one-shot may happen again where nobody knows whether it has.
+    pub(crate) fn may_repeat(self, token: &str) -> bool {
+        self == Self::Retry && token.ends_with("-3")
     }
 
     /// What the ledger must hold of one-shots, no more and no less.
