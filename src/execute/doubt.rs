@@ -35,28 +35,31 @@ impl Executor<'_> {
         let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
         // A ruling holds for one attempt: after another crash somebody has to look again.
         let ruled = state.may_run_again();
-        let mut failed = None;
         for item in in_doubt {
             let Some(settled) = self.evidence(step, id, &item).await? else {
                 return Ok(Some(StepEnd::Stopped));
             };
             match settled {
                 Settled::AtWork(who) => {
-                    return Ok(Some(StepEnd::Unknown(format!(
-                        "{item} was begun by an earlier sitting and is still at work: {who}"
-                    ))));
+                    let why = format!("{item} was begun by an earlier sitting and is still at work: {who}");
+                    return Ok(Some(StepEnd::Unknown(why)));
                 }
                 Settled::Failed(_) | Settled::Unknown if ruled => {}
                 Settled::Unknown if planted(Bug::DoubtRepeated) => {}
                 Settled::Unknown => return self.apply_policy(step, id, &item),
-                Settled::Failed(why) if !step.action.repeatable() => {
-                    self.on_record(id, &item, &Settled::Failed(why.clone()))?;
-                    failed.get_or_insert(format!("{item}: {why}, as is on record from an earlier sitting"));
-                }
                 proof => self.on_record(id, &item, &proof)?,
             }
         }
-        match failed {
+        self.conclude_for_the_dead(step, id)
+    }
+
+    /// Draws the conclusion for an attempt that an earlier sitting has made and that failed. What may be repeated is looked
+    /// at anew instead.
+    fn conclude_for_the_dead(&mut self, step: &Step, id: &StepId) -> Result<Option<StepEnd>, ExecuteError> {
+        let state = self.book.state().steps().get(id).filter(|_| !step.action.repeatable());
+        let failed = state.and_then(|state| state.failed_in_this_attempt());
+        let error = failed.map(|(item, why)| format!("{item}: {why}, as is on record from an earlier sitting"));
+        match error {
             Some(error) => self.fail(id, error).map(Some),
             None => Ok(None),
         }
@@ -92,8 +95,8 @@ impl Executor<'_> {
     fn on_record(&mut self, id: &StepId, item: &str, proof: &Settled) -> Result<(), ExecuteError> {
         let record = match proof {
             Settled::Done => found(id, item, BY_EVIDENCE),
-            Settled::NotBegun => settled_as_failed(id, item, "not begun"),
-            Settled::Failed(why) => settled_as_failed(id, item, why),
+            Settled::NotBegun => settled(id, item, Outcome::NotBegun),
+            Settled::Failed(why) => settled(id, item, Outcome::Failed { why: why.clone(), causes: Vec::new() }),
             Settled::Again | Settled::Unknown | Settled::AtWork(_) => return Ok(()),
         };
         self.book.write(&[record])
@@ -212,9 +215,8 @@ pub(super) fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
     }
 }
 
-/// An item that is known to have failed.
-fn settled_as_failed(step: &StepId, item: &str, why: &str) -> Checkpoint {
-    let outcome = Outcome::Failed { why: why.to_owned(), causes: Vec::new() };
+/// An item of which evidence has shown what became of it.
+fn settled(step: &StepId, item: &str, outcome: Outcome) -> Checkpoint {
     let note = Some(BY_EVIDENCE.to_owned());
     Checkpoint::ItemDone { step: step.clone(), item: item.to_owned(), outcome, took_ms: 0, note, facts: None }
 }

@@ -185,7 +185,8 @@ impl Executor<'_> {
                 Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
             }
             StepEnd::Unknown(why) => {
-                if self.must_back_out() {
+                // Whoever left at once has made it unknown; what evidence says of it, the next sitting finds.
+                if self.must_back_out() && self.stop.urge() < Urge::Terminate {
                     return self.back_out(&format!("{id} is unknown: {why}")).await.map(Some);
                 }
                 self.book.pause(PauseReason::Operator, Some(why.clone()))?;

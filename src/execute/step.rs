@@ -200,7 +200,8 @@ impl Executor<'_> {
             self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
             return Ok(StepEnd::Unknown(why));
         }
-        if tally.stopped != Urge::None {
+        // What may not be repeated has failed, whoever wants to stop: otherwise the next sitting would begin it once more.
+        if tally.stopped != Urge::None && (tally.lost.is_empty() || step.action.repeatable()) {
             return Ok(StepEnd::Stopped);
         }
         let kept = kept(&self.book, id);

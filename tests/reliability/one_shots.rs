@@ -93,7 +93,9 @@ fn react(rig: &Rig, said: &Said, story: &mut Story) -> Result<(), String> {
         return Ok(());
     }
     match said.code {
+        // Killed, or ended by a signal before it had anything to end in order.
         _ if said.killed => Ok(()),
+        None => Ok(()),
         // Paused, left at once, or ended by TERM.
         Some(20 | 130 | 143) => Ok(()),
         Some(21) if story.left_at_once => ask(rig, story),

@@ -304,7 +304,7 @@ impl StepState {
             Checkpoint::ItemIntent { item, .. } => {
                 let item = self.items.entry(item.clone()).or_default();
                 item.intents += 1;
-                (item.open, item.outcome) = (true, None);
+                (item.attempt, item.open, item.outcome) = (self.attempts, true, None);
             }
             Checkpoint::ItemDone { item, outcome, took_ms, .. } => {
                 let item = self.items.entry(item.clone()).or_default();
