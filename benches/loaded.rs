@@ -98,6 +98,7 @@ async fn one(binary: &Path, dir: &Path) -> Watched {
         baseline: &baseline,
         kept: &kept,
         step: "load/1",
+        attempt: 1,
         run_dir: Path::new("/"),
         within: None,
         judged_later: false,

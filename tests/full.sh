@@ -30,7 +30,7 @@ part_planted() { env -u RUNBOOK_HARD tests/planted.sh; }
 
 # The lines of a log that say how much was tried.
 figures() {
-  grep -E 'wrong decisions$|^(kill matrix|double kills|power cuts|errnos|lock|full disk) |^security: |^[0-9]+ planted bugs|^skipped|^test result' "$1" |
+  grep -E 'wrong decisions$|^(kill matrix|double kills|power cuts|errnos|lock|full disk|one-shots|one-shot stops) |^security: |^[0-9]+ planted bugs|^skipped|^test result' "$1" |
     grep -v 'so far' || true
 }
 

@@ -23,6 +23,8 @@ pub struct Ground<'a> {
     pub kept: &'a Kept,
     /// The step's id: the prefix of what it captures for itself.
     pub step: &'a str,
+    /// The latest attempt at it, from 1; 0 before the first.
+    pub attempt: u32,
     /// The run's own directory, for snapshots.
     pub run_dir: &'a Path,
     /// `pm2_as_saved` follows, so that losses of a restore are judged there.
@@ -136,10 +138,14 @@ impl From<HostError> for Outcome {
 pub enum Settled {
     /// Evidence says that it happened.
     Done,
-    /// Doing it again is harmless, or evidence says that it never began.
+    /// Doing it again is harmless.
     Again,
+    /// Evidence says that it never began, and it cannot begin any more.
+    NotBegun,
     /// Evidence says that it happened and failed, and how.
     Failed(String),
+    /// It is being done right now, by whom: what becomes of it is to be seen.
+    AtWork(String),
     /// There is no evidence; the step's `on_unknown`, then a person, decides.
     Unknown,
 }

@@ -29,6 +29,8 @@ pub struct Command {
     pub cwd: Option<PathBuf>,
 }
 
+/// What is remembered of a command's beginning: it begins by an order.
+const BY_ORDER: &str = "by order";
 /// The key of the only item.
 const RUN: &str = "run";
 
@@ -67,12 +69,17 @@ impl Act for Command {
         Change { items: vec![item], concerns: concerns.clone(), ..Change::default() }
     }
 
+    fn remember(&self, (): &()) -> Option<serde_json::Value> {
+        // From its first attempt on: whoever finds no order then knows that nothing was begun.
+        Some(serde_json::Value::from(BY_ORDER))
+    }
+
     async fn apply(&self, _: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
         if self.is_done(on).await {
             return ended(ground, "already so".into());
         }
         tell(Tick::say(RUN, format!("running `{}`", self.argv.join(" "))));
-        let effect = Some(Effect::of(ground.run_dir, ground.step));
+        let effect = Some(Effect::of(ground.run_dir, ground.step, ground.attempt));
         // Whoever runs it ends it then, also when this process does not live so long.
         let deadline = ground.within.map_or(DEADLINE, |within| within.saturating_add(AFTER_WITHIN));
         match on.tell(&Deed::Run(CommandAsked { effect, deadline, ..self.asked(&self.argv) })).await {
@@ -83,14 +90,17 @@ impl Act for Command {
     }
 
     async fn settle(&self, _: &str, on: &dyn Host, ground: &Ground<'_>) -> Settled {
-        // What its unit, or the file it left, can prove outranks every guess.
-        let recalled = match on.tell(&Deed::Recall(Effect::of(ground.run_dir, ground.step))).await {
+        // What the files of its order, or its unit, can prove outranks every guess.
+        let effect = Effect::of(ground.run_dir, ground.step, ground.attempt);
+        let by_order = ground.at_start().is_some_and(|value| value == BY_ORDER);
+        let recalled = match on.tell(&Deed::Recall { effect, by_order }).await {
             Ok(Told::Ran(seen)) => proven(&seen),
+            Ok(Told::AtWork(who)) => return Settled::AtWork(who),
             _ => Settled::Unknown,
         };
         match recalled {
-            Settled::Unknown if self.is_done(on).await => Settled::Done,
-            Settled::Unknown | Settled::Failed(_) if self.repeatable => Settled::Again,
+            Settled::Unknown | Settled::Failed(_) if self.is_done(on).await => Settled::Done,
+            Settled::Unknown if self.repeatable => Settled::Again,
             other => other,
         }
     }
@@ -129,11 +139,12 @@ fn ended(ground: &Ground<'_>, note: String) -> Outcome {
 fn proven(seen: &CommandSeen) -> Settled {
     match &seen.end {
         CommandEnd::Exited { code: 0 } => Settled::Done,
-        CommandEnd::NotBegun { .. } => Settled::Again,
+        CommandEnd::NotBegun { .. } => Settled::NotBegun,
         CommandEnd::Exited { code } => Settled::Failed(format!("exit status {code}")),
         CommandEnd::Killed { signal } => Settled::Failed(format!("ended by signal {signal}")),
         CommandEnd::TimedOut { .. } => Settled::Failed("the deadline passed, and all of it was ended".into()),
-        CommandEnd::Unknown { .. } => Settled::Unknown,
+        // Ended in the middle by whoever left the run: what it did until then is open.
+        CommandEnd::Stopped { .. } | CommandEnd::Unknown { .. } => Settled::Unknown,
     }
 }
 
@@ -147,6 +158,7 @@ fn conclude(seen: &CommandSeen, ground: &Ground<'_>) -> Outcome {
         CommandEnd::NotBegun { why } => failed(format!("not begun: {why}")),
         CommandEnd::Killed { signal } => failed(format!("ended by signal {signal}")),
         CommandEnd::TimedOut { .. } => failed("the deadline passed, and everything it had started was ended".into()),
+        CommandEnd::Stopped { .. } => failed("somebody ended it, and everything it had started".into()),
         CommandEnd::Unknown { why } => Outcome::Unknown { why: why.clone() },
     }
 }

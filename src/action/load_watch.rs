@@ -219,6 +219,7 @@ mod tests {
             baseline: &baseline,
             kept,
             step: "load/1",
+            attempt: 1,
             run_dir: Path::new("/"),
             judged_later: false,
             within: None,

@@ -158,6 +158,7 @@ mod tests {
             baseline: &baseline,
             kept: &kept,
             step: "restore/1",
+            attempt: 1,
             run_dir: Path::new("/"),
             judged_later: false,
             reboots: false,

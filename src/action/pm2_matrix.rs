@@ -144,6 +144,7 @@ impl Window {
             baseline: &self.facts,
             kept: &self.kept,
             step,
+            attempt: 1,
             run_dir: self.bed.path(),
             judged_later: true,
             within: None,

@@ -146,7 +146,7 @@ pub(super) async fn sit(
     may_go_on(&store.read(&id)?, &here)?;
     let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
-    let children = children(desk).await?;
+    let children = children(desk, Some(store.dir(&id)?.path())).await?;
     let host = this_host(desk, &frozen.runbook, &children)?;
     let journal = store.resume(&id, &identity.machine_id, stamps(&identity.boot_id))?;
     // What somebody asked of an earlier sitting was heeded or has died with it.

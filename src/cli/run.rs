@@ -1,4 +1,5 @@
 //! `runbook run`: plan, refuse or ask, write the run down, and carry it out.
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::action::measure::parse_duration;
 use crate::execute::{Orders, Stop};
 use crate::host::clock;
 use crate::host::command::adopt_orphans;
+use crate::host::effect::Effect;
 use crate::host::local::LocalHost;
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Opened, Ruling};
@@ -68,7 +70,7 @@ impl Run {
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
-        let children = children(desk).await?;
+        let children = children(desk, None).await?;
         let host = this_host(desk, &loaded.runbook, &children)?;
         let past = plan::past(Some(&store), &loaded.runbook.name)?;
         let mut rehearsal = Rehearsal::of(desk, past, loaded, &host, None).await?;
@@ -202,7 +204,9 @@ const ORPHANS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The lock that our own children will hold, once nothing that an earlier sitting started is at work any more; and orphans
 /// among our children's children become ours, so that they are seen.
-pub(super) async fn children(desk: &Desk) -> Result<Arc<ChildrenLock>, Failure> {
+///
+/// What the run in `run_dir` itself has ordered is not waited for here: going on with it begins with waiting for that.
+pub(super) async fn children(desk: &Desk, run_dir: Option<&Path>) -> Result<Arc<ChildrenLock>, Failure> {
     let path = desk.site.lock.with_file_name(CHILDREN_LOCK);
     let until = clock::boottime() + ORPHANS_WITHIN;
     let mut told = false;
@@ -211,6 +215,10 @@ pub(super) async fn children(desk: &Desk) -> Result<Arc<ChildrenLock>, Failure> 
             Ok(lock) => {
                 adopt_orphans();
                 return Ok(Arc::new(lock));
+            }
+            Err(LockError::AtWork { .. }) if run_dir.is_some_and(Effect::any_at_work) => {
+                adopt_orphans();
+                return Ok(Arc::new(ChildrenLock::share(&path)?));
             }
             Err(LockError::AtWork { who, .. }) if clock::boottime() < until => {
                 if !std::mem::replace(&mut told, true) {

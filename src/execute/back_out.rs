@@ -4,13 +4,14 @@
 //! are down, half of them is better than none. It never reboots, and it ends the run.
 
 use super::step::StepEnd;
-use super::{Ending, ExecuteError, Executor};
-use crate::journal::checkpoint::{Checkpoint, End, Outcome, StepId};
+use super::{Ending, ExecuteError, Executor, Urge};
+use crate::journal::checkpoint::{Checkpoint, End, Outcome, PauseReason, StepId};
 
 impl Executor<'_> {
     /// Restores service and ends the run.
     pub(super) async fn back_out(&mut self, reason: &str) -> Result<Ending, ExecuteError> {
         if !self.book.state().backing_out() {
+            self.settle_open().await?;
             self.close_running(reason)?;
             self.book.write(&[Checkpoint::BackOut { reason: reason.to_owned() }])?;
         }
@@ -23,7 +24,16 @@ impl Executor<'_> {
             if self.book.state().steps().get(&id).is_some_and(|state| state.is_done()) {
                 continue;
             }
-            match self.step(phase, step, &id).await? {
+            if let Some(ending) = self.left()? {
+                return Ok(ending);
+            }
+            let end = self.step(phase, step, &id).await?;
+            if matches!(end, StepEnd::Stopped | StepEnd::Unknown(_))
+                && let Some(ending) = self.left()?
+            {
+                return Ok(ending);
+            }
+            match end {
                 StepEnd::Done => {}
                 StepEnd::Failed(error) | StepEnd::Unknown(error) => trouble.push(format!("{id}: {error}")),
                 StepEnd::Leaving(note) => trouble.push(format!("{id}: {note}")),
@@ -35,6 +45,24 @@ impl Executor<'_> {
         let came_back = self.look_back().await;
         self.book.finish(End::BackedOut, reason, Some(&came_back))?;
         Ok(Ending::BackedOut { reason: reason.to_owned(), trouble })
+    }
+
+    /// Somebody wants the program to stop while it turns back: the run is not over, because half of its services may be
+    /// down. Whoever resumes it goes on turning back.
+    fn left(&mut self) -> Result<Option<Ending>, ExecuteError> {
+        self.stop.ask(super::stop::requested(&self.run_dir));
+        let urge = self.stop.urge();
+        if urge == Urge::Abort {
+            // This is what it does already.
+            self.stop.forget();
+            super::stop::withdraw(&self.run_dir);
+        }
+        if matches!(urge, Urge::None | Urge::Abort) {
+            return Ok(None);
+        }
+        let why = if urge == Urge::Terminate { PauseReason::Signal } else { PauseReason::Asked };
+        self.book.pause(why, None)?;
+        Ok(Some(Ending::Paused(urge)))
     }
 
     /// Ends an attempt that was cut short, so that another step may begin or the run may end. A wait had no effect: what was

@@ -1,13 +1,25 @@
 //! What an earlier sitting left in doubt: evidence first, then the declared policy, then a person.
 
+use std::time::Duration;
+
 use super::step::StepEnd;
+use super::stop::requested;
 use super::{ExecuteError, Executor, kept};
 use crate::action::Settled;
 use crate::host::machine;
 use crate::host::planted::{Bug, planted};
-use crate::journal::checkpoint::{Checkpoint, Outcome, Resolution, Ruling, StepId};
+use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, StepId};
 use crate::journal::step::{StepState, StepStatus};
-use crate::runbook::{OnUnknown, Step};
+use crate::runbook::{OnFailure, OnUnknown, Step};
+
+/// How long a command may take when its step sets no `within`.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// What ending it may take beyond that.
+const SLACK: Duration = Duration::from_secs(60);
+/// How often something that is still at work is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// The note of an outcome that nobody saw when it came.
+const BY_EVIDENCE: &str = "settled by evidence";
 
 impl Executor<'_> {
     /// Settles what can be settled; the end of the step where that leaves no other way.
@@ -24,23 +36,114 @@ impl Executor<'_> {
         // A ruling holds for one attempt: after another crash somebody has to look again.
         let ruled = state.may_run_again();
         for item in in_doubt {
-            let kept = kept(&self.book, id);
-            match step.action.settle(&item, self.host, &self.ground(&kept, step, id)).await {
-                Settled::Done => self.book.write(&[found(id, &item, "settled by evidence")])?,
-                Settled::Again => {}
-                Settled::Failed(why) if self.book.state().steps().get(id).is_some_and(|state| state.is_running()) => {
-                    self.book.write(&[settled_as_failed(id, &item, &why)])?;
-                    return self.fail(id, format!("{item}: {why}, as its unit has kept")).map(Some);
+            let Some(settled) = self.evidence(step, id, &item).await? else {
+                return Ok(Some(StepEnd::Stopped));
+            };
+            match settled {
+                Settled::AtWork(who) => {
+                    let why = format!("{item} was begun by an earlier sitting and is still at work: {who}");
+                    return Ok(Some(StepEnd::Unknown(why)));
                 }
-                Settled::Failed(_) if ruled => {}
-                Settled::Failed(why) => {
-                    return Ok(Some(StepEnd::Unknown(format!("{item} is known to have failed by now: {why}"))));
-                }
-                Settled::Unknown if ruled || planted(Bug::DoubtRepeated) => {}
+                Settled::Failed(_) | Settled::Unknown if ruled => {}
+                Settled::Unknown if planted(Bug::DoubtRepeated) => {}
                 Settled::Unknown => return self.apply_policy(step, id, &item),
+                proof => self.on_record(id, &item, &proof)?,
             }
         }
-        Ok(None)
+        self.conclude_for_the_dead(step, id)
+    }
+
+    /// Draws the conclusion for an attempt that an earlier sitting has made and that failed. What may be repeated is looked
+    /// at anew instead.
+    fn conclude_for_the_dead(&mut self, step: &Step, id: &StepId) -> Result<Option<StepEnd>, ExecuteError> {
+        let state = self.book.state().steps().get(id).filter(|_| !step.action.repeatable());
+        let failed = state.and_then(|state| state.failed_in_this_attempt());
+        let error = failed.map(|(item, why)| format!("{item}: {why}, as is on record from an earlier sitting"));
+        match error {
+            Some(error) => self.fail(id, error).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What evidence says of an item in doubt. What is still at work is waited for, as long as it may take at most; `None`
+    /// when somebody wants the run to stop meanwhile.
+    async fn evidence(&mut self, step: &Step, id: &StepId, item: &str) -> Result<Option<Settled>, ExecuteError> {
+        let until = self.host.as_probe().uptime() + step.within.unwrap_or(LONGEST) + SLACK;
+        let heeded = self.stop.urge();
+        let mut told = false;
+        loop {
+            let kept = kept(&self.book, id);
+            let settled = step.action.settle(item, self.host, &self.ground(&kept, step, id)).await;
+            let Settled::AtWork(who) = &settled else { return Ok(Some(settled)) };
+            if self.host.as_probe().uptime() >= until {
+                return Ok(Some(settled));
+            }
+            if !std::mem::replace(&mut told, true) {
+                self.book.talk(&format!(
+                    "{id}: an earlier sitting has begun it and it is still at work ({who}); waiting for its end"
+                ));
+            }
+            self.stop.ask(requested(&self.run_dir));
+            tokio::select! {
+                () = self.host.sleep(LOOK) => {}
+                _ = self.stop.more_than(heeded) => return Ok(None),
+            }
+        }
+    }
+
+    /// Writes down what evidence has proven.
+    fn on_record(&mut self, id: &StepId, item: &str, proof: &Settled) -> Result<(), ExecuteError> {
+        let record = match proof {
+            Settled::Done => found(id, item, BY_EVIDENCE),
+            Settled::NotBegun => settled(id, item, Outcome::NotBegun),
+            Settled::Failed(why) => settled(id, item, Outcome::Failed { why: why.clone(), causes: Vec::new() }),
+            Settled::Again | Settled::Unknown | Settled::AtWork(_) => return Ok(()),
+        };
+        self.book.write(&[record])
+    }
+
+    /// Before a run turns back or is given up: what evidence says of whatever is open, so that as little as possible stays
+    /// in doubt, and nothing is told as cut short that was done.
+    pub(super) async fn settle_open(&mut self) -> Result<(), ExecuteError> {
+        let runbook = self.runbook;
+        for (id, _, step) in runbook.steps() {
+            let Some(state) = self.book.state().steps().get(&id) else { continue };
+            let in_doubt: Vec<String> = state.in_doubt().map(str::to_owned).collect();
+            if state.is_done() || state.waits_for_reboot() || in_doubt.is_empty() {
+                continue;
+            }
+            for item in in_doubt {
+                if let Some(proof) = self.evidence(step, &id, &item).await? {
+                    self.on_record(&id, &item, &proof)?;
+                }
+            }
+            self.close_settled(&id)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a step all of whose doubts were settled just now.
+    fn close_settled(&mut self, id: &StepId) -> Result<(), ExecuteError> {
+        let Some(state) = self.book.state().steps().get(id) else { return Ok(()) };
+        if state.in_doubt().next().is_some() {
+            return Ok(());
+        }
+        let applied = |item: &String| state.items.get(item).is_some_and(|item| item.outcome == Some(Outcome::Applied));
+        if state.listed.iter().all(applied) {
+            return self.book.write(&[Checkpoint::StepDone { step: id.clone(), how: How::AlreadySo, took_ms: 0 }]);
+        }
+        self.fail(id, "cut short, as is on record from an earlier sitting".to_owned()).map(drop)
+    }
+
+    /// A failure that is on record and from which its process did not live to draw the conclusion: neither to go on without
+    /// the step nor to turn back. A run that was to be paused is none of these; resuming it tries the step again.
+    pub(super) fn failed_unheeded(&self, step: &Step, id: &StepId) -> Option<StepEnd> {
+        let state = self.book.state();
+        let StepStatus::Failed { error } = &state.steps().get(id)?.status else { return None };
+        let turns_back = self.must_back_out() || state.backing_out();
+        let heeded = state.failures_in_a_row(id) == 0;
+        let concluded = step.on_failure == OnFailure::Continue || turns_back;
+        (!heeded && concluded && !step.action.repeatable()).then(|| StepEnd::Failed(error.clone()))
     }
 
     /// Both boot ids non-empty and different: the only proof of a reboot.
@@ -112,9 +215,8 @@ pub(super) fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
     }
 }
 
-/// An item that is known to have failed.
-fn settled_as_failed(step: &StepId, item: &str, why: &str) -> Checkpoint {
-    let outcome = Outcome::Failed { why: why.to_owned(), causes: Vec::new() };
-    let note = Some("settled by evidence".to_owned());
+/// An item of which evidence has shown what became of it.
+fn settled(step: &StepId, item: &str, outcome: Outcome) -> Checkpoint {
+    let note = Some(BY_EVIDENCE.to_owned());
     Checkpoint::ItemDone { step: step.clone(), item: item.to_owned(), outcome, took_ms: 0, note, facts: None }
 }

@@ -185,7 +185,8 @@ impl Executor<'_> {
                 Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
             }
             StepEnd::Unknown(why) => {
-                if self.must_back_out() {
+                // Whoever left at once has made it unknown; what evidence says of it, the next sitting finds.
+                if self.must_back_out() && self.stop.urge() < Urge::Terminate {
                     return self.back_out(&format!("{id} is unknown: {why}")).await.map(Some);
                 }
                 self.book.pause(PauseReason::Operator, Some(why.clone()))?;
@@ -229,6 +230,7 @@ impl Executor<'_> {
             Urge::None => Ok(None),
             Urge::Abort if self.must_back_out() => self.back_out("aborted by the operator").await.map(Some),
             Urge::Abort if !self.book.state().past_no_return() => {
+                self.settle_open().await?;
                 self.close_running("aborted by the operator")?;
                 if let Some(ending) = self.in_doubt()? {
                     return Ok(Some(ending));
@@ -282,7 +284,8 @@ impl Executor<'_> {
 
     /// What actions stand on, for one step.
     fn ground<'g>(&'g self, kept: &'g Kept, step: &Step, id: &'g StepId) -> Ground<'g> {
-        ground(self.runbook, self.baseline, &self.run_dir, kept, (step, id))
+        let attempt = self.book.state().steps().get(id).map_or(0, |state| state.attempts);
+        Ground { attempt, ..ground(self.runbook, self.baseline, &self.run_dir, kept, (step, id)) }
     }
 }
 
@@ -299,6 +302,7 @@ fn ground<'g>(
         baseline,
         kept,
         step: id.as_str(),
+        attempt: 0,
         run_dir,
         // Both look at the whole runbook, so they are asked only for the few steps that want to know.
         judged_later: matches!(step.action, Action::Pm2Restored(_)) && runbook.judges_restore_after(id),

@@ -7,7 +7,7 @@ use super::items::{Fan, Tally};
 use super::stop::Urge;
 use super::{Ending, ExecuteError, Executor, kept};
 use crate::action::act::start_key;
-use crate::action::{Action, Change, Preview, Sign};
+use crate::action::{Action, Change, Ground, Preview, Sign};
 use crate::host::HostError;
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, StepId};
 use crate::runbook::{Phase, Step};
@@ -31,23 +31,28 @@ pub(super) enum StepEnd {
 impl Executor<'_> {
     /// Makes one step so.
     pub(super) async fn step(&mut self, phase: &Phase, step: &Step, id: &StepId) -> Result<StepEnd, ExecuteError> {
-        if let Some(end) = self.settle(step, id).await? {
-            return Ok(end);
-        }
-        let mut tried = 0;
+        // How an attempt ended that an earlier sitting has made: as if it had been made in this one.
+        let mut known = match self.settle(step, id).await? {
+            Some(end @ StepEnd::Failed(_)) => Some(end),
+            Some(end) => return Ok(end),
+            None => self.failed_unheeded(step, id),
+        };
         let began = self.host.as_probe().uptime();
         loop {
             let spent = self.host.as_probe().uptime().saturating_sub(began);
             let within = step.within.map(|within| within.saturating_sub(spent));
-            let end = self.attempt(phase, step, id, within).await?;
+            let end = match known.take() {
+                Some(end) => end,
+                None => self.attempt(phase, step, id, within).await?,
+            };
             if within.is_some_and(|left| left.is_zero()) {
                 return Ok(end);
             }
-            let Some(retry) = step.retry.as_ref().filter(|retry| tried < retry.times) else {
+            let tried = self.book.state().failures_in_a_row(id);
+            let Some(retry) = step.retry.as_ref().filter(|retry| tried <= retry.times) else {
                 return Ok(end);
             };
             let StepEnd::Failed(error) = &end else { return Ok(end) };
-            tried += 1;
             let pause = retry.wait_before(tried);
             self.book.talk(&format!(
                 "{id}: {error}; trying again in {}s ({tried} of {})",
@@ -164,10 +169,11 @@ impl Executor<'_> {
             _ => None,
         };
         let kept = kept(&self.book, id);
+        let attempt = self.book.state().steps().get(id).map_or(0, |state| state.attempts);
         let Self { runbook, baseline, run_dir, host, book, stop, .. } = self;
         let fan = Fan {
             action: &step.action,
-            ground: super::ground(runbook, baseline, run_dir, &kept, (step, id)),
+            ground: Ground { attempt, ..super::ground(runbook, baseline, run_dir, &kept, (step, id)) },
             host: *host,
             step: id,
             change,
@@ -194,7 +200,8 @@ impl Executor<'_> {
             self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
             return Ok(StepEnd::Unknown(why));
         }
-        if tally.stopped != Urge::None {
+        // What may not be repeated has failed, whoever wants to stop: otherwise the next sitting would begin it once more.
+        if tally.stopped != Urge::None && (tally.lost.is_empty() || step.action.repeatable()) {
             return Ok(StepEnd::Stopped);
         }
         let kept = kept(&self.book, id);

@@ -76,8 +76,14 @@ pub enum Deed {
     StartDaemon(Pm2At),
     /// Runs a command.
     Run(CommandAsked),
-    /// Asks what became of a command that an earlier process began; changes nothing. Unknown when nobody can say.
-    Recall(Effect),
+    /// Asks what became of a command that an earlier process was about to begin, and takes back an order that nobody has
+    /// taken. Unknown when nobody can say.
+    Recall {
+        /// Which one.
+        effect: Effect,
+        /// It could not begin without an order: where there is none, there never was one.
+        by_order: bool,
+    },
     /// Installs and enables the unit that resumes the run after the boot.
     InstallResume,
     /// Disables and removes it again.
@@ -101,4 +107,6 @@ pub enum Told {
     Snapshot(SnapshotRef),
     /// How the command ended.
     Ran(CommandSeen),
+    /// The command of an earlier process is at work: who that is.
+    AtWork(String),
 }

@@ -1,40 +1,91 @@
-//! A command of a step that outlives whoever asked for it: run by PID 1 as a unit of its own, its end kept in a file.
+//! A command of a step that outlives whoever asked for it: run by PID 1 as a unit of its own, or by a process of our own
+//! where PID 1 is no systemd, and its end kept in a file.
 //!
-//! The unit is named after run and step (`runbook-RUN-STEP.service`). It runs this program (`runbook effect`), free of the
-//! resume unit's sandbox, log-outs and the executor's death; that program runs the command as [`super::command`] always does
-//! and leaves how it ended beside the journal. So there is evidence for every case: the order still lies there (it was never
-//! begun), the unit works, the end is written (also over a reboot), or the unit says how it was cut short.
+//! Either way it is this program (`runbook effect ORDER`) that runs the command, free of the sandbox, the log-outs and the
+//! death of whoever ordered it. Where it stands is told by the name of one file, which only ever goes forward:
+//!
+//! | file | what it proves once nobody works on it any more |
+//! |---|---|
+//! | `NAME.order` | nothing was begun; whoever takes this file away first (one rename or removal) has the word |
+//! | `NAME.taken` | the same as long as the boot is the same: the name is made durable before anything is executed |
+//! | `NAME.begun` | it was begun |
+//! | `NAME.end` | how it ended, also over a reboot |
+//!
+//! Whoever works on an order holds a lock on its file, and so does everything it has started (flock(2), inherited): a run
+//! that comes later waits for it instead of guessing. A name has run, step and attempt in it, so that no evidence is ever
+//! read as that of another attempt.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, Error, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Error, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::command::{CommandAsked, CommandSeen};
+use super::holders::holders_of;
+use super::machine;
 use super::small_file::{read, write_whole};
 
 /// An order or an end: some thousand words at most.
 const MAX: u64 = 8 << 20;
+/// What of a name may be taken from the step: a unit's name has at most 255 bytes (systemd.unit(5)).
+const READABLE: usize = 120;
 
 /// Which effect of which run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
     /// Private directory of its files, below the run's own.
     dir: PathBuf,
-    /// `RUN-STEP`.
+    /// `RUN-STEP`, and the attempt if it is not the first.
     name: String,
 }
 
+/// What is written into an order.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    effect: Effect,
+    /// The boot in which it was laid down.
+    boot_id: Option<String>,
+    /// A lock that is shared for as long as anything of it works: where a new run would look.
+    held: Option<PathBuf>,
+    asked: CommandAsked,
+}
+
+/// What is known of an effect that somebody ordered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trace {
+    /// It ended so.
+    Ended(CommandSeen),
+    /// It is at work: its processes, as far as they can be looked at.
+    AtWork(String),
+    /// It was ordered and never begun; from now on it cannot begin any more.
+    NotBegun,
+    /// It was begun, nothing of it works any more, and nobody has written how it ended.
+    Cut,
+    /// There is no order, and none was ever taken.
+    Nothing,
+}
+
 impl Effect {
-    /// The effect of one step of the run that is kept in `run_dir`.
+    /// The effect of one attempt at a step of the run that is kept in `run_dir`.
     #[must_use]
-    pub fn of(run_dir: &Path, step: &str) -> Self {
+    pub fn of(run_dir: &Path, step: &str, attempt: u32) -> Self {
         let run = run_dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        // What a unit name may have (systemd.unit(5)); a slash becomes a colon, which no step has.
+        // What a unit name may have (systemd.unit(5)); a slash becomes a colon.
         let fine = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { ':' };
-        Self { dir: run_dir.join("effects"), name: format!("{run}-{step}").chars().map(fine).collect() }
+        let mut name: String = format!("{run}-{step}").chars().map(fine).collect();
+        let odd = step.chars().any(|c| c == ':' || (c != '/' && fine(c) != c)) || name.len() > READABLE;
+        if odd || attempt > 1 {
+            // Two steps whose names look the same in a unit's name must not be taken for each other.
+            name.truncate(READABLE);
+            let digest = Sha256::digest(format!("{step}\n{attempt}"));
+            name.push_str(&format!(":{}.{attempt}", hex::encode(&digest[..4])));
+        }
+        Self { dir: run_dir.join("effects"), name }
     }
 
     /// `runbook-RUN-STEP.service`.
@@ -43,55 +94,52 @@ impl Effect {
         format!("{}{}.service", super::systemd::transient::PREFIX, self.name)
     }
 
-    /// Where the order lies until it is begun.
+    fn file(&self, what: &str) -> PathBuf {
+        self.dir.join(format!("{}.{what}", self.name))
+    }
+
+    /// Where the order lies until it is taken.
     #[must_use]
     pub fn order(&self) -> PathBuf {
-        self.dir.join(format!("{}.order", self.name))
+        self.file("order")
     }
 
-    fn end(&self) -> PathBuf {
-        self.dir.join(format!("{}.end", self.name))
-    }
-
-    /// Lays the order down, durably, and takes away what is left of an earlier attempt.
+    /// Lays the order down. It need not be durable: what is not there after a power cut was never taken, because taking is.
     ///
     /// # Errors
-    /// The system's; then nothing will be begun.
-    pub fn lay_down(&self, asked: &CommandAsked) -> io::Result<()> {
+    /// The system's, and where an order of this name was there before; then nothing will be begun.
+    pub fn lay_down(&self, asked: &CommandAsked, held: Option<&Path>) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        remove(&self.end())?;
-        // Not filtered for secrets: what is run must be what was asked for.
-        let text = serde_json::to_vec(&(self, asked)).map_err(Error::other)?;
-        write_whole(&self.order(), &text, 0o600)
-    }
-
-    /// Takes an order: from here on it counts as begun, also after a power cut.
-    ///
-    /// # Errors
-    /// There is none, or it cannot be read; then it must not be run.
-    pub fn take(order: &Path) -> io::Result<(Self, CommandAsked)> {
-        let (effect, asked): (Self, CommandAsked) = serde_json::from_slice(&read(order, MAX)?).map_err(Error::other)?;
-        if effect.order() != order {
-            return Err(Error::new(ErrorKind::InvalidData, "the order of another place"));
+        if [self.file("taken"), self.file("begun"), self.file("end")].iter().any(|path| path.exists()) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "this attempt was begun before"));
         }
-        std::fs::remove_file(order)?;
-        File::open(&effect.dir)?.sync_all()?;
-        Ok((effect, asked))
+        let (boot_id, held) = (machine::look().boot_id, held.map(Path::to_owned));
+        let order = Order { effect: self.clone(), boot_id, held, asked: asked.clone() };
+        // Not filtered for secrets: what is run must be what was asked for.
+        let text = serde_json::to_vec(&order).map_err(Error::other)?;
+        // Half an order is no order: it is read by whom we start afterwards.
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.order())?.write_all(&text)
     }
 
-    /// Takes back an order that was refused.
-    pub fn withdraw(&self) {
-        // One that stays says that nothing was begun, which is true.
-        let _gone = remove(&self.order());
-    }
-
-    /// Whether the order still lies there: it was never begun.
+    /// Takes back an order that nobody has taken: from now on it cannot be begun. `false` where there is none.
     #[must_use]
-    pub fn not_begun(&self) -> bool {
-        self.order().exists()
+    pub fn withdraw(&self) -> bool {
+        std::fs::remove_file(self.order()).is_ok()
+    }
+
+    /// How it ended, if that is known.
+    #[must_use]
+    pub fn ended(&self) -> Option<CommandSeen> {
+        serde_json::from_slice(&read(&self.file("end"), MAX).ok()?).ok()
+    }
+
+    /// Whether its command was, or may have been, executed.
+    #[must_use]
+    pub fn was_begun(&self) -> bool {
+        self.file("begun").exists()
     }
 
     /// Keeps how it ended.
@@ -99,21 +147,116 @@ impl Effect {
     /// # Errors
     /// The system's.
     pub fn keep(&self, seen: &CommandSeen) -> io::Result<()> {
-        write_whole(&self.end(), &serde_json::to_vec(seen).map_err(Error::other)?, 0o600)
+        write_whole(&self.file("end"), &serde_json::to_vec(seen).map_err(Error::other)?, 0o600)
     }
 
-    /// How it ended, if that is known.
+    /// What is known of it. An order that still lies there is taken away, so that what is said stays true.
     #[must_use]
-    pub fn ended(&self) -> Option<CommandSeen> {
-        serde_json::from_slice(&read(&self.end(), MAX).ok()?).ok()
+    pub fn trace(&self) -> Trace {
+        if let Some(seen) = self.ended() {
+            return Trace::Ended(seen);
+        }
+        if self.withdraw() {
+            return Trace::NotBegun;
+        }
+        if self.order().symlink_metadata().is_ok() {
+            // It cannot be taken away (a read-only disk), so somebody may still take it.
+            return Trace::Cut;
+        }
+        // The name goes forward only: what is no order any more is found by one of its later names.
+        let (taken, begun) = (self.file("taken"), self.file("begun"));
+        let Some(file) = open(&taken, OFlags::CLOEXEC).or_else(|_| open(&begun, OFlags::CLOEXEC)).ok() else {
+            return Trace::Nothing;
+        };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            return Trace::AtWork(holders_of(&file));
+        }
+        // Nobody works on it: from here on its files stay as they are.
+        match self.ended() {
+            Some(seen) => Trace::Ended(seen),
+            None if !begun.exists() && same_boot(&taken) && std::fs::remove_file(&taken).is_ok() => Trace::NotBegun,
+            None => Trace::Cut,
+        }
+    }
+
+    /// Whether anything that the run in this directory has ordered is at work.
+    #[must_use]
+    pub fn any_at_work(run_dir: &Path) -> bool {
+        let entries = std::fs::read_dir(run_dir.join("effects")).into_iter().flatten().flatten();
+        let worked_on = |path: &Path| path.extension().is_some_and(|what| what == "taken" || what == "begun");
+        let mut files = entries.map(|entry| entry.path()).filter(|path| worked_on(path));
+        files.any(|path| {
+            let file = open(&path, OFlags::CLOEXEC);
+            file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+        })
     }
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// An order in the hands of whoever carries it out.
+#[derive(Debug)]
+pub struct Taken {
+    effect: Effect,
+    /// The locks, inherited by whatever is started.
+    locks: Vec<File>,
+}
+
+impl Taken {
+    /// Takes an order; nobody else can take it any more, nor take it back.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read; then it must not be run.
+    pub fn take(order: &Path) -> io::Result<(Self, CommandAsked)> {
+        let file = open(order, OFlags::empty())?;
+        // Before the name says so: whoever finds it taken finds it locked.
+        flock(&file, FlockOperation::LockExclusive)?;
+        let Order { effect, held, asked, .. } = serde_json::from_slice(&read(order, MAX)?).map_err(Error::other)?;
+        if effect.order() != order {
+            return Err(Error::new(ErrorKind::InvalidData, "the order of another place"));
+        }
+        let mut locks = vec![file];
+        if let Some(held) = held {
+            let file = open(&held, OFlags::empty())?;
+            flock(&file, FlockOperation::LockShared)?;
+            locks.push(file);
+        }
+        std::fs::rename(order, effect.file("taken"))?;
+        File::open(&effect.dir)?.sync_all()?;
+        Ok((Self { effect, locks }, asked))
     }
+
+    /// The last word before the command is executed.
+    ///
+    /// # Errors
+    /// The system's; then it must not be executed.
+    pub fn begin(&self) -> io::Result<()> {
+        // No sync: what was made durable for the name before this one says as much after a power cut.
+        std::fs::rename(self.effect.file("taken"), self.effect.file("begun"))
+    }
+
+    /// Keeps how it ended, and lets go of what it has left behind on purpose: a daemon is no work that anybody waits for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn end(&self, seen: &CommandSeen) -> io::Result<()> {
+        let kept = self.effect.keep(seen);
+        for lock in &self.locks {
+            // The lock belongs to the open file, which everything that inherited it shares (flock(2)).
+            let _gone_with_the_last_of_them = flock(lock, FlockOperation::Unlock);
+        }
+        kept
+    }
+}
+
+/// Whether an order was laid down in this boot.
+fn same_boot(path: &Path) -> bool {
+    let order = read(path, MAX).ok().and_then(|text| serde_json::from_slice::<Order>(&text).ok());
+    let boots = (order.and_then(|order| order.boot_id), machine::look().boot_id);
+    matches!(boots, (Some(then), Some(now)) if !now.is_empty() && then == now)
+}
+
+fn open(path: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | more;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 #[cfg(test)]
@@ -123,26 +266,93 @@ mod tests {
     use super::*;
     use crate::host::command::{self, CommandEnd};
 
-    #[tokio::test]
-    async fn an_order_is_taken_once_and_its_end_is_kept() {
+    fn run_dir() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("r-1");
         std::fs::create_dir(&run).unwrap();
-        let effect = Effect::of(&run, "stop/drain queue");
-        assert_eq!(effect.unit(), "runbook-r-1-stop:drain:queue.service");
-        let asked = CommandAsked::new(&["/bin/sh", "-c", "echo $0; exit 7", "a\n'b"], Duration::from_secs(60));
-        effect.lay_down(&asked).unwrap();
-        assert!(effect.not_begun() && effect.ended().is_none());
-        let (taken, order) = Effect::take(&effect.order()).unwrap();
-        assert_eq!((taken, &order.argv), (effect.clone(), &asked.argv));
-        assert!(!effect.not_begun());
-        assert!(Effect::take(&effect.order()).is_err(), "nobody takes it twice");
-        effect.keep(&command::run(order).await).unwrap();
-        assert_eq!(effect.ended().unwrap().end, CommandEnd::Exited { code: 7 });
-        effect.lay_down(&asked).unwrap();
-        assert!(effect.ended().is_none(), "the end of an earlier attempt says nothing about this one");
+        (dir, run)
+    }
+
+    fn asked() -> CommandAsked {
+        CommandAsked::new(&["/bin/sh", "-c", "echo $0; exit 7", "a\n'b"], Duration::from_secs(60))
+    }
+
+    #[tokio::test]
+    async fn an_order_is_taken_once_and_its_end_is_kept() {
+        let (dir, run) = run_dir();
+        let effect = Effect::of(&run, "stop/drain", 1);
+        assert_eq!(effect.unit(), "runbook-r-1-stop:drain.service");
+        assert_eq!(effect.trace(), Trace::Nothing);
+        effect.lay_down(&asked(), None).unwrap();
+        let (taken, order) = Taken::take(&effect.order()).unwrap();
+        assert_eq!((&taken.effect, &order.argv), (&effect, &asked().argv));
+        assert!(Taken::take(&effect.order()).is_err(), "nobody takes it twice");
+        assert!(!effect.withdraw(), "and nobody takes it back");
+        taken.begin().unwrap();
+        assert!(matches!(effect.trace(), Trace::AtWork(_)), "as long as somebody works on it");
+        taken.end(&command::run(order).await).unwrap();
+        let Trace::Ended(seen) = effect.trace() else { panic!("{:?}", effect.trace()) };
+        assert_eq!(seen.end, CommandEnd::Exited { code: 7 });
+        assert!(effect.lay_down(&asked(), None).is_err(), "an attempt is ordered once");
+        let again = Effect::of(&run, "stop/drain", 2);
+        again.lay_down(&asked(), None).unwrap();
         let moved = dir.path().join("moved.order");
-        std::fs::rename(effect.order(), &moved).unwrap();
-        assert!(Effect::take(&moved).is_err());
+        std::fs::rename(again.order(), &moved).unwrap();
+        assert!(Taken::take(&moved).is_err());
+    }
+
+    #[test]
+    fn an_order_that_still_lies_there_is_taken_away_and_never_begins() {
+        let (_dir, run) = run_dir();
+        let effect = Effect::of(&run, "a/1", 1);
+        effect.lay_down(&asked(), None).unwrap();
+        assert_eq!(effect.trace(), Trace::NotBegun);
+        assert!(Taken::take(&effect.order()).is_err());
+        assert_eq!(effect.trace(), Trace::Nothing);
+    }
+
+    #[test]
+    fn whoever_dies_before_the_command_has_begun_nothing() {
+        let (_dir, run) = run_dir();
+        let effect = Effect::of(&run, "a/1", 1);
+        effect.lay_down(&asked(), None).unwrap();
+        let (taken, _) = Taken::take(&effect.order()).unwrap();
+        assert!(matches!(effect.trace(), Trace::AtWork(_)));
+        drop(taken);
+        assert_eq!(effect.trace(), Trace::NotBegun);
+        let other = Effect::of(&run, "a/2", 1);
+        other.lay_down(&asked(), None).unwrap();
+        let (taken, _) = Taken::take(&other.order()).unwrap();
+        drop(taken);
+        let path = other.file("taken");
+        let of_this_boot = std::fs::read_to_string(&path).unwrap();
+        let boot_id = machine::look().boot_id.unwrap();
+        std::fs::write(&path, of_this_boot.replace(&boot_id, "another")).unwrap();
+        assert_eq!(other.trace(), Trace::Cut, "a power cut may have taken away the last name");
+    }
+
+    #[test]
+    fn whoever_dies_with_the_command_leaves_a_doubt() {
+        let (_dir, run) = run_dir();
+        let effect = Effect::of(&run, "a/1", 1);
+        effect.lay_down(&asked(), None).unwrap();
+        let (taken, _) = Taken::take(&effect.order()).unwrap();
+        taken.begin().unwrap();
+        assert!(Effect::any_at_work(&run));
+        drop(taken);
+        assert!(!Effect::any_at_work(&run));
+        assert_eq!(effect.trace(), Trace::Cut);
+    }
+
+    #[test]
+    fn no_two_attempts_share_a_name() {
+        let run = Path::new("/x/r-1");
+        let long = format!("p/{}", "x".repeat(300));
+        let steps = ["p/a b", "p/a:b", "p/a/b", "p/\u{e4}", "p/\u{f6}", long.as_str(), "p/1", "p/12"];
+        let names = steps.iter().flat_map(|step| [1, 2, 12].map(|attempt| Effect::of(run, step, attempt).unit()));
+        let names: Vec<String> = names.collect();
+        let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{names:#?}");
+        assert!(names.iter().all(|name| name.len() < 200 && name.is_ascii()));
     }
 }

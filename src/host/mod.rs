@@ -15,6 +15,7 @@ pub mod disk;
 pub mod effect;
 pub mod facts;
 pub mod foreign;
+pub(crate) mod holders;
 pub mod http;
 pub mod json_path;
 pub mod local;

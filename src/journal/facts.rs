@@ -75,6 +75,8 @@ pub enum Outcome {
         /// What was seen last.
         why: String,
     },
+    /// Evidence says that it never began: it is as if it had not been intended.
+    NotBegun,
 }
 
 /// How a step came to be done.

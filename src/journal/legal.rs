@@ -161,7 +161,7 @@ impl RunState {
             }
             Checkpoint::StepDone { how, .. } => self.may_be_done(step, state, how),
             Checkpoint::StepFailed { .. } => {
-                need(state.is_running(), Rule::NotRunning)?;
+                need(state.is_running() || state.is_settled(), Rule::NotRunning)?;
                 need(state.in_doubt().next().is_none(), Rule::InDoubt)?;
                 // In another boot the reboot did not fail, whatever else did.
                 let same_boot = state.reboot.as_ref().is_none_or(|reboot| reboot.old == now);
@@ -195,7 +195,8 @@ impl RunState {
         let abandoned = state.sitting < self.sitting;
         need(!state.is_running() || abandoned, Rule::AnotherRunning)?;
         need(!state.waits_for_reboot(), Rule::RebootOpen)?;
-        let doubt = state.in_doubt().next().is_some() || matches!(state.status, StepStatus::Unknown { .. });
+        let unknown = matches!(state.status, StepStatus::Unknown { .. }) && !state.is_settled();
+        let doubt = unknown || state.in_doubt().next().is_some();
         need(!doubt || repeatable || state.rerun_granted || planted(Bug::DoubtRepeated), Rule::InDoubt)
     }
 

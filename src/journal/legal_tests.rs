@@ -96,6 +96,7 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("x already so", outcome("a", "x", Outcome::AlreadySo)),
         ("x failed", outcome("a", "x", Outcome::Failed { why: "no".into(), causes: vec![] })),
         ("x unknown", outcome("a", "x", unsure())),
+        ("x not begun", outcome("a", "x", Outcome::NotBegun)),
         ("capture k", C::Captured { step: "a".into(), key: "k".into(), value: json!(1) }),
         ("a applied", done("a", How::Applied)),
         ("a already so", done("a", How::AlreadySo)),
@@ -143,6 +144,9 @@ fn states() -> Vec<(&'static str, Vec<C>)> {
         ("at rest with intent x", and(in_doubt.clone(), &[paused()])),
         ("a failed", and(run(false), &[failed("a")])),
         ("a unknown", and(in_doubt.clone(), &[unknown("a")])),
+        ("died, x not begun", and(in_doubt.clone(), &[resumed("boot-1"), outcome("a", "x", Outcome::NotBegun)])),
+        ("a unknown, x not begun", and(in_doubt.clone(), &[unknown("a"), outcome("a", "x", Outcome::NotBegun)])),
+        ("a unknown, x applied", and(in_doubt.clone(), &[unknown("a"), outcome("a", "x", Outcome::Applied)])),
         ("a unknown, rerun ruled", and(in_doubt, &[unknown("a"), resolve(Resolution::Rerun)])),
         ("a done", and(run(false), &[done("a", How::Applied)])),
         ("reboot intended", waiting.clone()),
@@ -173,25 +177,31 @@ fn the_table() {
     running:
         resumed in boot-1, resumed in boot-2, intent x, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     intent x:
-        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x unknown, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x unknown, x not begun, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     x applied:
         resumed in boot-1, resumed in boot-2, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     x unknown:
-        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x not begun, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died before an intent:
         resumed in boot-1, resumed in boot-2, start a, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died with intent x:
-        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, x not begun, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died, repeatable:
-        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, x not begun, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     at rest with intent x:
         resumed in boot-1, resumed in boot-2, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a failed:
         resumed in boot-1, resumed in boot-2, start a, a already so, a skipped, a with losses, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, finished failed, abandoned
     a unknown:
-        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, x not begun, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    died, x not begun:
+        resumed in boot-1, resumed in boot-2, start a, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    a unknown, x not begun:
+        resumed in boot-1, resumed in boot-2, start a, a already so, a failed, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+    a unknown, x applied:
+        resumed in boot-1, resumed in boot-2, start a, a already so, a failed, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a unknown, rerun ruled:
-        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, x not begun, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a done:
         resumed in boot-1, resumed in boot-2, start b, b already so, back out, paused, ignore window, recovered, finished failed, abandoned
     reboot intended:

@@ -14,8 +14,9 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 
 use super::checkpoint::Owner;
 use crate::host::command::Lend;
+use crate::host::foreign;
+use crate::host::holders::holders_of;
 use crate::host::planted::{Bug, planted};
-use crate::host::{foreign, machine};
 
 /// The lock of the host, one path whatever the state directory. Below `/run`, because that is local on every host (a lock on
 /// a network file system may bind nobody), writable by root alone (everybody may hold a file in `/run/lock`), left alone by
@@ -190,6 +191,7 @@ fn open(path: &Path) -> Result<File, LockError> {
 #[derive(Debug)]
 pub struct ChildrenLock {
     file: File,
+    path: PathBuf,
     lending: Mutex<()>,
 }
 
@@ -204,12 +206,23 @@ impl ChildrenLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(LockError::AtWork { who: at_work(&file), path: path.to_owned() });
+                return Err(LockError::AtWork { who: holders_of(&file), path: path.to_owned() });
             }
             Err(errno) => return Err(LockError::io(path)(errno)),
         }
         flock(&file, FlockOperation::NonBlockingLockShared).map_err(LockError::io(path))?;
-        Ok(Self { file, lending: Mutex::new(()) })
+        Ok(Self { file, path: path.to_owned(), lending: Mutex::new(()) })
+    }
+
+    /// Takes a share in the lock beside what is still at work, because that is known and will be waited for.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn share(path: &Path) -> Result<Self, LockError> {
+        make_directory(path)?;
+        let file = open(path)?;
+        flock(&file, FlockOperation::NonBlockingLockShared).map_err(LockError::io(path))?;
+        Ok(Self { file, path: path.to_owned(), lending: Mutex::new(()) })
     }
 
     /// Lets go of those who live on although every outcome is known: what a command left behind on purpose is a daemon, and
@@ -236,18 +249,10 @@ impl Lend for ChildrenLock {
     fn lend(&self, start: &mut dyn FnMut()) -> io::Result<()> {
         Self::lend(self, start)
     }
-}
 
-/// Who holds a lock file open, as `4711 sleep`, as far as this user may look (proc_pid_fd(5)); at most eight.
-fn at_work(file: &File) -> String {
-    let Ok(wanted) = file.metadata() else { return String::new() };
-    let others = machine::pids().into_iter().flatten().filter(|pid| *pid != std::process::id());
-    let holds = |pid: &u32| {
-        let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        fds.filter_map(|fd| std::fs::metadata(fd.path()).ok())
-            .any(|seen| (seen.dev(), seen.ino()) == (wanted.dev(), wanted.ino()))
-    };
-    others.filter(holds).take(8).map(machine::named).collect::<Vec<_>>().join(", ")
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub enum StepStatus {
 pub struct ItemState {
     /// Intents so far.
     pub intents: u32,
+    /// The attempt of the latest intent.
+    pub attempt: u32,
     /// An intent waits for its outcome.
     pub open: bool,
     /// The latest outcome.
@@ -117,6 +119,24 @@ impl StepState {
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.status, StepStatus::Running { .. })
+    }
+
+    /// What failed in an attempt that has not ended and has nothing in doubt any more: its process died, or was stopped, before it drew
+    /// the conclusion.
+    #[must_use]
+    pub fn failed_in_this_attempt(&self) -> Option<(&str, &str)> {
+        let open = self.in_doubt().next().is_none() && (self.is_running() || self.is_settled());
+        let failed = self.items.iter().filter(|(_, item)| open && item.attempt == self.attempts);
+        failed.into_iter().find_map(|(name, item)| match &item.outcome {
+            Some(Outcome::Failed { why, .. }) => Some((name.as_str(), why.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Whether its outcome is unknown although every item has been settled since: nothing about it is in doubt any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.status, StepStatus::Unknown { .. }) && !self.items.is_empty() && self.in_doubt().next().is_none()
     }
 
     /// Whether it counts as done for the steps after it.

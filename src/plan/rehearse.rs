@@ -180,6 +180,7 @@ impl Walk<'_> {
             baseline: self.baseline,
             kept: &self.kept,
             step: id.as_str(),
+            attempt: 0,
             run_dir: self.run_dir,
             judged_later: self.runbook.judges_restore_after(id),
             within: None,

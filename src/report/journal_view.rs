@@ -125,6 +125,7 @@ fn of_step(checkpoint: &Checkpoint) -> (Tone, String) {
                 Outcome::Tolerated { why } => (Tone::Warn, format!("LOST, tolerated: {why}")),
                 Outcome::Failed { why, .. } => (Tone::Bad, format!("FAILED: {why}")),
                 Outcome::Unknown { why } => (Tone::Bad, format!("UNKNOWN: {why}")),
+                Outcome::NotBegun => (Tone::Plain, format!("was not begun{note}")),
             };
             (tone, format!("{step} {item}: {what}"))
         }

@@ -214,5 +214,6 @@ fn result(outcome: &Outcome) -> &'static str {
         Outcome::Tolerated { .. } => "tolerated",
         Outcome::Failed { .. } => "failed",
         Outcome::Unknown { .. } => "unknown",
+        Outcome::NotBegun => "not_begun",
     }
 }

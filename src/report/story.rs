@@ -170,7 +170,7 @@ impl<'a> Story<'a> {
                 let (why, causes): (&'a str, &'a [String]) = match told.outcome {
                     Outcome::Failed { why, causes } => (why, causes),
                     Outcome::Tolerated { why } | Outcome::Unknown { why } => (why, &[]),
-                    Outcome::Applied | Outcome::AlreadySo => continue,
+                    Outcome::Applied | Outcome::AlreadySo | Outcome::NotBegun => continue,
                 };
                 if !losses.iter().any(|known| known.1 == *item) {
                     losses.push((id, item, why, causes));

@@ -152,6 +152,7 @@ fn item_done(item: &str, outcome: &Outcome, took_ms: u64, note: Option<&str>, pr
             causes.iter().map(|cause| clean(cause)).collect(),
         ),
         Outcome::Unknown { why } => (Tone::Bad, format!("{count}UNKNOWN {item}: {}", clean(why)), Vec::new()),
+        Outcome::NotBegun => (Tone::Plain, format!("{item}: was not begun, by evidence"), Vec::new()),
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn sample(points: &[Point], step: usize) -> Vec<Point> {
 }
 
 /// The calls of one trace that matter: not opening to read, asking the bus, or waking oneself up.
-fn calls(sitting: usize, text: &str) -> Vec<Point> {
+pub(crate) fn calls(sitting: usize, text: &str) -> Vec<Point> {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
     let mut points = Vec::new();
     for line in text.lines() {

@@ -92,6 +92,20 @@ impl Rig {
 
     /// Runs the program with `args` to its end; with `inject`, under strace, which does these things to its system calls.
     pub(crate) fn sit(&self, args: &[&str], inject: &[String], trace: Option<&str>) -> Said {
+        let said = self.sit_beside(args, inject, trace, &mut |_, _| {});
+        self.calm();
+        said
+    }
+
+    /// The same with something that happens beside it: `beside` is told again and again the program's pid (or its tracer's)
+    /// and how long it has been at work. What the program leaves behind is left at work.
+    pub(crate) fn sit_beside(
+        &self,
+        args: &[&str],
+        inject: &[String],
+        trace: Option<&str>,
+        beside: &mut dyn FnMut(u32, Duration),
+    ) -> Said {
         let mut command = if inject.is_empty() && trace.is_none() {
             Command::new(PROGRAM)
         } else {
@@ -125,6 +139,7 @@ impl Rig {
                 hung = true;
                 child.kill().unwrap();
             }
+            beside(child.id(), began.elapsed());
             std::thread::sleep(Duration::from_millis(2));
         };
         let took = began.elapsed();
@@ -136,13 +151,11 @@ impl Rig {
         let hit = |line: &&str| line.contains("(INJECTED)") && !line.starts_with("sync(");
         let injected = injected.and_then(|lines| Some(lines.lines().find(hit)?.to_owned()));
         let killed = status.signal() == Some(9) && !hung;
-        let said = Said { code: status.code(), killed, hung, out, err, took, injected };
-        self.calm();
-        said
+        Said { code: status.code(), killed, hung, out, err, took, injected }
     }
 
     /// Waits until nothing of the program is at work any more: orphans have ended, messages were answered.
-    fn calm(&self) {
+    pub(crate) fn calm(&self) {
         loop {
             self.systemd.settle();
             let orphans = self.orphans();

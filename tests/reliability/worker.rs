@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::points::{Point, survey};
 use crate::rig::Rig;
+use crate::shots::Scenario;
 use crate::tier::Tier;
-use crate::{cuts, errnos, full_disk, kills};
+use crate::{cuts, errnos, full_disk, kills, one_shots};
 
 /// How many sandboxes work side by side: many more than cores, because a run spends most of its time waiting, above all for
 /// services that it has started to stay up. Each begins with a reference run, so a sample is dealt to few.
@@ -40,6 +41,12 @@ pub(crate) enum Job {
     Errnos { names: Vec<String> },
     /// Fills the disk.
     FullDisk,
+    /// Finds the syncs of a runbook of one-shot commands.
+    ShotSurvey { scenario: Scenario },
+    /// Kills such a run at each sync.
+    Shots { scenario: Scenario },
+    /// Kills and stops such runs at random.
+    ShotStops { seed: u64 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -167,6 +174,9 @@ fn worker() {
         Job::Cuts { syncs } => cuts::cut(&rig, tickets.map(|n| &order.points[n]), syncs, &mut report),
         Job::Errnos { names } => errnos::inject(&rig, &order.points, &names, tickets, &mut report),
         Job::FullDisk => full_disk::run(&rig, &mut report),
+        Job::ShotSurvey { scenario } => report.points = one_shots::survey(&rig, scenario),
+        Job::Shots { scenario } => one_shots::kill(&rig, scenario, tickets.map(|n| &order.points[n]), &mut report),
+        Job::ShotStops { seed } => one_shots::stop(&rig, tickets, seed, &mut report),
     }
     std::fs::write(order.report, serde_json::to_vec(&report).unwrap()).unwrap();
 }

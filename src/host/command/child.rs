@@ -10,18 +10,19 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, mpsc};
 
 use rustix::process::{Gid, Pid, Uid, WaitId, WaitIdOptions, waitid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::CommandAsked;
 use super::group::Group;
 use super::offspring::{self, Lend, Own};
-use crate::host::foreign::named;
+use crate::host::foreign::{named, tame};
+use super::{CommandAsked, Patience};
 use crate::host::passwd::{self, User};
 use crate::host::programs::{self, SearchPath};
 
@@ -32,13 +33,14 @@ pub(super) enum Exit {
     Signal(i32),
 }
 
-/// A started child. Dropping it kills the group.
+/// A started child. Dropping it kills the group, or begins to end it with patience.
 pub(super) struct Running {
     pub(super) group: Group,
     pub(super) stdout: Option<OwnedFd>,
     pub(super) stderr: Option<OwnedFd>,
     exit: oneshot::Receiver<Exit>,
     reap: Option<mpsc::Sender<()>>,
+    patience: Option<Patience>,
     // Last, so that it is one of our own until nobody waits for it any more.
     _own: Arc<Own>,
 }
@@ -79,12 +81,19 @@ impl Running {
             drop(ours);
         });
         match waiter {
-            Ok(_) => Ok(Self { group, stdout, stderr, exit, reap: Some(reap), _own: own }),
+            Ok(_) => Ok(Self { group, stdout, stderr, exit, reap: Some(reap), patience: None, _own: own }),
             Err(why) => {
                 group.kill();
                 Err(format!("no thread to wait for it, so it was killed at once: {why}"))
             }
         }
+    }
+
+    /// The same, ended with patience when it is dropped.
+    pub(super) fn with(self, patience: Patience) -> Self {
+        let mut patient = self;
+        patient.patience = Some(patience);
+        patient
     }
 
     /// Waits for the end of the main process; `None` when waiting failed.
@@ -102,9 +111,18 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.reap.is_some() {
-            self.group.kill();
-        }
+        let Some(reap) = self.reap.take() else { return };
+        let (Some(patience), Ok(runtime)) = (self.patience.take(), Handle::try_current()) else {
+            return self.group.kill();
+        };
+        let group = self.group;
+        group.ask_leader();
+        let end = runtime.spawn(async move {
+            group.gone_within(patience.within).await;
+            // Only now: until it is reaped its number is nobody else's.
+            drop(reap);
+        });
+        patience.stops.lock().unwrap_or_else(PoisonError::into_inner).push(end);
     }
 }
 

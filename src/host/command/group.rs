@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use super::offspring::descendants;
 
@@ -82,6 +82,19 @@ impl Group {
         }
         let left: Vec<_> = self.members().into_iter().take(8).map(machine::named).collect();
         Err(format!("processes survive KILL, probably waiting in the kernel: {}", left.join(", ")))
+    }
+
+    /// TERM to the leader alone, which ends what it has started.
+    pub(super) fn ask_leader(self) {
+        let _gone_already = kill_process(self.0, Signal::TERM);
+    }
+
+    /// Waits for the end of all, and kills what is left then.
+    pub(super) async fn gone_within(self, limit: Duration) {
+        if !self.empties_within(limit).await {
+            self.kill();
+            self.empties_within(KILL_WAIT).await;
+        }
     }
 
     async fn empties_within(self, limit: Duration) -> bool {

@@ -5,7 +5,7 @@
 //! apart what a maintenance run must not confuse: never begun, ended by itself, ended by us, and *not known*.
 //!
 //! A daemon that the command leaves behind keeps our pipes open; reading stops shortly after the main process is gone.
-//! Effects that must outlive this process are run by another one, a transient unit: [`crate::host::effect`].
+//! Effects that must outlive this process are run by another one: [`crate::host::effect`].
 
 mod capture;
 mod child;
@@ -14,10 +14,11 @@ mod offspring;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
 pub use capture::Captured;
 pub(in crate::host) use child::lending;
@@ -115,6 +116,11 @@ pub enum CommandEnd {
         /// Whether it took KILL.
         forced: bool,
     },
+    /// Whoever asked for it gave it up; the whole group is proven gone. As with a deadline, what it did until then is open.
+    Stopped {
+        /// Whether it took KILL.
+        forced: bool,
+    },
     /// It may still be working.
     Unknown {
         /// What is left, or what went wrong while watching.
@@ -152,16 +158,44 @@ pub async fn run(asked: CommandAsked) -> CommandSeen {
 
 /// The same, with something in its hands for as long as it lives, its own children included.
 pub async fn run_with(asked: CommandAsked, gift: Option<Arc<dyn Lend>>) -> CommandSeen {
-    let begun = clock::boottime();
-    let keep = asked.keep;
-    let (deadline, grace) = (asked.deadline, asked.grace);
-    let mut running = match Running::spawn(asked, gift).await {
+    let running = Running::spawn(asked.clone(), gift).await;
+    see(running, &asked, std::future::pending()).await
+}
+
+/// The same, ended as at its deadline when `stop` is over before it.
+pub async fn run_until(asked: CommandAsked, stop: impl Future<Output = ()>) -> CommandSeen {
+    let running = Running::spawn(asked.clone(), None).await;
+    see(running, &asked, stop).await
+}
+
+/// The same for a program that ends what it has started when it is told to: dropping the future sends it TERM and goes on
+/// watching, and only what is left when its patience is over is killed.
+pub async fn run_with_patience(asked: CommandAsked, patience: Patience) -> CommandSeen {
+    let running = Running::spawn(asked.clone(), None).await.map(|running| running.with(patience));
+    see(running, &asked, std::future::pending()).await
+}
+
+/// Ends that are being waited for by nobody else.
+pub type Stops = Arc<Mutex<Vec<JoinHandle<()>>>>;
+
+/// How one is ended that may end by itself.
+#[derive(Debug)]
+pub struct Patience {
+    /// How long it may take.
+    pub within: Duration,
+    /// Where its end is waited for.
+    pub stops: Stops,
+}
+
+async fn see(running: Result<Running, String>, asked: &CommandAsked, stop: impl Future<Output = ()>) -> CommandSeen {
+    let mut running = match running {
         Ok(running) => running,
         Err(why) => return not_begun(why),
     };
-    let stdout = Reading::start(running.stdout.take(), keep);
-    let stderr = Reading::start(running.stderr.take(), keep);
-    let end = watch(&mut running, deadline, grace).await;
+    let begun = clock::boottime();
+    let stdout = Reading::start(running.stdout.take(), asked.keep);
+    let stderr = Reading::start(running.stderr.take(), asked.keep);
+    let end = watch(&mut running, asked, stop).await;
     let left_behind = match end {
         CommandEnd::Exited { .. } | CommandEnd::Killed { .. } => running.group.count(),
         _ => 0,
@@ -177,15 +211,22 @@ fn not_begun(why: String) -> CommandSeen {
     CommandSeen { end, stdout: nothing.clone(), stderr: nothing, took: Duration::ZERO, left_behind: 0 }
 }
 
-async fn watch(running: &mut Running, deadline: Duration, grace: Duration) -> CommandEnd {
-    match tokio::time::timeout(deadline, running.exit()).await {
-        Ok(Some(Exit::Code(code))) => CommandEnd::Exited { code },
-        Ok(Some(Exit::Signal(signal))) => CommandEnd::Killed { signal },
-        Ok(None) => CommandEnd::Unknown { why: "its end could not be waited for: look with ps".to_owned() },
-        Err(_) => match running.group.end(grace).await {
-            Ok(forced) => CommandEnd::TimedOut { forced },
-            Err(why) => CommandEnd::Unknown { why },
+async fn watch(running: &mut Running, asked: &CommandAsked, stop: impl Future<Output = ()>) -> CommandEnd {
+    let group = running.group;
+    let stopped = tokio::select! {
+        biased;
+        exit = running.exit() => return match exit {
+            Some(Exit::Code(code)) => CommandEnd::Exited { code },
+            Some(Exit::Signal(signal)) => CommandEnd::Killed { signal },
+            None => CommandEnd::Unknown { why: "its end could not be waited for: look with ps".to_owned() },
         },
+        () = clock::sleep(asked.deadline) => false,
+        () = stop => true,
+    };
+    match group.end(asked.grace).await {
+        Ok(forced) if stopped => CommandEnd::Stopped { forced },
+        Ok(forced) => CommandEnd::TimedOut { forced },
+        Err(why) => CommandEnd::Unknown { why },
     }
 }
 

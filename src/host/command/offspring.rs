@@ -2,6 +2,7 @@
 //! `PR_SET_CHILD_SUBREAPER`), so that a program that left its process group can still be found, ended and reaped.
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +17,11 @@ pub trait Lend: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// It cannot be made inheritable; then nothing was started.
     fn lend(&self, start: &mut dyn FnMut()) -> io::Result<()>;
+
+    /// Where it can be had by name, for those who take it for themselves: an effect outlives whoever would lend it.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Children that somebody waits for; whoever else is our child was taken in. Held while one is started, so that no child is

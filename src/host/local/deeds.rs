@@ -63,7 +63,7 @@ impl LocalHost {
                 Err(error) => Err(self.steer_error(at, format!("pm2 daemon of {}", at.user), error).await),
             },
             Deed::Run(asked) => self.run(asked).await,
-            Deed::Recall(effect) => self.recall(effect).await,
+            Deed::Recall { effect, by_order } => self.recall(effect, *by_order).await,
             Deed::InstallResume => self.install_resume().await,
             Deed::RemoveResume => match resume_unit::remove(&*self.bus().await?, unit_dir()).await {
                 Ok(()) => Ok(Told::Done),

@@ -1,38 +1,71 @@
-//! Commands of steps on this machine: by PID 1 where it is systemd and we are told to, else as our own children.
+//! Commands of steps on this machine: by PID 1 where it is systemd and we are told to, else by a child of ours. Either way it
+//! is `runbook effect` that runs the command, so that evidence of it outlives us: [`crate::host::effect`].
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
 use super::LocalHost;
-use crate::host::command::{self, Captured, CommandAsked, CommandEnd, CommandSeen};
+use crate::host::HostError;
+use crate::host::command::{self, Captured, CommandAsked, CommandEnd, CommandSeen, Patience, Stops};
 use crate::host::deed::Told;
-use crate::host::effect::Effect;
+use crate::host::effect::{Effect, Trace};
 use crate::host::pm2::RunBy;
 use crate::host::systemd::bus::Bus;
 use crate::host::systemd::transient::{TransientAsked, TransientOutcome};
-use crate::host::{HostError, clock};
 
 /// What ending a group may take beyond its deadline and grace, before systemd ends the whole unit.
 const SLACK: Duration = Duration::from_secs(30);
 /// How long the rest of a finished unit may take to go away.
 const FORGET: Duration = Duration::from_secs(30);
-/// How often a unit of a dead predecessor is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// This program, whatever has become of its file since it was started.
+const OURSELVES: &str = "/proc/self/exe";
 
 impl LocalHost {
     /// Runs a command to its end.
     pub(super) async fn run(&self, asked: &CommandAsked) -> Result<Told, HostError> {
-        if let (Some(effect), Some(program)) = (&asked.effect, &self.program)
+        let Some(effect) = &asked.effect else {
+            // A question dies with whoever asks it.
+            return Ok(Told::Ran(command::run(asked.clone()).await));
+        };
+        if let Some(program) = &self.program
             && let Ok(bus) = self.bus().await
         {
             return self.by_systemd(&bus, asked, effect, program).await.map(Told::Ran);
         }
-        // A question dies with whoever asks it; only an effect is to be seen by a later run.
-        let gift = self.children.clone().filter(|_| asked.effect.is_some());
-        Ok(Told::Ran(command::run_with(asked.clone(), gift).await))
+        self.by_child(asked, effect).await.map(Told::Ran)
+    }
+
+    /// Lays an order down for somebody else to carry out.
+    fn order(&self, asked: &CommandAsked, effect: &Effect) -> Result<(), HostError> {
+        let held = self.children.as_ref().and_then(|children| children.path());
+        effect
+            .lay_down(asked, held)
+            .map_err(|why| HostError::refused(effect.unit(), format!("cannot be ordered: {why}")))
+    }
+
+    /// By a process of our own that lives on without us. Given up, it ends its command and says so.
+    async fn by_child(&self, asked: &CommandAsked, effect: &Effect) -> Result<CommandSeen, HostError> {
+        self.order(asked, effect)?;
+        let order = effect.order().to_string_lossy().into_owned();
+        let within = asked.grace.saturating_add(SLACK);
+        let wrapped = CommandAsked::new(&[OURSELVES, "effect", &order], asked.deadline.saturating_add(within));
+        let patience = Patience { within, stops: Arc::clone(&self.stops) };
+        let seen = command::run_with_patience(wrapped, patience).await;
+        if let Some(ended) = effect.ended() {
+            return Ok(ended);
+        }
+        let end = match seen.end {
+            _ if !effect.was_begun() => {
+                let _nobody_can_take_it_now = effect.withdraw();
+                let why = seen.stderr.lines().next().unwrap_or_default();
+                CommandEnd::NotBegun { why: format!("its order was not taken: {:?} {why}", seen.end) }
+            }
+            // Its end could not be written; the status is the command's.
+            CommandEnd::Exited { code } => CommandEnd::Exited { code },
+            end => CommandEnd::Unknown { why: format!("whoever carried it out did not end well: {end:?}") },
+        };
+        Ok(CommandSeen { end, ..seen })
     }
 
     async fn by_systemd(
@@ -48,7 +81,7 @@ impl LocalHost {
             return Err(HostError::refused(&unit, why));
         }
         drop(bus.forget_transient(&unit, FORGET).await);
-        effect.lay_down(asked).map_err(|error| HostError::refused(&unit, format!("cannot be ordered: {error}")))?;
+        self.order(asked, effect)?;
         let order = effect.order().to_string_lossy().into_owned();
         let transient = TransientAsked {
             argv: vec![program.to_string_lossy().into_owned(), "effect".to_owned(), order],
@@ -59,7 +92,7 @@ impl LocalHost {
         guard.disarm();
         match outcome {
             Err(error) => {
-                effect.withdraw();
+                let _nobody_can_take_it_now = effect.withdraw();
                 Err(self.bus_error(&unit, error).await)
             }
             Ok(outcome) => {
@@ -94,59 +127,73 @@ impl LocalHost {
         }
     }
 
-    /// What became of an effect that a process before this one has begun; waits for one that is still at work.
-    pub(super) async fn recall(&self, effect: &Effect) -> Result<Told, HostError> {
-        let unknown = |why: String| HostError::unknown(effect.unit(), why);
-        if self.program.is_none() {
-            return Err(unknown("it was no unit of systemd".to_owned()));
+    /// What became of an effect that a process before this one has ordered. `by_order`: without an order nothing was begun.
+    pub(super) async fn recall(&self, effect: &Effect, by_order: bool) -> Result<Told, HostError> {
+        let bus = match self.program {
+            Some(_) => self.bus().await.ok(),
+            None => None,
+        };
+        let (seen, trace) = match effect.trace() {
+            Trace::AtWork(who) => return Ok(Told::AtWork(who)),
+            Trace::Ended(seen) => (Some(seen), Trace::Nothing),
+            Trace::NotBegun => (Some(nothing_seen(not_begun("nobody had taken its order"))), Trace::NotBegun),
+            Trace::Nothing if by_order => (Some(nothing_seen(not_begun("it was not ordered yet"))), Trace::NotBegun),
+            trace @ (Trace::Cut | Trace::Nothing) => (None, trace),
+        };
+        let Some(bus) = bus else {
+            return seen.map(Told::Ran).ok_or_else(|| unknown(effect, &trace));
+        };
+        let seen = match seen {
+            Some(seen) => seen,
+            // Whoever carried it out could not say so; its unit may.
+            None => match bus.outcome_of(&effect.unit()).await {
+                Ok(TransientOutcome::Running) => return Ok(Told::AtWork(effect.unit())),
+                Ok(TransientOutcome::Unknown { .. }) => return Err(unknown(effect, &trace)),
+                Ok(outcome) => conclude(effect, outcome),
+                Err(error) => return Err(HostError::unknown(effect.unit(), error.to_string())),
+            },
+        };
+        // Kept before systemd may forget it.
+        if trace == Trace::NotBegun || effect.ended().is_some() || effect.keep(&seen).is_ok() {
+            drop(bus.forget_transient(&effect.unit(), FORGET).await);
         }
-        loop {
-            let bus = self.bus().await?;
-            if let Some(seen) = effect.ended() {
-                drop(bus.forget_transient(&effect.unit(), FORGET).await);
-                return Ok(Told::Ran(seen));
-            }
-            match bus.outcome_of(&effect.unit()).await {
-                Ok(TransientOutcome::Running) => clock::sleep(LOOK).await,
-                Ok(outcome) => {
-                    let seen = conclude(effect, outcome);
-                    if let CommandEnd::Unknown { why } = seen.end {
-                        return Err(unknown(why));
-                    }
-                    // Kept before systemd may forget it.
-                    if effect.keep(&seen).is_ok() {
-                        drop(bus.forget_transient(&effect.unit(), FORGET).await);
-                    }
-                    return Ok(Told::Ran(seen));
-                }
-                Err(error) => return Err(unknown(error.to_string())),
-            }
-        }
+        Ok(Told::Ran(seen))
     }
 }
 
-/// Units that are being ended.
-pub(super) type Stops = Arc<Mutex<Vec<JoinHandle<()>>>>;
+fn unknown(effect: &Effect, trace: &Trace) -> HostError {
+    let why = match trace {
+        Trace::Cut => "it was begun, and whoever carried it out is gone without a word",
+        _ => "nothing is known of it",
+    };
+    HostError::unknown(effect.unit(), why)
+}
+
+fn not_begun(why: &str) -> CommandEnd {
+    CommandEnd::NotBegun { why: why.to_owned() }
+}
+
+fn nothing_seen(end: CommandEnd) -> CommandSeen {
+    let nothing = Captured::default();
+    CommandSeen { end, stdout: nothing.clone(), stderr: nothing, took: Duration::ZERO, left_behind: 0 }
+}
 
 /// The command's own end if it is known, else what the end of its unit proves.
 fn conclude(effect: &Effect, outcome: TransientOutcome) -> CommandSeen {
     if let Some(seen) = effect.ended() {
         return seen;
     }
-    let not_begun = |why: String| CommandEnd::NotBegun { why };
-    let end = match outcome {
-        _ if effect.not_begun() => not_begun("its unit never took the order".to_owned()),
-        TransientOutcome::NotBegun { result } => not_begun(format!("systemd could not start it: {result}")),
-        TransientOutcome::Exited { hint, .. } if !hint.is_empty() => not_begun(hint),
+    nothing_seen(match outcome {
+        _ if effect.withdraw() => not_begun("its unit never took the order"),
+        TransientOutcome::NotBegun { result } => not_begun(&format!("systemd could not start it: {result}")),
+        TransientOutcome::Exited { hint, .. } if !hint.is_empty() => not_begun(&hint),
         // Its end could not be written; the unit's status is the command's.
         TransientOutcome::Exited { code, .. } => CommandEnd::Exited { code },
         TransientOutcome::Killed { signal } => CommandEnd::Killed { signal },
         TransientOutcome::TimedOut => CommandEnd::TimedOut { forced: true },
         TransientOutcome::Running => CommandEnd::Unknown { why: format!("{} is still running", effect.unit()) },
         TransientOutcome::Unknown { why } => CommandEnd::Unknown { why },
-    };
-    let nothing = Captured::default();
-    CommandSeen { end, stdout: nothing.clone(), stderr: nothing, took: Duration::ZERO, left_behind: 0 }
+    })
 }
 
 /// Has systemd end the unit when nobody waits for it any more: its step's time is over, or the step is cancelled.
@@ -179,12 +226,23 @@ mod tests {
     #[test]
     fn an_order_that_still_lies_there_was_never_begun() {
         let dir = tempfile::tempdir().unwrap();
-        let effect = Effect::of(dir.path(), "a/1");
+        let effect = Effect::of(dir.path(), "a/1", 1);
         let killed = || TransientOutcome::Killed { signal: 9 };
         assert_eq!(conclude(&effect, killed()).end, CommandEnd::Killed { signal: 9 });
-        effect.lay_down(&CommandAsked::new(&["true"], LOOK)).unwrap();
+        effect.lay_down(&CommandAsked::new(&["true"], SLACK), None).unwrap();
         assert!(matches!(conclude(&effect, killed()).end, CommandEnd::NotBegun { .. }));
+        effect.lay_down(&CommandAsked::new(&["true"], SLACK), None).unwrap();
         let gone = TransientOutcome::Unknown { why: "forgotten".into() };
         assert!(matches!(conclude(&effect, gone).end, CommandEnd::NotBegun { .. }));
+    }
+
+    #[tokio::test]
+    async fn what_was_never_ordered_is_known_only_where_orders_are_the_rule() {
+        let dir = tempfile::tempdir().unwrap();
+        let effect = Effect::of(dir.path(), "a/1", 1);
+        let host = LocalHost::new(None);
+        assert!(matches!(host.recall(&effect, false).await, Err(HostError::Unknown { .. })));
+        let Ok(Told::Ran(seen)) = host.recall(&effect, true).await else { panic!("known") };
+        assert!(matches!(seen.end, CommandEnd::NotBegun { .. }));
     }
 }

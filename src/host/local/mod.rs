@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 
-use super::command::Lend;
+use super::command::{Lend, Stops};
 use super::pm2::{App, ListSeen, Pm2At, Snapshot, Steer, SteerError};
 use super::redis::{self, RedisAt, RedisSeen};
 use super::systemd::bus::{Bus, SystemdError};
@@ -31,8 +31,8 @@ pub struct LocalHost {
     program: Option<PathBuf>,
     /// What our own children hold for as long as they live, so that a later run can tell that one is still at work.
     children: Option<Arc<dyn Lend>>,
-    /// Units of commands that were given up and are being ended.
-    stops: effects::Stops,
+    /// Commands that were given up and are being ended.
+    stops: Stops,
     /// One bus connection, made when first needed and made anew when it broke.
     bus: Mutex<Option<Arc<Bus>>>,
     /// One connection per PM2 daemon, shared so that lists are shared.
@@ -68,7 +68,7 @@ impl LocalHost {
             resume,
             program: None,
             children: None,
-            stops: effects::Stops::default(),
+            stops: Stops::default(),
             bus: Mutex::default(),
             steers: Mutex::default(),
             lists: Mutex::default(),

@@ -53,7 +53,7 @@ impl Model<'_> {
                 }
                 self.learn(vec![Ask::Machine]).await
             }
-            Deed::Run(_) | Deed::Recall(_) | Deed::InstallResume | Deed::RemoveResume => Ok(()),
+            Deed::Run(_) | Deed::Recall { .. } | Deed::InstallResume | Deed::RemoveResume => Ok(()),
         }
     }
 
@@ -75,7 +75,7 @@ impl Model<'_> {
             Deed::SaveList(pm2) => world.save_list(pm2)?,
             Deed::StartDaemon(pm2) => world.start_daemon(pm2, now)?,
             Deed::Run(asked) => Told::Ran(ran(asked, &world.faults)),
-            Deed::Recall(effect) => return Err(HostError::unknown(effect.unit(), "a model keeps no evidence")),
+            Deed::Recall { effect, .. } => return Err(HostError::unknown(effect.unit(), "a model keeps no evidence")),
             Deed::InstallResume => resume_faults(&mut world, Vec::new()),
             Deed::RemoveResume => resume_faults(&mut world, vec!["the resume unit is not installed".to_owned()]),
             Deed::GoDown(how) => world.go_down(*how, now),

@@ -34,6 +34,8 @@ pub struct RunState {
     pub(in crate::journal) rebooted: bool,
     pub(in crate::journal) ended: Option<End>,
     paused: Option<PauseReason>,
+    /// The step that failed last and how often since anybody drew a conclusion from it.
+    failures: Option<(usize, u32)>,
     decisions: Vec<Ruling>,
     latest_wall: Option<Timestamp>,
 }
@@ -74,7 +76,9 @@ impl RunState {
             }
             Checkpoint::Captured { step, key, value } => self.capture(step, key, value),
             Checkpoint::BackOut { .. } => self.backing_out = true,
-            Checkpoint::Paused { why, .. } => (self.at_rest, self.paused) = (true, Some(*why)),
+            Checkpoint::Paused { why, .. } => {
+                (self.at_rest, self.paused, self.failures) = (true, Some(*why), None);
+            }
             Checkpoint::Decision { what, .. } => self.rule(what),
             Checkpoint::Recovered { .. } => {}
             Checkpoint::Finished { outcome, .. } => self.ended = Some(*outcome),
@@ -89,6 +93,14 @@ impl RunState {
                 let Some(at) = of_a_step.step().and_then(|step| self.place(step)) else { return };
                 if let Some((_, state)) = self.steps.get_index_mut(at) {
                     state.take_in(of_a_step, self.sitting);
+                }
+                match of_a_step {
+                    Checkpoint::StepFailed { .. } => {
+                        let before = self.failures.filter(|(place, _)| *place == at).map_or(0, |(_, times)| times);
+                        self.failures = Some((at, before + 1));
+                    }
+                    Checkpoint::StepDone { .. } => self.failures = None,
+                    _ => {}
                 }
                 self.mark(at);
             }
@@ -132,6 +144,7 @@ impl RunState {
     fn rule(&mut self, ruling: &Ruling) {
         self.decisions.push(ruling.clone());
         let Ruling::Resolve { step, how } = ruling else { return };
+        self.failures = None;
         let Some(at) = self.place(step) else { return };
         let Some((_, state)) = self.steps.get_index_mut(at) else { return };
         // Whoever opens a journal knows that the process before is gone; whoever reads one learns it here.
@@ -231,6 +244,13 @@ impl RunState {
         self.ended
     }
 
+    /// How often a step has failed since the run was last paused: attempts that no person has looked at.
+    #[must_use]
+    pub fn failures_in_a_row(&self, step: &StepId) -> u32 {
+        let place = self.place(step);
+        self.failures.filter(|(at, _)| Some(*at) == place).map_or(0, |(_, times)| times)
+    }
+
     /// Why it stands still: only between a `paused` and the next resume.
     #[must_use]
     pub fn paused(&self) -> Option<PauseReason> {
@@ -284,7 +304,7 @@ impl StepState {
             Checkpoint::ItemIntent { item, .. } => {
                 let item = self.items.entry(item.clone()).or_default();
                 item.intents += 1;
-                (item.open, item.outcome) = (true, None);
+                (item.attempt, item.open, item.outcome) = (self.attempts, true, None);
             }
             Checkpoint::ItemDone { item, outcome, took_ms, .. } => {
                 let item = self.items.entry(item.clone()).or_default();

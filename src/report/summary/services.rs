@@ -19,6 +19,7 @@ impl Page<'_> {
                     Outcome::Applied | Outcome::AlreadySo => told.note.map_or_else(|| "ok".to_owned(), cell),
                     Outcome::Failed { why, .. } | Outcome::Tolerated { why } => format!("**FAILED**: {}", cell(why)),
                     Outcome::Unknown { why } => format!("**UNKNOWN**: {}", cell(why)),
+                    Outcome::NotBegun => "not begun".to_owned(),
                 };
                 format!("| {} | {what} | {said} | {} |", cell(item), clock(told.took))
             })
