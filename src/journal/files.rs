@@ -66,6 +66,8 @@ impl FileError {
 thread_local! {
     /// How often this thread has synced a directory.
     pub(super) static SYNCED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    /// How many files and directories this thread has opened.
+    pub(super) static OPENED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// A directory held open, with its path for messages. Names below it are resolved against the descriptor.
@@ -166,9 +168,14 @@ impl Directory {
         fs::fsync(&file).map_err(FileError::io("sync", &path))
     }
 
-    /// The last filter. What is proven by its hash is written as it is: the frozen runbook, and copies of a damaged journal.
+    /// The last filter. What is proven by a hash is written as it is: the frozen runbook, copies of a damaged journal, and what runs have
+    /// taught, which is names and numbers.
     fn without_secrets<'b>(&self, name: &str, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        if name == "runbook.yaml" || name.starts_with("journal") { Cow::Borrowed(bytes) } else { redact::json(bytes) }
+        if matches!(name, "runbook.yaml" | ".learned.new") || name.starts_with("journal") {
+            Cow::Borrowed(bytes)
+        } else {
+            redact::json(bytes)
+        }
     }
 
     /// Replaces a small file so that a crash leaves the old or the new content, never a mix: a new file beside it, synced,
@@ -231,6 +238,8 @@ fn open_strictly(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
 
 /// Owner and mode of a descriptor that is open already, so that nothing can be swapped in between.
 fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError> {
+    #[cfg(test)]
+    OPENED.with(|count| count.set(count.get() + 1));
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
     if planted(Bug::LooseFiles) {
         return Ok(stat);
