@@ -124,8 +124,12 @@ fn show(desk: &Desk, pruned: &Pruned, dry: bool) {
         n => format!(" and {}", count(n, "saved plan")),
     };
     let room = bytes(pruned.bytes());
-    text.push_str(&format!("{would} {runs}{plans}, {room}; {} stay.\n", count(pruned.left, "run")));
+    text.push_str(&format!("{would} {runs}{plans}, {room}; {}.\n", stays(pruned.left)));
     desk.screen.result(&text);
+}
+
+fn stays(runs: usize) -> String {
+    if runs == 1 { "1 run stays".to_owned() } else { format!("{runs} runs stay") }
 }
 
 fn words(beyond: Beyond) -> &'static str {

@@ -182,7 +182,7 @@ impl Store {
     /// What is known, with the lessons of the runs that are over and were not yet learned from; nothing is written.
     pub(super) fn learned_now(&self) -> Result<Learned, StoreError> {
         let mut learned = self.learned();
-        self.catch_up(&mut learned)?;
+        self.catch_up(&mut learned, |_| ())?;
         Ok(learned)
     }
 
@@ -198,7 +198,7 @@ impl Store {
     pub(super) fn learn_all(&self) -> Result<Learned, StoreError> {
         let before = self.learned();
         let mut learned = before.clone();
-        let ids = self.catch_up(&mut learned)?;
+        let ids = self.catch_up(&mut learned, |id| self.give_back(id))?;
         learned.forget_all_but(&ids.iter().map(RunId::as_str).collect());
         if learned != before {
             self.write_learned(&learned)?;
@@ -216,12 +216,16 @@ impl Store {
         self.learned().pruned
     }
 
-    /// Takes in each run that is over and not yet known, oldest first; gives the names of all runs.
-    fn catch_up(&self, learned: &mut Learned) -> Result<Vec<RunId>, StoreError> {
+    /// Takes in each run that is over and not yet known, oldest first, and does with it what belongs to its end; gives the names
+    /// of all runs.
+    fn catch_up(&self, learned: &mut Learned, settle: impl Fn(&RunId)) -> Result<Vec<RunId>, StoreError> {
         let ids = self.ids()?;
         let unknown: Vec<&RunId> = ids.iter().filter(|id| !learned.over.contains_key(id.as_str())).collect();
         for id in &unknown {
             let state = self.fold(id).ok().map(|reading| reading.state);
+            if state.as_ref().is_some_and(|state| state.ended().is_some()) {
+                settle(id);
+            }
             let Some(over) = self.over(id, state.as_ref()) else { continue };
             if let Some(state) = &state {
                 learned.take_in(state);
@@ -232,6 +236,15 @@ impl Store {
             learned.trim();
         }
         Ok(ids)
+    }
+
+    /// Gives the room back that a journal had reserved for more records: most of what a run takes. Its bytes stay as they are.
+    fn give_back(&self, id: &RunId) {
+        // Without it a run takes more room, and nothing else is wrong.
+        let _given = self.dir(id).and_then(|dir| Ok(dir.file("journal", true)?)).map(|file| {
+            let len = file.metadata().map(|meta| meta.len());
+            len.and_then(|len| file.set_len(len))
+        });
     }
 
     /// Whether a run is over: its journal says so, or the note of whoever set it aside.

@@ -103,8 +103,9 @@ impl Store {
         }
         all.sort();
         let surplus = limits.plans.map_or(0, |keep| all.len().saturating_sub(keep));
-        let old = |since: i64| limits.before.is_some_and(|before| since < before.as_second());
-        let doomed = all.into_iter().enumerate().filter(|(n, (since, ..))| *n < surplus || old(*since));
+        let before = limits.before.map(|before| (before.as_second(), i64::from(before.subsec_nanosecond())));
+        let old = |since: (i64, i64)| before.is_some_and(|before| since < before);
+        let doomed = all.into_iter().enumerate().filter(|(n, (since, nanos, _))| *n < surplus || old((*since, *nanos)));
         let with_bytes = |id: PlanId| {
             let bytes = plans.tree_bytes(id.as_str());
             (id, bytes)
