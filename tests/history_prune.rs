@@ -45,7 +45,7 @@ fn traced(place: &Place, options: &[&str], args: &[&str]) -> (Said, String) {
     let trace = place.path("trace");
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-y", "-s", "200", "-o"]).arg(&trace).args(options);
-    command.arg(assert_cmd::cargo::cargo_bin!("runbook")).args(args).current_dir(place.path("."));
+    command.arg(env!("CARGO_BIN_EXE_runbook")).args(args).current_dir(place.path("."));
     command.env_clear().env("PATH", "/usr/bin:/bin").env("RUNBOOK_STATE_DIR", place.path("state"));
     let said = command.env("RUNBOOK_LOCK", place.path("lock")).output().unwrap().into();
     (said, std::fs::read_to_string(trace).unwrap())

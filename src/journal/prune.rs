@@ -3,6 +3,7 @@
 //! A run goes when a limit says so, its journal says that it is over, and what it taught is written down in
 //! [`learned`](super::learned). It is first renamed out of sight, durably, then removed: whoever is killed in between leaves
 //! nothing that a list, a resume or a new run would take for a run, and the next one finishes it.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -104,7 +105,7 @@ impl Store {
     /// [`StoreError`] if the directory cannot be read.
     pub fn would_prune(&self, limits: &Limits, now: Timestamp) -> Result<Pruned, StoreError> {
         let learned = self.learned_now()?;
-        let mut found = self.judge(&learned, limits, now)?;
+        let mut found = self.judge(&learned, limits, now, &BTreeMap::new())?;
         found.plans = self.doomed_plans(limits)?.into_iter().map(|(id, bytes)| (id.to_string(), bytes)).collect();
         found.leftovers = self.leftovers()?;
         Ok(found)
@@ -116,8 +117,12 @@ impl Store {
     /// [`StoreError`] if what the runs taught cannot be written down; nothing is removed then. What cannot be removed is told
     /// in [`Pruned::trouble`].
     pub fn prune(&self, limits: &Limits, now: Timestamp) -> Result<Pruned, StoreError> {
+        // Learning gives back what journals had reserved; told is what the disk gets back in all.
+        let known = self.learned().over;
+        let fresh = self.ids()?.into_iter().filter(|id| !known.contains_key(id.as_str()));
+        let sizes = fresh.map(|id| (id.to_string(), self.bytes_of(&id))).collect();
         let learned = self.learn_all()?;
-        let mut found = self.judge(&learned, limits, now)?;
+        let mut found = self.judge(&learned, limits, now, &sizes)?;
         found.leftovers = self.leftovers()?;
         if !found.runs.is_empty() || !found.leftovers.is_empty() {
             let runs = self.root.sub("runs")?;
@@ -155,8 +160,14 @@ impl Store {
         found.trouble.extend(runs.sync().err().map(|error| error.to_string()));
     }
 
-    /// Which runs are beyond a limit and may go.
-    fn judge(&self, learned: &Learned, limits: &Limits, now: Timestamp) -> Result<Pruned, StoreError> {
+    /// Which runs are beyond a limit and may go; `sizes` has what some of them took before.
+    fn judge(
+        &self,
+        learned: &Learned,
+        limits: &Limits,
+        now: Timestamp,
+        sizes: &BTreeMap<String, u64>,
+    ) -> Result<Pruned, StoreError> {
         let seen = self.ids()?.into_iter().map(|run| {
             let over = learned.over.get(run.as_str()).cloned();
             let bytes = over.as_ref().map_or_else(|| self.bytes_of(&run), |over| over.bytes);
@@ -168,7 +179,10 @@ impl Store {
         for (one, beyond) in beyond(&seen, limits) {
             match self.must_stay(one, named.as_deref(), now) {
                 Some(why) => found.spared.push((one.run.clone(), why)),
-                None => found.runs.push(Doomed { run: one.run.clone(), bytes: self.bytes_of(&one.run), beyond }),
+                None => {
+                    let bytes = sizes.get(one.run.as_str()).copied().unwrap_or_else(|| self.bytes_of(&one.run));
+                    found.runs.push(Doomed { run: one.run.clone(), bytes, beyond });
+                }
             }
         }
         found.left = seen.len() - found.runs.len();

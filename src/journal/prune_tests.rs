@@ -105,6 +105,7 @@ fn each_limit_takes_effect_by_itself() {
     assert!(pruned.bytes() >= 3 * 4096 && pruned.trouble.is_empty() && pruned.left == 3, "{pruned:?}");
     assert_eq!(names(&store), ids[3..].iter().map(ToString::to_string).collect::<Vec<_>>());
     assert_eq!(store.pruned(), 3);
+    assert!(store.bytes_of(&ids[5]) < 1 << 17, "the journal's reserve was given back");
     let one = store.bytes_of(&ids[5]);
     let limits = Limits { bytes: Some(one + one / 2), ..Limits::default() };
     assert_eq!(gone_runs(&store.prune(&limits, day(9)).unwrap()), [(&ids[3], Beyond::Size), (&ids[4], Beyond::Size)]);
