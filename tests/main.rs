@@ -4,6 +4,7 @@ mod cli;
 mod damaged_runs;
 mod eta;
 mod floors;
+mod history_prune;
 mod lab_by_hand;
 mod lab_daemon;
 mod lab_host;

@@ -42,7 +42,7 @@ fn nobody_can_rehearse_with_nothing_installed() {
     let place = Place::new();
     std::fs::set_permissions(place.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let copy = place.path("runbook");
-    std::fs::copy(assert_cmd::cargo::cargo_bin!("runbook"), &copy).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_runbook"), &copy).unwrap();
     let mut command = std::process::Command::new(&copy);
     if rustix::process::geteuid().is_root() {
         command = std::process::Command::new("setpriv");
@@ -72,7 +72,7 @@ fn the_demonstration_rehearses_where_there_is_no_root_and_no_linux() {
     };
     open(&place.path("."));
     copied(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/real-host.sh"), "examples/real-host.sh");
-    copied(assert_cmd::cargo::cargo_bin!("runbook").to_str().unwrap(), "target/debug/runbook");
+    copied(env!("CARGO_BIN_EXE_runbook"), "target/debug/runbook");
     copied(&place.file("uname", "#!/bin/sh\necho Darwin\n"), "elsewhere/uname");
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
     let start = |who: &[&str], path: &str| {
@@ -147,7 +147,7 @@ fn a_slow_instance_shows_in_the_length_and_a_kept_journal_can_be_reported() {
 fn a_run_is_followed_from_a_second_terminal_to_its_exit_code() {
     for (fault, code, word) in [(&[][..], 0, "is over: done"), (&["--fail", "stop/compact-again"], 1, "backed out")] {
         let place = Place::new();
-        let program = assert_cmd::cargo::cargo_bin!("runbook");
+        let program = env!("CARGO_BIN_EXE_runbook");
         let mut first = std::process::Command::new(program);
         first.args(["rehearse", "restart-staging", "--speed", "200", "--keep"]).args(ANSWERED).args(fault);
         first.env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", place.path("state"));

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# A release with its bill of materials: builds the program and lays a CycloneDX 1.5 SBOM of exactly what is linked into it,
-# and the SHA-256 of both, beside it.
+# A release with its bill of materials: builds the program, with the list of its packages inside (cargo auditable), and lays a
+# CycloneDX 1.5 SBOM of exactly what is linked into it, and the SHA-256 of both, beside it. The same commit gives the same bytes
+# in whatever directory: tests/reproducible.sh shows it.
 # Usage: tests/sbom.sh [DIRECTORY]    target/dist by default
 #        tests/sbom.sh --only FILE    the SBOM alone, without a build
+#        tests/sbom.sh --records PROGRAM [SBOM]    the packages that a program names in itself; compared with an SBOM, if given
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -59,10 +61,42 @@ if [ "${1:-}" = --only ]; then
   sbom >"${2:?a file to write}"
   exit
 fi
+# The section .dep-v0 that cargo auditable writes: JSON behind zlib. One line for each package that is linked in.
+records() {
+  local section
+  section=$(mktemp)
+  objcopy --dump-section ".dep-v0=$section" "$1" /dev/null
+  python3 -c '
+import json, sys, zlib
+raw = zlib.decompressobj().decompress(open(sys.argv[1], "rb").read(), 8 << 20)
+for package in json.loads(raw)["packages"]:
+    if package.get("kind", "runtime") == "runtime" and not package.get("root"):
+        print(package["name"], package["version"])
+' "$section" | sort
+  rm -f "$section"
+}
+if [ "${1:-}" = --records ]; then
+  program=${2:?a program}
+  [ -n "${3:-}" ] || { records "$program"; exit; }
+  listed=$(python3 -c 'import json, sys
+for one in json.load(open(sys.argv[1]))["components"]: print(one["name"], one["version"])' "$3" | sort)
+  diff <(records "$program") <(printf '%s\n' "$listed") || { echo "$program and $3 name different packages" >&2; exit 1; }
+  printf '%s names its %s packages, the same as %s\n' "$program" "$(wc -l <<<"$listed")" "$3"
+  exit
+fi
+
 out=${1:-target/dist}
 mkdir -p "$out"
-cargo build --locked --release --bin runbook
-cp target/release/runbook "$out/runbook"
+command -v cargo-auditable >/dev/null || cargo install --locked cargo-auditable@0.7.7
+# Nothing of this machine in the program: no path of its crates or its compiler, no time.
+home=${CARGO_HOME:-$HOME/.cargo}
+export RUSTFLAGS="--remap-path-prefix=$home=/cargo --remap-path-prefix=$(rustc --print sysroot)=/rust"
+export CARGO_INCREMENTAL=0 CFLAGS="-ffile-prefix-map=$home=/cargo"
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH
+cargo auditable build --locked --release --bin runbook
+cp "${CARGO_TARGET_DIR:-target}/release/runbook" "$out/runbook"
 sbom >"$out/runbook.cdx.json"
+tests/sbom.sh --records "$out/runbook" "$out/runbook.cdx.json"
 (cd "$out" && sha256sum runbook runbook.cdx.json >SHA256SUMS)
 printf '%s: the program, its SBOM with %s components, checksums\n' "$out" "$(grep -c '"type": "library"' "$out/runbook.cdx.json")"

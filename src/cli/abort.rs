@@ -11,7 +11,7 @@ use super::prompt::{Answers, Prompt};
 use super::run::hold;
 use super::site::{Identity, identity, stamps, who};
 use super::sitting::tidy;
-use super::{Desk, Exit, Failure, resume};
+use super::{Desk, Exit, Failure, prune, resume};
 use crate::execute::{Ending, Stop, Urge};
 use crate::host::clock;
 use crate::host::foreign::named;
@@ -87,6 +87,7 @@ impl Abort {
         // Whoever dies in between is followed by a `resume` that sees the last record and sweeps.
         tidy(desk, &LocalHost::new(None)).await;
         store.release(&journal)?;
+        prune::by_itself(desk, store);
         desk.screen.alert(&format!(
             "{id} is abandoned and the host is free; what it had stopped stays as it is\n  runbook report {id}\n"
         ));
@@ -115,6 +116,7 @@ impl Abort {
         let note = self.note(error, known)?;
         tidy(desk, &LocalHost::new(None)).await;
         store.set_aside(id, &note)?;
+        prune::by_itself(desk, store);
         let by_hand = by_hand(store, id);
         let text = report::set_aside(id.as_str(), &note, desk.screen.style());
         desk.screen.alert(&format!(

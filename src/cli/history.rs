@@ -1,14 +1,19 @@
-//! `runbook history`: past runs, oldest first, one line each; or how right their estimates were.
-use clap::Args;
+//! `runbook history`: past runs, oldest first, one line each; or how right their estimates were. `prune` is in
+//! [`prune`](super::prune).
+use clap::{Args, Subcommand};
 
-use super::site::by_age;
+use super::prune::Prune;
 use super::{Desk, Exit, Failure};
-use crate::journal::store::Listed;
+use crate::host::span::count;
+use crate::journal::store::{Listed, Store, by_age};
 use crate::report::{PastRun, estimate_lines, estimate_table, past_run, past_run_line, unreadable_run_line};
 
 /// Which runs.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct History {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Only those of this runbook
     name: Option<String>,
     /// How right the estimates of the newest runs were: what was expected, what it took, and whether the interval held
@@ -16,11 +21,28 @@ pub(super) struct History {
     estimates: bool,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
-    pub(super) json: bool,
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Remove past runs and saved plans beyond a limit; what they taught about durations is kept
+    Prune(Prune),
 }
 
 impl History {
+    /// Whether the standard output is for programs.
+    pub(super) fn json(&self) -> bool {
+        match &self.what {
+            Some(What::Prune(prune)) => prune.json,
+            None => self.json,
+        }
+    }
+
     pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        if let Some(What::Prune(prune)) = &self.what {
+            return prune.call(desk);
+        }
         if self.estimates {
             return self.estimates(desk);
         }
@@ -29,6 +51,10 @@ impl History {
             Some(store) => by_age(store.list()?),
             None => Vec::new(),
         };
+        let pruned = store.as_ref().map_or(0, Store::pruned);
+        if pruned > 0 {
+            pruned_before(desk, pruned);
+        }
         let mut shown = 0;
         for listed in runs.iter().filter(|listed| self.wants(listed)) {
             shown += 1;
@@ -69,6 +95,16 @@ impl History {
     fn wants(&self, listed: &Listed) -> bool {
         let opened = listed.reading.as_ref().ok().and_then(|reading| reading.state.opened());
         self.name.as_ref().is_none_or(|name| opened.is_some_and(|opened| opened.runbook_name == *name))
+    }
+}
+
+/// Says that the list is not the whole story.
+fn pruned_before(desk: &Desk, runs: u64) {
+    if desk.screen.json {
+        desk.screen.lines([serde_json::json!({ "type": "pruned_before", "runs": runs }).to_string()]);
+    } else {
+        let runs = count(usize::try_from(runs).unwrap_or(usize::MAX), "older run");
+        desk.screen.talk(&format!("{runs} pruned; what they taught about durations is kept\n"));
     }
 }
 

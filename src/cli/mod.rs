@@ -23,6 +23,7 @@ mod offline;
 mod pause;
 mod plan;
 mod prompt;
+mod prune;
 mod rehearse;
 mod report;
 mod resolve;
@@ -120,7 +121,7 @@ enum Command {
     Resolve(resolve::Resolve),
     /// Show the journal of a run record by record, or verify it
     Journal(journal::Journal),
-    /// Show past runs
+    /// Show past runs; `history prune` removes old ones
     History(history::History),
     /// Write the summary of a run
     Report(report::Report),
@@ -231,7 +232,7 @@ impl Cli {
             Command::Plan(plan) => plan.json,
             Command::Status(status) => status.json,
             Command::Journal(journal) => journal.json(),
-            Command::History(history) => history.json,
+            Command::History(history) => history.json(),
             Command::Run(run) => run.json || self.global.progress == "json",
             Command::Resume(resume) => resume.json || self.global.progress == "json",
             Command::Abort(_) | Command::Attach(_) => self.global.progress == "json",

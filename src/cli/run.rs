@@ -12,7 +12,7 @@ use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};
 use super::sitting::Sitting;
 use super::source::{Source, read};
-use super::{Desk, Exit, Failure, check, plan, resume_unit};
+use super::{Desk, Exit, Failure, check, plan, prune, resume_unit};
 use crate::action::measure::parse_duration;
 use crate::execute::{Orders, Stop};
 use crate::host::clock;
@@ -70,6 +70,7 @@ impl Run {
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;
+        prune::learn(desk, &store);
         let children = children(desk, None).await?;
         let host = this_host(desk, &loaded.runbook, &children)?;
         let past = plan::past(Some(&store), &loaded.runbook.name)?;

@@ -12,15 +12,12 @@ use crate::host::Facts;
 use crate::host::foreign::named;
 use crate::host::span::words;
 use crate::journal::Directory;
-use crate::journal::plans::PlanId;
+use crate::journal::plans::{PLANS_KEPT, PlanId};
 use crate::journal::record::sha256_hex;
 use crate::journal::store::Store;
 use crate::plan::drift::{Drift, MAX_AGE, carried, drift};
 use crate::plan::{FORMAT, Plan, Rehearsed};
 use crate::report::{drift_lines, drifted};
-
-/// So many saved plans are kept, the newest.
-const KEPT: usize = 50;
 
 /// Where a saved plan comes from: `origin.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,7 +54,7 @@ pub(super) fn save(desk: &Desk, source: &Source, rehearsal: &Rehearsal) -> Resul
     let store = Store::prepare(&desk.site.state_dir)?;
     let id = store.save_plan(&files, &stamps(&identity()?.boot_id).stamp())?;
     // Housekeeping: a plan that cannot be removed takes nothing away from the one that was saved.
-    if let Err(error) = store.prune_plans(KEPT) {
+    if let Err(error) = store.prune_plans(PLANS_KEPT) {
         desk.screen.alert(&format!("old saved plans stay: {error}\n"));
     }
     if desk.screen.json {

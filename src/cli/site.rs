@@ -89,12 +89,12 @@ impl Site {
                 Failure::say(Exit::Usage, format!("there is no run {}", crate::host::foreign::named(name, 64)))
                     .hint("runbook history")
             };
-            let found = store.list()?.into_iter().find(|listed| listed.id.as_str() == name);
+            let found = RunId::parse(name).map(|id| store.listed(&id)).transpose()?.flatten();
             return found.ok_or_else(missing).map(Some);
         }
         match store.unfinished()? {
             Some(listed) => Ok(Some(listed)),
-            None => Ok(by_age(store.list()?).pop()),
+            None => Ok(store.latest()?),
         }
     }
 
@@ -111,15 +111,6 @@ impl Site {
             _ => Ok(Some(listed.id)),
         }
     }
-}
-
-/// Runs, oldest first by their first record: names tell runs of the same second apart and do not order them.
-pub(super) fn by_age(mut runs: Vec<Listed>) -> Vec<Listed> {
-    let began = |listed: &Listed| {
-        listed.reading.as_ref().ok().and_then(|reading| reading.entries.first()).map(|entry| entry.wall)
-    };
-    runs.sort_by(|a, b| began(a).cmp(&began(b)).then_with(|| a.id.cmp(&b.id)));
-    runs
 }
 
 /// The window of a run's frozen runbook, if it names one and can be read.

@@ -16,8 +16,8 @@ use crate::plan::Plan;
 use crate::report::Live;
 use crate::runbook::Runbook;
 
-use super::resume_unit;
 use super::witness::Noting;
+use super::{prune, resume_unit};
 
 /// Everything that a sitting needs. The caller holds the host lock until it is over.
 pub(super) struct Sitting<'a> {
@@ -89,6 +89,9 @@ impl Sitting<'_> {
             self.store.release(&self.journal)?;
         }
         closing::show(self.desk, &self.id, &ending, self.store);
+        if self.journal.state().ended().is_some() {
+            prune::by_itself(self.desk, self.store);
+        }
         Ok(Sat { ending, exit })
     }
 }

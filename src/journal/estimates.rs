@@ -1,6 +1,7 @@
 //! What past runs teach: the loads they measured, and how right their estimates were.
 //!
-//! Nothing is kept beside the journals: a run's own record holds its plan, what it captured, and how long everything took.
+//! A run's own record holds its plan, what it captured, and how long everything took; what is needed of it when the run itself
+//! was pruned is in [`learned`](super::learned). Estimates are judged by the journals that are still there.
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -86,18 +87,20 @@ impl Score {
 }
 
 impl Store {
-    /// Loads of Redis instances that the newest runs have measured, however those runs ended, oldest first.
+    /// Loads of Redis instances that earlier runs have measured, however those runs ended, oldest first; those of the unfinished
+    /// run, too.
     ///
     /// # Errors
     /// [`StoreError::File`] if the runs cannot be listed.
     pub fn loads(&self) -> Result<History, StoreError> {
-        let mut history = History::default();
-        for listed in self.newest(NEWEST)? {
+        let mut learned = self.learned_now()?;
+        for listed in self.not_known_over()? {
             let Ok(reading) = listed.reading else { continue };
-            reading.state.all_captured().filter_map(|(key, value)| record_of(key, value)).for_each(|l| history.add(l));
+            if reading.state.ended().is_none() {
+                learned.take_in(&reading.state);
+            }
         }
-        history.forget_old();
-        Ok(history)
+        Ok(learned.loads())
     }
 
     /// Every estimate of the newest runs that can be held against what happened, oldest first; of one runbook, or of all.

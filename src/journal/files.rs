@@ -64,6 +64,8 @@ impl FileError {
 thread_local! {
     /// How often this thread has synced a directory.
     pub(super) static SYNCED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    /// How many files and directories this thread has opened.
+    pub(super) static OPENED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// A directory held open, with its path for messages. Names below it are resolved against the descriptor.
@@ -223,6 +225,8 @@ fn open_strictly(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
 
 /// Owner and mode of a descriptor that is open already, so that nothing can be swapped in between.
 fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError> {
+    #[cfg(test)]
+    OPENED.with(|count| count.set(count.get() + 1));
     let stat = fs::fstat(fd).map_err(FileError::io("stat", path))?;
     if planted(Bug::LooseFiles) {
         return Ok(stat);

@@ -19,6 +19,7 @@ pub(crate) mod fuzz;
 mod head;
 pub mod inspect;
 mod keep;
+mod learned;
 pub mod legal;
 mod listing;
 pub mod lock;
@@ -27,6 +28,7 @@ pub mod ownership;
 mod pending;
 pub mod place;
 pub mod plans;
+pub mod prune;
 mod reading;
 pub mod record;
 pub mod recover;
@@ -35,6 +37,7 @@ mod spelled;
 pub mod state;
 pub mod step;
 pub mod store;
+mod tree;
 
 #[cfg(test)]
 mod damage_tests;

@@ -10,14 +10,15 @@ pub(super) const PENDING: &str = "pending";
 
 impl Store {
     /// The run that owns the host, even if its journal cannot be read. Found through `pending`; without that file every
-    /// readable journal is asked, because removing a file must not free a host.
+    /// readable journal is asked that is not known to be over, because removing a file must not free a host. A run that was
+    /// set aside owns nothing.
     ///
     /// # Errors
     /// [`StoreError::Dangling`] if `pending` names a run that somebody removed.
     pub fn unfinished(&self) -> Result<Option<Listed>, StoreError> {
-        let owns = |listed: &Listed| listed.reading.as_ref().is_ok_and(|reading| reading.state.ended().is_none());
         let Some(name) = self.pending()? else {
-            return Ok(self.list()?.into_iter().rev().find(owns));
+            let owns = |listed: &Listed| listed.is_unfinished() && self.aside(&listed.id).is_none();
+            return Ok(self.not_known_over()?.into_iter().rev().find(owns));
         };
         let dangling = || StoreError::Dangling { run: name.clone(), path: self.root.path().join(PENDING) };
         let id = RunId::parse(&name).ok_or_else(dangling)?;
@@ -25,13 +26,13 @@ impl Store {
         let names = runs.names()?;
         if names.iter().any(|found| found == id.as_str()) {
             let listed = read_one(&runs, id);
-            return Ok(Some(listed).filter(|listed| listed.reading.is_err() || owns(listed)));
+            return Ok(Some(listed).filter(|listed| listed.reading.is_err() || listed.is_unfinished()));
         }
         // Named, never renamed into place: the run had not begun.
         if names.contains(&draft_of(&id)) { Ok(None) } else { Err(dangling()) }
     }
 
-    fn pending(&self) -> Result<Option<String>, StoreError> {
+    pub(super) fn pending(&self) -> Result<Option<String>, StoreError> {
         match self.root.read(PENDING) {
             Ok(bytes) => Ok(Some(crate::host::foreign::named_bytes(bytes.trim_ascii(), 80))),
             Err(error) if error.is_missing() => Ok(None),

@@ -1,11 +1,17 @@
 //! Saved plans: `plans/<id>/` in the state directory, each put together aside and renamed into place, never changed again.
+use jiff::Timestamp;
+
 use super::Stamp;
 use super::files::{Directory, FileError};
+use super::prune::Limits;
 use super::record::sha256_hex;
 use super::store::{Store, StoreError};
+use super::tree::is_gone;
 
 /// Where saved plans lie.
 const PLANS: &str = "plans";
+/// So many saved plans are kept, the newest.
+pub const PLANS_KEPT: usize = 50;
 
 /// Name of a saved plan: `p-` and some hexadecimal digits, short enough to be typed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,36 +76,75 @@ impl Store {
         Ok(id)
     }
 
-    /// Removes the oldest saved plans until so many are left, and says how many went. A plan is good for half an hour; those
-    /// that are kept longer are for looking back only.
+    /// Removes the oldest saved plans until so many are left, and says how many went.
     ///
     /// # Errors
     /// [`StoreError::File`]; some may have gone by then.
     pub fn prune_plans(&self, keep: usize) -> Result<usize, StoreError> {
+        Ok(self.remove_plans(&Limits { plans: Some(keep), ..Limits::default() }, None)?.len())
+    }
+
+    /// Saved plans beyond a limit with their bytes, oldest first. A plan is good for half an hour; those that are kept longer are
+    /// for looking back only. A run has a copy of the plan that it was begun with, so none of them is needed by one.
+    pub(super) fn doomed_plans(&self, limits: &Limits) -> Result<Vec<(PlanId, u64)>, StoreError> {
         let plans = match self.root.sub(PLANS) {
             Ok(plans) => plans,
-            Err(error) if error.is_missing() => return Ok(0),
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         };
-        let ids = plans.names()?.into_iter().filter_map(|name| PlanId::parse(&name));
         let mut all: Vec<(i64, i64, PlanId)> = Vec::new();
-        for id in ids {
-            let path = plans.path().join(id.as_str());
-            let stat = rustix::fs::statat(plans.fd(), id.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(FileError::io("look at", &path))?;
+        for id in plans.names()?.iter().filter_map(|name| PlanId::parse(name)) {
+            let stat = match rustix::fs::statat(plans.fd(), id.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+                // Somebody else prunes at the same time.
+                Err(rustix::io::Errno::NOENT) => continue,
+                stat => stat.map_err(FileError::io("look at", &plans.path().join(id.as_str())))?,
+            };
             all.push((stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0), id));
         }
         all.sort();
-        let surplus = all.len().saturating_sub(keep);
-        for (.., id) in all.into_iter().take(surplus) {
-            let dir = plans.sub(id.as_str())?;
-            for name in dir.names()? {
-                dir.remove(&name)?;
+        let surplus = limits.plans.map_or(0, |keep| all.len().saturating_sub(keep));
+        let before = limits.before.map(|before| (before.as_second(), i64::from(before.subsec_nanosecond())));
+        let old = |since: (i64, i64)| before.is_some_and(|before| since < before);
+        let doomed = all.into_iter().enumerate().filter(|(n, (since, nanos, _))| *n < surplus || old((*since, *nanos)));
+        let with_bytes = |id: PlanId| {
+            let bytes = plans.tree_bytes(id.as_str());
+            (id, bytes)
+        };
+        Ok(doomed.map(|(_, (.., id))| with_bytes(id)).collect())
+    }
+
+    /// Removes saved plans beyond a limit: out of sight first, so that nobody reads half of one. What an earlier process left
+    /// half removed goes, too, and drafts from before `drafts`, whose maker has died: no lock is held while a plan is saved.
+    pub(super) fn remove_plans(
+        &self,
+        limits: &Limits,
+        drafts: Option<Timestamp>,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let doomed = self.doomed_plans(limits)?;
+        let plans = match self.root.sub(PLANS) {
+            Ok(plans) => plans,
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut removed = Vec::new();
+        for (id, bytes) in doomed {
+            match plans.set_apart(id.as_str()) {
+                Ok(_) => removed.push((id.to_string(), bytes)),
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error.into()),
             }
-            rustix::fs::unlinkat(plans.fd(), id.as_str(), rustix::fs::AtFlags::REMOVEDIR)
-                .map_err(FileError::io("remove", dir.path()))?;
         }
-        Ok(surplus)
+        let stale = |name: &String| {
+            let stat = rustix::fs::statat(plans.fd(), name.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+            let since = stat.ok().map(|stat| stat.st_mtime);
+            name.starts_with(".new-") && since.zip(drafts).is_some_and(|(since, drafts)| since < drafts.as_second())
+        };
+        let left_over: Vec<String> = plans.names()?.into_iter().filter(|name| is_gone(name) || stale(name)).collect();
+        if !left_over.is_empty() {
+            plans.sync()?;
+            left_over.iter().try_for_each(|name| plans.remove_tree(name))?;
+        }
+        Ok(removed)
     }
 
     /// The directory of a saved plan; `None` when there is none of this name.

@@ -24,6 +24,12 @@ impl RunId {
         Self(format!("r-{}-{}", stamp.wall.strftime("%Y%m%d-%H%M%S"), &salt[..4]))
     }
 
+    /// The name without what tells runs of one second apart, as far as it is a name of ours: names compare by it first.
+    pub(super) fn second(&self) -> &str {
+        let dated = self.0.len() == "r-20261122-101500-ab12".len() && self.0.starts_with("r-");
+        self.0.rsplit_once('-').filter(|_| dated).map_or(self.as_str(), |(second, _)| second)
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -7,6 +7,7 @@
 //! runs/<id>/head       how far that was acknowledged
 //! runs/<id>/runbook.yaml, plan.json, snapshot/
 //! plans/<id>/            saved plans; see [`plans`](super::plans)
+//! learned              what runs that are over have taught; see [`learned`](super::learned)
 //! ```
 //! A run comes into being by one rename, after `pending` names it: a crash before leaves nothing that anybody acted on.
 use std::os::unix::fs::DirBuilderExt;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Opened;
 use super::files::{Directory, FileError};
-pub use super::listing::Listed;
+pub use super::listing::{Listed, by_age};
 use super::pending::PENDING;
 use super::place::{Place, place_of, safe_above};
 use super::record::sha256_hex;

@@ -3,8 +3,7 @@
 //! A step with nothing to do is *skipped*; one that is refused, or that could not be looked at, is a *failure*. The time of
 //! a case is its typical estimate: nothing was run.
 
-use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
-
+use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
 use super::layout::clean;
 use crate::action::change::{Concern, Weight};
 use crate::plan::{Plan, PlannedStep};
@@ -15,10 +14,8 @@ const ITEMS: usize = 200;
 /// The plan as an XML document.
 ///
 /// # Errors
-/// [`SerializeError`], which no plan is known to cause: what XML cannot hold is left out of texts.
-pub fn junit(plan: &Plan) -> Result<String, SerializeError> {
-    let mut report = Report::new(format!("runbook plan {}", clean(&plan.runbook)));
-    report.set_time(plan.takes().typically());
+/// [`std::io::Error`], which no plan is known to cause: what XML cannot hold is left out of texts.
+pub fn junit(plan: &Plan) -> std::io::Result<String> {
     let mut phases: Vec<(&str, Vec<&PlannedStep>)> = Vec::new();
     for step in &plan.steps {
         match phases.last_mut().filter(|(name, _)| *name == step.phase) {
@@ -26,30 +23,28 @@ pub fn junit(plan: &Plan) -> Result<String, SerializeError> {
             None => phases.push((&step.phase, vec![step])),
         }
     }
-    for (name, steps) in phases {
-        let mut suite = TestSuite::new(clean(name));
-        suite.set_time(steps.iter().map(|step| step.takes.span.typically()).sum());
-        suite.add_test_cases(steps.into_iter().map(|step| case(plan, step)));
-        report.add_test_suite(suite);
+    let suites = phases.into_iter().map(|(name, steps)| Suite {
+        name: clean(name),
+        time: Some(steps.iter().map(|step| step.takes.span.typically()).sum()),
+        cases: steps.into_iter().map(|step| case(plan, step)).collect(),
+    });
+    let name = format!("runbook plan {}", clean(&plan.runbook));
+    Document { name, time: plan.takes().typically(), suites: suites.collect() }.written()
+}
+
+fn case(plan: &Plan, step: &PlannedStep) -> Case {
+    Case {
+        name: clean(step.id.as_str()),
+        class: format!("{}.{}", clean(&plan.runbook), clean(&step.phase)),
+        time: Some(step.takes.span.typically()),
+        action: Some(step.action.as_str().to_owned()),
+        verdict: verdict(step),
+        said: said(step),
     }
-    report.to_string()
 }
 
-fn case(plan: &Plan, step: &PlannedStep) -> TestCase {
-    let mut case = TestCase::new(clean(step.id.as_str()), status(step));
-    case.set_classname(format!("{}.{}", clean(&plan.runbook), clean(&step.phase)));
-    case.set_time(step.takes.span.typically());
-    case.add_property(("action", step.action.as_str()));
-    case.set_system_out(said(step));
-    case
-}
-
-fn status(step: &PlannedStep) -> TestCaseStatus {
-    let failure = |kind: &str, message: String, more: String| {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_type(kind).set_message(message).set_description(more);
-        status
-    };
+fn verdict(step: &PlannedStep) -> Verdict {
+    let failure = |kind, message, more| Verdict::Failure(Trouble { kind, message, more });
     if let Some(why) = &step.unforeseen {
         return failure("unforeseen", clean(why), "a probe failed, so nobody knows what this step would do".into());
     }
@@ -59,11 +54,9 @@ fn status(step: &PlannedStep) -> TestCaseStatus {
         return failure("refused", format!("{}: {}", clean(&first.about), clean(&first.seen)), cures.join("\n"));
     }
     if step.change.is_empty() {
-        let mut skipped = TestCaseStatus::skipped();
-        skipped.set_message(format!("nothing to do: {} already so", step.change.already));
-        return skipped;
+        return Verdict::Skipped(format!("nothing to do: {} already so", step.change.already));
     }
-    TestCaseStatus::success()
+    Verdict::Passed
 }
 
 /// The items with their signs, and what an operator must know besides.

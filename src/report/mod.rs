@@ -18,6 +18,7 @@ mod journal_view;
 pub mod json;
 mod json_runs;
 pub mod junit;
+mod junit_xml;
 pub mod layout;
 pub mod lines;
 pub mod live;

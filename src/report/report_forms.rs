@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
 use super::came_back_view;
 use super::json::version_line;
+use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
 use super::layout::clean;
 use super::status::between;
 use super::story::{StepTold, Story};
@@ -89,83 +89,73 @@ fn step_value(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Value {
 /// The run as JUnit: a suite per phase, a case per step, and a last suite for what came back differently.
 ///
 /// # Errors
-/// [`SerializeError`], which no run is known to cause.
-pub fn report_junit(entries: &[Entry]) -> Result<String, SerializeError> {
+/// [`std::io::Error`], which no run is known to cause.
+pub fn report_junit(entries: &[Entry]) -> std::io::Result<String> {
     let story = Story::of(entries);
     let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
-    let mut report = Report::new(format!("runbook run {name} {}", clean(story.run)));
-    report.set_time(story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to)));
-    for (phase, steps) in story.phases() {
-        let mut suite = TestSuite::new(clean(phase));
-        suite.set_time(steps.iter().map(|(_, step)| step.took).sum());
-        suite.add_test_cases(steps.into_iter().map(|(id, step)| case(&story, &name, id, step)));
-        report.add_test_suite(suite);
-    }
+    let suites = story.phases().into_iter().map(|(phase, steps)| Suite {
+        name: clean(phase),
+        time: Some(steps.iter().map(|(_, step)| step.took).sum()),
+        cases: steps.into_iter().map(|(id, step)| case(&story, &name, id, step)).collect(),
+    });
+    let mut suites: Vec<Suite> = suites.collect();
     if let Some(found) = &story.came_back {
         let surprises: Vec<String> = found
             .surprises()
             .map(|one| format!("{}: {} -> {}", clean(&one.path), clean(&one.before), clean(&one.after)))
             .collect();
-        let status = match surprises.first() {
-            None => TestCaseStatus::success(),
-            Some(first) => said(NonSuccessKind::Failure, "came back differently", first, surprises.join("\n")),
+        let verdict = match surprises.first() {
+            None => Verdict::Passed,
+            Some(first) => Verdict::Failure(trouble("came back differently", first.clone(), surprises.join("\n"))),
         };
-        let mut case = TestCase::new("as before", status);
-        case.set_classname(format!("{name}.baseline"));
-        case.set_system_out(came_back_view::counted(found));
-        let mut suite = TestSuite::new("baseline");
-        suite.add_test_case(case);
-        report.add_test_suite(suite);
+        let (class, said) = (format!("{name}.baseline"), came_back_view::counted(found));
+        let case = Case { name: "as before".into(), class, time: None, action: None, verdict, said };
+        suites.push(Suite { name: "baseline".into(), time: None, cases: vec![case] });
     }
-    report.to_string()
+    let time = story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to));
+    Document { name: format!("runbook run {name} {}", clean(story.run)), time, suites }.written()
 }
 
-fn said(kind: NonSuccessKind, what: &str, message: &str, more: String) -> TestCaseStatus {
-    let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(what).set_message(message).set_description(more);
-    status
+fn trouble(kind: &'static str, message: String, more: String) -> Trouble {
+    Trouble { kind, message, more }
 }
 
-fn case(story: &Story<'_>, name: &str, id: &StepId, step: &StepTold<'_>) -> TestCase {
-    let mut case = TestCase::new(clean(id.as_str()), status(story, id, step));
-    case.set_classname(format!("{name}.{}", clean(id.phase())));
-    case.set_time(step.took);
-    case.add_property(("action", story.action(id)));
+fn case(story: &Story<'_>, name: &str, id: &StepId, step: &StepTold<'_>) -> Case {
     let line = |(item, told): (&&str, &super::story::ItemTold<'_>)| {
         format!("{}: {}\n", clean(item), told.note.map_or_else(|| format!("{:?}", told.outcome), clean))
     };
-    case.set_system_out(step.items.iter().map(line).collect::<String>());
-    case
+    Case {
+        name: clean(id.as_str()),
+        class: format!("{name}.{}", clean(id.phase())),
+        time: Some(step.took),
+        action: Some(story.action(id).to_owned()),
+        verdict: verdict(story, id, step),
+        said: step.items.iter().map(line).collect(),
+    }
 }
 
 /// Done is a success; what was left out, was so already or was never reached is skipped; a loss is a failure although the run
 /// went on, because a server shows nothing else.
-fn status(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> TestCaseStatus {
-    let skipped = |why: String| {
-        let mut status = TestCaseStatus::skipped();
-        status.set_message(why);
-        status
-    };
+fn verdict(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Verdict {
     match (step.how, step.error, step.unknown) {
-        (Some(How::Applied | How::Ruled), ..) => TestCaseStatus::success(),
-        (Some(How::AlreadySo), ..) if step.rebooted => TestCaseStatus::success(),
-        (Some(How::AlreadySo), ..) => skipped("already so".into()),
-        (Some(How::Skipped { why }), ..) => skipped(clean(why)),
+        (Some(How::Applied | How::Ruled), ..) => Verdict::Passed,
+        (Some(How::AlreadySo), ..) if step.rebooted => Verdict::Passed,
+        (Some(How::AlreadySo), ..) => Verdict::Skipped("already so".into()),
+        (Some(How::Skipped { why }), ..) => Verdict::Skipped(clean(why)),
         (Some(How::WithLosses { losses }), ..) => {
             let all: Vec<String> = losses.iter().map(|loss| clean(loss)).collect();
-            let message = format!("done without {}", all.len());
-            said(NonSuccessKind::Failure, "losses", &message, all.join("\n"))
+            Verdict::Failure(trouble("losses", format!("done without {}", all.len()), all.join("\n")))
         }
         (None, _, Some(why)) => {
-            said(NonSuccessKind::Error, "unknown", &clean(why), "nobody knows whether it happened".into())
+            Verdict::Error(trouble("unknown", clean(why), "nobody knows whether it happened".into()))
         }
         (None, Some(error), _) => {
             let causes = story.losses().into_iter().filter(|(of, ..)| *of == id);
             let more: Vec<String> =
                 causes.map(|(_, item, why, _)| format!("{}: {}", clean(item), clean(why))).collect();
-            said(NonSuccessKind::Failure, "failed", &clean(error), more.join("\n"))
+            Verdict::Failure(trouble("failed", clean(error), more.join("\n")))
         }
-        (None, None, None) => skipped("not reached".into()),
+        (None, None, None) => Verdict::Skipped("not reached".into()),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 #![expect(clippy::disallowed_methods, reason = "tests start programs and wait for them")]
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -225,10 +226,10 @@ fn in_own_mounts(place: &Place, line: &str) -> Option<Said> {
         println!("skipped: mounts of one's own need root");
         return None;
     }
-    let program = assert_cmd::cargo::cargo_bin!("runbook");
+    let program = env!("CARGO_BIN_EXE_runbook");
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-ec", line]).env_clear().current_dir(place.path(""));
-    command.env("PATH", format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", program.parent().unwrap().display()));
+    command.env("PATH", format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", Path::new(program).parent().unwrap().display()));
     command.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock")).stdin(Stdio::null());
     Some(command.output().unwrap().into())
 }
@@ -275,7 +276,7 @@ fn without_threads(place: &Place, words: &[&str]) -> Option<Said> {
         "-o",
         "/dev/null",
     ]);
-    command.arg(assert_cmd::cargo::cargo_bin!("runbook")).args(words).env_clear().env("PATH", "/usr/bin:/bin");
+    command.arg(env!("CARGO_BIN_EXE_runbook")).args(words).env_clear().env("PATH", "/usr/bin:/bin");
     command.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock")).stdin(Stdio::null());
     Some(command.output().unwrap().into())
 }
@@ -338,9 +339,9 @@ fn want_of_descriptors_is_told() {
     for most in 4..16 {
         let line = format!("ulimit -n {most}; exec runbook run {path} --yes");
         let mut command = Command::new("sh");
-        let program = assert_cmd::cargo::cargo_bin!("runbook");
+        let program = env!("CARGO_BIN_EXE_runbook");
         command.args(["-ec", &line]).env_clear().current_dir(place.path("")).stdin(Stdio::null());
-        command.env("PATH", format!("{}:/usr/bin:/bin", program.parent().unwrap().display()));
+        command.env("PATH", format!("{}:/usr/bin:/bin", Path::new(program).parent().unwrap().display()));
         command.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock"));
         let said: Said = command.output().unwrap().into();
         assert!(!said.all().contains("a bug of this program") || said.code == 70, "{most}: {said:?}");

@@ -40,7 +40,7 @@ impl Place {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("runbook"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("RUNBOOK_STATE_DIR", self.path("state"));
         command.env("RUNBOOK_LOCK", self.path("lock")).current_dir(self.dir.path()).stdin(Stdio::null());
         command

@@ -11,11 +11,14 @@ pub(crate) mod testbed;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use refusal::{said, spoke_tls};
@@ -140,7 +143,37 @@ fn unreadable(path: &Path, why: impl ToString) -> TlsError {
 }
 
 /// When the first certificate of a chain ceases to hold (RFC 5280, `notAfter`); `None` for what cannot be read.
+///
+/// Asked of the verifier that has just accepted it, at the end of all time: what it says is over tells since when. The validity
+/// is judged before any issuer is looked for, so no authority is needed; and no second reader of certificates is linked in
+/// for one date.
 pub(crate) fn ends(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
-    let (_, read) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
-    Timestamp::from_second(read.validity().not_after.timestamp()).ok()
+    let read = ParsedCertificate::try_from(chain.first()?).ok()?;
+    let never = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    match verify_server_cert_signed_by_trust_anchor(&read, &RootCertStore::empty(), &[], never, &[]) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Timestamp::from_second(i64::try_from(not_after.as_secs()).ok()?).ok()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_whoever_issued_it_and_whenever_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = testbed::Authority::new(dir.path(), "ours");
+        let end = |pair: &testbed::Pair| ends(&certificates(&pair.cert).unwrap()).map(|end| end.to_string());
+        let good = ours.issue("good", "127.0.0.1", |_| {});
+        assert_eq!(end(&good).as_deref(), Some("2099-12-31T00:00:00Z"));
+        assert_eq!(end(&ours.issue("over", "h", testbed::long_over)).as_deref(), Some("2001-12-31T00:00:00Z"));
+        assert_eq!(end(&ours.issue("early", "h", testbed::not_yet)).as_deref(), Some("2099-01-01T00:00:00Z"));
+        let client = ours.issue("client", "h", |params| params.purpose = testbed::Purpose::Client);
+        assert_eq!(end(&client).as_deref(), Some("2099-12-31T00:00:00Z"), "whatever it is for");
+        assert_eq!(ends(&[CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])]), None);
+        assert_eq!(ends(&[]), None);
+    }
 }

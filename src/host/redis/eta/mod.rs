@@ -25,7 +25,7 @@ pub use curve::{Curve, KNOTS};
 pub use disk::read_rate;
 pub use live::{LEAST, Left, LoadEta, Position, Sample};
 pub use pace::{Pace, Regime};
-pub use record::{History, LoadRecord, PartRecord};
+pub use record::{History, LATEST, LoadRecord, MOST, PartRecord};
 pub use share::{Loader, finishes, finishes_with, side_by_side};
 pub use windows::sample_increments;
 pub use work::{Known, PartWork, Work};

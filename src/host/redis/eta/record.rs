@@ -9,11 +9,11 @@ use super::curve::Curve;
 use super::live::Sample;
 use super::pace::{Pace, Regime};
 
-/// Loads that count: the latest of an instance.
-const LATEST: usize = 3;
+/// Loads that count: the latest of an instance on one version of its server.
+pub const LATEST: usize = 3;
 
 /// Loads of an instance that are handed on to a run, over all versions of its server.
-const MOST: usize = 6;
+pub const MOST: usize = 6;
 
 /// One part of a finished load.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

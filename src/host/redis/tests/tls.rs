@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -12,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::host::redis::testbed::{Testbed, until};
 use crate::host::redis::*;
 use crate::host::tls::Tls;
-use crate::host::tls::testbed::{Authority, Pair, long_over, not_yet};
+use crate::host::tls::testbed::{Authority, Pair, Params, Purpose, long_over, not_yet};
 
 /// A server that shows this certificate and counts what it is told once the handshake stands.
 async fn shows(pair: &Pair) -> (String, Arc<AtomicUsize>) {
@@ -40,10 +39,10 @@ async fn a_certificate_that_cannot_be_believed_closes_the_door_before_a_word_is_
     let (ours, theirs) = (Authority::new(dir.path(), "ours"), Authority::new(dir.path(), "theirs"));
     let other_dir = tempfile::tempdir().unwrap();
     let forger = Authority::new(other_dir.path(), "ours");
-    let only_client = |params: &mut CertificateParams| {
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let only_client = |params: &mut Params| {
+        params.purpose = Purpose::Client;
     };
-    let good = |_: &mut CertificateParams| {};
+    let good = |_: &mut Params| {};
     let elsewhere = Tls { name: Some("cache.example".into()), ..ours.trusted() };
     let stranger = ours.issue("stranger", "127.0.0.1", good);
     let cases = [
@@ -105,7 +104,7 @@ async fn a_real_server_that_wants_our_certificate() {
     let ours = Authority::new(papers.path(), "ours");
     let server = ours.issue("server", "127.0.0.1", |_| {});
     let us = ours.issue("us", "runbook", |params| {
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.purpose = Purpose::Client;
     });
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (port_text, text) = (port.to_string(), |path: &std::path::Path| path.display().to_string());

@@ -192,6 +192,15 @@ fn binary_faults(unit: &ResumeUnit) -> Vec<Fault> {
 /// The file cannot be read.
 pub fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut hash = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut hash)?;
+    let mut file = std::io::BufReader::with_capacity(1 << 16, std::fs::File::open(path)?);
+    loop {
+        let piece = std::io::BufRead::fill_buf(&mut file)?;
+        if piece.is_empty() {
+            break;
+        }
+        hash.update(piece);
+        let read = piece.len();
+        std::io::BufRead::consume(&mut file, read);
+    }
     Ok(hex::encode(hash.finalize()))
 }
