@@ -172,7 +172,7 @@ fn book(kind: usize, site: &Site) -> (String, Vec<u8>) {
 fn bent(dice: &mut Dice, site: &Site) -> (String, Vec<u8>) {
     let every =
         include_str!("../../recorded/every-key.yaml").replace("hosts: [stg-1]", &format!("hosts: [{}]", hostname()));
-    let every = every.replace("/var/www/app/.pm2", &site.path("home").display().to_string());
+    let every = every.replace("/var/www/app/.pm2", &site.home("").display().to_string());
     if dice.below(4) == 0 {
         let kind = dice.below(KINDS);
         let (what, mut bytes) = book(kind, site);
