@@ -1,4 +1,6 @@
 //! A runbook that is not one: found in a checkout, sent by mail. It is read, checked and planned, never run.
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::dice::Dice;
@@ -21,7 +23,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         4 => vec![call(&["check", &path]), call(&["doctor", &path])],
         _ => vec![call(&["run", &path, "--dry-run"]), call(&["list"])],
     };
-    Trap { kind, calls, alive: Vec::new() }
+    Trap { kind, calls, waits: Duration::ZERO, alive: Vec::new() }
 }
 
 fn good(steps: &str) -> String {

@@ -23,14 +23,15 @@ pub(super) struct Ended {
     /// `code 5`, `signal 6`, `no end`.
     pub(super) how: String,
     code: Option<i32>,
+    /// Beyond what the runbook had it wait.
     pub(super) took: Duration,
     pub(super) peak_kib: u64,
     pub(super) out: Vec<u8>,
     pub(super) err: Vec<u8>,
 }
 
-/// Runs it in a process group of its own, at most a little longer than is promised.
-pub(super) fn run(mut command: Command) -> Ended {
+/// Runs it in a process group of its own, at most a little longer than is promised; `told` is how long the runbook itself has it wait.
+pub(super) fn run(mut command: Command, told: Duration) -> Ended {
     let began = Instant::now();
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -49,13 +50,13 @@ pub(super) fn run(mut command: Command) -> Ended {
         if let Some(ended) = child.try_wait().unwrap() {
             break ended;
         }
-        if began.elapsed() > LONGEST + Duration::from_secs(1) {
+        if began.elapsed() > LONGEST + told + Duration::from_secs(1) {
             late = true;
             let _gone_already = rustix::process::kill_process_group(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(3));
     };
-    let took = began.elapsed();
+    let took = began.elapsed().saturating_sub(told);
     let [out, err] = readers.map(|reader| reader.map(|thread| thread.join().unwrap()).unwrap_or_default());
     let how = match (late, ended.code(), ended.signal()) {
         (true, ..) => "no end".to_owned(),
@@ -74,6 +75,10 @@ fn all_of(from: impl std::io::Read) -> Vec<u8> {
 
 fn high_water(status: &str) -> u64 {
     let text = std::fs::read_to_string(status).unwrap_or_default();
+    // For a moment after its start a child still shows the memory of the process that it was a copy of.
+    if !text.starts_with("Name:\trunbook\n") {
+        return 0;
+    }
     text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 

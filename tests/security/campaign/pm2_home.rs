@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mkdirat, mknodat};
 use serde_json::{Value, json};
@@ -121,7 +122,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         plant_directory(&home, what, site);
     }
     let calls = calls(number, dice, site);
-    Trap { kind, calls, alive }
+    Trap { kind, calls, waits: Duration::from_secs(10), alive }
 }
 
 fn say(kind: &mut String, what: &str, how: &str) {
@@ -260,7 +261,11 @@ pub(super) fn calls(number: usize, dice: &mut Dice, site: &mut Site) -> Vec<Vec<
     if site.invited {
         places += &place("neighbour", &site.path("neighbour"));
     }
-    let neighbours = if site.invited { "      - pm2_saved: { pm2: neighbour, allow_fewer: true }\n" } else { "" };
+    let neighbours = if site.invited {
+        "      - pm2_saved: { pm2: neighbour, allow_fewer: true }\n        within: 2s\n"
+    } else {
+        ""
+    };
     let head = format!("version: 1\nname: red\nhosts: [{}]\npm2:\n{places}phases:\n", hostname());
     let saved = format!(
         "  - name: save\n    steps:\n      - pm2_saved: {{ pm2: mallory, allow_fewer: true }}\n        within: 4s\n{neighbours}"

@@ -1,5 +1,6 @@
 //! An honest socket with a hostile list behind it: what `getMonitorData` and `dump.pm2` may hold.
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -100,7 +101,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
     let script = move |method: &str, _: &Value, id: &[u8]| usual(method, id, &bytes);
     let (server, _) = amp::daemon(&site.home("rpc.sock"), HOSTILE, Arc::new(script));
     let calls = pm2_home::calls(number, dice, site);
-    Trap { kind, calls, alive: vec![Box::new(server)] }
+    Trap { kind, calls, waits: Duration::from_secs(10), alive: vec![Box::new(server)] }
 }
 
 /// A list of this kind: what it is, and its text.

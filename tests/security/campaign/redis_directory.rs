@@ -2,6 +2,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Trap;
 use super::dice::Dice;
@@ -136,7 +137,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         (server, url)
     };
     let calls = calls(number, site, &url);
-    Trap { kind, calls, alive: vec![Box::new(server), Box::new(idle)] }
+    Trap { kind, calls, waits: Duration::from_secs(8), alive: vec![Box::new(server), Box::new(idle)] }
 }
 
 /// The files of a small server, all in order, and a few things to lead to.
