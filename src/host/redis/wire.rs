@@ -25,8 +25,7 @@ use crate::host::secret::Secret;
 use crate::host::tls::{self, Tls};
 
 /// All that one conversation may answer; INFO with everything stays under 100 KiB.
-/// A value of three bytes takes fifty in memory, and the parser's own copy as much again: this keeps them below 40 MiB.
-const MAX_HEARD: usize = 1 << 20;
+const MAX_HEARD: usize = 4 << 20;
 /// How much of it is kept for quoting.
 const QUOTED: usize = 64;
 
@@ -37,16 +36,6 @@ pub struct Patience {
     pub connect: Duration,
     /// For all answers together. A loading Redis on a slow disk has been silent for 9.5 s and was healthy.
     pub answer: Duration,
-}
-
-impl Patience {
-    /// For a look: whoever says nothing, or a letter a second, must not hold up a plan. Whoever waits for a load looks again.
-    pub const LOOK: Self = Self { connect: Duration::from_secs(2), answer: Duration::from_secs(6) };
-
-    /// For everything together: connection, handshake, login and answers.
-    pub(super) fn whole(self) -> Duration {
-        self.connect + self.answer
-    }
 }
 
 impl Default for Patience {
