@@ -1,6 +1,5 @@
 //! One instance on its way to ready: what each look at it shows, and when waiting longer is in vain.
 use std::path::Path;
-use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -24,10 +23,17 @@ use crate::host::{Host, HostError};
 pub(super) const SAME_ANSWERS: u32 = 3;
 /// A loading server answers in milliseconds; after so long without an answer the kernel is asked instead.
 const UNANSWERED: Duration = Duration::from_secs(3);
+/// How long a server that loads may owe an answer before that is what a look at it shows.
+const OWED: Duration = Duration::from_secs(30);
 /// Starts of the server after which a load is called a restart loop.
 const RESTARTS: u64 = 2;
 /// Looks in a row at a reason that waiting will not cure.
 const HOPELESS_LOOKS: u32 = 10;
+
+/// It took the connection and said nothing.
+fn silent(seen: &RedisSeen) -> bool {
+    seen.door == Door::TimedOut { connected: true }
+}
 
 /// What one look at a loading instance showed.
 pub(super) enum Look {
@@ -114,9 +120,14 @@ impl<'a> Watch<'a> {
             return on.as_probe().redis(&at).await;
         }
         let asked = on.as_probe().uptime();
-        let mut answer = pin!(on.as_probe().redis(&at));
+        let mut answer = Box::pin(on.as_probe().redis(&at));
         loop {
             match select(answer, on.sleep(UNANSWERED)).await {
+                // A look gives up sooner than a server behind a stalled disk is slow.
+                Either::Left((Ok(seen), _)) if silent(&seen) && on.as_probe().uptime().saturating_sub(asked) < OWED => {
+                    on.sleep(Duration::from_secs(1)).await;
+                    answer = Box::pin(on.as_probe().redis(&at));
+                }
                 Either::Left((seen, _)) => return seen,
                 Either::Right((_, still)) => answer = still,
             }

@@ -1,4 +1,6 @@
 //! A runbook that is not one: found in a checkout, sent by mail. It is read, checked and planned, never run.
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::dice::Dice;
@@ -21,7 +23,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         4 => vec![call(&["check", &path]), call(&["doctor", &path])],
         _ => vec![call(&["run", &path, "--dry-run"]), call(&["list"])],
     };
-    Trap { kind, calls, alive: Vec::new() }
+    Trap { kind, calls, waits: Duration::ZERO, alive: Vec::new() }
 }
 
 fn good(steps: &str) -> String {
@@ -172,7 +174,7 @@ fn book(kind: usize, site: &Site) -> (String, Vec<u8>) {
 fn bent(dice: &mut Dice, site: &Site) -> (String, Vec<u8>) {
     let every =
         include_str!("../../recorded/every-key.yaml").replace("hosts: [stg-1]", &format!("hosts: [{}]", hostname()));
-    let every = every.replace("/var/www/app/.pm2", &site.path("home").display().to_string());
+    let every = every.replace("/var/www/app/.pm2", &site.home("").display().to_string());
     if dice.below(4) == 0 {
         let kind = dice.below(KINDS);
         let (what, mut bytes) = book(kind, site);

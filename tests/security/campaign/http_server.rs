@@ -1,6 +1,7 @@
 //! An endpoint of a service that answers a health check with anything but an answer.
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -44,7 +45,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         2 => vec![call(&["run", &book, "--yes", "--progress", "plain"]), call(&["report"])],
         _ => vec![call(&["run", &book, "--yes", "--progress", "json"]), call(&["status", "--json"])],
     };
-    Trap { kind: format!("{scheme} {kind}"), calls, alive: vec![Box::new(server)] }
+    Trap { kind: format!("{scheme} {kind}"), calls, waits: Duration::from_secs(3), alive: vec![Box::new(server)] }
 }
 
 fn answer(head: &str, body: &[u8]) -> Say {

@@ -33,6 +33,8 @@ pub(crate) struct Trap {
     kind: String,
     /// What the program is told to do there, one after the other.
     calls: Vec<Vec<String>>,
+    /// How long the steps of its runbook may wait, in all.
+    waits: Duration,
     /// What lives as long as the variant: servers, processes.
     alive: Vec<Box<dyn Any>>,
 }
@@ -85,7 +87,8 @@ fn play(name: &str, number: usize, generator: Generator, tally: &Mutex<Tally>, a
     let before = site.listing();
     let (mut broken, mut ends) = (Vec::new(), Vec::new());
     for words in &trap.calls {
-        let ended = run(site.command(words));
+        let told = if words[0] == "run" { trap.waits } else { Duration::ZERO };
+        let ended = run(site.command(words), told);
         if aloud {
             figure(&format!("{name}:{number} {}: {}\n{}", trap.kind, words.join(" "), ended.told()));
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mkdirat, mknodat};
 use serde_json::{Value, json};
@@ -77,7 +78,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
     let mut kind = String::new();
     let mut alive: Vec<Box<dyn std::any::Any>> = Vec::new();
     let (files, daemons) = (FILES.len(), DAEMONS.len());
-    let rpc = site.path("home/rpc.sock");
+    let rpc = site.home("rpc.sock");
     // One trick at a time first: what listens, then what stands in its place, then the files beside it.
     let side = (number >= daemons + files).then(|| dice.below(SIDES.len()));
     if number < daemons {
@@ -95,17 +96,17 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         if side.is_some_and(|side| side == at || dice.below(3) == 0) {
             let what = if at == 0 && dice.below(2) == 0 { "a list" } else { *dice.pick(&FILES) };
             say(&mut kind, name, what);
-            let path = site.path("home").join(name);
+            let path = site.home(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             give(path.parent().unwrap(), HOSTILE);
             if what == "a list" {
-                site.put(&format!("home/{name}"), &pm2_list::list(dice.below(pm2_list::KINDS), dice, site).1);
+                site.put(&format!("mallory/.pm2/{name}"), &pm2_list::list(dice.below(pm2_list::KINDS), dice, site).1);
             } else {
                 plant(&path, what, site, "neighbour/rpc.sock");
             }
         } else if *name == "pub.sock" && dice.below(2) == 0 {
             let how = dice.pick(&[Say::Hang, Say::Close, Say::Endless(vec![0x10]), Say::Endless(dice_noise())]).clone();
-            let path = site.path("home/pub.sock");
+            let path = site.home("pub.sock");
             alive.push(Box::new(server::unix(
                 &path,
                 HOSTILE,
@@ -116,12 +117,12 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
     if number >= 2 * (daemons + files) && dice.below(6) == 0 {
         let what = *dice.pick(&["link to the neighbour", "another's", "no rights", "link to itself"]);
         say(&mut kind, "home", what);
-        let home = site.path("home");
-        fs::rename(&home, site.path("redis/moved")).unwrap();
+        let home = site.path("mallory/.pm2");
+        fs::rename(&home, site.path("mallory/moved")).unwrap();
         plant_directory(&home, what, site);
     }
     let calls = calls(number, dice, site);
-    Trap { kind, calls, alive }
+    Trap { kind, calls, waits: Duration::from_secs(10), alive }
 }
 
 fn say(kind: &mut String, what: &str, how: &str) {
@@ -162,21 +163,22 @@ pub(super) fn plant(path: &Path, what: &str, site: &Site, neighbours: &str) {
         "sparse giant" => fs::File::create(path).unwrap().set_len(1 << 33).unwrap(),
         _ => fs::write(path, "\u{1b}[2J\0\u{202e}\u{9b}2J".repeat(1000)).unwrap(),
     }
-    if !matches!(what, "nothing" | "another's") && !what.starts_with("link") {
+    if !matches!(what, "nothing" | "another's") {
         give(path, HOSTILE);
     }
 }
 
 fn plant_directory(home: &Path, what: &str, site: &Site) {
+    let owner = if what == "another's" { STRANGER } else { HOSTILE };
     match what {
         "link to the neighbour" => symlink(site.path("neighbour"), home).unwrap(),
         "link to itself" => symlink(home, home).unwrap(),
         other => {
             fs::create_dir(home).unwrap();
-            give(home, if other == "another's" { STRANGER } else { HOSTILE });
             mode(home, if other == "no rights" { 0 } else { 0o755 });
         }
     }
+    give(home, owner);
 }
 
 fn listen(site: &Site, what: &str, dice: &mut Dice, rpc: &Path) -> Box<dyn std::any::Any> {
@@ -188,14 +190,14 @@ fn listen(site: &Site, what: &str, dice: &mut Dice, rpc: &Path) -> Box<dyn std::
     };
     if owner != HOSTILE {
         // Whoever binds there must be able to.
-        mode(&site.path("home"), 0o777);
+        mode(&site.home(""), 0o777);
     }
     let list = pm2_list::honest(site);
     let (what, noise) = (what.to_owned(), dice.bytes(1 << 16));
     let script = move |method: &str, _: &Value, id: &[u8]| tricks(&what, method, id, &list, &noise);
     let (server, _) = amp::daemon(rpc, owner, Arc::new(script));
     mode(rpc, 0o777);
-    mode(&site.path("home"), 0o755);
+    mode(&site.home(""), 0o755);
     Box::new(server)
 }
 
@@ -255,11 +257,15 @@ pub(super) fn calls(number: usize, dice: &mut Dice, site: &mut Site) -> Vec<Vec<
     let place = |name: &str, home: &Path| {
         format!("  {name}: {{ user: {name}, home: {}, cli: {} }}\n", home.display(), site.path("bin/pm2").display())
     };
-    let mut places = place("mallory", &site.path("home"));
+    let mut places = place("mallory", &site.home(""));
     if site.invited {
         places += &place("neighbour", &site.path("neighbour"));
     }
-    let neighbours = if site.invited { "      - pm2_saved: { pm2: neighbour, allow_fewer: true }\n" } else { "" };
+    let neighbours = if site.invited {
+        "      - pm2_saved: { pm2: neighbour, allow_fewer: true }\n        within: 2s\n"
+    } else {
+        ""
+    };
     let head = format!("version: 1\nname: red\nhosts: [{}]\npm2:\n{places}phases:\n", hostname());
     let saved = format!(
         "  - name: save\n    steps:\n      - pm2_saved: {{ pm2: mallory, allow_fewer: true }}\n        within: 4s\n{neighbours}"

@@ -1,5 +1,6 @@
 //! An honest socket with a hostile list behind it: what `getMonitorData` and `dump.pm2` may hold.
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -77,7 +78,7 @@ const FIELDS: [&str; 30] = [
 
 /// The list of a daemon without tricks.
 pub(super) fn honest(site: &Site) -> Vec<u8> {
-    let log = site.path("home/logs/a-error.log").display().to_string();
+    let log = site.home("logs/a-error.log").display().to_string();
     json!([fakes::app("a", 0, &log, json!({ "LEDGER": "x" })), fakes::app("b", 1, &log, json!({}))])
         .to_string()
         .into_bytes()
@@ -98,9 +99,9 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         }
     }
     let script = move |method: &str, _: &Value, id: &[u8]| usual(method, id, &bytes);
-    let (server, _) = amp::daemon(&site.path("home/rpc.sock"), HOSTILE, Arc::new(script));
+    let (server, _) = amp::daemon(&site.home("rpc.sock"), HOSTILE, Arc::new(script));
     let calls = pm2_home::calls(number, dice, site);
-    Trap { kind, calls, alive: vec![Box::new(server)] }
+    Trap { kind, calls, waits: Duration::from_secs(10), alive: vec![Box::new(server)] }
 }
 
 /// A list of this kind: what it is, and its text.
@@ -144,7 +145,7 @@ pub(super) fn list(kind: usize, dice: &mut Dice, site: &Site) -> (String, Vec<u8
         22 => ("status giant", with("status", json!("online".repeat(100_000)))),
         23 => ("log is root's", with("pm_err_log_path", json!(site.path("root/shadow")))),
         24 => ("log is /dev/zero", with("pm_err_log_path", json!("/dev/zero"))),
-        25 => ("log climbs", with("pm_out_log_path", json!(site.path("home/../root/shadow")))),
+        25 => ("log climbs", with("pm_out_log_path", json!(site.home("../../root/shadow")))),
         26 => ("pid file is root's", with("pm_pid_path", json!(site.path("root/shadow")))),
         27 => ("directory of the neighbour", with("pm_cwd", json!(site.path("neighbour")))),
         28 => ("variable of a megabyte", with("env", json!({ "A": "x".repeat(1 << 20) }))),

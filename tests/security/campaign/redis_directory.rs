@@ -1,8 +1,8 @@
 //! A Redis directory whose owner puts something else in the place of every file.
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Trap;
 use super::dice::Dice;
@@ -137,7 +137,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         (server, url)
     };
     let calls = calls(number, site, &url);
-    Trap { kind, calls, alive: vec![Box::new(server), Box::new(idle)] }
+    Trap { kind, calls, waits: Duration::from_secs(8), alive: vec![Box::new(server), Box::new(idle)] }
 }
 
 /// The files of a small server, all in order, and a few things to lead to.
@@ -153,7 +153,7 @@ fn honest(site: &Site) {
     let dir = site.path("redis").display().to_string();
     site.put("redis/redis.conf", format!("dir {dir}\nappendonly yes\nsave \"\"\n").as_bytes());
     plant(&site.path("redis/fifo"), "fifo", site, "");
-    symlink(site.path("root/shadow"), site.path("redis/link")).unwrap();
+    plant(&site.path("redis/link"), "link to root's", site, "");
 }
 
 fn place(kind: &mut String, name: &str, what: &str, site: &Site) {

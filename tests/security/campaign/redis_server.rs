@@ -1,5 +1,6 @@
 //! A server that speaks Redis, or nearly.
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Trap;
 use super::dice::Dice;
@@ -145,7 +146,7 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
     let server = tcp(conversation);
     let url = format!("redis://127.0.0.1:{}", server.port);
     let calls = calls(number, site, &url);
-    Trap { kind, calls, alive: vec![Box::new(server), Box::new(idle)] }
+    Trap { kind, calls, waits: Duration::from_secs(8), alive: vec![Box::new(server), Box::new(idle)] }
 }
 
 type Made = (String, Arc<Talk>);

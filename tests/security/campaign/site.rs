@@ -1,7 +1,7 @@
 //! Where a variant happens: a hostile owner's place, a neighbour who must not notice, and a tree that must not change.
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,14 @@ impl Site {
     pub(super) fn new() -> Self {
         let bench = Bench::new();
         mode(&bench.path(""), 0o755);
-        for (dir, owner) in [("home", HOSTILE), ("redis", HOSTILE), ("neighbour", NEIGHBOUR), ("root", 0), ("bin", 0)] {
+        for (dir, owner) in [
+            ("mallory", HOSTILE),
+            ("mallory/.pm2", HOSTILE),
+            ("redis", HOSTILE),
+            ("neighbour", NEIGHBOUR),
+            ("root", 0),
+            ("bin", 0),
+        ] {
             fs::create_dir(bench.path(dir)).unwrap();
             give(&bench.path(dir), owner);
         }
@@ -55,6 +62,11 @@ impl Site {
         self.bench.path(name)
     }
 
+    /// The hostile owner's PM2 home, in a directory that is also theirs.
+    pub(super) fn home(&self, name: &str) -> PathBuf {
+        self.path("mallory/.pm2").join(name)
+    }
+
     /// Writes a file of the hostile owner.
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.path(name);
@@ -72,7 +84,7 @@ impl Site {
     /// Everything that is not ours to change: kind, mode, owner, size and content of each file.
     pub(super) fn listing(&self) -> BTreeMap<PathBuf, String> {
         let mut all = BTreeMap::new();
-        for dir in ["home", "redis", "neighbour", "root", "bin"] {
+        for dir in ["mallory", "redis", "neighbour", "root", "bin"] {
             look(&self.path(dir), &mut all);
         }
         all
@@ -120,7 +132,7 @@ fn give_before_listening(dir: &Path) {
 
 pub(super) fn give(path: &Path, uid: u32) {
     if is_root() {
-        chown(path, Some(uid), Some(uid)).unwrap();
+        lchown(path, Some(uid), Some(uid)).unwrap();
     }
 }
 
