@@ -65,11 +65,11 @@ impl LocalHost {
     /// The apps of a snapshot. Each time it is read and must be what was taken; what is in it is parsed once.
     async fn saved_apps(&self, path: &Path, sha256: &str) -> Result<Vec<App>, SnapshotError> {
         let mut kept = self.saved.lock().await;
-        let bytes = pm2::snapshot::unaltered(path, sha256)?;
+        let file = pm2::snapshot::unaltered(path, sha256)?;
         if let Some((_, apps)) = kept.as_ref().filter(|(hash, _)| hash == sha256) {
             return Ok(apps.clone());
         }
-        let apps = pm2::snapshot::parse(path, &bytes)?.apps().to_vec();
+        let apps = pm2::snapshot::read(path, file)?.apps().to_vec();
         *kept = Some((sha256.to_owned(), apps.clone()));
         Ok(apps)
     }

@@ -16,9 +16,11 @@ use tokio::task::JoinHandle;
 use super::amp::{AmpError, Decoder, as_text, json_of};
 use super::request::PmId;
 use super::rpc::{RpcError, connect_stream};
+use super::trimmed::Small;
 use crate::host::foreign::tame;
 
-const QUEUE: usize = 4_096;
+/// Events that wait to be taken; each is a few hundred bytes.
+const QUEUE: usize = 1_024;
 const READ_BYTES: usize = 64 << 10;
 
 /// One event of one app.
@@ -102,6 +104,7 @@ async fn drain(mut stream: UnixStream, events: mpsc::Sender<BusEvent>, lost: Arc
         if pass_on(&mut decoder, &events, &lost).is_err() {
             return;
         }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -122,20 +125,20 @@ pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
     let kept = matches!(topic, "process:event" | "process:exception" | "process:msg");
     let body: Body = serde_json::from_slice(json_of(args.get(1).filter(|_| kept)?)?).ok()?;
     let text = |value: &Value, max| tame(value.as_str().unwrap_or_default(), max);
-    let pm_id = body.process.pm_id.as_u64().and_then(|id| PmId::try_from(id).ok());
-    let name = text(&body.process.name, 200);
+    let pm_id = body.process.pm_id.0.as_u64().and_then(|id| PmId::try_from(id).ok());
+    let name = text(&body.process.name.0, 200);
     Some(match topic {
         "process:event" => BusEvent::Process {
             pm_id,
             name,
-            event: text(&body.event, 60),
-            manually: body.manually.as_bool().unwrap_or(false),
+            event: text(&body.event.0, 60),
+            manually: body.manually.0.as_bool().unwrap_or(false),
         },
         "process:exception" => {
-            BusEvent::Exception { pm_id, name, message: text(body.data.get("message").unwrap_or(&Value::Null), 400) }
+            BusEvent::Exception { pm_id, name, message: text(body.data.0.get("message").unwrap_or(&Value::Null), 400) }
         }
         _ => {
-            let raw = body.raw.as_str().map_or_else(|| tame(&body.raw.to_string(), 400), |raw| tame(raw, 400));
+            let raw = body.raw.0.as_str().map_or_else(|| tame(&body.raw.0.to_string(), 400), |raw| tame(raw, 400));
             BusEvent::Message { pm_id, name, raw }
         }
     })
@@ -145,18 +148,18 @@ pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
-    event: Value,
-    manually: Value,
+    event: Small,
+    manually: Small,
     process: Ids,
-    data: Value,
-    raw: Value,
+    data: Small,
+    raw: Small,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Ids {
-    pm_id: Value,
-    name: Value,
+    pm_id: Small,
+    name: Small,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::app::{App, Status};
 use super::cli::{Cli, RunBy, START};
-use super::daemon::{DaemonSeen, DaemonUp, raw_list, up_of};
+use super::daemon::{DaemonSeen, DaemonUp, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
 use super::look::{Answered, look};
 use super::place::{Pm2At, account, open_owned};
@@ -77,7 +77,7 @@ pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
     // PM2 does not sync; what follows may be a power-off.
     let synced = open_owned(&at.dump(), uid).and_then(|file| file.sync_all());
     let dump = read_dump(&at.dump(), uid);
-    let answered = Answered::up(&rpc, up, &raw_list(&rpc).await?);
+    let answered = Answered::up(&rpc, up, rpc.list().await?);
     let listed = &answered.apps;
     // PM2 itself leaves its file alone then.
     if listed.iter().all(|app| app.module) {

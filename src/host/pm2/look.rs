@@ -2,13 +2,12 @@
 //! seen is reported instead of failing. The answer costs the daemon as much as starting an app does, so it can be kept and be
 //! given again; the rest is looked at anew each time.
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::advice::{Advice, advice};
+use super::advice::Advice;
 use super::app::App;
-use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, raw_list, up_of};
+use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, up_of};
 use super::dump::{DumpSeen, read_dump};
-use super::listed::apps;
+use super::listing::Listing;
 use super::place::{Pm2At, account};
 use super::procs::{Orphan, Scan, scan};
 use super::rpc::{Rpc, RpcError};
@@ -55,7 +54,7 @@ impl Answered {
     pub async fn at(at: &Pm2At) -> Self {
         match Rpc::connect(&at.rpc_socket()).await {
             Ok(rpc) => {
-                let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, &raw_list(&rpc).await?)) };
+                let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, rpc.list().await?)) };
                 asked.await.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
             }
             Err(error) => Self::silent(absent(error), None),
@@ -63,9 +62,9 @@ impl Answered {
     }
 
     /// A daemon with its list as it sent it.
-    pub(super) fn up(rpc: &Rpc, up: DaemonUp, entries: &[Value]) -> Self {
-        let apps = apps(entries);
-        let advice = untried(&up).into_iter().chain(advice(&up.version, entries, &apps)).collect();
+    pub(super) fn up(rpc: &Rpc, up: DaemonUp, listing: Listing) -> Self {
+        let Listing { apps, adviser, .. } = listing;
+        let advice = untried(&up).into_iter().chain(adviser.advice(&up.version, &apps)).collect();
         Self { daemon: DaemonSeen::Up(Box::new(up)), apps, advice, serving: rpc.peer().pid }
     }
 

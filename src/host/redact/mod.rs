@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use environment::learn_apps;
+pub use environment::Learner;
 pub use sieve::{Sieve, Sieved};
 
 /// What stands in the place of a secret.
@@ -33,8 +33,10 @@ pub const MARK: &str = "[redacted]";
 pub const SHORTEST: usize = 6;
 /// Bytes by which forms are looked up; no form is shorter.
 const KEY: usize = 4;
-/// Forms that are kept at most: some thousand secrets. A host with more has not told us that they are secrets.
-const MOST_FORMS: usize = 200_000;
+/// Forms that are kept of what others list, and their bytes: some thousand secrets. A host with more has not told us that they
+/// are secrets, and others must not fill our memory. What was given to this process itself is always kept.
+const MOST_FORMS: usize = 60_000;
+const MOST_FORM_BYTES: usize = 6 << 20;
 
 static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 /// How many forms there are, so that nothing is locked while there is nothing to hide.
@@ -51,11 +53,16 @@ struct Known {
     /// A bit for each pair of bytes that a form begins with: nearly every place of a text ends here.
     pairs: Vec<u64>,
     forms: usize,
+    form_bytes: usize,
 }
 
 impl Known {
+    fn is_full(&self) -> bool {
+        self.forms >= MOST_FORMS || self.form_bytes >= MOST_FORM_BYTES
+    }
+
     fn add(&mut self, value: &str) {
-        if self.forms >= MOST_FORMS || !self.values.insert(value.into()) {
+        if !self.values.insert(value.into()) {
             return;
         }
         for form in forms::of(value) {
@@ -68,6 +75,7 @@ impl Known {
             let pair = pair(start[0], start[1]);
             self.pairs[pair / 64] |= 1 << (pair % 64);
             self.starts.extend((1..KEY).map(|len| Box::from(&form[..len])));
+            self.form_bytes += form.len();
             let at = bucket.partition_point(|known| known.len() > form.len());
             bucket.insert(at, form.into());
             self.forms += 1;
@@ -103,6 +111,15 @@ fn pair(first: u8, second: u8) -> usize {
 
 /// Learns a secret; also each of its lines that is long enough, because logs and screens break lines.
 pub fn learn(value: &str) {
+    learn_if(value, |_| true);
+}
+
+/// The same for a secret that somebody else lists.
+fn learn_found(value: &str) {
+    learn_if(value, |known| !known.is_full());
+}
+
+fn learn_if(value: &str, wanted: impl Fn(&Known) -> bool) {
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= 2 * SHORTEST && line.len() < value.len());
     let new: Vec<&str> =
         std::iter::once(value).chain(lines).filter(|value| value.len() >= SHORTEST && !is_known(value)).collect();
@@ -111,7 +128,11 @@ pub fn learn(value: &str) {
     }
     let mut guard = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let known = guard.get_or_insert_default();
-    new.into_iter().for_each(|value| known.add(value));
+    for value in new {
+        if wanted(known) {
+            known.add(value);
+        }
+    }
     FORMS.store(known.forms, Ordering::Release);
 }
 

@@ -126,7 +126,7 @@ fn lines_of_a_long_secret_count_and_short_ones_do_not() {
 
 #[test]
 fn an_environment_gives_its_secrets_and_keeps_its_words() {
-    learn_apps(&[serde_json::json!({ "name": "svc", "pm2_env": {
+    learn_all(&[serde_json::json!({ "name": "svc", "pm2_env": {
         "name": "keyword-service", "API_KEY_NAME": "keyword-service", "NODE_ENV": "production-env",
         "env": { "DB_PASSWORD": "env-Pass-word-1", "DATABASE_URL": "pg://u:url-Pass-2@h/x", "PORT_KEY": "3005",
                  "HOME": "/home/deploy-env", "opaque": "Zk3xQ9mT7vB2nL5pR8wY1", "INVOCATION_ID": "0123456789abcdef0123456789abcdef" } } })]);
@@ -142,7 +142,7 @@ fn an_environment_gives_its_secrets_and_keeps_its_words() {
 fn who_an_app_is_stays_in_the_record_whatever_its_variables_hold() {
     let app = |name: &str, token: &str| serde_json::json!({ "pm2_env": { "name": name, "pm_exec_path": format!("/srv/{name}.js"), "env": { "ROUTING_KEY": token } } });
     // One carries its own name in a variable that sounds secret, the other one's is a part of a script's path.
-    learn_apps(&[app("billing-mail-7", "billing-mail-7"), app("billing-sms", "billing-mail-7.js")]);
+    learn_all(&[app("billing-mail-7", "billing-mail-7"), app("billing-sms", "billing-mail-7.js")]);
     assert_eq!(text("/srv/billing-mail-7.js"), "/srv/billing-mail-7.js");
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,4 +161,10 @@ fn who_an_app_is_stays_in_the_record_whatever_its_variables_hold() {
     let clean = checked(&record).unwrap();
     assert_eq!((clean.step, clean.items), (record.step, record.items));
     assert_eq!(clean.why, format!("AUTH {MARK}"));
+}
+
+fn learn_all(entries: &[serde_json::Value]) {
+    let mut learner = Learner::default();
+    entries.iter().for_each(|entry| learner.see(entry));
+    learner.learn();
 }
