@@ -100,8 +100,9 @@ impl LocalHost {
     /// PM2's list, asked for after this question was and at most once a second: whoever waits in the meantime shares it.
     async fn list(&self, at: &Pm2At) -> Result<ListSeen, HostError> {
         let asked = clock::boottime();
-        let mut lists = self.lists.lock().await;
-        if let Some((begun, seen)) = lists.get(&at.home) {
+        let kept = Arc::clone(self.lists.lock().await.entry(at.home.clone()).or_default());
+        let mut kept = kept.lock().await;
+        if let Some((begun, seen)) = kept.as_ref() {
             if *begun >= asked {
                 return Ok(seen.clone());
             }
@@ -114,7 +115,7 @@ impl LocalHost {
             Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
         };
         let seen = ListSeen::of(listed, steer.heard());
-        lists.insert(at.home.clone(), (begun, seen.clone()));
+        *kept = Some((begun, seen.clone()));
         Ok(seen)
     }
 

@@ -10,8 +10,8 @@ use std::fmt;
 /// Largest object of a list, in bytes. The system starts no program with more than 2 MiB of variables and arguments, and an app's
 /// variables are listed twice.
 pub(super) const ENTRY_MAX: usize = 4 << 20;
-/// Most objects of a list. The largest hosts seen have some hundred apps.
-pub(super) const ENTRIES_MAX: usize = 10_000;
+/// Most objects of a list. Hosts that were seen have some hundred apps; a plan over so many stays under 64 MiB.
+pub(super) const ENTRIES_MAX: usize = 5_000;
 /// What may stand around a list, or be an answer without one.
 const REST_MAX: usize = 4 << 20;
 

@@ -17,7 +17,7 @@ use crate::host::foreign::tame;
 /// Largest saved list accepted, in bytes.
 pub const DUMP_MAX: u64 = 64 << 20;
 /// All names that are kept of one list, in bytes.
-const TEXTS_MAX: usize = 4 << 20;
+const TEXTS_MAX: usize = 2 << 20;
 
 /// One entry, without its environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

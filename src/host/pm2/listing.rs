@@ -15,8 +15,8 @@ use super::listed::number_equals;
 use super::trimmed::{self, VALUES_MAX};
 use crate::host::redact::Learner;
 
-/// All texts that are kept of one list, in bytes: names and paths, some four hundred bytes of an app.
-const TEXTS_MAX: usize = 6 << 20;
+/// All texts that are kept of one list, in bytes: names and paths, some three hundred bytes of an app.
+const TEXTS_MAX: usize = 2 << 20;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -198,7 +198,7 @@ mod tests {
         let long = json!({ "pm2_env": { "name": "\u{1b}".repeat(200), "pm_cwd": "\u{1b}".repeat(1024) } }).to_string();
         let mut taking = Taking::default();
         let took = (0..2_000).take_while(|_| taking.take(long.as_bytes()).is_ok()).count();
-        assert!((500..1_900).contains(&took), "{took}");
+        assert!((150..600).contains(&took), "{took}");
         let many = format!("{{\"a\":[{}0]}}", "0,".repeat(VALUES_MAX));
         assert!(matches!(Taking::default().take(many.as_bytes()), Err(Refusal::Unwanted(_))));
     }

@@ -1,7 +1,10 @@
 //! One look at a home, without waking a daemon: what it answers on its socket, and what its files and `/proc` show. What cannot be
 //! seen is reported instead of failing. The answer costs the daemon as much as starting an app does, so it can be kept and be
 //! given again; the rest is looked at anew each time.
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::advice::Advice;
 use super::app::App;
@@ -12,6 +15,10 @@ use super::place::{Pm2At, account};
 use super::procs::{Orphan, Scan, scan};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::tame;
+
+/// All that a daemon may take to say who it is and what it runs, together: one that answers late, or byte by byte, costs everybody
+/// else who is looked at no more than this.
+const LOOK: Duration = Duration::from_secs(7);
 
 /// One look at one home.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +62,8 @@ impl Answered {
         match Rpc::connect(&at.rpc_socket()).await {
             Ok(rpc) => {
                 let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, rpc.list().await?)) };
-                asked.await.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
+                let answered = timeout(LOOK, asked).await.unwrap_or_else(|_| Err(late()));
+                answered.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
             }
             Err(error) => Self::silent(absent(error), None),
         }
@@ -94,6 +102,11 @@ impl Answered {
 /// Looks. Never fails, starts nothing, changes nothing.
 pub async fn look(at: &Pm2At) -> Pm2Seen {
     Answered::at(at).await.beside_files(at).await
+}
+
+fn late() -> RpcError {
+    let method = "getMonitorData";
+    RpcError::Unknown { method, why: format!("it did not say who it is and what it runs within {} s", LOOK.as_secs()) }
 }
 
 /// It accepts a connection and does not answer.

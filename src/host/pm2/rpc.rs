@@ -25,7 +25,8 @@ use super::listing::Listing;
 use super::request::Request;
 use crate::host::foreign::tame;
 
-const CONNECT: Duration = Duration::from_secs(5);
+/// A socket on this host takes a connection at once, or its listener is stuck.
+const CONNECT: Duration = Duration::from_secs(2);
 const QUEUE: usize = 256;
 const READ_BYTES: usize = 64 << 10;
 

@@ -32,6 +32,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 type Listed = Arc<Vec<App>>;
 
+/// How long a daemon may take to say who it is.
+const CONNECT: Duration = Duration::from_secs(8);
+
 /// How long a list serves those who only need the number of an app or its settings.
 const FRESH: Duration = Duration::from_secs(1);
 /// The same while the daemon is heard: what others do to its apps is told on the bus, so the list changes under nobody's hands.
@@ -71,7 +74,10 @@ impl Steer {
         if rpc.peer().uid != owner {
             return Err(SteerError::Impostor { home: at.home.clone(), uid: rpc.peer().uid });
         }
-        let up = up_of(&rpc).await?;
+        let up = tokio::time::timeout(CONNECT, up_of(&rpc)).await.unwrap_or_else(|_| {
+            let why = format!("it did not say who it is within {} s", CONNECT.as_secs());
+            Err(RpcError::Connect { path: at.rpc_socket(), why })
+        })?;
         if up.is_runtime() {
             return Err(SteerError::Runtime);
         }
