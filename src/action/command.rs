@@ -69,7 +69,7 @@ impl Act for Command {
         Change { items: vec![item], concerns: concerns.clone(), ..Change::default() }
     }
 
-    fn remember(&self, (): &()) -> Option<serde_json::Value> {
+    fn remember(&self, _: &Vec<Concern>) -> Option<serde_json::Value> {
         // From its first attempt on: whoever finds no order then knows that nothing was begun.
         Some(serde_json::Value::from(BY_ORDER))
     }

@@ -27,6 +27,17 @@ struct Saved {
     index: HashMap<String, usize>,
 }
 
+impl Saved {
+    fn of(snapshot: SnapshotRef) -> Self {
+        // Of two of one name, which the names rule out, the first counts.
+        let mut index = HashMap::new();
+        for (at, name) in names(&snapshot.apps).into_iter().enumerate() {
+            index.entry(name).or_insert(at);
+        }
+        Self { snapshot: Arc::new(snapshot), index }
+    }
+}
+
 impl Kept {
     /// Nothing captured yet.
     #[must_use]
@@ -34,9 +45,20 @@ impl Kept {
         Self::default()
     }
 
-    /// Captures a value, unless the key has one already.
+    /// Captures a value, unless the key has one already. A snapshot is kept as its type alone: as a tree of values it takes five
+    /// times the memory, and there is nobody who reads it as one.
     pub fn keep(&mut self, key: String, value: Value) {
-        self.values.entry(key).or_insert(value);
+        if self.values.contains_key(&key) {
+            return;
+        }
+        let snapshot = value.get("sha256").and_then(|_| SnapshotRef::deserialize(&value).ok());
+        match snapshot {
+            Some(snapshot) => {
+                self.snapshots.borrow_mut().insert(key.clone(), Arc::new(Saved::of(snapshot)));
+                self.values.insert(key, Value::Null)
+            }
+            None => self.values.insert(key, value),
+        };
     }
 
     /// The snapshot captured under a key; `None` where there is none, or something else.
@@ -54,13 +76,7 @@ impl Kept {
         if let Some(saved) = self.snapshots.borrow().get(key) {
             return Some(Arc::clone(saved));
         }
-        let snapshot = SnapshotRef::deserialize(self.values.get(key)?).ok()?;
-        // Of two of one name, which the names rule out, the first counts.
-        let mut index = HashMap::new();
-        for (at, name) in names(&snapshot.apps).into_iter().enumerate() {
-            index.entry(name).or_insert(at);
-        }
-        let saved = Arc::new(Saved { snapshot: Arc::new(snapshot), index });
+        let saved = Arc::new(Saved::of(SnapshotRef::deserialize(self.values.get(key)?).ok()?));
         self.snapshots.borrow_mut().insert(key.to_owned(), Arc::clone(&saved));
         Some(saved)
     }

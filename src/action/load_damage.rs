@@ -7,8 +7,8 @@ use std::path::Path;
 use super::act::Ground;
 use super::inventory::RedisInstance;
 use crate::host::Probe;
-use crate::host::foreign::Untrusted;
 use crate::host::ask::LogOf;
+use crate::host::foreign::Untrusted;
 
 /// What aof.c and rdb.c write before they leave.
 const FATAL: [&str; 7] = [

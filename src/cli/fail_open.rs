@@ -5,6 +5,7 @@
 //! apps; whatever fails is named and left behind.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -24,6 +25,9 @@ use crate::runbook::{Runbook, load_bytes};
 
 /// Apps that start side by side: enough to be quick, few enough for a host that has just booted.
 const AT_ONCE: usize = 4;
+
+/// Between two looks at a daemon that does not answer.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 
 /// What was tried and what came of it.
 #[derive(Debug, Default)]
@@ -47,8 +51,11 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     if let Some(runbook) = &runbook {
         start_units(&host, runbook, &mut tally).await;
     }
-    for path in snapshots(&dir) {
-        restore(&host, runbook.as_ref(), &path, &mut tally).await;
+    // Side by side: a place whose daemon hangs keeps nobody else's apps down.
+    let paths = snapshots(&dir);
+    for one in join_all(paths.iter().map(|path| restore(&host, runbook.as_ref(), path))).await {
+        tally.started += one.started;
+        tally.trouble.extend(one.trouble);
     }
     let exit = if tally.trouble.is_empty() { Exit::Done } else { Exit::Failed };
     let text = format!(
@@ -94,7 +101,8 @@ async fn start_units(host: &LocalHost, runbook: &Runbook, tally: &mut Tally) {
     }
 }
 
-async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally: &mut Tally) {
+async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path) -> Tally {
+    let mut tally = Tally::default();
     let about = path.display().to_string();
     let opened = sha256_of(path).map_err(|error| error.to_string()).and_then(|sha256| {
         let saved = snapshot::open(path, &sha256).map_err(|error| error.to_string())?;
@@ -102,7 +110,10 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
     });
     let (saved, sha256) = match opened {
         Ok(opened) => opened,
-        Err(why) => return tally.trouble.push(format!("{about}: {why}")),
+        Err(why) => {
+            tally.trouble.push(format!("{about}: {why}"));
+            return tally;
+        }
     };
     let at = place(runbook, path).unwrap_or_else(|| saved.at());
     let reference = Arc::new(SnapshotRef {
@@ -115,6 +126,11 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
     });
     let daemon = at.unit.clone().map_or_else(|| Deed::StartDaemon(at.clone()), Deed::StartUnit);
     tally.count("PM2's daemon", host.tell(&daemon).await.map(drop));
+    if let Err(error) = answers(host, &at).await {
+        let wanted = saved.apps().iter().filter(|app| wanted(app) == Some(Wanted::Online)).count();
+        tally.trouble.push(format!("{wanted} apps of {}: their daemon does not answer: {error}", at.user));
+        return tally;
+    }
     let online = saved.apps().iter().filter(|app| wanted(app) == Some(Wanted::Online)).map(|app| app.key.clone());
     let (at, reference) = (&at, &reference);
     let brought = futures_util::stream::iter(online.map(|app| bring(host, at, reference, app)));
@@ -126,6 +142,20 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path, tally
     if let Err(error) = host.tell(&Deed::SaveList(at.clone())).await {
         tally.trouble.push(format!("pm2 save: {error}"));
     }
+    tally
+}
+
+/// Whether a daemon lists its apps. One that has just come up may take a moment.
+async fn answers(host: &LocalHost, at: &Pm2At) -> Result<(), HostError> {
+    let mut last = host.as_probe().pm2_list(at).await.map(drop);
+    for _ in 0..2 {
+        if last.is_ok() {
+            break;
+        }
+        host.sleep(BETWEEN_LOOKS).await;
+        last = host.as_probe().pm2_list(at).await.map(drop);
+    }
+    last
 }
 
 async fn bring(

@@ -11,12 +11,12 @@ use super::source::read;
 use super::start::start;
 use super::{Desk, Exit, Failure, check, offline, resume_unit, saved_plan};
 use crate::action::change::Weight;
-use crate::host::{Probe, off_thread};
 use crate::host::local::LocalHost;
 use crate::host::model::Model;
 use crate::host::redis::AofFiles;
 use crate::host::redis::eta::read_rate;
 use crate::host::safe_file::{self, Trust};
+use crate::host::{Probe, off_thread};
 use crate::journal::store::Store;
 use crate::plan::verdict::judge;
 use crate::plan::{History, Plan as Planned, Rehearsed, Verdict, rehearse};
@@ -169,7 +169,9 @@ pub(super) async fn one_home_each(runbook: &Runbook) -> Result<(), Failure> {
         let Ok(Some(identity)) = identity else { continue };
         if let Some((first, _)) = seen.iter().find(|(_, known)| *known == identity) {
             let text = format!("`{first}` and `{name}` of `pm2:` lead to the same directory, {}", place.home.display());
-            return Err(Failure::say(Exit::Refused, text).hint("remove one of the two; `groups` divide the apps of one home"));
+            return Err(
+                Failure::say(Exit::Refused, text).hint("remove one of the two; `groups` divide the apps of one home")
+            );
         }
         seen.push((name, identity));
     }

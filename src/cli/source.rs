@@ -12,8 +12,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use super::site::Site;
 use super::{Exit, Failure};
-use crate::host::{clock, root_owned};
 use crate::host::foreign::named;
+use crate::host::{clock, root_owned};
 use crate::runbook::{Diagnostic, Loaded, MAX_BYTES, load_bytes};
 
 /// A runbook's file, read.

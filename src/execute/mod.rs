@@ -10,6 +10,7 @@ mod doubt;
 pub mod dress;
 mod items;
 mod lanes;
+mod others;
 mod permit;
 mod slots;
 mod step;
@@ -180,6 +181,7 @@ impl Executor<'_> {
                 if self.must_back_out() {
                     return self.back_out(&format!("{id} failed: {error}")).await.map(Some);
                 }
+                let error = self.restore_others(step, id, error).await?;
                 self.book.pause(PauseReason::Failed, Some(error.clone()))?;
                 let untouched = self.book.untouched(self.runbook);
                 Ok(Some(Ending::Failed { step: id.clone(), error, untouched }))
@@ -189,6 +191,7 @@ impl Executor<'_> {
                 if self.must_back_out() && self.stop.urge() < Urge::Terminate {
                     return self.back_out(&format!("{id} is unknown: {why}")).await.map(Some);
                 }
+                let why = self.restore_others(step, id, why).await?;
                 self.book.pause(PauseReason::Operator, Some(why.clone()))?;
                 Ok(Some(Ending::Unknown { step: id.clone(), why }))
             }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::host::foreign::named;
-use crate::host::{off_thread, redact};
 use crate::host::safe_file::{self, Trust};
+use crate::host::{off_thread, redact};
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
 const MAX_BYTES: u64 = 4096;
@@ -239,7 +239,8 @@ mod tests {
             SecretRef::File(at.to_owned()).read()
         };
         assert_eq!(link(&dir.path().join("link")).ok().unwrap().reveal(), "hunter2");
-        let linked = |read: Result<Secret, SecretError>| read.err().unwrap().to_string().contains("is a symbolic link of");
+        let linked =
+            |read: Result<Secret, SecretError>| read.err().unwrap().to_string().contains("is a symbolic link of");
         assert!(linked(link(&open.join("link"))));
         std::os::unix::fs::symlink(dir.path(), open.join("dir")).unwrap();
         let through = SecretRef::File(open.join("dir/secret")).read();

@@ -200,10 +200,11 @@ impl RunState {
         need(!doubt || repeatable || state.rerun_granted || planted(Bug::DoubtRepeated), Rule::InDoubt)
     }
 
-    /// The order of the plan: every earlier step done, unless backing out, and no other step running.
+    /// The order of the plan: every earlier step done, unless backing out, and no other step running. After the reboot a step that
+    /// was tried and failed holds up nothing but itself: services are down, and those of others must not wait for it.
     fn in_turn(&self, step: &StepId) -> Result<(), Rule> {
         need(self.running().is_none_or(|(running, _)| running == step), Rule::AnotherRunning)?;
-        need(self.backing_out || self.earlier_done(step), Rule::EarlierNotDone)
+        need(self.backing_out || self.earlier_done(step) || self.held_up(), Rule::EarlierNotDone)
     }
 
     fn may_intend(&self, state: &StepState, name: &str) -> Result<(), Rule> {

@@ -21,8 +21,8 @@ use tokio::sync::oneshot;
 
 use super::group::Group;
 use super::offspring::{self, Lend, Own};
-use crate::host::foreign::{named, tame};
 use super::{CommandAsked, Patience};
+use crate::host::foreign::named;
 use crate::host::passwd::{self, User};
 use crate::host::programs::{self, SearchPath};
 
@@ -195,7 +195,8 @@ fn spawn_as(
             .map_err(|why| format!("cannot become user {}: {why} (run as root)", named(&user.name, 64)))?;
     }
     let mut command = command(asked, start, user);
-    let failed = |why: std::io::Error| format!("cannot execute {}: {why}", named(&start.program.to_string_lossy(), 200));
+    let failed =
+        |why: std::io::Error| format!("cannot execute {}: {why}", named(&start.program.to_string_lossy(), 200));
     let spawn = || lending(gift, || command.spawn());
     offspring::start(spawn, |child| Some(child.id())).map_err(failed)
 }

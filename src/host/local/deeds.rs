@@ -25,8 +25,8 @@ const JOB_DEADLINE: Duration = Duration::from_secs(180);
 impl LocalHost {
     pub(super) async fn act(&self, deed: &Deed) -> Result<Told, HostError> {
         if !matches!(deed, Deed::BringApp { .. } | Deed::StopApp { .. }) {
-            // Whatever follows a restore has no use for the environments that the snapshot holds.
-            *self.snapshot.lock().await = None;
+            // Whatever follows a restore has no use for the snapshot.
+            self.snapshot.lock().await.clear();
         }
         let at_work = self.fresh.deed();
         match deed {
@@ -148,13 +148,11 @@ impl LocalHost {
     /// The snapshot, read and verified once for all the apps of a step.
     async fn snapshot(&self, at: &SnapshotRef) -> Result<Arc<Snapshot>, SnapshotError> {
         let mut kept = self.snapshot.lock().await;
-        if let Some((sha256, snapshot)) = kept.as_ref()
-            && *sha256 == at.sha256
-        {
+        if let Some(snapshot) = kept.get(&at.sha256) {
             return Ok(Arc::clone(snapshot));
         }
         let snapshot = Arc::new(pm2::snapshot::open(&at.path, &at.sha256)?);
-        *kept = Some((at.sha256.clone(), Arc::clone(&snapshot)));
+        kept.insert(at.sha256.clone(), Arc::clone(&snapshot));
         Ok(snapshot)
     }
 

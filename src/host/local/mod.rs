@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 
 use super::command::{Lend, Stops};
-use super::pm2::{App, ListSeen, Pm2At, Snapshot, Steer, SteerError};
+use super::pm2::{App, ListSeen, Pm2At, RpcError, Snapshot, Steer, SteerError};
 use super::redis::{self, RedisAt, RedisSeen};
 use super::systemd::bus::{Bus, SystemdError};
 use super::systemd::resume_unit::ResumeUnit;
@@ -35,19 +35,32 @@ pub struct LocalHost {
     stops: Stops,
     /// One bus connection, made when first needed and made anew when it broke.
     bus: Mutex<Option<Arc<Bus>>>,
-    /// One connection per PM2 daemon, shared so that lists are shared.
-    steers: Mutex<HashMap<PathBuf, Arc<Steer>>>,
+    /// One connection per PM2 daemon, shared so that lists are shared. Each is waited for by its own: a daemon that hangs keeps
+    /// nobody from another one.
+    steers: Mutex<HashMap<PathBuf, Arc<Mutex<Line>>>>,
     /// The latest list of each daemon and when it was asked for.
-    lists: Mutex<HashMap<PathBuf, (Duration, ListSeen)>>,
+    lists: Mutex<HashMap<PathBuf, Arc<Mutex<Option<(Duration, ListSeen)>>>>>,
     /// What each daemon answered a moment ago.
     fresh: fresh::Fresh,
     /// What those who wait for a Redis instance share: by address and user, because what one user sees is no other's answer.
     loading: Mutex<HashMap<RedisAt, Arc<Loading>>>,
-    /// The snapshot that a restore reads from, by its hash.
-    snapshot: Mutex<Option<(String, Arc<Snapshot>)>>,
+    /// The snapshots that restores read from, by their hashes.
+    snapshot: Mutex<HashMap<String, Arc<Snapshot>>>,
     /// The apps of the latest snapshot, without their environments, by its hash.
     saved: Mutex<Option<(String, Vec<App>)>>,
 }
+
+/// The connection to one PM2 daemon.
+#[derive(Default)]
+struct Line {
+    steer: Option<Arc<Steer>>,
+    /// When it could not be had last, and why.
+    failed: Option<(Duration, HostError)>,
+}
+
+/// How long a connection that could not be had is not tried again: a daemon that does not answer costs its apps one time-out
+/// together, not one each.
+const FAILED: Duration = Duration::from_secs(5);
 
 /// One instance that is waited for, by however many.
 #[derive(Default)]
@@ -110,16 +123,30 @@ impl LocalHost {
     }
 
     async fn steer(&self, at: &Pm2At) -> Result<Arc<Steer>, HostError> {
-        let mut steers = self.steers.lock().await;
+        let line = Arc::clone(self.steers.lock().await.entry(at.home.clone()).or_default());
+        let mut line = line.lock().await;
         // A daemon may have ended and come up again since it was asked last.
-        if let Some(steer) = steers.get(&at.home).filter(|steer| steer.is_open()) {
+        if let Some(steer) = line.steer.as_ref().filter(|steer| steer.is_open()) {
             return Ok(Arc::clone(steer));
         }
-        let steer =
-            Steer::connect(at).await.map_err(|error| HostError::unreachable(format!("pm2 of {}", at.user), error))?;
-        let steer = Arc::new(steer);
-        steers.insert(at.home.clone(), Arc::clone(&steer));
-        Ok(steer)
+        if let Some((then, error)) = &line.failed
+            && clock::boottime().saturating_sub(*then) < FAILED
+        {
+            return Err(error.clone());
+        }
+        match Steer::connect(at).await {
+            Ok(steer) => {
+                let steer = Arc::new(steer);
+                *line = Line { steer: Some(Arc::clone(&steer)), failed: None };
+                Ok(steer)
+            }
+            Err(error) => {
+                let slow = matches!(&error, SteerError::Rpc(RpcError::Connect { .. } | RpcError::Unknown { .. }));
+                let error = HostError::unreachable(format!("pm2 of {}", at.user), error);
+                *line = Line { steer: None, failed: slow.then(|| (clock::boottime(), error.clone())) };
+                Err(error)
+            }
+        }
     }
 
     /// What a failed order to PM2 means. A broken connection is not used again.

@@ -11,7 +11,7 @@ use crate::host::pm2::{self, App, ListSeen, Pm2At, SnapshotError};
 use crate::host::redis::{Door, RedisAt, RedisSeen};
 use crate::host::systemd::resume_unit;
 use crate::host::tcp::{self, TcpSeen};
-use crate::host::{HostError, clock, disk, http, machine, off_thread, pressure, redis, programs};
+use crate::host::{HostError, clock, disk, http, machine, off_thread, pressure, programs, redis};
 
 /// How long a look at a loading Redis serves.
 const LOOK_AGE: Duration = Duration::from_secs(1);
@@ -72,11 +72,11 @@ impl LocalHost {
     /// The apps of a snapshot. Each time it is read and must be what was taken; what is in it is parsed once.
     async fn saved_apps(&self, path: &Path, sha256: &str) -> Result<Vec<App>, SnapshotError> {
         let mut kept = self.saved.lock().await;
-        let bytes = pm2::snapshot::unaltered(path, sha256)?;
+        let file = pm2::snapshot::unaltered(path, sha256)?;
         if let Some((_, apps)) = kept.as_ref().filter(|(hash, _)| hash == sha256) {
             return Ok(apps.clone());
         }
-        let apps = pm2::snapshot::parse(path, &bytes)?.apps().to_vec();
+        let apps = pm2::snapshot::read(path, file)?.apps().to_vec();
         *kept = Some((sha256.to_owned(), apps.clone()));
         Ok(apps)
     }
@@ -107,8 +107,9 @@ impl LocalHost {
     /// PM2's list, asked for after this question was and at most once a second: whoever waits in the meantime shares it.
     async fn list(&self, at: &Pm2At) -> Result<ListSeen, HostError> {
         let asked = clock::boottime();
-        let mut lists = self.lists.lock().await;
-        if let Some((begun, seen)) = lists.get(&at.home) {
+        let kept = Arc::clone(self.lists.lock().await.entry(at.home.clone()).or_default());
+        let mut kept = kept.lock().await;
+        if let Some((begun, seen)) = kept.as_ref() {
             if *begun >= asked {
                 return Ok(seen.clone());
             }
@@ -121,7 +122,7 @@ impl LocalHost {
             Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
         };
         let seen = ListSeen::of(listed, steer.heard());
-        lists.insert(at.home.clone(), (begun, seen.clone()));
+        *kept = Some((begun, seen.clone()));
         Ok(seen)
     }
 

@@ -6,9 +6,12 @@ use serde_json::Value;
 
 use super::app::{App, Status, Wanted, wanted};
 use super::recipe::{checked, missing};
+use crate::host::foreign::tame;
 
 /// Names that are told; of more only the number.
 const NAMES: usize = 5;
+/// Apps of which missing files are told.
+const FILES: usize = 20;
 /// Processor milliseconds that the agent in every app costs at each start: PM2 7, and 5 and 6 with their older one.
 const AGENT_MS: (usize, usize) = (49, 125);
 /// Processor milliseconds that node spends on reading extra certificates at each start.
@@ -23,145 +26,173 @@ pub struct Advice {
     pub cure: String,
 }
 
-/// Everything worth knowing of a list as the daemon sent it; `apps` are its entries in any order. Blocking: it looks
-/// whether files are there.
-#[must_use]
-pub fn advice(version: &str, entries: &[Value], apps: &[App]) -> Vec<Advice> {
-    let own: Vec<Seen<'_>> = entries.iter().map(Seen::new).filter(|seen| !seen.app.module).collect();
-    let mut all: Vec<Advice> = [costs(version, &own), boots(&own), files(&own)].concat();
-    let mut say = |names: Vec<String>, seen: &str, cure: &str| {
-        if !names.is_empty() {
-            all.push(Advice { seen: format!("{}{seen}", list(&names)), cure: cure.to_owned() });
+/// Apps that something is said of: as many names as are told, and how many there are.
+#[derive(Debug, Clone, Default)]
+struct Named {
+    first: Vec<String>,
+    count: usize,
+}
+
+impl Named {
+    fn add(&mut self, app: &App) {
+        if self.first.len() < NAMES {
+            self.first.push(app.key.name.clone());
         }
-    };
-    let twins: Vec<String> = apps.iter().filter(|app| app.key.ordinal == 1 && !app.module).map(name).collect();
-    say(twins, ": listed more than once, alike in everything", "delete the copies that nobody wants, and `pm2 save`");
-    let modules: Vec<String> = apps.iter().filter(|app| app.module).map(name).collect();
-    say(modules, ": modules of PM2, which it starts by itself and which are in no snapshot", "");
-    all
-}
-
-/// One app with the settings that [`App`] does not carry.
-struct Seen<'a> {
-    app: App,
-    env: &'a Value,
-}
-
-impl<'a> Seen<'a> {
-    fn new(entry: &'a Value) -> Self {
-        Self { app: App::from_entry(entry), env: entry.get("pm2_env").unwrap_or(&Value::Null) }
+        self.count += 1;
     }
 
-    fn runs(&self) -> bool {
-        wanted(&self.app) == Some(Wanted::Online)
+    fn of<'a>(apps: impl Iterator<Item = &'a App>) -> Self {
+        let mut named = Self::default();
+        apps.for_each(|app| named.add(app));
+        named
     }
 
-    fn is_node(&self) -> bool {
-        self.app.interpreter.is_empty() || self.app.interpreter.rsplit('/').next() == Some("node")
-    }
-}
-
-fn name(app: &App) -> String {
-    app.key.name.clone()
-}
-
-/// `a, b and 3 more`.
-fn list(names: &[String]) -> String {
-    let shown = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMES { format!("{shown} and {} more", names.len() - NAMES) } else { shown }
-}
-
-/// What every start costs beside the app's own code.
-fn costs(version: &str, own: &[Seen<'_>]) -> Vec<Advice> {
-    let mut all = Vec::new();
-    let agents =
-        own.iter().filter(|s| s.runs() && s.is_node() && s.env.get("pmx") != Some(&Value::Bool(false))).count();
-    let each = if version.starts_with('7') { AGENT_MS.0 } else { AGENT_MS.1 };
-    let secs = |count: usize, each: usize| format!("{:.1} s for all of them", (count * each) as f64 / 1000.0);
-    if agents > 0 {
-        all.push(Advice {
-            seen: format!(
-                "{agents} apps load PM2's metrics agent (pmx): about {each} ms of processor time at each start, {}",
-                secs(agents, each)
-            ),
-            cure: "set `pmx: false` where nobody uses custom metrics or `pm2 trigger`".into(),
-        });
-    }
-    let leaked = own.iter().filter(|s| s.runs() && s.env.pointer("/env/NODE_EXTRA_CA_CERTS").is_some()).count();
-    if leaked > 0 {
-        all.push(Advice {
-            seen: format!(
-                "{leaked} apps carry NODE_EXTRA_CA_CERTS, most likely from the shell that started them: about {CERTIFICATES_MS} ms of processor time at each start, {}",
-                secs(leaked, CERTIFICATES_MS)
-            ),
-            cure: "start those that need no extra certificates from an environment without it".into(),
-        });
-    }
-    all
-}
-
-/// What a boot or a stop makes different.
-fn boots(own: &[Seen<'_>]) -> Vec<Advice> {
-    let mut all = Vec::new();
-    let mut say = |which: &dyn Fn(&Seen<'_>) -> bool, seen: &str, cure: &str| {
-        let names: Vec<String> = own.iter().filter(|s| which(s)).map(|s| name(&s.app)).collect();
-        if !names.is_empty() {
-            all.push(Advice { seen: format!("{}: {seen}", list(&names)), cure: cure.to_owned() });
+    /// `a, b and 3 more`; `None` for no apps.
+    fn list(&self) -> Option<String> {
+        let shown = self.first.join(", ");
+        match self.count - self.first.len() {
+            _ if self.count == 0 => None,
+            0 => Some(shown),
+            more => Some(format!("{shown} and {more} more")),
         }
-    };
-    say(
-        &|s| s.app.cron.is_some() && s.app.status == Status::Stopped,
-        "stopped, but `cron_restart` starts it at its next time",
-        "remove `cron_restart`, or delete the app",
-    );
-    say(
-        &|s| !s.app.autostart && s.runs(),
-        "online, but `autostart: false` keeps it down after a plain `pm2 resurrect`; a restore starts it and lifts that",
-        "set `autostart: true` if it is meant to run",
-    );
-    say(
-        &|s| s.app.watch,
-        "watched: a change of files in its directory restarts it in the middle of the window",
-        "switch `watch` off on a server",
-    );
-    say(&|s| s.app.status == Status::Errored, "errored; it is left stopped", "repair or delete it before the window");
-    all
+    }
+}
+
+/// Everything worth knowing of a list, gathered as its entries go by: of an entry nothing stays but what is said of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Adviser {
+    agents: usize,
+    certificates: usize,
+    cron: Named,
+    kept_down: Named,
+    watched: Named,
+    errored: Named,
+    files: Vec<Advice>,
+}
+
+impl Adviser {
+    /// Takes one entry in, as the daemon sent it, and the app that it is. Blocking: it looks whether files are there.
+    pub(super) fn see(&mut self, entry: &Value, app: &App) {
+        if app.module {
+            return;
+        }
+        let env = entry.get("pm2_env").unwrap_or(&Value::Null);
+        let runs = wanted(app) == Some(Wanted::Online);
+        let is_node = app.interpreter.is_empty() || app.interpreter.rsplit('/').next() == Some("node");
+        self.agents += usize::from(runs && is_node && env.get("pmx") != Some(&Value::Bool(false)));
+        self.certificates += usize::from(runs && env.pointer("/env/NODE_EXTRA_CA_CERTS").is_some());
+        for (holds, of) in [
+            (app.cron.is_some() && app.status == Status::Stopped, &mut self.cron),
+            (!app.autostart && runs, &mut self.kept_down),
+            (app.watch, &mut self.watched),
+            (app.status == Status::Errored, &mut self.errored),
+        ] {
+            if holds {
+                of.add(app);
+            }
+        }
+        if self.files.len() < FILES {
+            self.files.extend(files(env, app));
+        }
+    }
+
+    /// What is to be said; `apps` are those that were taken in.
+    pub(super) fn advice(&self, version: &str, apps: &[App]) -> Vec<Advice> {
+        let mut all: Vec<Advice> = [self.costs(version), self.boots(), self.files.clone()].concat();
+        let mut say = |of: Named, seen: &str, cure: &str| {
+            all.extend(of.list().map(|names| Advice { seen: format!("{names}{seen}"), cure: cure.to_owned() }));
+        };
+        let twins = Named::of(apps.iter().filter(|app| app.key.ordinal == 1 && !app.module));
+        say(
+            twins,
+            ": listed more than once, alike in everything",
+            "delete the copies that nobody wants, and `pm2 save`",
+        );
+        let modules = Named::of(apps.iter().filter(|app| app.module));
+        say(modules, ": modules of PM2, which it starts by itself and which are in no snapshot", "");
+        all
+    }
+
+    /// What every start costs beside the app's own code.
+    fn costs(&self, version: &str) -> Vec<Advice> {
+        let mut all = Vec::new();
+        let each = if version.starts_with('7') { AGENT_MS.0 } else { AGENT_MS.1 };
+        let secs = |count: usize, each: usize| format!("{:.1} s for all of them", (count * each) as f64 / 1000.0);
+        if self.agents > 0 {
+            let agents = self.agents;
+            all.push(Advice {
+                seen: format!(
+                    "{agents} apps load PM2's metrics agent (pmx): about {each} ms of processor time at each start, {}",
+                    secs(agents, each)
+                ),
+                cure: "set `pmx: false` where nobody uses custom metrics or `pm2 trigger`".into(),
+            });
+        }
+        if self.certificates > 0 {
+            let leaked = self.certificates;
+            all.push(Advice {
+                seen: format!(
+                    "{leaked} apps carry NODE_EXTRA_CA_CERTS, most likely from the shell that started them: about {CERTIFICATES_MS} ms of processor time at each start, {}",
+                    secs(leaked, CERTIFICATES_MS)
+                ),
+                cure: "start those that need no extra certificates from an environment without it".into(),
+            });
+        }
+        all
+    }
+
+    /// What a boot or a stop makes different.
+    fn boots(&self) -> Vec<Advice> {
+        let say = |of: &Named, seen: &str, cure: &str| {
+            of.list().map(|names| Advice { seen: format!("{names}: {seen}"), cure: cure.to_owned() })
+        };
+        let all = [
+            say(
+                &self.cron,
+                "stopped, but `cron_restart` starts it at its next time",
+                "remove `cron_restart`, or delete the app",
+            ),
+            say(
+                &self.kept_down,
+                "online, but `autostart: false` keeps it down after a plain `pm2 resurrect`; a restore starts it and lifts that",
+                "set `autostart: true` if it is meant to run",
+            ),
+            say(
+                &self.watched,
+                "watched: a change of files in its directory restarts it in the middle of the window",
+                "switch `watch` off on a server",
+            ),
+            say(&self.errored, "errored; it is left stopped", "repair or delete it before the window"),
+        ];
+        all.into_iter().flatten().collect()
+    }
 }
 
 /// What an app that runs would miss at its next start.
-fn files(own: &[Seen<'_>]) -> Vec<Advice> {
-    let mut all = Vec::new();
-    for one in own {
-        match checked(one.env) {
-            Err(error) => all.push(Advice {
-                seen: format!("cannot be registered again if it gets lost: {error}"),
-                cure: "delete it and start it anew".into(),
-            }),
-            Ok(settings) => {
-                if let Some((what, missing)) = missing(settings) {
-                    all.push(Advice {
-                        seen: format!(
-                            "{}: its {what} {} is gone; it cannot start again",
-                            name(&one.app),
-                            missing.display()
-                        ),
-                        cure: "put it back, or start the app from where it is now and `pm2 save`".into(),
-                    });
-                }
-            }
+fn files(env: &Value, app: &App) -> Option<Advice> {
+    let settings = match checked(env) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let seen = format!("cannot be registered again if it gets lost: {error}");
+            return Some(Advice { seen, cure: "delete it and start it anew".into() });
         }
-        if all.len() >= 20 {
-            break;
-        }
-    }
-    all
+    };
+    let (what, missing) = missing(settings)?;
+    Some(Advice {
+        seen: format!(
+            "{}: its {what} {} is gone; it cannot start again",
+            app.key.name,
+            tame(&missing.to_string_lossy(), 300)
+        ),
+        cure: "put it back, or start the app from where it is now and `pm2 save`".into(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::listed::apps;
+    use super::super::listing::Listing;
     use super::super::recipe::tests::pm2_env;
     use super::*;
 
@@ -182,7 +213,8 @@ mod tests {
                 json!({ "pid": 7, "pm_id": n, "pm2_env": env })
             })
             .collect();
-        advice(version, &entries, &apps(&entries)).into_iter().map(|one| one.seen).collect()
+        let listed = Listing::of(&entries);
+        listed.adviser.advice(version, &listed.apps).into_iter().map(|one| one.seen).collect()
     }
 
     #[test]

@@ -7,16 +7,19 @@
 use serde_json::Value;
 use thiserror::Error;
 
-use super::trimmed;
 use crate::host::planted::{Bug, planted};
 
-/// Largest frame accepted or sent, in bytes. A list of 133 apps is under 1 MB; 64 MiB leaves room for 10,000.
+/// Largest frame accepted or sent, in bytes. A list of 133 apps is under 1 MB, one of 1,000 apps with 8 KiB of variables each is
+/// 20 MB; an answer is read without being held (see `answer.rs`).
 pub const MAX_FRAME: usize = 64 << 20;
+
+/// Largest frame that is held as a whole: an event carries the settings of one app, or what it wrote at once.
+const MAX_HELD: usize = 4 << 20;
 
 /// Most arguments that the low nibble can announce.
 pub const MAX_ARGS: usize = 15;
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const LENGTH_BYTES: usize = 4;
 
 /// A byte stream that is not AMP, or not AMP that we are willing to hold.
@@ -28,8 +31,8 @@ pub enum AmpError {
     /// More than [`MAX_ARGS`] arguments cannot be announced.
     #[error("{0} arguments do not fit into one AMP frame (at most 15)")]
     TooManyArgs(usize),
-    /// The frame is, or says it is, larger than [`MAX_FRAME`].
-    #[error("AMP frame of {0} bytes is over the limit of {MAX_FRAME}")]
+    /// The frame is, or says it is, larger than what is read or held of one.
+    #[error("AMP frame of {0} bytes is over the limit")]
     TooLarge(usize),
 }
 
@@ -93,7 +96,7 @@ impl Decoder {
             };
             let from = at + LENGTH_BYTES;
             at = from.saturating_add(length);
-            if at > MAX_FRAME && !planted(Bug::FrameUnbounded) {
+            if at > MAX_HELD && !planted(Bug::FrameUnbounded) {
                 return Err(AmpError::TooLarge(at));
             }
             spans.push(from..at);
@@ -134,9 +137,10 @@ pub fn text_arg(text: &str) -> Vec<u8> {
 }
 
 /// The JSON inside an argument, without its metrics (see `trimmed.rs`); `None` when it holds something else or does not parse.
+#[cfg(any(test, feature = "fuzzing"))]
 #[must_use]
 pub fn as_json(arg: &[u8]) -> Option<Value> {
-    trimmed::read(json_of(arg)?)
+    super::trimmed::read(json_of(arg)?)
 }
 
 /// The text of the JSON inside an argument, parsed or not.

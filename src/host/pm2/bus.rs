@@ -13,15 +13,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::amp::{AmpError, Decoder, as_text, json_of};
-use super::request::PmId;
-use super::rpc::RpcError;
-use crate::host::foreign::{Shown, Untrusted, named, tame};
 use super::door;
 use super::place::Pm2At;
+use super::request::PmId;
+use super::rpc::RpcError;
+use super::trimmed::Small;
+use crate::host::foreign::{Shown, Untrusted, named, tame};
 
 /// Its name below the home (PM2 `paths.js`).
 pub(super) const PUB: &str = "pub.sock";
-const QUEUE: usize = 4_096;
+/// Events that wait to be taken; each is a few hundred bytes.
+const QUEUE: usize = 1_024;
 const READ_BYTES: usize = 64 << 10;
 
 /// One event of one app.
@@ -105,6 +107,7 @@ async fn drain(mut stream: UnixStream, events: mpsc::Sender<BusEvent>, lost: Arc
         if pass_on(&mut decoder, &events, &lost).is_err() {
             return;
         }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -125,19 +128,19 @@ pub(super) fn read(args: &[Vec<u8>]) -> Option<BusEvent> {
     let kept = matches!(topic, "process:event" | "process:exception" | "process:msg");
     let body: Body = serde_json::from_slice(json_of(args.get(1).filter(|_| kept)?)?).ok()?;
     let text = |value: &Value, max| named(value.as_str().unwrap_or_default(), max);
-    let pm_id = body.process.pm_id.as_u64().and_then(|id| PmId::try_from(id).ok());
-    let name = text(&body.process.name, 200);
+    let pm_id = body.process.pm_id.0.as_u64().and_then(|id| PmId::try_from(id).ok());
+    let name = text(&body.process.name.0, 200);
     Some(match topic {
         "process:event" => BusEvent::Process {
             pm_id,
             name,
-            event: text(&body.event, 60),
-            manually: body.manually.as_bool().unwrap_or(false),
+            event: text(&body.event.0, 60),
+            manually: body.manually.0.as_bool().unwrap_or(false),
         },
-        "process:exception" => BusEvent::Exception { pm_id, name, message: thrown(&body.data) },
+        "process:exception" => BusEvent::Exception { pm_id, name, message: thrown(&body.data.0) },
         _ => {
             // One word of it counts (`ready`), which is compared as it came.
-            let raw = body.raw.as_str().unwrap_or_default().chars().take(400).collect();
+            let raw = body.raw.0.as_str().unwrap_or_default().chars().take(400).collect();
             BusEvent::Message { pm_id, name, raw: Untrusted::new(raw) }
         }
     })
@@ -151,18 +154,18 @@ fn thrown(data: &Value) -> Shown {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
-    event: Value,
-    manually: Value,
+    event: Small,
+    manually: Small,
     process: Ids,
-    data: Value,
-    raw: Value,
+    data: Small,
+    raw: Small,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Ids {
-    pm_id: Value,
-    name: Value,
+    pm_id: Small,
+    name: Small,
 }
 
 #[cfg(test)]

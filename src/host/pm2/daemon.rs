@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::app::App;
-use super::listed::apps;
 use super::procs::cgroup;
 use super::request::Request;
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::named;
-use crate::host::{off_thread, redact};
+use crate::host::off_thread;
 
 /// Why nobody answers at a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,19 +158,7 @@ pub async fn up_of(rpc: &Rpc) -> Result<DaemonUp, RpcError> {
 /// # Errors
 /// [`RpcError`]; an answer that is no list counts as refused.
 pub async fn list(rpc: &Rpc) -> Result<Vec<App>, RpcError> {
-    raw_list(rpc).await.map(|entries| apps(&entries))
-}
-
-/// The list as the daemon sent it: with every environment, hence secrets.
-pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
-    let request = Request::List;
-    match rpc.call(&request).await? {
-        Value::Array(entries) => {
-            redact::learn_apps(&entries);
-            Ok(entries)
-        }
-        _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".into() }),
-    }
+    Ok(rpc.list().await?.apps)
 }
 
 fn up(rpc: &Rpc, version: &Value, report: &Value) -> DaemonUp {

@@ -2,18 +2,22 @@
 //! in place without a sync, rewrites it when it is told to end, and deletes it when it does not parse.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::app::Status;
-use super::place::read_owned;
+use super::cutter::{Cutter, Place, Refusal};
+use super::place::open_owned;
+use super::trimmed::Small;
 use crate::host::foreign::{Shown, named, tame};
 
 /// Largest saved list accepted, in bytes.
 pub const DUMP_MAX: u64 = 64 << 20;
+/// All names that are kept of one list, in bytes.
+const TEXTS_MAX: usize = 2 << 20;
 
 /// One entry, without its environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,38 +73,73 @@ impl DumpSeen {
 /// Reads a saved list of user `uid`. Blocking.
 #[must_use]
 pub fn read_dump(path: &Path, uid: u32) -> DumpSeen {
-    match read_owned(path, uid, DUMP_MAX) {
-        Ok(bytes) => parse_dump(&bytes),
+    let read = open_owned(path, uid).and_then(|file| match file.metadata()?.len() {
+        ..=DUMP_MAX => parse_from(file.take(DUMP_MAX)),
+        _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {DUMP_MAX} bytes"))),
+    });
+    match read {
+        Ok(seen) => seen,
         Err(error) if error.kind() == io::ErrorKind::NotFound => DumpSeen::Missing,
         Err(error) => DumpSeen::Unreadable { why: tame(&error.to_string(), 200) },
     }
 }
 
 /// The entries inside the bytes of a saved list.
+#[cfg(any(test, feature = "fuzzing"))]
 #[must_use]
 pub fn parse_dump(bytes: &[u8]) -> DumpSeen {
-    match serde_json::from_slice::<Vec<Option<Saved>>>(bytes) {
-        Err(error) => DumpSeen::Unparsable { why: format!("line {}, column {}", error.line(), error.column()) },
-        Ok(all) => DumpSeen::Read { entries: all.into_iter().map(|saved| saved.unwrap_or_default().entry()).collect() },
+    parse_from(bytes).unwrap_or(DumpSeen::Missing)
+}
+
+/// Entry by entry: a list of many apps is never held as a whole.
+fn parse_from(mut file: impl Read) -> io::Result<DumpSeen> {
+    let (mut cutter, mut entries, mut texts) = (Cutter::new(Place::Whole), Vec::new(), 0);
+    let mut room = vec![0; 64 << 10];
+    loop {
+        let count = match file.read(&mut room) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let cut = cutter.push(&room[..count], |_, entry| {
+            let saved = serde_json::from_slice::<Saved>(entry)
+                .map_err(|error| Refusal::Unwanted(format!("app {}, column {}", entries.len() + 1, error.column())))?;
+            let entry = saved.entry();
+            texts += entry.namespace.len() + entry.name.len();
+            if texts > TEXTS_MAX {
+                return Err(Refusal::Unwanted(format!("more than {} MiB of names", TEXTS_MAX >> 20)));
+            }
+            entries.push(entry);
+            Ok(())
+        });
+        if let Err(refusal) = cut {
+            return Ok(DumpSeen::Unparsable { why: refusal.to_string() });
+        }
     }
+    let (rest, whole) = cutter.finish();
+    Ok(match serde_json::from_slice::<[(); 0]>(&rest) {
+        Ok([]) if whole => DumpSeen::Read { entries },
+        _ => DumpSeen::Unparsable { why: format!("it breaks off, or goes on, behind app {}", entries.len()) },
+    })
 }
 
 /// One entry as it is read: a list holds every environment twice, and of all that three texts are kept.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Saved {
-    namespace: Value,
-    name: Value,
-    status: Value,
+    namespace: Small,
+    name: Small,
+    status: Small,
 }
 
 impl Saved {
     fn entry(&self) -> DumpEntry {
         let text = |value: &Value, unset: &str| named(value.as_str().unwrap_or(unset), 200);
         DumpEntry {
-            namespace: text(&self.namespace, "default"),
-            name: text(&self.name, ""),
-            status: Status::read(&text(&self.status, "")),
+            namespace: text(&self.namespace.0, "default"),
+            name: text(&self.name.0, ""),
+            status: Status::read(&text(&self.status.0, "")),
         }
     }
 }
@@ -115,7 +154,11 @@ mod tests {
         assert_eq!(dump.counts(), BTreeMap::from([("online".into(), 1), ("stopped".into(), 2)]));
         assert_eq!(dump.entries()[1].name, "b");
         assert!(matches!(parse_dump(b"[{\"name\":"), DumpSeen::Unparsable { .. }));
-        assert!(matches!(parse_dump(b"{}"), DumpSeen::Unparsable { .. }));
+        for broken in [&b"{}"[..], b"", b"[", b"[{}", b"[{}]]", b"[]0", b"[null]", b"[{]", b"[0,0]", b"[[]]"] {
+            let seen = parse_dump(broken);
+            assert!(matches!(seen, DumpSeen::Unparsable { .. }), "{seen:?}");
+        }
+        assert_eq!(parse_dump(b" [ ] "), DumpSeen::Read { entries: Vec::new() });
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read_dump(&dir.path().join("dump.pm2"), 0), DumpSeen::Missing);
     }

@@ -1,16 +1,19 @@
 //! Doors to the pure readers of this room, for `fuzz/`: what they make of any bytes, without a daemon.
 
+use std::os::unix::fs::FileExt;
+
 use serde_json::Value;
 
 use super::amp::{Decoder, as_json};
+use super::answer::read_envelope;
 use super::app::App;
 use super::bus::{self, BusEvent};
 use super::listed::apps;
 use super::recipe::Recipe;
-use super::rpc::{Answer, read_envelope};
+use crate::host::foreign::Untrusted;
 
 /// What the arguments of a frame mean on the bus, and as an answer to a call.
-pub(crate) fn meaning(args: &[Vec<u8>]) -> (Option<BusEvent>, Option<Answer>) {
+pub(crate) fn meaning(args: &[Vec<u8>]) -> (Option<BusEvent>, Option<Result<Value, Untrusted>>) {
     (bus::read(args), args.first().and_then(|arg| as_json(arg)).map(read_envelope))
 }
 
@@ -32,7 +35,12 @@ pub(crate) fn frames(bytes: &[u8], piece: usize) -> (Vec<Vec<Vec<u8>>>, bool) {
 
 /// The apps of a snapshot's text, or the refusal in words.
 pub(crate) fn snapshot(bytes: &[u8]) -> Result<Vec<App>, String> {
-    let read = super::record::parse(std::path::Path::new("snapshot"), bytes);
+    let written = tempfile::tempfile().and_then(|file| {
+        file.write_all_at(bytes, 0)?;
+        Ok(file)
+    });
+    let file = written.map_err(|error| error.to_string())?;
+    let read = super::record::read(std::path::Path::new("snapshot"), file);
     read.map(|snapshot| snapshot.apps().to_vec()).map_err(|error| error.to_string())
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::bus::{Bus, BusEvent};
+use super::cutter::ENTRIES_MAX;
 use super::place::Pm2At;
 use super::request::PmId;
 use super::rpc::RpcError;
@@ -16,8 +17,8 @@ use crate::host::foreign::Shown;
 
 /// Ends from which on a start counts as a crash loop.
 pub const LOOP: u64 = 3;
-/// Numbers that are remembered; no daemon has as many apps.
-const REMEMBERED: usize = 20_000;
+/// Numbers that are remembered: as many as a list may have.
+const REMEMBERED: usize = ENTRIES_MAX;
 
 /// What was heard of one app since its last start order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

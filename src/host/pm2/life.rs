@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::app::{App, Status};
 use super::cli::{Cli, RunBy, START};
-use super::daemon::{DaemonSeen, DaemonUp, raw_list, up_of};
+use super::daemon::{DaemonSeen, DaemonUp, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
 use super::look::{Answered, look};
 use super::place::{Pm2At, account_of, open_owned};
@@ -38,7 +38,9 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     match &seen.daemon {
         DaemonSeen::Up(up) => return Ok((**up).clone()),
         DaemonSeen::Absent { .. } => {}
-        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
+            return Err(not_done("start the daemon", why));
+        }
     }
     if let Some(unit) = &at.unit {
         return Err(SteerError::UseUnit(unit.clone()));
@@ -82,7 +84,7 @@ pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
         Ok(files) => files,
         Err(late) => return Err(not_done("save", &late.to_string())),
     };
-    let answered = Answered::up(&rpc, up, &raw_list(&rpc).await?);
+    let answered = Answered::up(&rpc, up, rpc.list().await?);
     let listed = &answered.apps;
     // PM2 itself leaves its file alone then.
     if listed.iter().all(|app| app.module) {
@@ -111,7 +113,9 @@ pub async fn kill_daemon(at: &Pm2At, by: &RunBy) -> Result<(), SteerError> {
     let up = match &seen.daemon {
         DaemonSeen::Absent { .. } => return Ok(()),
         DaemonSeen::Up(up) => up,
-        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
+            return Err(not_done("kill the daemon", why));
+        }
     };
     if up.is_runtime() {
         return Err(SteerError::Runtime);

@@ -26,6 +26,22 @@ impl App {
         app
     }
 
+    /// Bytes of all its texts.
+    pub(super) fn text_bytes(&self) -> usize {
+        let key = &self.key;
+        let texts = [
+            &key.namespace,
+            &key.name,
+            &key.script,
+            &self.exec_mode,
+            &self.cwd,
+            &self.interpreter,
+            &self.out_log,
+            &self.err_log,
+        ];
+        texts.into_iter().chain(&self.cron).map(String::len).sum()
+    }
+
     /// The facts inside a `pm2_env`; no process. What is no object says nothing.
     #[must_use]
     pub fn from_pm2_env(env: &Value) -> Self {
@@ -67,6 +83,7 @@ impl App {
 }
 
 /// Every app of a list, in the order of their numbers, equal ones told apart by [`AppKey::ordinal`]. Modules included.
+#[cfg(any(test, feature = "fuzzing"))]
 #[must_use]
 pub fn apps(entries: &[Value]) -> Vec<App> {
     let mut apps: Vec<App> = entries.iter().map(App::from_entry).collect();
@@ -83,7 +100,7 @@ pub fn add(apps: &mut Vec<App>, mut new: App) {
 }
 
 /// Gives equal keys their ordinals, in the order of the slice.
-fn number_equals(apps: &mut [App]) {
+pub(super) fn number_equals(apps: &mut [App]) {
     let mut seen: HashMap<AppKey, u32> = HashMap::new();
     for app in apps {
         app.key.ordinal = 0;

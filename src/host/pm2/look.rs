@@ -1,17 +1,17 @@
 //! One look at a home, without waking a daemon: what it answers on its socket, and what its files and `/proc` show. What cannot be
 //! seen is reported instead of failing. The answer costs the daemon as much as starting an app does, so it can be kept and be
 //! given again; the rest is looked at anew each time.
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use tokio::time::timeout;
 
-use super::advice::{Advice, advice};
+use super::advice::Advice;
 use super::app::App;
 use super::cli::Cli;
-use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, raw_list, up_of};
+use super::daemon::{AbsentWhy, DaemonSeen, DaemonUp, up_of};
 use super::dump::{DumpSeen, read_dump};
-use super::listed::apps;
+use super::listing::Listing;
 use super::place::{AccountError, Pm2At, account};
 use super::procs::{Orphan, Scan, scan};
 use super::rpc::{Rpc, RpcError};
@@ -21,6 +21,10 @@ use crate::host::root_owned::NotRoots;
 
 /// How long the files of a home and a look at every process may take: a thousand apps on a busy machine take a second.
 const FILES: Duration = Duration::from_secs(15);
+
+/// All that a daemon may take to say who it is and what it runs, together: one that answers late, or byte by byte, costs everybody
+/// else who is looked at no more than this.
+const LOOK: Duration = Duration::from_secs(7);
 
 /// One look at one home.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,17 +70,18 @@ impl Answered {
     pub async fn at(at: &Pm2At) -> Self {
         match Rpc::connect(at).await {
             Ok(rpc) => {
-                let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, &raw_list(&rpc).await?)) };
-                asked.await.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
+                let asked = async { Ok::<_, RpcError>(Self::up(&rpc, up_of(&rpc).await?, rpc.list().await?)) };
+                let answered = timeout(LOOK, asked).await.unwrap_or_else(|_| Err(late()));
+                answered.unwrap_or_else(|error| Self::silent(dying(error), rpc.peer().pid))
             }
             Err(error) => Self::silent(absent(error), None),
         }
     }
 
     /// A daemon with its list as it sent it.
-    pub(super) fn up(rpc: &Rpc, up: DaemonUp, entries: &[Value]) -> Self {
-        let apps = apps(entries);
-        let advice = untried(&up).into_iter().chain(advice(&up.version, entries, &apps)).collect();
+    pub(super) fn up(rpc: &Rpc, up: DaemonUp, listing: Listing) -> Self {
+        let Listing { apps, adviser, .. } = listing;
+        let advice = untried(&up).into_iter().chain(adviser.advice(&up.version, &apps)).collect();
         Self { daemon: DaemonSeen::Up(Box::new(up)), apps, advice, serving: rpc.peer().pid }
     }
 
@@ -95,7 +100,8 @@ impl Answered {
             Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 600) }),
         };
         let files = off_thread::within(FILES, &at.home, files).await;
-        let (scan, dump) = files.unwrap_or_else(|late| (Scan::default(), DumpSeen::Unreadable { why: tame(&late.to_string(), 300) }));
+        let (scan, dump) =
+            files.unwrap_or_else(|late| (Scan::default(), DumpSeen::Unreadable { why: tame(&late.to_string(), 300) }));
         let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
         let Self { daemon, apps, advice, .. } = self;
         Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice, not_roots }
@@ -111,6 +117,11 @@ fn not_roots(at: &Pm2At, daemon: &DaemonSeen) -> Option<NotRoots> {
 /// Looks. Never fails, starts nothing, changes nothing.
 pub async fn look(at: &Pm2At) -> Pm2Seen {
     Answered::at(at).await.beside_files(at).await
+}
+
+fn late() -> RpcError {
+    let method = "getMonitorData";
+    RpcError::Unknown { method, why: format!("it did not say who it is and what it runs within {} s", LOOK.as_secs()) }
 }
 
 /// It accepts a connection and does not answer.

@@ -1,15 +1,17 @@
 //! PM2 daemons: seeing them without waking them, recording their apps exactly, stopping and restoring those apps.
 //!
-//! Everything is said over the daemon's own socket (`amp`, `request`, `rpc`); the `pm2` command is run for the three
+//! Everything is said over the daemon's own socket (`amp`, `request`, `answer`, `rpc`); the `pm2` command is run for the three
 //! things only it can do (start a daemon with its modules, save, kill), and never believed. `app` is the vocabulary,
 //! `daemon` the read-only look, `snapshot` and `record` the record, `steer` and `life` the hands, `back` the verdict whether an app came back.
 
 pub mod advice;
 pub mod amp;
+mod answer;
 pub mod app;
 pub mod back;
 pub mod bus;
 mod cli;
+mod cutter;
 pub mod daemon;
 mod door;
 pub mod dump;
@@ -22,6 +24,7 @@ pub mod hearing;
 mod lab;
 pub mod life;
 pub mod listed;
+mod listing;
 mod look;
 pub mod place;
 pub mod procs;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::request::PmId;
+use super::trimmed::Small;
 use crate::host::foreign::named_bytes;
 use crate::host::{clock, machine};
 
@@ -192,12 +193,20 @@ fn launched_from(process: &Process, is_home: &impl Fn(&[u8]) -> bool) -> Option<
     if !is_home(value(b"PM2_HOME")?) {
         return None;
     }
-    let whole: Option<serde_json::Value> = value(b"pm2_env").and_then(|json| serde_json::from_slice(json).ok());
+    let whole: Option<Whole> = value(b"pm2_env").and_then(|json| serde_json::from_slice(json).ok());
     let number = value(b"pm_id").and_then(|id| std::str::from_utf8(id).ok()?.parse().ok());
-    let pm_id = number.or_else(|| PmId::try_from(whole.as_ref()?.get("pm_id")?.as_u64()?).ok())?;
-    let named = whole.as_ref().and_then(|all| all.get("name")?.as_str()).map(str::as_bytes);
+    let pm_id = number.or_else(|| PmId::try_from(whole.as_ref()?.pm_id.0.as_u64()?).ok())?;
+    let named = whole.as_ref().and_then(|all| all.name.0.as_str()).map(str::as_bytes);
     let name = named_bytes(value(b"name").or(named).unwrap_or_default(), 200);
     Some(Orphan { pid: process.pid, uid: process.uid, started: process.started, name, pm_id: Some(pm_id) })
+}
+
+/// What is read of the settings of an app in cluster mode.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Whole {
+    pm_id: Small,
+    name: Small,
 }
 
 fn read(pid: u32, what: &str, max: u64) -> Vec<u8> {

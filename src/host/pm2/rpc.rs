@@ -18,8 +18,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::amp::{self, Decoder};
+use super::answer::{Answer, Frame, Reader, Said};
 use super::door;
+use super::listing::Listing;
 use super::place::Pm2At;
 use super::request::Request;
 use crate::host::foreign::{Shown, Untrusted};
@@ -50,7 +51,9 @@ pub enum RpcError {
         why: String,
     },
     /// Somebody else answers than the owner of the home.
-    #[error("the PM2 socket {path} is answered by a process of uid {uid}, and the home belongs to uid {owner}: nothing was asked; look who put it there, and restart the daemon as its own user")]
+    #[error(
+        "the PM2 socket {path} is answered by a process of uid {uid}, and the home belongs to uid {owner}: nothing was asked; look who put it there, and restart the daemon as its own user"
+    )]
     Impostor {
         /// The socket.
         path: PathBuf,
@@ -107,8 +110,6 @@ fn refused(method: &'static str, said: &Untrusted) -> RpcError {
     }
 }
 
-/// What a daemon answered: a value, or its refusal in words.
-pub(super) type Answer = Result<Value, Untrusted>;
 type Waiting = Arc<Mutex<Waiters>>;
 
 #[derive(Default)]
@@ -157,12 +158,17 @@ impl Rpc {
     /// [`RpcError::NoSocket`], [`RpcError::Stale`], [`RpcError::Denied`], [`RpcError::Foreign`], [`RpcError::Impostor`] or
     /// [`RpcError::Connect`].
     pub async fn connect(at: &Pm2At) -> Result<Self, RpcError> {
+        Self::connect_keeping(at, None).await
+    }
+
+    /// The same for whoever records lists: their entries are kept in `keep`, under no name.
+    pub(super) async fn connect_keeping(at: &Pm2At, keep: Option<PathBuf>) -> Result<Self, RpcError> {
         let (stream, peer) = door::connect(at, RPC).await?;
         let (read, write) = stream.into_split();
         let waiting = Waiting::default();
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let tasks = [
-            tokio::spawn(read_answers(read, Arc::clone(&waiting))),
+            tokio::spawn(read_answers(read, Reader::new(keep), Arc::clone(&waiting))),
             tokio::spawn(write_calls(write, queue, Arc::clone(&waiting))),
         ];
         Ok(Self { outgoing, waiting, next: AtomicU64::new(0), peer, tasks })
@@ -193,6 +199,28 @@ impl Rpc {
     /// # Errors
     /// [`RpcError::NotSent`], [`RpcError::Unknown`] or [`RpcError::Refused`].
     pub async fn call_within(&self, request: &Request, deadline: Duration) -> Result<Value, RpcError> {
+        Ok(match self.said(request, deadline).await? {
+            Said::Value(value) => value,
+            // The answer to an order about one app.
+            Said::List(list) => Value::Array(list.first.into_iter().collect()),
+        })
+    }
+
+    /// The daemon's list.
+    ///
+    /// # Errors
+    /// As [`Rpc::call_within`]; an answer that is no list counts as refused.
+    pub(super) async fn list(&self) -> Result<Listing, RpcError> {
+        let request = Request::List;
+        match self.said(&request, request.deadline()).await? {
+            Said::List(list) => Ok(*list),
+            Said::Value(_) => {
+                Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".into() })
+            }
+        }
+    }
+
+    async fn said(&self, request: &Request, deadline: Duration) -> Result<Said, RpcError> {
         let method = request.method();
         let not_sent = |why: String| RpcError::NotSent { method, why };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -283,55 +311,34 @@ async fn write_calls(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoi
     }
 }
 
-async fn read_answers(mut read: OwnedReadHalf, waiting: Waiting) {
-    let mut decoder = Decoder::default();
+async fn read_answers(mut read: OwnedReadHalf, mut reader: Reader, waiting: Waiting) {
     let mut bytes = vec![0u8; READ_BYTES];
     let why = loop {
-        match read.read(&mut bytes).await {
-            Ok(0) if decoder.mid_frame() => break "the daemon went away inside an answer".to_owned(),
+        let count = match read.read(&mut bytes).await {
+            Ok(0) if reader.mid_frame() => break "the daemon went away inside an answer".to_owned(),
             Ok(0) => break "the daemon closed the connection".to_owned(),
-            Ok(count) => decoder.push(bytes.get(..count).unwrap_or_default()),
+            Ok(count) => count,
             Err(error) => break format!("the connection broke: {error}"),
+        };
+        if let Err(error) = reader.push(bytes.get(..count).unwrap_or_default(), |frame| deliver(frame, &waiting)) {
+            break error.to_string();
         }
-        match deliver_all(&mut decoder, &waiting) {
-            Ok(()) => {}
-            Err(error) => break error.to_string(),
-        }
+        // However much comes, timers and signals have their turn after each piece of it.
+        tokio::task::yield_now().await;
     };
     close(&waiting, &why);
 }
 
-fn deliver_all(decoder: &mut Decoder, waiting: &Waiting) -> Result<(), amp::AmpError> {
-    while let Some(mut args) = decoder.next_frame()? {
-        let id = args.pop().as_deref().and_then(amp::as_text).and_then(own_number);
-        let Some(id) = id else { continue };
-        let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
-        let Some(asked) = asked else { continue };
-        // An unreadable answer drops the sender: the caller learns that the outcome is unknown.
-        let Some(body) = args.first().and_then(|arg| amp::as_json(arg)) else {
-            continue;
-        };
-        let answer = read_envelope(body);
-        // The caller may have left in this very moment; an answer nobody waits for is no loss.
-        drop(asked.send(answer));
-    }
-    Ok(())
+fn deliver(frame: Frame, waiting: &Waiting) {
+    let Some(id) = frame.number.as_deref().and_then(own_number) else { return };
+    let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).by_id.remove(&id);
+    // An unreadable answer drops the sender: the caller learns that the outcome is unknown.
+    let (Some(asked), Some(answer)) = (asked, frame.answer) else { return };
+    // The caller may have left in this very moment; an answer nobody waits for is no loss.
+    drop(asked.send(answer));
 }
 
 fn own_number(id: &str) -> Option<u64> {
     let (process, number) = id.split_once(':')?;
     (process.parse() == Ok(std::process::id())).then(|| number.parse().ok())?
-}
-
-/// `{args:[result]}`, `{methods: by name}` or `{error: text or anything, stack?}`.
-pub(super) fn read_envelope(mut body: Value) -> Answer {
-    match body.get_mut("error").map(Value::take) {
-        Some(Value::String(message)) => return Err(Untrusted::new(message)),
-        Some(Value::Null) | None => {}
-        Some(other) => return Err(Untrusted::new(other.to_string())),
-    }
-    if let Some(methods) = body.get_mut("methods") {
-        return Ok(methods.take());
-    }
-    Ok(body.get_mut("args").and_then(|args| args.get_mut(0)).map(Value::take).unwrap_or_default())
 }

@@ -5,24 +5,21 @@
 //! house. The untouched `dump.pm2` is laid beside it first, so that the snapshot's appearance means both are there.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::advice::advice;
 use super::app::{App, Status};
-use super::daemon::{DaemonSeen, raw_list};
+use super::daemon::DaemonSeen;
 use super::dump::{DUMP_MAX, DumpSeen, read_dump};
-use super::listed::apps;
+use super::listing::Listing;
 use super::look::{Pm2Seen, look};
-use super::place::{AccountError, Pm2At, account_of, read_owned};
-use super::record::{Document, FORMAT, file_error, write_once};
-pub use super::record::{Snapshot, open, parse, unaltered};
+use super::place::{AccountError, Pm2At, account_of, open_owned};
+use super::record::{FORMAT, Head, file_error, write_once};
+pub use super::record::{Snapshot, open, read, unaltered};
 use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::{Shown, tame};
 use crate::host::off_thread;
@@ -159,8 +156,8 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
     let uid = account_of(at).await?.uid;
     let seen = look(at).await;
     let version = check_daemon(at, &seen)?;
-    let (rpc, entries) = settled(at).await?;
-    let apps = apps(&entries);
+    let (rpc, listing) = settled(at, dir).await?;
+    let Listing { apps, adviser, kept, .. } = listing;
     let (path_of_dump, asked) = (at.dump(), at.dump());
     let late = |error: io::Error| SnapshotError::Dump { path: at.dump(), why: tame(&error.to_string(), 200) };
     let saved = off_thread::within(off_thread::DISK, &path_of_dump, move || read_dump(&asked, uid)).await;
@@ -168,7 +165,7 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
     let (asked, into) = (at.clone(), dir.to_owned());
     let copied = off_thread::within(COPY, &path_of_dump, move || copy_dump(&asked, uid, &into)).await;
     let dump_copied = copied.map_err(late)??;
-    let document = Document {
+    let head = Head {
         format: FORMAT,
         taken_at: terms.taken_at.clone(),
         machine: terms.machine.clone(),
@@ -178,15 +175,15 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
         daemon_version: version.clone(),
         daemon_pid: rpc.peer().pid,
         daemon_uid: rpc.peer().uid,
-        entries,
+        entries: [],
     };
-    let warnings = advice(&version, &document.entries, &apps).into_iter().map(|one| one.seen).collect();
-    let bytes = serde_json::to_vec(&document).map_err(|error| file_error(&path, error.into()))?;
-    write_once(dir, FILE, &bytes).map_err(|error| match error.kind() {
+    let warnings = adviser.advice(&version, &apps).into_iter().map(|one| one.seen).collect();
+    let entries = kept.ok_or_else(|| file_error(&path, io::Error::other("the list was not kept")))?;
+    let sha256 = write_once(dir, FILE, |to| head.write_to(&entries, to)).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.clone()),
         _ => file_error(&path, error),
     })?;
-    Ok(SnapshotRef { sha256: hex::encode(Sha256::digest(&bytes)), path, apps, version, dump_copied, warnings })
+    Ok(SnapshotRef { sha256, path, apps, version, dump_copied, warnings })
 }
 
 fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
@@ -195,29 +192,30 @@ fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
         DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
         DaemonSeen::Up(up) => Ok(up.version.clone()),
         DaemonSeen::Absent { why } => Err(not_up(format!("{why:?}"))),
-        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
+            Err(not_up(why.clone()))
+        }
     }
 }
 
 /// The list without modules, in the order of numbers, once nothing in it is passing.
-async fn settled(at: &Pm2At) -> Result<(Rpc, Vec<Value>), SnapshotError> {
-    let rpc = Rpc::connect(at).await?;
+async fn settled(at: &Pm2At, dir: &Path) -> Result<(Rpc, Listing), SnapshotError> {
+    let rpc = Rpc::connect_keeping(at, Some(dir.to_owned())).await?;
     let mut passing = Vec::new();
     for look in 0..LOOKS {
         if look > 0 {
             super::pause(BETWEEN_LOOKS).await;
         }
-        let mut entries = raw_list(&rpc).await?;
-        entries.retain(|entry| !App::from_entry(entry).module);
-        entries.sort_by_key(|entry| App::from_entry(entry).pm_id);
-        let listed = apps(&entries);
+        let mut listing = rpc.list().await?;
+        listing.retain(|app| !app.module);
+        let listed = &listing.apps;
         let name_of = |wanted: fn(&App) -> bool| -> Vec<String> {
             listed.iter().filter(|app| wanted(app)).map(|app| app.key.name.clone()).collect()
         };
         let ghosts = name_of(App::is_ghost);
         passing = name_of(|app| app.in_transition() || matches!(app.status, Status::Other(_)));
         if passing.is_empty() && ghosts.is_empty() {
-            return Ok((rpc, entries));
+            return Ok((rpc, listing));
         }
         // A ghost does not pass; a start in progress may look like one for a moment.
         if passing.is_empty() && look >= 2 {
@@ -241,19 +239,23 @@ fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), Snaps
 /// Leaves out a list that is not there. An older copy without a snapshot is from an attempt that did not finish.
 fn copy_dump(at: &Pm2At, uid: u32, dir: &Path) -> Result<bool, SnapshotError> {
     let path = at.dump();
-    let bytes = match read_owned(&path, uid, DUMP_MAX) {
-        Ok(bytes) => bytes,
+    let unsafe_to_copy =
+        |error: io::Error| SnapshotError::Dump { path: path.clone(), why: tame(&error.to_string(), 200) };
+    let file = match open_owned(&path, uid) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => {
-            return Err(SnapshotError::Dump { path, why: tame(&error.to_string(), 200) });
-        }
+        Err(error) => return Err(unsafe_to_copy(error)),
     };
+    if file.metadata().map_err(unsafe_to_copy)?.len() > DUMP_MAX {
+        return Err(unsafe_to_copy(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large")));
+    }
     let copy = dir.join(DUMP_COPY);
     match std::fs::remove_file(&copy) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&copy, error)),
         _ => {}
     }
-    write_once(dir, DUMP_COPY, &bytes).map_err(|error| file_error(&copy, error))?;
+    let copied = write_once(dir, DUMP_COPY, |to| io::copy(&mut file.take(DUMP_MAX), to).map(drop));
+    copied.map_err(|error| file_error(&copy, error))?;
     Ok(true)
 }
 

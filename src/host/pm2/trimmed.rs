@@ -2,39 +2,63 @@
 //! moment, in trees that are the larger part of every list, read by nothing here and left out of every payload.
 //!
 //! Only trees are left out: a variable of an app's environment is a text whatever its name, and none is ever lost.
+//!
+//! A tree takes some hundred bytes for a value that is two bytes of JSON, so values are counted while they are read.
 
+use std::cell::Cell;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// How the agent's settings begin.
 const OF_THE_AGENT: &str = "axm_";
 
-/// Reads JSON; `None` for what is none.
+/// Most values of one document. An app of a hundred variables is some three hundred.
+pub(super) const VALUES_MAX: usize = 50_000;
+
+/// Reads JSON; `None` for what is none, or has more than [`VALUES_MAX`] values.
 pub(super) fn read(json: &[u8]) -> Option<Value> {
+    let left = Cell::new(VALUES_MAX);
     let mut json = serde_json::Deserializer::from_str(std::str::from_utf8(json).ok()?);
-    let value = Tree::Kept.deserialize(&mut json).ok()?;
+    let value = Tree { left: &left, kept: true }.deserialize(&mut json).ok()?;
     json.end().ok()?;
     value
 }
 
-/// What becomes of a value that is an object or a list.
-#[derive(Clone, Copy)]
-enum Tree {
-    Kept,
-    LeftOut,
+/// A value of something that is read for the sake of others: one that is too large counts as absent.
+#[derive(Default)]
+pub(super) struct Small(pub(super) Value);
+
+/// Most values of a [`Small`] one.
+const SMALL_MAX: usize = 1_000;
+
+impl<'de> Deserialize<'de> for Small {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let left = Cell::new(SMALL_MAX);
+        Tree { left: &left, kept: true }.deserialize(json).map(|value| Self(value.unwrap_or_default()))
+    }
 }
 
-impl<'de> DeserializeSeed<'de> for Tree {
+/// A value to be read: how many more may be, and whether this one is kept if it is an object or a list.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    left: &'a Cell<usize>,
+    kept: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<Value>, D::Error> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.left.set(left);
         json.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Tree {
+impl<'de> Visitor<'de> for Tree<'_> {
     type Value = Option<Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,13 +92,13 @@ impl<'de> Visitor<'de> for Tree {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<Value>, A::Error> {
         let mut kept = Vec::new();
         match self {
-            Self::Kept => {
+            Self { kept: true, .. } => {
                 while let Some(one) = list.next_element_seed(self)? {
                     kept.extend(one);
                 }
                 Ok(Some(Value::Array(kept)))
             }
-            Self::LeftOut => {
+            Self { kept: false, .. } => {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(None)
             }
@@ -84,16 +108,16 @@ impl<'de> Visitor<'de> for Tree {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Option<Value>, A::Error> {
         let mut kept = Map::new();
         match self {
-            Self::Kept => {
+            Self { kept: true, .. } => {
                 while let Some(name) = object.next_key::<String>()? {
-                    let tree = if name.starts_with(OF_THE_AGENT) { Self::LeftOut } else { Self::Kept };
+                    let tree = Self { kept: !name.starts_with(OF_THE_AGENT), ..self };
                     if let Some(value) = object.next_value_seed(tree)? {
                         kept.insert(name, value);
                     }
                 }
                 Ok(Some(Value::Object(kept)))
             }
-            Self::LeftOut => {
+            Self { kept: false, .. } => {
                 while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(None)
             }
@@ -141,6 +165,8 @@ mod tests {
         }
         let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
         assert_eq!(read(deep.as_bytes()), None, "bounded");
+        let many = |count: usize| read(format!("[{}0]", "0,".repeat(count - 1)).as_bytes()).is_some();
+        assert_eq!((many(VALUES_MAX - 1), many(VALUES_MAX)), (true, false), "values are counted");
         assert_eq!(read(format!("{{\"axm_a\":{deep}}}").as_bytes()), Some(json!({})), "passed over, not followed");
     }
 }

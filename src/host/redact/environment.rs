@@ -1,10 +1,12 @@
 //! Which variables of an app are secrets: by their name, by a password inside an address, or by looking random.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::by_key::in_arguments;
 use super::common::is_common;
-use super::{SHORTEST, is_known, learn};
+use super::{SHORTEST, is_known, learn_found};
 
 /// Parts of names that say so.
 const TELLING: [&str; 19] = [
@@ -44,13 +46,36 @@ const SHOWN: [&str; 10] = [
 /// Where an app keeps the words that it is started with.
 const ARGUMENTS: [&str; 3] = ["args", "node_args", "interpreter_args"];
 
+/// Values of one list that are looked at: some thousand. A list with more new ones is believed again when it comes next.
+const MOST_VALUES: usize = 8_192;
+/// Their bytes, and the bytes of names and places, that are remembered while a list goes by.
+const MOST_BYTES: usize = 2 << 20;
+/// Bytes of names and places that values are compared with, for one list.
+const COMPARED: usize = 256 << 20;
+
 /// Learns what looks like a secret in the environments of the apps of one list (`pm2_env.env`, and the copies of it that PM2
-/// lays beside), and what stands behind a telling key in their arguments. A value that is a part of any app's name or place is none: every list of processes shows it, and what
-/// services say about the app would become unreadable.
-pub fn learn_apps(entries: &[Value]) {
-    let apps: Vec<_> = entries.iter().filter_map(|entry| entry.get("pm2_env")?.as_object()).collect();
-    let shown: Vec<&str> = apps.iter().flat_map(|app| SHOWN.iter().filter_map(|key| app.get(*key)?.as_str())).collect();
-    for app in &apps {
+/// lays beside), and what stands behind a telling key in their arguments. A value that is a part of any app's name or place is
+/// none: every list of processes shows it, and what services say about the app would become unreadable.
+///
+/// Entries are taken in one by one and none is kept; what is kept has bounds, since others write the list.
+#[derive(Default)]
+pub struct Learner {
+    found: HashSet<Box<str>>,
+    found_bytes: usize,
+    shown: HashSet<Box<str>>,
+    shown_bytes: usize,
+}
+
+impl Learner {
+    /// Takes one entry of a list in.
+    pub fn see(&mut self, entry: &Value) {
+        let Some(app) = entry.get("pm2_env").and_then(Value::as_object) else { return };
+        for shown in SHOWN.iter().filter_map(|key| app.get(*key)?.as_str()) {
+            if self.shown_bytes + shown.len() <= MOST_BYTES && !self.shown.contains(shown) {
+                self.shown_bytes += shown.len();
+                self.shown.insert(shown.into());
+            }
+        }
         let inner = app.get("env").and_then(Value::as_object);
         // PM2 writes its own fields in lower case, and copies the variables beside them.
         let same = |name: &String, value| inner.is_some_and(|inner| inner.get(name) == Some(value));
@@ -59,12 +84,69 @@ pub fn learn_apps(entries: &[Value]) {
         for (name, value) in inner.into_iter().flatten().chain(copies) {
             let Some(value) = value.as_str().filter(|value| value.len() <= LONGEST) else { continue };
             // Lists come once a second: what is known is not looked at again.
-            let secrets = secrets_in(name, value).into_iter().flatten().filter(|secret| !is_known(secret));
-            secrets.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
+            for secret in secrets_in(name, value).into_iter().flatten().filter(|secret| !is_known(secret)) {
+                self.add(secret);
+            }
         }
         let given = ARGUMENTS.iter().filter_map(|key| app.get(*key)).flat_map(arguments).collect::<Vec<_>>();
         let given = in_arguments(&given).into_iter().filter(|secret| counts(secret) && !is_known(secret));
-        given.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
+        given.for_each(|secret| self.add(secret));
+    }
+
+    fn add(&mut self, secret: &str) {
+        let room = self.found.len() < MOST_VALUES && self.found_bytes + secret.len() <= MOST_BYTES;
+        if room && self.found.insert(secret.into()) {
+            self.found_bytes += secret.len();
+        }
+    }
+
+    /// Learns what was found, once every name and place has been seen.
+    pub fn learn(self) {
+        if self.found.is_empty() {
+            return;
+        }
+        let mut left = COMPARED;
+        let begun = Begun::of(self.shown.iter().map(|shown| &**shown));
+        for secret in &self.found {
+            let mut public = begun.may_hold(secret);
+            if public {
+                public = left >= self.shown_bytes && self.shown.iter().any(|shown| shown.contains(&**secret));
+                left = left.saturating_sub(self.shown_bytes);
+            }
+            if !public {
+                learn_found(secret);
+            }
+        }
+    }
+}
+
+/// The beginnings that a part of some texts can have: nearly every value is none of them, and is compared with nothing.
+struct Begun(Vec<u64>);
+
+impl Begun {
+    const BITS: usize = 1 << 21;
+
+    fn of<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut bits = vec![0; Self::BITS / 64];
+        for window in texts.flat_map(|text| text.as_bytes().windows(SHORTEST)) {
+            let at = Self::place(window);
+            bits[at / 64] |= 1 << (at % 64);
+        }
+        Self(bits)
+    }
+
+    fn may_hold(&self, part: &str) -> bool {
+        let Some(start) = part.as_bytes().first_chunk::<SHORTEST>() else { return true };
+        let at = Self::place(start);
+        self.0[at / 64] & (1 << (at % 64)) != 0
+    }
+
+    /// Fowler-Noll-Vo, 64 bits.
+    fn place(bytes: &[u8]) -> usize {
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        usize::try_from((hash ^ (hash >> 32)) % (Self::BITS as u64)).unwrap_or(0)
     }
 }
 

@@ -6,7 +6,7 @@
 //! stands at one door only, in front of free text that somebody else wrote.
 //!
 //! Choices. *What the runbook resolved* ([`learn`]) is hidden in outside text at any length: from four bytes on wherever it
-//! stands, shorter ones as whole words. *An app's variable* ([`learn_apps`]) is hidden by value from [`SHORTEST`] bytes on if
+//! stands, shorter ones as whole words. *An app's variable* ([`Learner`]) is hidden by value from [`SHORTEST`] bytes on if
 //! it looks like a secret and is no common word (`common.rs`). *Everything else by key* (`by_key.rs`): `PASSWORD=x`,
 //! `--token x`, the user part of an address, `Authorization: Bearer x`. *By value* means in the forms of `forms.rs`, not only
 //! as written. *Kept until the end*: a value that was wiped cannot be recognised, so this process may not be dumped
@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-pub use environment::learn_apps;
+pub use environment::Learner;
 
 /// What stands in the place of a secret.
 pub const MARK: &str = "[redacted]";
@@ -30,8 +30,10 @@ pub const MARK: &str = "[redacted]";
 pub const SHORTEST: usize = 8;
 /// Bytes by which forms are looked up; shorter ones are hidden as whole words only.
 const KEY: usize = 4;
-/// Forms that are kept at most: some thousand secrets. A host with more has not told us that they are secrets.
-const MOST_FORMS: usize = 200_000;
+/// Forms that are kept of what others list, and their bytes: some thousand secrets. A host with more has not told us that they
+/// are secrets, and others must not fill our memory. What was given to this process itself is always kept.
+const MOST_FORMS: usize = 60_000;
+const MOST_FORM_BYTES: usize = 6 << 20;
 
 static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 /// How many forms there are, so that nothing is locked while there is nothing to hide.
@@ -48,11 +50,16 @@ struct Known {
     /// A bit for each pair of bytes that a form begins with: nearly every place of a text ends here.
     pairs: Vec<u64>,
     forms: usize,
+    form_bytes: usize,
 }
 
 impl Known {
+    fn is_full(&self) -> bool {
+        self.forms >= MOST_FORMS || self.form_bytes >= MOST_FORM_BYTES
+    }
+
     fn add(&mut self, value: &str) {
-        if self.forms >= MOST_FORMS || !self.values.insert(value.into()) {
+        if !self.values.insert(value.into()) {
             return;
         }
         for form in forms::of(value) {
@@ -68,6 +75,7 @@ impl Known {
             if bucket.iter().any(|known| **known == *form) {
                 continue;
             }
+            self.form_bytes += form.len();
             let at = bucket.partition_point(|known| known.len() > form.len());
             bucket.insert(at, form.into());
             self.forms += 1;
@@ -113,6 +121,15 @@ fn pair(first: u8, second: u8) -> usize {
 /// Learns a secret that the runbook named, whatever its length; also each of its lines that is long enough, because logs and
 /// screens break lines.
 pub fn learn(value: &str) {
+    learn_if(value, |_| true);
+}
+
+/// The same for a secret that somebody else lists.
+fn learn_found(value: &str) {
+    learn_if(value, |known| !known.is_full());
+}
+
+fn learn_if(value: &str, wanted: impl Fn(&Known) -> bool) {
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= 12 && line.len() < value.len());
     let new: Vec<&str> =
         std::iter::once(value).chain(lines).filter(|value| !value.is_empty() && !is_known(value)).collect();
@@ -121,7 +138,11 @@ pub fn learn(value: &str) {
     }
     let mut guard = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let known = guard.get_or_insert_default();
-    new.into_iter().for_each(|value| known.add(value));
+    for value in new {
+        if wanted(known) {
+            known.add(value);
+        }
+    }
     FORMS.store(known.forms, Ordering::Release);
 }
 

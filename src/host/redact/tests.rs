@@ -65,7 +65,7 @@ fn what_the_runbook_resolved_counts_at_any_length() {
 
 #[test]
 fn an_environment_gives_its_secrets_and_keeps_its_words() {
-    learn_apps(&[serde_json::json!({ "name": "svc", "pm2_env": {
+    learn_all(&[serde_json::json!({ "name": "svc", "pm2_env": {
         "name": "keyword-service", "API_KEY_NAME": "keyword-service", "NODE_ENV": "production-env",
         "args": ["--db-password", "arg-Pass-word-3", "--mode", "long-mode-name"], "node_args": "--x --token=arg-Tok-en-4",
         "env": { "DB_PASSWORD": "env-Pass-word-1", "DATABASE_URL": "pg://u:url-Pass-2@h/x", "PORT_KEY": "3005",
@@ -93,4 +93,10 @@ fn names_are_taken_in_as_they_are() {
     learn("4f2c-machine-id-of-ours");
     assert_eq!(named("4f2c-machine-id-of-ours\u{1b}", 80), "4f2c-machine-id-of-ours\\u{1b}");
     assert_eq!(tame("4f2c-machine-id-of-ours\u{1b}", 80), "[redacted]\\u{1b}");
+}
+
+fn learn_all(entries: &[serde_json::Value]) {
+    let mut learner = Learner::default();
+    entries.iter().for_each(|entry| learner.see(entry));
+    learner.learn();
 }

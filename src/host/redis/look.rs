@@ -2,24 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redis::{Cmd, Value, cmd};
 use tokio::time::timeout;
 
 use super::at::{RedisAddr, RedisAt, RedisKind};
 use super::door::Door;
-use super::{facts, settings, written};
 use super::files::{self, Names};
 use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen, Unseen};
 use super::wire::{self, Patience, Wire};
+use super::{facts, settings, written};
 use crate::host::foreign::{Shown, named, tame};
 use crate::host::off_thread;
 use crate::host::safe_file::Reader;
 
-/// Looks with the usual [`Patience`]. Never fails, never hangs: at most 40 s, in practice a few milliseconds.
+/// For the connection, a handshake and the answers of a look together. A loading Redis on a slow disk has been silent for longer; it
+/// is looked at again by whoever waits for it, and whoever plans is told that it is silent.
+const LOOK: Duration = Duration::from_secs(9);
+
+/// Looks. Never fails, never hangs: at most 9 s for the server, in practice a few milliseconds.
 pub async fn look(at: &RedisAt) -> RedisSeen {
-    look_with(at, Patience::default()).await
+    let patience = Patience { answer: Duration::from_millis(7_500), ..Patience::default() };
+    timeout(LOOK, look_with(at, patience)).await.unwrap_or_else(|_| RedisSeen {
+        door: Door::TimedOut { connected: true },
+        facts: None,
+        unseen: Vec::new(),
+    })
 }
 
 /// Looks with the given patience.

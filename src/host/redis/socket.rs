@@ -63,9 +63,7 @@ fn find(path: &Path) -> io::Result<Place> {
 
 fn closed(error: &io::Error) -> Door {
     match error.kind() {
-        io::ErrorKind::InvalidData => {
-            Door::Foreign { text: crate::host::foreign::named(&error.to_string(), 600) }
-        }
+        io::ErrorKind::InvalidData => Door::Foreign { text: crate::host::foreign::named(&error.to_string(), 600) },
         _ => not_connected(error),
     }
 }

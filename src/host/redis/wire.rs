@@ -22,14 +22,15 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::at::{RedisAddr, RedisAt};
 use super::door::Door;
-use crate::host::foreign::tame;
 use super::socket;
+use crate::host::foreign::tame;
 use crate::host::off_thread;
 use crate::host::secret::Secret;
 use crate::host::tls::{self, Tls};
 
-/// All that one conversation may answer; INFO with everything stays under 100 KiB.
-const MAX_HEARD: usize = 4 << 20;
+/// All that one conversation may answer; INFO with everything stays under 100 KiB. Of four bytes the protocol makes a value of
+/// fifty, so this is also what bounds memory.
+const MAX_HEARD: usize = 1 << 20;
 /// How much of it is kept for quoting.
 const QUOTED: usize = 64;
 

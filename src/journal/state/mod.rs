@@ -233,6 +233,12 @@ impl RunState {
         self.place(step).is_some_and(|at| at <= self.first_open)
     }
 
+    /// Whether the machine has been rebooted, and the first step that is not done was tried since and came to nothing.
+    pub(in crate::journal) fn held_up(&self) -> bool {
+        let first = self.steps.get_index(self.first_open).map(|(_, state)| &state.status);
+        self.rebooted && matches!(first, Some(StepStatus::Failed { .. } | StepStatus::Unknown { .. }))
+    }
+
     /// Whether every step is done.
     pub(in crate::journal) fn all_done(&self) -> bool {
         self.first_open == self.steps.len()

@@ -1,10 +1,10 @@
 //! The sections `redis:`, `units:` and `pm2:`.
 use indexmap::IndexMap;
 
-use super::{address, checks, secret, trust};
 use super::fields::Fields;
 use super::item::{Item, is_name, shown};
 use super::names::{Declared, Names, declared, refer};
+use super::{address, checks, secret, trust};
 use crate::action::inventory::{
     AppGroup, AtBoot, DeclaredUnits, Inventory, Needs, Pm2Place, RedisInstance, RedisKind, Role,
 };

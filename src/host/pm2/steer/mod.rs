@@ -22,6 +22,7 @@ use super::place::{Pm2At, account_of};
 use super::request::PmId;
 use super::rpc::{Rpc, RpcError};
 use crate::host::clock;
+use crate::host::foreign::tame;
 use crate::host::planted::{Bug, planted};
 
 pub use error::SteerError;
@@ -30,6 +31,9 @@ const SETTLING_LOOKS: usize = 6;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 type Listed = Arc<Vec<App>>;
+
+/// How long a daemon may take to say who it is.
+const CONNECT: Duration = Duration::from_secs(8);
 
 /// How long a list serves those who only need the number of an app or its settings.
 const FRESH: Duration = Duration::from_secs(1);
@@ -70,7 +74,10 @@ impl Steer {
         if rpc.peer().uid != owner {
             return Err(SteerError::Impostor { home: at.home.clone(), uid: rpc.peer().uid });
         }
-        let up = up_of(&rpc).await?;
+        let up = tokio::time::timeout(CONNECT, up_of(&rpc)).await.unwrap_or_else(|_| {
+            let why = format!("it did not say who it is within {} s", CONNECT.as_secs());
+            Err(RpcError::Connect { path: at.rpc_socket(), why: tame(&why, 200) })
+        })?;
         if up.is_runtime() {
             return Err(SteerError::Runtime);
         }

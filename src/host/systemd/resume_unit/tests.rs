@@ -35,6 +35,11 @@ fn the_text_has_what_a_resume_needs() {
     ] {
         assert!(texts.resume.lines().any(|seen| seen == line), "{line} is not in\n{}", texts.resume);
     }
+    for limit in ["MemoryHigh=192M", "MemoryMax=256M", "TasksMax=640"] {
+        for text in [&texts.resume, &texts.fail_open] {
+            assert!(text.lines().any(|seen| seen == limit), "{limit} is not in\n{text}");
+        }
+    }
     assert!(texts.fail_open.contains("ExecStart=/opt/runbook --state-dir /opt/state resume --fail-open\n"));
     assert!(!texts.fail_open.contains("[Install]"), "only a failure starts it");
     let after = texts.resume.lines().find(|line| line.starts_with("After=")).unwrap();
