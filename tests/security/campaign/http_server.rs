@@ -1,5 +1,6 @@
 //! An endpoint of a service that answers a health check with anything but an answer.
 use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
