@@ -99,7 +99,12 @@ impl Return<'_> {
                 Err(error) => causes.push(format!("could not be stopped: {error}")),
             }
         }
-        let log = self.on.as_probe().log_tail(Path::new(&app.err_log), LogOf::Pm2(self.pm2.clone())).await.unwrap_or_default();
+        let log = self
+            .on
+            .as_probe()
+            .log_tail(Path::new(&app.err_log), LogOf::Pm2(self.pm2.clone()))
+            .await
+            .unwrap_or_default();
         let log = &log[log.len().saturating_sub(LOG_LINES)..];
         let thrown = heard.and_then(|heard| heard.thrown.clone());
         let said: Vec<String> = thrown.iter().chain(log).cloned().collect();

@@ -147,7 +147,9 @@ fn daemon_stops(daemon: &DaemonSeen, place: Option<&Pm2Place>, stop: &mut dyn Fn
             },
         ),
         DaemonSeen::Denied { why } => stop(why.clone(), "run as root, or as the daemon's user"),
-        DaemonSeen::Foreign { why } => stop(why.clone(), "whoever owns the home can put anything there: settle it with them"),
+        DaemonSeen::Foreign { why } => {
+            stop(why.clone(), "whoever owns the home can put anything there: settle it with them")
+        }
         DaemonSeen::Dying { why } => {
             stop(why.clone(), "an interrupted `pm2 kill` leaves such a daemon: restart it before the window")
         }

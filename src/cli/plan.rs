@@ -107,7 +107,18 @@ fn write_junit(path: &Path, plan: &Planned) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Storage, anyhow::Error::new(error).context(format!("cannot write {}", path.display())))
     };
-    std::fs::write(path, crate::host::redact::bytes(xml.as_bytes())).map_err(failed)
+    write_named(path, &crate::host::redact::bytes(xml.as_bytes())).map_err(failed)
+}
+
+/// Writes a file that the operator named: not through a link that somebody else may have left there, nor into a FIFO that
+/// nobody reads. `/dev/stdout` is a link, and means what it says.
+fn write_named(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let own = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
+    let strict = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = if own { 0 } else { strict.bits().cast_signed() };
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
 }
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.
@@ -169,7 +180,9 @@ pub(super) async fn one_home_each(runbook: &Runbook) -> Result<(), Failure> {
         let Ok(Some(identity)) = identity else { continue };
         if let Some((first, _)) = seen.iter().find(|(_, known)| *known == identity) {
             let text = format!("`{first}` and `{name}` of `pm2:` lead to the same directory, {}", place.home.display());
-            return Err(Failure::say(Exit::Refused, text).hint("remove one of the two; `groups` divide the apps of one home"));
+            return Err(
+                Failure::say(Exit::Refused, text).hint("remove one of the two; `groups` divide the apps of one home")
+            );
         }
         seen.push((name, identity));
     }

@@ -104,7 +104,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_the_place() {
         let place = Path::new("/test/panics");
-        assert!(within(DISK, place, || panic!("on purpose")).await.is_err_and(|error: io::Error| error.kind() == io::ErrorKind::Other));
+        assert!(
+            within(DISK, place, || panic!("on purpose"))
+                .await
+                .is_err_and(|error: io::Error| error.kind() == io::ErrorKind::Other)
+        );
         assert_eq!(within(DISK, place, || 1).await.unwrap(), 1);
     }
 }

@@ -78,7 +78,8 @@ fn nobody_is_in_under(gid: u32, etc: &Path) -> bool {
     let fine = |uid: u32| root_or_caller(uid);
     let users: Vec<User> = passwd.lines().filter_map(passwd_row).collect();
     let is_fine = |name: &str| users.iter().any(|user| user.name == name && fine(user.uid));
-    let mut line = group.lines().filter(|line| line.split(':').nth(2).is_some_and(|text| text.parse() == Ok(gid))).peekable();
+    let mut line =
+        group.lines().filter(|line| line.split(':').nth(2).is_some_and(|text| text.parse() == Ok(gid))).peekable();
     let listed = line.peek().is_some();
     let members = line.flat_map(|line| line.split(':').nth(3).unwrap_or_default().split(',')).map(str::trim);
     listed

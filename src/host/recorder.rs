@@ -71,7 +71,10 @@ impl<'a> Recorder<'a> {
 /// Whether an answer means anything beyond the moment and the machine. Log lines stay where they are: services write
 /// secrets into them.
 fn travels(ask: &Ask) -> bool {
-    !matches!(ask, Ask::LoadProgress { .. } | Ask::LogTail { .. } | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure)
+    !matches!(
+        ask,
+        Ask::LoadProgress { .. } | Ask::LogTail { .. } | Ask::Snapshot { .. } | Ask::Pm2List(_) | Ask::Pressure
+    )
 }
 
 impl Probe for Recorder<'_> {

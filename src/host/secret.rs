@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::host::foreign::tame;
-use crate::host::redact;
 use crate::host::off_thread;
+use crate::host::redact;
 use crate::host::safe_file::{self, Trust};
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.

@@ -29,10 +29,7 @@ pub enum Heed {
 ///
 /// # Errors
 /// The signals cannot be taken over, or there is no thread to be had.
-pub fn listen(
-    heed: impl Fn(Signal) -> Heed + Send + 'static,
-    stuck: impl Fn() + Send + 'static,
-) -> io::Result<()> {
+pub fn listen(heed: impl Fn(Signal) -> Heed + Send + 'static, stuck: impl Fn() + Send + 'static) -> io::Result<()> {
     let (work, (ready, begun)) = (Handle::current(), mpsc::channel());
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let hears = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -44,12 +41,7 @@ pub fn listen(
     begun.recv().unwrap_or_else(|_| Err(io::Error::other("the thread for signals ended")))
 }
 
-async fn hear(
-    work: &Handle,
-    ready: &mpsc::Sender<io::Result<()>>,
-    heed: &impl Fn(Signal) -> Heed,
-    stuck: &impl Fn(),
-) {
+async fn hear(work: &Handle, ready: &mpsc::Sender<io::Result<()>>, heed: &impl Fn(Signal) -> Heed, stuck: &impl Fn()) {
     let kind = |which: Signal| signal(SignalKind::from_raw(which.as_raw()));
     let opened = (|| Ok((kind(Signal::INT)?, kind(Signal::TERM)?, kind(Signal::HUP)?, kind(Signal::TSTP)?)))();
     let (mut int, mut term, mut hup, mut suspend) = match opened {

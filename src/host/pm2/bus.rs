@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::amp::{AmpError, Decoder, as_text, json_of};
-use super::request::PmId;
 use super::door;
 use super::place::Pm2At;
+use super::request::PmId;
 use super::rpc::RpcError;
 use crate::host::foreign::tame;
 

@@ -56,7 +56,10 @@ fn socket(at: &Pm2At, name: &str) -> Result<(OwnedFd, u32), RpcError> {
     }
     // A second name may have been given to a socket of root's; a single one in this directory is from root's own hand.
     if owner != account.uid && !(owner == 0 && found.stat.st_nlink == 1) {
-        return Err(foreign(format!("it belongs to uid {owner}, and the home to {} (uid {})", account.name, account.uid)));
+        return Err(foreign(format!(
+            "it belongs to uid {owner}, and the home to {} (uid {})",
+            account.name, account.uid
+        )));
     }
     Ok((found.fd, account.uid))
 }

@@ -38,7 +38,9 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     match &seen.daemon {
         DaemonSeen::Up(up) => return Ok((**up).clone()),
         DaemonSeen::Absent { .. } => {}
-        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("start the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
+            return Err(not_done("start the daemon", why));
+        }
     }
     if let Some(unit) = &at.unit {
         return Err(SteerError::UseUnit(unit.clone()));
@@ -111,7 +113,9 @@ pub async fn kill_daemon(at: &Pm2At, by: &RunBy) -> Result<(), SteerError> {
     let up = match &seen.daemon {
         DaemonSeen::Absent { .. } => return Ok(()),
         DaemonSeen::Up(up) => up,
-        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => return Err(not_done("kill the daemon", why)),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
+            return Err(not_done("kill the daemon", why));
+        }
     };
     if up.is_runtime() {
         return Err(SteerError::Runtime);

@@ -89,7 +89,8 @@ impl Answered {
             Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 600) }),
         };
         let files = off_thread::within(FILES, &at.home, files).await;
-        let (scan, dump) = files.unwrap_or_else(|late| (Scan::default(), DumpSeen::Unreadable { why: late.to_string() }));
+        let (scan, dump) =
+            files.unwrap_or_else(|late| (Scan::default(), DumpSeen::Unreadable { why: late.to_string() }));
         let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
         let Self { daemon, apps, advice, .. } = self;
         Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice }

@@ -50,7 +50,9 @@ pub enum RpcError {
         why: String,
     },
     /// Somebody else answers than the owner of the home.
-    #[error("the PM2 socket {path} is answered by a process of uid {uid}, and the home belongs to uid {owner}: nothing was asked; look who put it there, and restart the daemon as its own user")]
+    #[error(
+        "the PM2 socket {path} is answered by a process of uid {uid}, and the home belongs to uid {owner}: nothing was asked; look who put it there, and restart the daemon as its own user"
+    )]
     Impostor {
         /// The socket.
         path: PathBuf,

@@ -195,7 +195,9 @@ fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
         DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
         DaemonSeen::Up(up) => Ok(up.version.clone()),
         DaemonSeen::Absent { why } => Err(not_up(format!("{why:?}"))),
-        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => Err(not_up(why.clone())),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
+            Err(not_up(why.clone()))
+        }
     }
 }
 

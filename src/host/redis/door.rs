@@ -118,7 +118,9 @@ impl Door {
             Self::Busy => "SCRIPT KILL, or wait for the script",
             Self::Reset => "is `maxclients` reached, or protected mode on? see its log",
             Self::Untrusted { .. } => "redis-cli --tls --cacert FILE -h HOST -p PORT ping shows the same handshake",
-            Self::Foreign { .. } => "look who put it there; let the server have a directory for its socket that is its own or root's",
+            Self::Foreign { .. } => {
+                "look who put it there; let the server have a directory for its socket that is its own or root's"
+            }
             Self::NotRedis { .. } | Self::BadAddress { .. } | Self::Unreachable { .. } => "correct the address",
             _ => "look at its log; it must answer INFO to this user",
         }

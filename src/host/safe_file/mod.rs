@@ -83,7 +83,9 @@ pub enum Refusal {
     #[error("it is {0}, not a regular file")]
     Kind(&'static str),
     /// A symbolic link that somebody else may point elsewhere.
-    #[error("{path} is a symbolic link of {owner}, which is not followed: name the place that it leads to, or let root make the link in a directory of root")]
+    #[error(
+        "{path} is a symbolic link of {owner}, which is not followed: name the place that it leads to, or let root make the link in a directory of root"
+    )]
     Link {
         /// The link.
         path: String,

@@ -161,7 +161,11 @@ fn a_link_of_somebody_else_is_not_followed_to_what_they_may_not_read() {
         assert!(read(&inside, Trust::ReadableBy(&alice), 100).is_err() && read(&inside, Trust::Kept, 100).is_err());
     }
     let link = link_of(&own, &home.join("to-own"), ALICE);
-    assert_eq!(read(&link, Trust::OwnedBy(ALICE), 100).unwrap(), b"own", "their own link to their own file tells nothing");
+    assert_eq!(
+        read(&link, Trust::OwnedBy(ALICE), 100).unwrap(),
+        b"own",
+        "their own link to their own file tells nothing"
+    );
     let said = why(&home.join("to-root"), Trust::Kept);
     assert!(said.contains("alice/to-root is a symbolic link of uid 54321, which is not followed"), "{said}");
 }
@@ -180,7 +184,11 @@ fn a_hard_link_is_no_file_of_the_one_who_made_it() {
     assert_eq!(why(&hard, Trust::ReadableBy(&alice)), "uid 54321, which names this file, may not read it");
     assert_eq!(why(&hard, Trust::OwnedBy(ALICE)), "owned by uid 0, expected 54321");
     assert!(why(&hard, Trust::Kept).contains("hard link"));
-    assert_eq!(read(&roots, Trust::Kept, 100).unwrap(), b"secret of root", "in a directory of root's it may have two names");
+    assert_eq!(
+        read(&roots, Trust::Kept, 100).unwrap(),
+        b"secret of root",
+        "in a directory of root's it may have two names"
+    );
 }
 
 #[test]

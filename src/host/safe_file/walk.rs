@@ -65,7 +65,8 @@ pub(in crate::host) fn find(path: &Path, trust: Trust<'_>) -> io::Result<Found> 
 
 /// What lies under a plain name in an open directory, itself: a link is a link.
 pub(in crate::host) fn below(dir: &OwnedFd, name: &OsStr) -> io::Result<Found> {
-    let plain = matches!(Path::new(name).components().collect::<Vec<_>>().as_slice(), [Component::Normal(one)] if *one == name);
+    let plain =
+        matches!(Path::new(name).components().collect::<Vec<_>>().as_slice(), [Component::Normal(one)] if *one == name);
     if !plain {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain name"));
     }
