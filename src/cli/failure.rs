@@ -133,10 +133,10 @@ pub(super) fn left_stuck(urge: Urge) {
         sink.line("  what was done is on record; what was under way is settled by evidence");
         sink.line("  runbook status    where the run stands");
         sink.line("  runbook resume    goes on with it");
-        let _ = told.send(());
+        let _nobody_waits = told.send(());
     };
     if std::thread::Builder::new().spawn(tell).is_ok() {
-        let _ = heard.recv_timeout(TELLING);
+        let _late = heard.recv_timeout(TELLING);
     }
     std::process::exit(exit.code().into());
 }

@@ -106,7 +106,18 @@ fn write_junit(path: &Path, plan: &Planned) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Storage, anyhow::Error::new(error).context(format!("cannot write {}", path.display())))
     };
-    std::fs::write(path, xml).map_err(failed)
+    write_named(path, xml.as_bytes()).map_err(failed)
+}
+
+/// Writes a file that the operator named: not through a link that somebody else may have left there, nor into a FIFO that
+/// nobody reads. `/dev/stdout` is a link, and means what it says.
+fn write_named(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let own = ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir));
+    let strict = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = if own { 0 } else { strict.bits().cast_signed() };
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
 }
 
 /// Rehearses and shows; the whole of `plan` and of `run --dry-run`.

@@ -12,8 +12,9 @@ use super::door::Door;
 use super::files::{self, Names};
 use super::info::Fields;
 use super::seen::{RedisFacts, RedisSeen, Unseen};
+use super::{settings, facts, written};
+use super::whose::server_of;
 use super::wire::{self, Patience, Wire};
-use super::{facts, settings, written};
 use crate::host::foreign::{Shown, named, tame};
 use crate::host::off_thread;
 use crate::host::safe_file::Reader;
@@ -57,9 +58,10 @@ async fn gather(at: &RedisAt, patience: Patience) -> Result<RedisSeen, Door> {
     if let Some(facts) = seen.facts.as_mut() {
         facts.certified_until = wire.certified_until;
     }
+    let peer = wire.peer;
     drop(wire);
     if is_redis && seen.facts.is_some() {
-        seen = on_this_host(seen, addr).await;
+        seen = on_this_host(seen, addr, peer).await;
     }
     Ok(seen)
 }
@@ -158,11 +160,11 @@ fn plain(value: &Value) -> String {
 }
 
 /// Adds what this host's disk shows, if the server is a process of this host.
-async fn on_this_host(seen: RedisSeen, addr: RedisAddr) -> RedisSeen {
+async fn on_this_host(seen: RedisSeen, addr: RedisAddr, peer: Option<u32>) -> RedisSeen {
     let mut late = seen.clone();
     let config = seen.facts.as_ref().and_then(|facts| facts.config.as_ref());
     let dir = config.and_then(|config| config.get("dir")).map(PathBuf::from).unwrap_or_default();
-    match off_thread::within(off_thread::DISK, &dir, move || with_disk(seen, &addr)).await {
+    match off_thread::within(off_thread::DISK, &dir, move || with_disk(seen, &addr, peer)).await {
         Ok(seen) => seen,
         Err(why) => {
             late.unseen.push(unseen("files", &why.to_string()));
@@ -171,9 +173,9 @@ async fn on_this_host(seen: RedisSeen, addr: RedisAddr) -> RedisSeen {
     }
 }
 
-fn with_disk(mut seen: RedisSeen, addr: &RedisAddr) -> RedisSeen {
+fn with_disk(mut seen: RedisSeen, addr: &RedisAddr, peer: Option<u32>) -> RedisSeen {
     let Some(facts) = seen.facts.as_mut() else { return seen };
-    let server = server_of(facts, addr);
+    let server = server_of(facts, addr, peer);
     facts.server.uid = server.as_ref().ok().map(|server| server.uid);
     match server.as_ref().map_err(Clone::clone).and_then(|server| files_of(facts, server)) {
         Ok(files) => facts.files = Some(files),
@@ -186,22 +188,6 @@ fn with_disk(mut seen: RedisSeen, addr: &RedisAddr) -> RedisSeen {
         }
     }
     seen
-}
-
-/// As whom the server runs. The paths a server names are only ours to read if the server is ours: a remote one, or one in a
-/// container, names places where this host may keep something else entirely.
-fn server_of(facts: &RedisFacts, addr: &RedisAddr) -> Result<Reader, String> {
-    if !addr.is_local() {
-        return Err("the server is not on this host".to_owned());
-    }
-    let pid = facts.server.process_id.ok_or("INFO names no process")?;
-    let process = Path::new("/proc").join(pid.to_string());
-    if !process.exists() {
-        return Err(format!(
-            "process {pid} is not on this host: a tunnel leads to another host, or it runs in a container"
-        ));
-    }
-    Reader::of(pid).ok_or_else(|| format!("the user of process {pid} cannot be told"))
 }
 
 fn files_of(facts: &RedisFacts, server: &Reader) -> Result<files::AofFiles, String> {

@@ -28,6 +28,7 @@ mod seen;
 mod settings;
 mod size;
 mod socket;
+mod whose;
 mod wire;
 mod written;
 

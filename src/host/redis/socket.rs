@@ -24,17 +24,18 @@ struct Place {
     owner: u32,
 }
 
-/// Connects, and makes sure who answers.
-pub(super) async fn connect(path: &Path, within: Duration) -> Result<UnixStream, Door> {
+/// Connects, makes sure who answers, and says which process has bound it.
+pub(super) async fn connect(path: &Path, within: Duration) -> Result<(UnixStream, Option<u32>), Door> {
     let asked = path.to_owned();
     let found = off_thread::within(within, path, move || find(&asked)).await;
     let place = found.and_then(|found| found).map_err(|error| closed(&error))?;
     let number = safe_file::by_number(&place.socket);
     let connected = timeout(within, UnixStream::connect(number)).await;
     let stream = connected.map_err(|_| Door::TimedOut { connected: false })?.map_err(|error| not_connected(&error))?;
-    let peer = stream.peer_cred().map_err(|error| not_connected(&error))?.uid();
+    let cred = stream.peer_cred().map_err(|error| not_connected(&error))?;
+    let (peer, pid) = (cred.uid(), cred.pid().and_then(|pid| u32::try_from(pid).ok()));
     if peer == place.owner || peer == 0 {
-        return Ok(stream);
+        return Ok((stream, pid));
     }
     let text = format!("a process of uid {peer} answers at a socket of uid {}", place.owner);
     Err(Door::Foreign { text })

@@ -56,6 +56,8 @@ pub(super) struct Wire {
     heard: Arc<Heard>,
     /// When the certificate of the other side ceases to hold; `None` without TLS.
     pub(super) certified_until: Option<Timestamp>,
+    /// The process that bound a Unix socket, as the kernel knows it.
+    pub(super) peer: Option<u32>,
 }
 
 impl Drop for Wire {
@@ -68,7 +70,7 @@ impl Drop for Wire {
 pub(super) async fn open(at: &RedisAt, addr: &RedisAddr, patience: Patience) -> Result<Wire, Door> {
     let heard = Arc::new(Heard::default());
     let opened = connect(at, addr, patience.connect).await?;
-    let (stream, certified_until) = (opened.stream, opened.certified_until);
+    let (stream, certified_until, peer) = (opened.stream, opened.certified_until, opened.peer);
     let stream = Tap { stream, heard: Arc::clone(&heard) };
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(patience.connect))
@@ -79,7 +81,7 @@ pub(super) async fn open(at: &RedisAt, addr: &RedisAddr, patience: Patience) -> 
         .await
         .map_err(|error| Door::of_break(&error, &heard.first()))?;
     let driver = tokio::spawn(driver).abort_handle();
-    Ok(Wire { connection, driver, heard, certified_until })
+    Ok(Wire { connection, driver, heard, certified_until, peer })
 }
 
 impl Wire {
@@ -152,13 +154,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 struct Opened {
     stream: Box<dyn Stream>,
     certified_until: Option<Timestamp>,
+    peer: Option<u32>,
 }
 
 async fn connect(at: &RedisAt, addr: &RedisAddr, within: Duration) -> Result<Opened, Door> {
-    let plain = |stream| Opened { stream, certified_until: None };
+    let plain = |stream, peer| Opened { stream, certified_until: None, peer };
     match addr {
-        RedisAddr::Tcp(host, port) => Ok(plain(Box::new(tcp(host, *port, within).await?))),
-        RedisAddr::Unix(path) => Ok(plain(Box::new(socket::connect(path, within).await?))),
+        RedisAddr::Tcp(host, port) => Ok(plain(Box::new(tcp(host, *port, within).await?), None)),
+        RedisAddr::Unix(path) => {
+            let (stream, peer) = socket::connect(path, within).await?;
+            Ok(plain(Box::new(stream), peer))
+        }
         RedisAddr::Tls(host, port) => {
             let tls = at.tls.clone().unwrap_or_default();
             let name = tls.server_name(host).map_err(untrusted)?;
@@ -188,7 +194,7 @@ async fn encrypted(stream: TcpStream, tls: Tls, name: ServerName<'static>) -> Re
     let shaken = TlsConnector::from(Arc::new(client)).connect(name, stream).await;
     let stream = shaken.map_err(|error| tls::said(&error).map_or_else(|| not_connected(&error), untrusted))?;
     let certified_until = stream.get_ref().1.peer_certificates().and_then(tls::ends);
-    Ok(Opened { stream: Box::new(stream), certified_until })
+    Ok(Opened { stream: Box::new(stream), certified_until, peer: None })
 }
 
 fn untrusted(why: impl ToString) -> Door {
