@@ -28,6 +28,8 @@ readonly bugs=(
   "BootIdUnchecked execute::tests::a_machine_that_never_goes_down_is_never_asked_twice"
   "SecondReboot journal::promise_tests::thousands_of_legal_histories_keep_the_promises"
   "TameOff host::foreign::tests::escape_sequences_become_visible"
+  "SecretsKept host::redact::tests::every_form_is_hidden"
+  "NamesHidden host::redact::tests::names_are_taken_in_as_they_are"
   "SecretShown host::command::tests::debug_output_hides_values"
   "GroupSurvives host::command::tests::a_deaf_child_of_a_deaf_command_is_ended_too"
   "NameOnly host::pm2::steer::tests::a_name_alone_is_not_the_same_app"

@@ -49,6 +49,10 @@ pub(crate) enum Bug {
     SecondReboot,
     /// Foreign text is passed on as it is.
     TameOff,
+    /// Free text keeps the secrets in it.
+    SecretsKept,
+    /// Names are filtered for secrets like free text.
+    NamesHidden,
     /// A secret shows itself in debug output.
     SecretShown,
     /// A time-out ends the leader alone.
