@@ -68,7 +68,7 @@ fn root_executes_nothing_that_others_may_write_and_says_so_before_the_first_effe
         format!("healthy: {{ checks: [ {{ command: {{ argv: [\"{theirs}\"] }} }} ] }}"),
     ] {
         let book = runbook(&place, &step);
-        place.runbook(&["check", &book]).exits(0);
+        place.runbook(&["check", &book]).exits(0).says("warning: a/2: root would execute what others may change");
         for said in [place.runbook(&["plan", &book]), run(&place, &book)] {
             said.exits(5).says("root would execute what others may change").says("nothing was changed");
             said.says(&place.path("").display().to_string()).says("user:");

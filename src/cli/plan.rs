@@ -115,8 +115,7 @@ pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed
 
 /// Rehearses on this machine.
 async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>, probe_disk: bool) -> Result<Rehearsal, Failure> {
-    right_host(&loaded.runbook)?;
-    resume_unit::own_file_is_roots(&desk.site, loaded.runbook.reboots())?;
+    may_begin(desk, &loaded.runbook)?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
     let mut past = past(store.as_ref(), &loaded.runbook.name)?;
@@ -141,6 +140,12 @@ async fn disk_rate(desk: &Desk, runbook: &Runbook, host: &dyn Probe) -> Option<f
         None => "The disk could not be probed: the files are too small, or not readable from here.\n".to_owned(),
     });
     rate
+}
+
+/// What is refused before anything is asked: another host, and a program of ours that root must not execute again.
+pub(super) fn may_begin(desk: &Desk, runbook: &Runbook) -> Result<(), Failure> {
+    right_host(runbook)?;
+    resume_unit::own_file_is_roots(&desk.site, runbook.reboots())
 }
 
 /// A runbook names its hosts and is refused on any other.
