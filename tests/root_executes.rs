@@ -1,5 +1,6 @@
 //! Root executes only what nobody else can change: said by the plan, refused before the first effect.
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,7 @@ fn root_executes_nothing_that_others_may_write_and_says_so_before_the_first_effe
         format!("healthy: {{ checks: [ {{ command: {{ argv: [\"{theirs}\"] }} }} ] }}"),
     ] {
         let book = runbook(&place, &step);
-        place.runbook(&["check", &book]).exits(0);
+        place.runbook(&["check", &book]).exits(0).says("warning: a/2: root would execute what others may change");
         for said in [place.runbook(&["plan", &book]), run(&place, &book)] {
             said.exits(5).says("root would execute what others may change").says("nothing was changed");
             said.says(&place.path("").display().to_string()).says("user:");
@@ -94,6 +95,33 @@ fn the_same_file_is_run_as_its_owner() {
     let step = format!("command: {{ argv: [\"{theirs}\"], user: nobody, repeatable: true }}");
     let book = runbook(&place, &step);
     run(&place, &book).exits(0);
+}
+
+/// A check of another user's, asked while root sits at a terminal, cannot type into that.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "script(1) is the terminal")]
+fn what_runs_as_another_user_has_no_terminal() {
+    if !root() || std::fs::read_to_string("/etc/passwd").is_ok_and(|text| !text.contains("\nnobody:")) {
+        return;
+    }
+    let place = Place::new();
+    let check = |user: &str, shell: &str| {
+        let argv = format!("argv: [sh, -c, \"{shell}\"], user: {user}");
+        let book = runbook(&place, &format!("healthy: {{ checks: [ {{ command: {{ {argv} }} }} ] }}"));
+        let mut words = vec![assert_cmd::cargo::cargo_bin!("runbook").display().to_string(), "run".into(), book];
+        words.extend(RUN.map(str::to_owned));
+        let mut script = std::process::Command::new("script");
+        script.args(["-qec", &format!("exec timeout 20 {}", words.join(" ")), "/dev/null"]);
+        script.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock"));
+        script.stdin(std::process::Stdio::null()).output()
+    };
+    let Ok(control) = check("root", "(exec 3</dev/tty)") else {
+        println!("skipped: no script(1)");
+        return;
+    };
+    assert!(control.status.success(), "the terminal is one: {}", String::from_utf8_lossy(&control.stdout));
+    let seen = check("nobody", "! (exec 3</dev/tty)").unwrap();
+    assert!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stdout));
 }
 
 /// What changes hands between the plan and the step is not run either.

@@ -10,7 +10,6 @@ use super::change::{Change, Concern, Item, Sign};
 use super::programs;
 use crate::host::command::{CommandAsked, CommandEnd, CommandSeen};
 use crate::host::effect::Effect;
-use crate::host::foreign::tame;
 use crate::host::programs::ProgramAsked;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -47,14 +46,7 @@ impl Act for Command {
         if ground.kept.contains_key(&ended_key(ground.step)) {
             return Ok(Vec::new());
         }
-        let mut found = Vec::new();
-        for argv in self.done_if.iter().chain([&self.argv]) {
-            let asked = ProgramAsked { argv: argv.clone(), user: self.user.clone(), cwd: self.cwd.clone() };
-            let about = argv.first().map_or(RUN, String::as_str);
-            found.extend(programs::concerns(on, &tame(about, 100), asked).await);
-        }
-        found.dedup();
-        Ok(found)
+        Ok(programs::concerns(on, self.programs()).await)
     }
 
     fn plan(&self, concerns: &Vec<Concern>, ground: &Ground<'_>) -> Change {
@@ -111,6 +103,14 @@ impl Act for Command {
 }
 
 impl Command {
+    /// What would be executed.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramAsked> {
+        let of =
+            |argv: &Vec<String>| ProgramAsked { argv: argv.clone(), user: self.user.clone(), cwd: self.cwd.clone() };
+        self.done_if.iter().chain([&self.argv]).map(of).collect()
+    }
+
     /// Whether `done_if` ends with status 0; without one, nobody knows, which counts as no.
     async fn is_done(&self, on: &dyn Host) -> bool {
         let Some(check) = &self.done_if else { return false };

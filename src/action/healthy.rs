@@ -13,7 +13,6 @@ use super::check::{Check, CommandCheck};
 use super::measure;
 use super::programs;
 use super::verdict::{No, ask, questions};
-use crate::host::foreign::tame;
 use crate::host::programs::ProgramAsked;
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
@@ -47,15 +46,7 @@ impl Act for Healthy {
             (question.key(), question.required(), question.holds(on, ground).await.err())
         });
         let checks = join_all(asked).await;
-        let mut found = Vec::new();
-        for check in &self.checks {
-            if let Check::Command(CommandCheck { argv, user, cwd, .. }) = check {
-                let asked = ProgramAsked { argv: argv.clone(), user: user.clone(), cwd: cwd.clone() };
-                let about = tame(argv.first().map_or("command", String::as_str), 100);
-                found.extend(programs::concerns(on, &about, asked).await);
-            }
-        }
-        Ok(Seen { checks, programs: found })
+        Ok(Seen { checks, programs: programs::concerns(on, self.programs()).await })
     }
 
     fn plan(&self, seen: &Seen, ground: &Ground<'_>) -> Change {
@@ -131,6 +122,18 @@ impl Act for Healthy {
 }
 
 impl Healthy {
+    /// What its command checks would execute.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramAsked> {
+        let of = |check: &Check| match check {
+            Check::Command(CommandCheck { argv, user, cwd, .. }) => {
+                Some(ProgramAsked { argv: argv.clone(), user: user.clone(), cwd: cwd.clone() })
+            }
+            _ => None,
+        };
+        self.checks.iter().filter_map(of).collect()
+    }
+
     fn keep(&self, step: &str, key: &str) -> Vec<(String, serde_json::Value)> {
         let mut keep = vec![(passed_key(step, key), serde_json::Value::Bool(true))];
         if !self.steady_for.is_zero() {

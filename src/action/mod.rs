@@ -30,7 +30,7 @@ mod pm2_return;
 pub mod pm2_saved;
 pub mod pm2_stopped;
 pub mod process_list;
-mod programs;
+pub mod programs;
 pub mod rebooted;
 pub mod redis_compacted;
 pub mod redis_loaded;

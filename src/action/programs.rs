@@ -6,9 +6,21 @@ use crate::host::foreign::tame;
 use crate::host::programs::{ProgramAsked, ProgramSeen, ourselves};
 use crate::host::root_owned::NotRoots;
 
-/// Asks the machine about a command. Where nobody answers (recorded facts), nothing is known against it.
-pub(super) async fn concerns(on: &dyn Probe, about: &str, asked: ProgramAsked) -> Vec<Concern> {
-    let seen = on.program(asked).await.map(|seen| *seen).unwrap_or_default();
+/// Asks the machine about commands. Where nobody answers (recorded facts), nothing is known against them.
+pub(super) async fn concerns(on: &dyn Probe, all: Vec<ProgramAsked>) -> Vec<Concern> {
+    let mut found = Vec::new();
+    for asked in all {
+        let seen = on.program(asked.clone()).await.map(|seen| *seen).unwrap_or_default();
+        found.extend(told(&asked, &seen));
+    }
+    found.dedup();
+    found
+}
+
+/// What to say of one command that was looked at.
+#[must_use]
+pub fn told(asked: &ProgramAsked, seen: &ProgramSeen) -> Vec<Concern> {
+    let about = &tame(asked.argv.first().map_or("command", String::as_str), 100);
     let ProgramSeen { refused, passed_over } = seen;
     let passed_over = passed_over.iter().map(|one| {
         let text = format!("no program is looked up in {}, because it {}", one.path.display(), one.why);

@@ -1,11 +1,16 @@
-//! `runbook check`: everything that is wrong with runbooks, at once and with places. Nothing is probed.
+//! `runbook check`: everything that is wrong with runbooks, at once and with places. No service is asked. On a host of the
+//! runbook root is told, too, what a plan would refuse because others may change it: files are looked at for that, no more.
 use clap::Args;
 use serde_json::json;
 
+use super::site::identity;
 use super::source::{Source, names, read};
 use super::{Desk, Exit, Failure};
+use crate::action::change::Weight;
+use crate::action::{Action, programs};
+use crate::host::programs::look;
 use crate::report::{Annotation, annotations, finding_line};
-use crate::runbook::{Diagnostic, Loaded, Severity, render};
+use crate::runbook::{Diagnostic, Loaded, Runbook, Severity, render};
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -72,10 +77,41 @@ impl Check {
         } else if loaded.is_ok() {
             let text = format!("{}: ok ({phases} phases, {steps} steps)\n", source.name);
             // What GitHub reads holds nothing but annotations.
-            if self.github { desk.screen.talk(&text) } else { desk.screen.result(&text) }
+            if self.github {
+                desk.screen.talk(&text)
+            } else {
+                desk.screen.result(&text)
+            }
+            if let Ok(loaded) = &loaded {
+                for_root(desk, name, &loaded.runbook).iter().for_each(|line| desk.screen.alert(line));
+            }
         }
         good
     }
+}
+
+/// What root would be refused on this host.
+fn for_root(desk: &Desk, name: &str, runbook: &Runbook) -> Vec<String> {
+    let here = identity().is_ok_and(|here| runbook.hosts.contains(&here.hostname));
+    if !desk.site.root || !here {
+        return Vec::new();
+    }
+    let mut lines = Vec::new();
+    if let Err(failure) = read(&desk.site, name, true) {
+        lines.push(format!("warning: {}; a plan refuses it\n", failure.reason()));
+    }
+    for (id, _, step) in runbook.steps() {
+        let asked = match &step.action {
+            Action::Command(wish) => wish.programs(),
+            Action::Healthy(wish) => wish.programs(),
+            _ => Vec::new(),
+        };
+        let told = asked.iter().flat_map(|asked| programs::told(asked, &look(asked)));
+        for one in told.filter(|one| one.weight == Weight::Stop) {
+            lines.push(format!("warning: {id}: {}; cure: {}\n", one.seen, one.cure));
+        }
+    }
+    lines
 }
 
 fn findings(loaded: &Result<Loaded, Vec<Diagnostic>>) -> &[Diagnostic] {

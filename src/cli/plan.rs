@@ -127,9 +127,7 @@ pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed
 
 /// Rehearses on this machine.
 async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>, probe_disk: bool) -> Result<Rehearsal, Failure> {
-    right_host(&loaded.runbook)?;
-    resume_unit::own_file_is_roots(&desk.site, loaded.runbook.reboots())?;
-    one_home_each(&loaded.runbook).await?;
+    may_begin(desk, &loaded.runbook).await?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
     let mut past = past(store.as_ref(), &loaded.runbook.name)?;
@@ -160,6 +158,14 @@ async fn disk_rate(desk: &Desk, runbook: &Runbook, host: &dyn Probe) -> Option<f
     rate
 }
 
+/// What is refused before anything is asked: another host, a program of ours that root must not execute again, two places in
+/// one home.
+pub(super) async fn may_begin(desk: &Desk, runbook: &Runbook) -> Result<(), Failure> {
+    right_host(runbook)?;
+    resume_unit::own_file_is_roots(&desk.site, runbook.reboots())?;
+    one_home_each(runbook).await
+}
+
 /// A runbook names its hosts and is refused on any other.
 pub(super) fn right_host(runbook: &Runbook) -> Result<(), Failure> {
     let here = identity()?.hostname;
@@ -171,7 +177,7 @@ pub(super) fn right_host(runbook: &Runbook) -> Result<(), Failure> {
 }
 
 /// Two PM2 places must not be one home, by links neither: each would record, stop and start the other's apps.
-pub(super) async fn one_home_each(runbook: &Runbook) -> Result<(), Failure> {
+async fn one_home_each(runbook: &Runbook) -> Result<(), Failure> {
     let mut seen: Vec<(&str, (u64, u64))> = Vec::new();
     for (name, place) in &runbook.inventory.pm2 {
         let home = place.home.clone();

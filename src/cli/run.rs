@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::plan::{Rehearsal, right_host};
+use super::plan::{Rehearsal, may_begin};
 use super::prompt::{Answers, person};
 use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};
@@ -63,10 +63,8 @@ impl Run {
             return plan::show(desk, loaded, None, self.answers.detailed_exitcode).await;
         }
         self.can_be_answered(desk, &loaded.runbook)?;
-        right_host(&loaded.runbook)?;
-        plan::one_home_each(&loaded.runbook).await?;
+        may_begin(desk, &loaded.runbook).await?;
         let identity = identity()?;
-        resume_unit::own_file_is_roots(&desk.site, loaded.runbook.reboots())?;
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
         none_unfinished(&store)?;

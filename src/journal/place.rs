@@ -1,8 +1,8 @@
 //! Where a state directory may lie: what was synced there must still be there after the reboot that the run asks for.
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::files::{Directory, FileError};
+use crate::host::root_owned;
 
 /// What a place promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,20 +75,13 @@ impl Place {
     }
 }
 
-/// For root: no directory above may be changed by others, or they could put another state directory in its place. The inner
-/// error is the reason, with what to do.
+/// For root: nobody else may change the directory or one above, or they could put another state directory in its place. The
+/// inner error is the reason, with what to do.
 pub(super) fn safe_above(path: &Path) -> Result<Result<(), String>, FileError> {
-    let io = |what, path: &Path, source| FileError::Io { what, path: path.to_owned(), source };
-    let full = std::fs::canonicalize(path).map_err(|source| io("resolve", path, source))?;
-    for above in full.ancestors().skip(1) {
-        let stat = std::fs::symlink_metadata(above).map_err(|source| io("stat", above, source))?;
-        let sticky = stat.mode() & 0o1000 != 0;
-        if stat.uid() != 0 || (stat.mode() & 0o022 != 0 && !sticky) {
-            let why = "others than root may change";
-            return Ok(Err(format!("{why} {}; chown root and chmod go-w it", above.display())));
-        }
-    }
-    Ok(Ok(()))
+    let full = std::fs::canonicalize(path);
+    let full = full.map_err(|source| FileError::Io { what: "resolve", path: path.to_owned(), source })?;
+    let judged = root_owned::judge(&full);
+    Ok(judged.map(drop).map_err(|why| format!("others than root may change it: {why}")))
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 use super::group::Group;
 use super::offspring::{self, Lend, Own};
 use super::{CommandAsked, Patience};
-use crate::host::foreign::named;
+use crate::host::foreign::{named, tame};
+use super::session::own_session;
 use crate::host::passwd::{self, User};
 use crate::host::programs::{self, SearchPath};
 
@@ -153,6 +154,8 @@ fn feed(pipe: Option<ChildStdin>, bytes: Option<Vec<u8>>) {
 struct Start {
     program: PathBuf,
     path: String,
+    /// Starts it in a session of its own.
+    session: Option<PathBuf>,
 }
 
 /// Resolves the program before anything is forked, and judges it where it runs as root.
@@ -162,9 +165,13 @@ fn begin(asked: &CommandAsked, user: Option<&User>) -> Result<Start, String> {
     let program = find(asked.argv.first().map_or("", String::as_str), &path)?;
     if ours {
         let judged = programs::judge(&asked.argv, &program, asked.cwd.as_deref(), &path);
-        judged.map_err(|why| format!("{} executes only what others cannot change: {why}", programs::ourselves()))?;
+        judged.map_err(|why| match why.missing {
+            true => why.to_string(),
+            false => format!("{} executes only what others cannot change: {why}", programs::ourselves()),
+        })?;
     }
-    Ok(Start { program, path: path.text() })
+    let session = if ours { None } else { own_session() };
+    Ok(Start { program, path: path.text(), session })
 }
 
 fn find(program: &str, path: &SearchPath) -> Result<PathBuf, String> {
@@ -225,8 +232,12 @@ fn become_user(user: &User) -> Result<(), rustix::io::Errno> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
 fn command(asked: &CommandAsked, start: &Start, user: Option<&User>) -> Command {
-    let mut command = Command::new(&start.program);
-    command.args(asked.argv.iter().skip(1)).env_clear().process_group(0);
+    let mut command = Command::new(start.session.as_ref().unwrap_or(&start.program));
+    match start.session {
+        Some(_) => command.arg(&start.program),
+        None => command.process_group(0),
+    };
+    command.args(asked.argv.iter().skip(1)).env_clear();
     command.env("PATH", &start.path).env("LANG", "C.UTF-8");
     if let Some(user) = user {
         command.env("HOME", &user.home).env("USER", &user.name).env("LOGNAME", &user.name);

@@ -11,6 +11,7 @@ mod capture;
 mod child;
 mod group;
 mod offspring;
+mod session;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use capture::Captured;
 pub(in crate::host) use child::lending;
 pub(in crate::host) use offspring::start as start_own;
 pub use offspring::{Lend, adopt_orphans};
+pub(in crate::host) use session::own_session;
 
 use crate::host::clock;
 use crate::host::effect::Effect;

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use super::daemon::DaemonUp;
 use super::place::{Account, Pm2At, account};
 use super::steer::SteerError;
-use crate::host::command::{Lend, lending, start_own};
+use crate::host::command::{Lend, lending, own_session, start_own};
 use crate::host::foreign::tame_bytes;
 use crate::host::root_owned::{NotRoots, judge};
 use crate::host::systemd::bus::Bus;
@@ -217,11 +217,15 @@ impl Cli {
 
     #[expect(clippy::disallowed_methods, reason = "host/ starts processes; this is where pm2's are started")]
     fn command(&self, word: &str) -> Result<Command, SteerError> {
-        let mut command = Command::new(&self.node);
-        command.arg(&self.script).arg(word).env_clear().envs(self.environment());
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
         let me = rustix::process::geteuid();
+        let session = if me.as_raw() == self.account.uid { None } else { own_session() };
+        let mut command = Command::new(session.as_ref().unwrap_or(&self.node));
+        match session {
+            Some(_) => command.arg(&self.node),
+            None => command.process_group(0),
+        };
+        command.arg(&self.script).arg(word).env_clear().envs(self.environment());
+        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         if me.as_raw() != self.account.uid {
             if !me.is_root() {
                 return Err(SteerError::Denied { user: self.account.name.clone() });

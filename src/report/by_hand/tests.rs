@@ -118,6 +118,17 @@ async fn what_is_the_users_is_run_read_and_written_as_the_user() {
     assert!(text.contains("as_services() { setsid -w timeout -k 9 600 runuser -u deploy -- env -i "), "{text}");
 }
 
+/// The words arrive whole, in the directory, and with nothing of the caller's environment.
+#[test]
+fn a_command_is_given_its_words_its_directory_and_a_clean_environment() {
+    let argv = ["sh", "-c", "pwd; printf '[%s]' \"$0\" \"$@\" \"${LEAK-none}\"; cat", "-a", "$(id)", "b c", "*"];
+    let line = command(&argv.map(str::to_owned), None, Some(Path::new("/usr")));
+    let run = Command::new("sh").args(["-euc", &line]).env("LEAK", "leaked").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "/usr\n[-a][$(id)][b c][*][none]", "{line}");
+    let line = command(&["true".to_owned()], Some("ann"), None);
+    assert!(line.starts_with("setsid -w runuser -u ann -- env -i LANG=C.UTF-8 PATH="), "{line}");
+}
+
 #[tokio::test]
 async fn a_daemon_of_roots_with_a_node_of_somebody_elses_is_not_typed() {
     let text = sheet(with_pm2(|seen| {
