@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 use super::command::{CommandAsked, CommandSeen};
 use super::holders::holders_of;
 use super::machine;
+use super::planted::{Bug, planted};
 use super::small_file::{read, write_whole};
 
 /// An order or an end: some thousand words at most.
@@ -168,7 +169,8 @@ impl Effect {
         let Some(file) = open(&taken, OFlags::CLOEXEC).or_else(|_| open(&begun, OFlags::CLOEXEC)).ok() else {
             return Trace::Nothing;
         };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+        let worked_on = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+        if worked_on && !planted(Bug::OrderUnlocked) {
             return Trace::AtWork(holders_of(&file));
         }
         // Nobody works on it: from here on its files stay as they are.
