@@ -68,6 +68,7 @@ fn begin(dir: &Path, steps: Vec<StepId>) -> (Store, RunId, Journal) {
 fn step_batches(step: &StepId) -> [Vec<Checkpoint>; 4] {
     let (step, item) = (step.clone(), "run".to_owned());
     let keep = Checkpoint::Captured { step: step.clone(), key: format!("{step}.ended"), value: true.into() };
+    let by_order = Checkpoint::Captured { step: step.clone(), key: format!("{step}.start"), value: "by order".into() };
     let note = Some("exit status 0".to_owned());
     let done = Checkpoint::ItemDone {
         step: step.clone(),
@@ -77,14 +78,15 @@ fn step_batches(step: &StepId) -> [Vec<Checkpoint>; 4] {
         note,
         facts: None,
     };
+    let started = Checkpoint::StepStarted {
+        step: step.clone(),
+        attempt: 1,
+        title: "command".into(),
+        items: vec![item.clone()],
+        repeatable: true,
+    };
     [
-        vec![Checkpoint::StepStarted {
-            step: step.clone(),
-            attempt: 1,
-            title: "command".into(),
-            items: vec![item.clone()],
-            repeatable: true,
-        }],
+        vec![started, by_order],
         vec![Checkpoint::ItemIntent { step: step.clone(), item }],
         vec![keep, done],
         vec![Checkpoint::StepDone { step, how: runbook::journal::checkpoint::How::Applied, took_ms: 1 }],

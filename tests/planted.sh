@@ -25,6 +25,7 @@ readonly bugs=(
   "EffectFirst execute::tests::decisions::a_ruling_to_run_again_holds_once"
   "UnknownIsDone execute::tests::decisions::an_unknown_outcome_stays_unknown"
   "DoubtRepeated execute::tests::decisions::a_ruling_to_run_again_holds_once"
+  "OrderUnlocked host::effect::tests::an_order_is_taken_once_and_its_end_is_kept"
   "BootIdUnchecked execute::tests::a_machine_that_never_goes_down_is_never_asked_twice"
   "SecondReboot journal::promise_tests::thousands_of_legal_histories_keep_the_promises"
   "TameOff host::foreign::tests::escape_sequences_become_visible"

@@ -143,10 +143,16 @@ pub(super) async fn sit(
         unattended,
         witness: witness::last(&desk.site),
     };
-    may_go_on(&store.read(&id)?, &here)?;
+    let in_doubt = {
+        let reading = store.read(&id)?;
+        may_go_on(&reading, &here)?;
+        !reading.state.in_doubt().is_empty()
+    };
     let frozen = Frozen::read(store, &id)?;
     answers.fit(&frozen.runbook)?;
-    let children = children(desk, Some(store.dir(&id)?.path())).await?;
+    // What is at work may be of a step that somebody has ruled done: then nobody would wait for it later.
+    let run_dir = store.dir(&id)?;
+    let children = children(desk, in_doubt.then(|| run_dir.path())).await?;
     let host = this_host(desk, &frozen.runbook, &children)?;
     let journal = store.resume(&id, &identity.machine_id, stamps(&identity.boot_id))?;
     // What somebody asked of an earlier sitting was heeded or has died with it.

@@ -43,6 +43,8 @@ pub(crate) enum Bug {
     UnknownIsDone,
     /// A non-repeatable item in doubt is applied again.
     DoubtRepeated,
+    /// Work on an order is not seen by its lock.
+    OrderUnlocked,
     /// Any boot id proves a reboot.
     BootIdUnchecked,
     /// A second reboot intent is legal.

@@ -107,6 +107,11 @@ impl Scenario {
         self == Self::Retry && token.ends_with("-3")
     }
 
+    /// Whether a one-shot is left out where a doubt has made the run turn back.
+    pub(crate) fn may_turn_back(self, token: &str) -> bool {
+        self == Self::BackOut && token.starts_with("shot-two-")
+    }
+
     /// What the ledger must hold of one-shots, no more and no less.
     pub(crate) fn ledger(self) -> BTreeMap<String, usize> {
         let mut wanted = BTreeMap::new();

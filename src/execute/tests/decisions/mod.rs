@@ -53,6 +53,7 @@ fn word() -> impl Strategy<Value = Word> {
         1 => Just(Word::TimesOut),
         1 => any::<bool>().prop_map(|happened| Word::Unknown { happened }),
         2 => any::<bool>().prop_map(|happened| Word::Crash { happened }),
+        1 => any::<bool>().prop_map(|happened| Word::Traced { happened }),
         1 => Just(Word::CrashAfterOutcome),
     ]
 }

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::reference::{R, STEPS};
 use crate::host::command::{Captured, CommandEnd, CommandSeen};
+use crate::host::effect::Effect;
 use crate::host::model::Model;
 use crate::host::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told};
 
@@ -26,6 +27,10 @@ pub(in crate::execute::tests) enum Word {
     Crash {
         happened: bool,
     },
+    /// The process dies in it, and what it had ordered tells the next one what became of it.
+    Traced {
+        happened: bool,
+    },
     /// The process dies when the outcome is durable and the end of the step is not.
     CrashAfterOutcome,
 }
@@ -35,7 +40,7 @@ impl Word {
         match self {
             Self::Ok | Self::CrashAfterOutcome => true,
             Self::Fails | Self::TimesOut => false,
-            Self::Unknown { happened } | Self::Crash { happened } => happened,
+            Self::Unknown { happened } | Self::Crash { happened } | Self::Traced { happened } => happened,
         }
     }
 }
@@ -46,6 +51,8 @@ pub(super) struct Puppet {
     pub(super) script: RefCell<VecDeque<Word>>,
     /// Effects by step, written by the machine alone.
     pub(super) ledger: RefCell<[u32; 8]>,
+    /// What the order of each step tells: whether it happened.
+    traces: RefCell<[Option<bool>; 8]>,
     pub(super) crashed: Cell<bool>,
     /// The next outcome is the last thing that this process writes.
     pub(super) die_after_outcome: Cell<bool>,
@@ -62,6 +69,7 @@ impl Puppet {
             model,
             script: RefCell::default(),
             ledger: RefCell::default(),
+            traces: RefCell::default(),
             crashed: Cell::default(),
             die_after_outcome: Cell::default(),
             skew: Cell::default(),
@@ -79,6 +87,10 @@ impl Puppet {
             self.without_intent.set(self.without_intent.get() + 1);
         }
         let word = self.script.borrow_mut().pop_front().unwrap_or(Word::Ok);
+        self.traces.borrow_mut()[step] = match word {
+            Word::Traced { happened } => Some(happened),
+            _ => None,
+        };
         if word.happens() {
             self.ledger.borrow_mut()[step] += 1;
         }
@@ -102,15 +114,26 @@ impl Puppet {
             Word::Fails => CommandEnd::Exited { code: 3 },
             Word::TimesOut => CommandEnd::TimedOut { forced: true },
             Word::Unknown { .. } => CommandEnd::Unknown { why: "left behind".into() },
-            Word::Crash { .. } => self.dies().await,
+            Word::Crash { .. } | Word::Traced { .. } => self.dies().await,
         };
-        let (stdout, stderr) = (Captured::default(), Captured::default());
-        Ok(Told::Ran(CommandSeen { end, stdout, stderr, took: Duration::ZERO, left_behind: 0 }))
+        Ok(ran(end))
+    }
+
+    /// What became of an effect, if its order tells.
+    async fn recall(&self, deed: &Deed, effect: &Effect) -> Result<Told, HostError> {
+        let unit = effect.unit();
+        let step = STEPS.iter().position(|id| unit.contains(&format!("-{}", id.replace('/', ":")))).unwrap();
+        let trace = self.traces.borrow()[step];
+        match trace {
+            Some(true) => Ok(ran(CommandEnd::Exited { code: 0 })),
+            Some(false) => Ok(ran(CommandEnd::NotBegun { why: "its order was not taken".into() })),
+            None => self.model.tell(deed).await,
+        }
     }
 
     async fn go_down(&self, deed: &Deed) -> Result<Told, HostError> {
         match self.begins(R) {
-            Word::Crash { happened } => {
+            Word::Crash { happened } | Word::Traced { happened } => {
                 if happened {
                     self.model.tell(deed).await?;
                 }
@@ -121,6 +144,11 @@ impl Puppet {
             _ => self.model.tell(deed).await,
         }
     }
+}
+
+fn ran(end: CommandEnd) -> Told {
+    let (stdout, stderr) = (Captured::default(), Captured::default());
+    Told::Ran(CommandSeen { end, stdout, stderr, took: Duration::ZERO, left_behind: 0 })
 }
 
 impl Probe for Puppet {
@@ -143,6 +171,7 @@ impl Host for Puppet {
             match deed {
                 Deed::Run(asked) => self.run(asked.argv.last().map(String::as_str).unwrap_or_default()).await,
                 Deed::GoDown(_) => self.go_down(deed).await,
+                Deed::Recall { effect, .. } => self.recall(deed, effect).await,
                 other => self.model.tell(other).await,
             }
         })

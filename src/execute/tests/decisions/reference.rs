@@ -50,6 +50,8 @@ pub(super) struct Reference {
     pub(super) stand: [Stand; 8],
     pub(super) doubt: [bool; 8],
     granted: [bool; 8],
+    /// Evidence of a doubt: whether the effect happened.
+    traced: [Option<bool>; 8],
     /// The effect is on record, the end of the step is not.
     applied: [bool; 8],
     /// What the world has seen of each command; for the reboot, how often the machine was asked.
@@ -70,6 +72,7 @@ impl Reference {
             stand: [Stand::Fresh; 8],
             doubt: [false; 8],
             granted: [false; 8],
+            traced: [None; 8],
             applied: [false; 8],
             effects: [0; 8],
             asked: None,
@@ -166,7 +169,25 @@ impl Reference {
         Comes::GivenUp
     }
 
+    /// A doubt that evidence settles: `true` where it proves that the effect happened.
+    fn settle(&mut self, step: usize) -> bool {
+        let open = self.doubt[step] && self.stand[step] != Stand::Done;
+        let trace = self.traced[step].take().filter(|_| open);
+        self.doubt[step] &= trace.is_none();
+        trace == Some(true)
+    }
+
     fn close(&mut self) {
+        for step in (0..8).filter(|step| *step != R) {
+            let was_open = self.doubt[step] && self.traced[step].is_some();
+            if was_open && self.stand[step] != Stand::Done {
+                let happened = self.settle(step);
+                match happened {
+                    true => self.done(step),
+                    false => self.stand[step] = Stand::Failed,
+                }
+            }
+        }
         for step in 0..8 {
             if self.stand[step] == Stand::Begun {
                 self.stand[step] = if self.doubt[step] { Stand::Unknown } else { Stand::Failed };
@@ -196,6 +217,10 @@ impl Reference {
             return None;
         }
         let repeatable = matches!(step, A | F);
+        if self.settle(step) {
+            self.done(step);
+            return None;
+        }
         if self.doubt[step] && !repeatable && !self.granted[step] {
             if step == C {
                 self.done(C);
@@ -211,6 +236,10 @@ impl Reference {
         }
         self.granted[step] = false;
         let word = words();
+        self.traced[step] = match word {
+            Word::Traced { happened } => Some(happened),
+            _ => None,
+        };
         self.effects[step] += u32::from(word.happens());
         match word {
             Word::Ok => {
@@ -225,7 +254,7 @@ impl Reference {
                 (self.stand[step], self.doubt[step]) = (Stand::Unknown, true);
                 Some(Comes::Unknown(step))
             }
-            Word::Crash { .. } => {
+            Word::Crash { .. } | Word::Traced { .. } => {
                 (self.stand[step], self.doubt[step]) = (Stand::Begun, true);
                 Some(Comes::Crashed)
             }
@@ -257,7 +286,7 @@ impl Reference {
         self.asked = Some(self.boot);
         self.stand[R] = Stand::Begun;
         match word {
-            Word::Crash { .. } => Some(Comes::Crashed),
+            Word::Crash { .. } | Word::Traced { .. } => Some(Comes::Crashed),
             Word::Fails => {
                 (self.asked, self.stand[R]) = (None, Stand::Failed);
                 Some(Comes::Failed(R))
