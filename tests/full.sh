@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # The full tier of what takes long, as one command: the model against 100,000 transitions and 2,000 reboots, every kill point,
 # 1,000 double kills, every power cut, every errno at every call, 10,000 lock attempts, a full disk, ten gigabytes of output,
-# planted secrets and escapes, every planted bug. Within 40 minutes on two cores that do nothing else; needs root.
+# planted secrets and escapes, every planted bug, the release built twice. Within 40 minutes on two cores that do nothing else;
+# needs root.
 # Usage: tests/full.sh [PART...]   to run only some; `full.sh --list` names them. Exit 0 only if every part passed.
 # Fuzzing (fuzz/run.sh) and the real hosts of the lab (tests/all.sh) are not part of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly parts=(build decisions reliability security corpora planted)
+readonly parts=(build decisions reliability security corpora planted release)
 readonly budget=2400
 logs=${CARGO_TARGET_DIR:-target}/full
 mkdir -p "$logs"
@@ -27,10 +28,12 @@ part_security() { cargo test --locked --test security -- --skip lab_ --nocapture
 part_corpora() { cargo test --locked --lib -- fuzzing --nocapture; }
 # In the default tier: a test that catches a bug there catches it wherever it is run.
 part_planted() { env -u RUNBOOK_HARD tests/planted.sh; }
+# The release names its packages, and the same commit gives the same bytes: two cold release builds.
+part_release() { tests/reproducible.sh; }
 
 # The lines of a log that say how much was tried.
 figures() {
-  grep -E 'wrong decisions$|^(kill matrix|double kills|power cuts|errnos|lock|full disk|one-shots|one-shot stops) |^security: |^[0-9]+ planted bugs|^skipped|^test result' "$1" |
+  grep -E 'wrong decisions$|^(kill matrix|double kills|power cuts|errnos|lock|full disk|one-shots|one-shot stops) |^security: |^[0-9]+ planted bugs|  runbook(\.cdx\.json)?$|the same, built again$|^skipped|^test result' "$1" |
     grep -v 'so far' || true
 }
 

@@ -90,7 +90,8 @@ mkdir -p "$out"
 command -v cargo-auditable >/dev/null || cargo install --locked cargo-auditable@0.7.7
 # Nothing of this machine in the program: no path of its crates or its compiler, no time.
 home=${CARGO_HOME:-$HOME/.cargo}
-export RUSTFLAGS="--remap-path-prefix=$home=/cargo --remap-path-prefix=$(rustc --print sysroot)=/rust"
+sysroot=$(rustc --print sysroot)
+export RUSTFLAGS="--remap-path-prefix=$home=/cargo --remap-path-prefix=$sysroot=/rust"
 export CARGO_INCREMENTAL=0 CFLAGS="-ffile-prefix-map=$home=/cargo"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH

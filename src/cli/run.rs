@@ -67,8 +67,7 @@ impl Run {
         let identity = identity()?;
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
-        none_unfinished(&store)?;
-        prune::learn(desk, &store);
+        none_unfinished(desk, &store)?;
         let children = children(desk, None).await?;
         let host = this_host(desk, &loaded.runbook, &children)?;
         let past = plan::past(Some(&store), &loaded.runbook.name)?;
@@ -136,8 +135,10 @@ impl Answers {
     }
 }
 
-fn none_unfinished(store: &Store) -> Result<(), Failure> {
+/// That the host is free; then what earlier runs taught is written down, so that the rest of this one need not read them all.
+fn none_unfinished(desk: &Desk, store: &Store) -> Result<(), Failure> {
     let Some(listed) = store.unfinished()? else {
+        prune::learn(desk, store);
         return Ok(());
     };
     let text = format!("run {} is unfinished and owns this host", listed.id);
