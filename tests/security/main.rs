@@ -8,6 +8,7 @@
 
 mod argv;
 mod bench;
+mod bounds;
 mod canaries;
 mod children;
 mod escapes;
