@@ -124,7 +124,7 @@ pub(crate) struct Findings<'t> {
 }
 
 /// Findings that are kept of one text. Nobody reads more, and a text of a hundred thousand mistakes is none by mistake.
-const MOST: usize = 500;
+const MOST: usize = 200;
 
 impl<'t> Findings<'t> {
     /// Nothing found yet.
