@@ -117,12 +117,19 @@ pub(crate) struct Findings<'t> {
     pub(crate) source: &'t Source<'t>,
     file: &'t str,
     list: Vec<Diagnostic>,
+    /// Those beyond [`MOST`]: how many, the latest, and whether one of them is an error.
+    more: usize,
+    latest: Option<Diagnostic>,
+    more_errors: bool,
 }
+
+/// Findings that are kept of one text. Nobody reads more, and a text of a hundred thousand mistakes is none by mistake.
+const MOST: usize = 200;
 
 impl<'t> Findings<'t> {
     /// Nothing found yet.
     pub(crate) fn new(source: &'t Source<'t>, file: &'t str) -> Self {
-        Self { source, file, list: Vec::new() }
+        Self { source, file, list: Vec::new(), more: 0, latest: None, more_errors: false }
     }
 
     /// Notes an error and hands it out to be completed.
@@ -138,14 +145,15 @@ impl<'t> Findings<'t> {
     /// Adds a second place to the finding noted last.
     pub(crate) fn related(&mut self, span: &Span, label: &str) {
         let (line, col) = self.source.position(span.start);
-        if let Some(last) = self.list.last_mut() {
+        let last = if self.more > 0 { self.latest.as_mut() } else { self.list.last_mut() };
+        if let Some(last) = last {
             last.related = Some(Related { span: span.clone(), line, col, label: label.to_owned() });
         }
     }
 
     /// Whether the text must be refused.
     pub(crate) fn any_error(&self) -> bool {
-        self.list.iter().any(|one| one.severity == Severity::Error)
+        self.more_errors || self.list.iter().any(|one| one.severity == Severity::Error)
     }
 
     /// All findings in the order of the text, with the path of the entry that each stands in.
@@ -158,6 +166,11 @@ impl<'t> Findings<'t> {
             }
         }
         self.list.sort_by_key(|one| (one.span.start, one.code));
+        if let Some(mut last) = self.latest.take() {
+            last.severity = if self.more_errors { Severity::Error } else { Severity::Warning };
+            last.message = format!("and {} more findings, of which this is the last", self.more);
+            self.list.push(last);
+        }
         self.list
     }
 
@@ -170,7 +183,7 @@ impl<'t> Findings<'t> {
         let end = span.end.min(start + rest).max(start);
         let end_col = self.source.position(end).1.max(col + 1);
         let span = start..end;
-        self.list.push(Diagnostic {
+        let found = Diagnostic {
             code,
             severity,
             message,
@@ -184,7 +197,13 @@ impl<'t> Findings<'t> {
             help: None,
             patch: None,
             related: None,
-        });
+        };
+        if self.list.len() >= MOST {
+            self.more += 1;
+            self.more_errors |= severity == Severity::Error;
+            return self.latest.insert(found);
+        }
+        self.list.push(found);
         let last = self.list.len() - 1;
         &mut self.list[last]
     }

@@ -4,7 +4,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 
 use super::codes;
 use super::diagnostic::{Diagnostic, Severity};
-use crate::host::foreign::named;
+use crate::host::foreign::{named, tame};
+use super::source::Span;
 use crate::host::span;
 
 /// Renders findings about one `source` for a terminal of `width` columns, with a count at the end.
@@ -72,13 +73,55 @@ fn mask_line(line: &str) -> String {
     text
 }
 
+/// Bytes beyond which a second place is not drawn together with the first.
+const FAR: usize = 64 << 10;
+
+/// The lines around a finding. The drawing library goes through all of a source for each finding, and a long source may have many.
+struct Window<'a> {
+    text: &'a str,
+    /// The first byte and the first line, counted from 1.
+    start: usize,
+    line: usize,
+}
+
+impl<'a> Window<'a> {
+    fn of(one: &Diagnostic, source: &'a str, others: &[&Span]) -> Self {
+        let spans = || others.iter().copied().chain([&one.span]);
+        let clamp = |at: usize| at.min(source.len());
+        let first = clamp(spans().map(|span| span.start).min().unwrap_or(0));
+        let last = clamp(spans().map(|span| span.end).max().unwrap_or(0));
+        // One line more on both sides, so that the first and the last look as in the middle of a text.
+        let before = |at: usize| source.get(..at).and_then(|text| text.rfind('\n')).unwrap_or(0);
+        let begin = before(before(first));
+        let start = if begin == 0 { 0 } else { begin + 1 };
+        let after = |at: usize| source.get(at..).and_then(|text| text.find('\n')).map_or(source.len(), |len| at + len + 1);
+        let end = after(clamp(after(last)));
+        let text = source.get(start..end).unwrap_or(source);
+        let start = if text.len() == source.len() { 0 } else { start };
+        let above = source.get(start..clamp(one.span.start)).map_or(0, |text| text.matches('\n').count());
+        Self { text, start, line: usize::try_from(one.line).unwrap_or(1).saturating_sub(above).max(1) }
+    }
+
+    fn span(&self, span: &Span) -> Span {
+        span.start.saturating_sub(self.start)..span.end.saturating_sub(self.start)
+    }
+
+    fn snippet<T: Clone>(&self, file: &'a str) -> Snippet<'a, T> {
+        Snippet::source(self.text).line_start(self.line).path(file)
+    }
+}
+
 fn groups<'a>(one: &'a Diagnostic, source: &'a str) -> Vec<Group<'a>> {
     let level = if one.severity == Severity::Error { Level::ERROR } else { Level::WARNING };
-    let primary = AnnotationKind::Primary.span(one.span.clone());
+    let related = one.related.as_ref().filter(|other| other.span.start.abs_diff(one.span.start) < FAR);
+    let seconds: Vec<&Span> = related.iter().map(|other| &other.span).collect();
+    let window = Window::of(one, source, &seconds);
+    let primary = AnnotationKind::Primary.span(window.span(&one.span));
     let primary = if one.label.is_empty() { primary } else { primary.label(one.label.as_str()) };
-    let mut snippet = Snippet::source(source).path(one.file.as_str()).annotation(primary);
-    if let Some(related) = &one.related {
-        snippet = snippet.annotation(AnnotationKind::Context.span(related.span.clone()).label(related.label.as_str()));
+    let mut snippet = window.snippet(one.file.as_str()).annotation(primary);
+    if let Some(related) = related {
+        let second = AnnotationKind::Context.span(window.span(&related.span));
+        snippet = snippet.annotation(second.label(related.label.as_str()));
     }
     let mut first = level.primary_title(one.message.as_str()).id(one.code.0).element(snippet);
     if let Some(path) = &one.path {
@@ -88,10 +131,10 @@ fn groups<'a>(one: &'a Diagnostic, source: &'a str) -> Vec<Group<'a>> {
         first = first.element(Level::HELP.message(help.as_str()));
     }
     let patch = one.patch.as_ref().map(|patch| {
-        let cure = Patch::new(patch.span.clone(), patch.text.as_str());
-        Level::HELP
-            .secondary_title(patch.title.as_str())
-            .element(Snippet::source(source).path(one.file.as_str()).patch(cure))
+        let window = Window::of(one, source, &[&patch.span]);
+        let cure = Patch::new(window.span(&patch.span), patch.text.as_str());
+        let snippet = window.snippet(one.file.as_str()).patch(cure);
+        Level::HELP.secondary_title(patch.title.as_str()).element(snippet)
     });
     std::iter::once(first).chain(patch).collect()
 }

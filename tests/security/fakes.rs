@@ -41,7 +41,7 @@ pub(crate) fn pm2(home: &Path, script: Box<Script>) {
     });
 }
 
-fn frame(from: &mut impl Read) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn frame(from: &mut impl Read) -> Option<Vec<Vec<u8>>> {
     let mut meta = [0];
     from.read_exact(&mut meta).ok()?;
     let mut args = Vec::new();

@@ -10,6 +10,7 @@ mod argv;
 mod attacks;
 mod bench;
 mod campaign;
+mod bounds;
 mod canaries;
 mod children;
 mod escapes;

@@ -5,6 +5,7 @@ mod crashes;
 mod decisions;
 mod full;
 mod laws;
+mod others;
 mod windows;
 
 use crate::execute::Ending;

@@ -1,6 +1,7 @@
 //! PM2 on the model: apps that stop, start, crash over and over, and the dump that a boot resurrects.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -40,8 +41,9 @@ impl World {
         // Made up, but the same for the same list: a hash of what the file would say.
         let sha256 = hex::encode(Sha256::digest(serde_json::to_vec(&apps).unwrap_or_default()));
         let path = dir.join(snapshot::FILE);
-        self.know(at, &apps);
-        self.snapshots.push((path.clone(), sha256.clone(), apps.clone()));
+        let shared = Arc::new(apps.clone());
+        self.know(at, Arc::clone(&shared));
+        self.snapshots.push((path.clone(), sha256.clone(), shared));
         Ok(Told::Snapshot(SnapshotRef { path, sha256, apps, version, dump_copied, warnings: Vec::new() }))
     }
 
@@ -133,7 +135,7 @@ impl World {
             status: app.status.clone(),
         };
         seen.dump = DumpSeen::Read { entries: apps.iter().map(entry).collect() };
-        self.know(at, &apps);
+        self.know(at, Arc::new(apps));
         Ok(Told::Done)
     }
 
@@ -147,9 +149,9 @@ impl World {
     }
 
     /// Remembers what the apps of a place are, for the time when only names are left.
-    fn know(&mut self, at: &Pm2At, apps: &[App]) {
+    fn know(&mut self, at: &Pm2At, apps: Arc<Vec<App>>) {
         self.recipes.retain(|(known, _)| known != at);
-        self.recipes.push((at.clone(), apps.to_vec()));
+        self.recipes.push((at.clone(), apps));
     }
 
     /// The daemon and its apps are gone.
@@ -165,7 +167,7 @@ impl World {
             self.daemons.push((at.clone(), *up));
             let known = self.recipes.iter().any(|(place, known)| place == at && known.len() >= apps.len());
             if !known {
-                self.know(at, &apps);
+                self.know(at, Arc::new(apps));
             }
         }
     }
@@ -179,7 +181,7 @@ impl World {
             return;
         };
         let mut known =
-            self.recipes.iter().find(|(place, _)| place == at).map(|(_, apps)| apps.clone()).unwrap_or_default();
+            self.recipes.iter().find(|(place, _)| place == at).map(|(_, apps)| apps.to_vec()).unwrap_or_default();
         let wall = self.wall(now).as_millisecond();
         let mut apps: Vec<App> = known.extract_if(.., |app| app.module).collect();
         for entry in entries {

@@ -54,8 +54,8 @@ pub(super) struct World {
     /// Each daemon as it was when it last answered.
     pub(super) daemons: Vec<(Pm2At, DaemonUp)>,
     /// Apps that a daemon has known, environment and all: what its dump brings back.
-    pub(super) recipes: Vec<(Pm2At, Vec<App>)>,
-    pub(super) snapshots: Vec<(PathBuf, String, Vec<App>)>,
+    pub(super) recipes: Vec<(Pm2At, Arc<Vec<App>>)>,
+    pub(super) snapshots: Vec<(PathBuf, String, Arc<Vec<App>>)>,
     /// Lists as they were handed out since anything of PM2 changed: whoever waits shares them.
     lists: RefCell<Vec<(Pm2At, Arc<Vec<App>>)>>,
     /// Made-up process ids count from here.
@@ -201,7 +201,7 @@ impl World {
             },
             Ask::Snapshot { sha256, .. } => {
                 let known = self.snapshots.iter().find(|(_, hash, _)| hash == sha256);
-                known.map(|(_, _, apps)| Answer::Snapshot(apps.clone())).or_else(|| self.facts.get(ask).cloned())
+                known.map(|(_, _, apps)| Answer::Snapshot(apps.to_vec())).or_else(|| self.facts.get(ask).cloned())
             }
             Ask::Machine => {
                 let mut seen = self.facts.machine()?.clone();

@@ -16,7 +16,7 @@ use super::trimmed::{self, VALUES_MAX};
 use crate::host::redact::Learner;
 
 /// All texts that are kept of one list, in bytes: names and paths, some three hundred bytes of an app.
-const TEXTS_MAX: usize = 2 << 20;
+const TEXTS_MAX: usize = 3 << 19;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Taking {
         let app = App::from_entry(&entry);
         listing.texts += app.text_bytes();
         if listing.texts > TEXTS_MAX {
-            return Err(Refusal::Unwanted(format!("a list with more than {} MiB of names and paths", TEXTS_MAX >> 20)));
+            return Err(Refusal::Unwanted(format!("a list with more than {} KiB of names and paths", TEXTS_MAX >> 10)));
         }
         listing.adviser.see(&entry, &app);
         self.secrets.see(&entry);
@@ -198,7 +198,7 @@ mod tests {
         let long = json!({ "pm2_env": { "name": "\u{1b}".repeat(200), "pm_cwd": "\u{1b}".repeat(1024) } }).to_string();
         let mut taking = Taking::default();
         let took = (0..2_000).take_while(|_| taking.take(long.as_bytes()).is_ok()).count();
-        assert!((150..600).contains(&took), "{took}");
+        assert!((100..600).contains(&took), "{took}");
         let many = format!("{{\"a\":[{}0]}}", "0,".repeat(VALUES_MAX));
         assert!(matches!(Taking::default().take(many.as_bytes()), Err(Refusal::Unwanted(_))));
     }

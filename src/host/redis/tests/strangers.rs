@@ -107,7 +107,7 @@ async fn a_flood_is_cut() {
     };
     let (at, _hear) = stranger(&FLOOD, true).await;
     let patient = Patience { answer: Duration::from_secs(20), ..SHORT };
-    assert!(matches!(look_with(&at, patient).await.door, Door::Odd { text } if text.contains("more than 4 MiB")));
+    assert!(matches!(look_with(&at, patient).await.door, Door::Odd { text } if text.contains("more than 1 MiB")));
 }
 
 #[tokio::test]
