@@ -18,6 +18,7 @@ mod files;
 #[path = "../support/lab.rs"]
 mod host;
 mod lab;
+mod page;
 mod signals;
 
 /// A figure for the record; straight to standard error, because the harness keeps what a passing test prints.
