@@ -46,7 +46,8 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         2 => vec![call(&["run", &book, "--yes", "--progress", "plain"]), call(&["report"])],
         _ => vec![call(&["run", &book, "--yes", "--progress", "json"]), call(&["status", "--json"])],
     };
-    Trap { kind: format!("{scheme} {kind}"), calls, waits: Duration::from_secs(3), alive: vec![Box::new(server)] }
+    // The step has 3 s, and a look before it as long as any check.
+    Trap { kind: format!("{scheme} {kind}"), calls, waits: Duration::from_secs(8), alive: vec![Box::new(server)] }
 }
 
 fn answer(head: &str, body: &[u8]) -> Say {
