@@ -194,7 +194,8 @@ impl Executor<'_> {
             self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
             return Ok(StepEnd::Unknown(why));
         }
-        if tally.stopped != Urge::None {
+        // A wish to stop that came while the last item was at work has cut nothing short.
+        if tally.stopped != Urge::None && self.left_undone(id) {
             return Ok(StepEnd::Stopped);
         }
         let kept = kept(&self.book, id);
