@@ -68,6 +68,8 @@ pub(super) struct Bed {
     pub(super) ear: Ear,
     /// How long whoever is asked thinks about each answer.
     pub(super) thinks: Duration,
+    /// What the caller decides about a sitting.
+    pub(super) orders: Orders,
 }
 
 /// The text of the small runbook.
@@ -98,6 +100,7 @@ impl Bed {
             run: None,
             ear: Ear::default(),
             thinks: Duration::ZERO,
+            orders: Orders::default(),
         }
     }
 
@@ -184,7 +187,7 @@ impl Bed {
             book,
             approve,
             stop: Stop::default(),
-            orders: Orders::default(),
+            orders: self.orders.clone(),
         }
     }
 
