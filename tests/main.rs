@@ -3,6 +3,7 @@ mod ci_example;
 mod cli;
 mod damaged_runs;
 mod eta;
+mod exits;
 mod floors;
 mod history_prune;
 mod lab_by_hand;

@@ -1,10 +1,9 @@
 //! One sitting of a run, the same for `run`, `resume` and `abort`: the executor at work, then everything that its ending asks for.
 use std::sync::Arc;
 
-use super::closing;
+use super::{closing, Desk, Exit, Failure, prune, resume_unit};
 use super::failure::left_stuck;
 use super::site::{identity, owner};
-use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Book, Ending, Executor, Orders, Stop, Urge};
 use crate::host::local::LocalHost;
 use crate::host::{Deed, Facts, Host, notice};
@@ -17,7 +16,6 @@ use crate::report::Live;
 use crate::runbook::Runbook;
 
 use super::witness::Noting;
-use super::{prune, resume_unit};
 
 /// Everything that a sitting needs. The caller holds the host lock until it is over.
 pub(super) struct Sitting<'a> {
@@ -88,7 +86,7 @@ impl Sitting<'_> {
             tidy(self.desk, self.host).await;
             self.store.release(&self.journal)?;
         }
-        closing::show(self.desk, &self.id, &ending, self.store);
+        closing::show(self.desk, &self.id, &ending, self.store, true).await;
         if self.journal.state().ended().is_some() {
             prune::by_itself(self.desk, self.store);
         }

@@ -5,7 +5,8 @@
 
 use super::step::StepEnd;
 use super::{Ending, ExecuteError, Executor, Urge};
-use crate::journal::checkpoint::{Checkpoint, End, Outcome, PauseReason, StepId};
+use crate::journal::checkpoint::{Checkpoint, End, Outcome, PauseReason, StepId, How};
+use crate::journal::step::{ItemState, StepStatus};
 
 impl Executor<'_> {
     /// Restores service and ends the run.
@@ -38,10 +39,12 @@ impl Executor<'_> {
                 StepEnd::Failed(error) | StepEnd::Unknown(error) => trouble.push(format!("{id}: {error}")),
                 StepEnd::Leaving(note) => trouble.push(format!("{id}: {note}")),
                 StepEnd::Stopped => trouble.push(format!("{id}: stopped by the operator")),
-                StepEnd::Refused(ending) => trouble.push(format!("{id}: {ending:?}")),
+                StepEnd::Refused(_) => trouble.push(format!("{id}: was not permitted")),
             }
         }
         self.close_running("the run backed out")?;
+        trouble.extend(self.lost_in_back_out());
+        trouble.extend(self.doubts());
         let came_back = self.look_back().await;
         self.book.finish(End::BackedOut, reason, Some(&came_back))?;
         Ok(Ending::BackedOut { reason: reason.to_owned(), trouble })
@@ -65,9 +68,56 @@ impl Executor<'_> {
         Ok(Some(Ending::Paused(urge)))
     }
 
+    /// Steps of which nobody knows whether they happened. Backing out comes before asking about them, because services are
+    /// down; it does not answer the question, so each is named at the end.
+    fn doubts(&self) -> Vec<String> {
+        let steps = self.book.state().steps().iter();
+        let unknown = steps.filter_map(|(id, state)| match &state.status {
+            StepStatus::Unknown { why } if !self.in_back_out(id) => {
+                Some(format!("whether {id} happened is not known ({why})"))
+            }
+            _ => None,
+        });
+        unknown.collect()
+    }
+
+    /// What the steps of the way back were done without.
+    fn lost_in_back_out(&self) -> Vec<String> {
+        let steps = self.book.state().steps().iter().filter(|(id, _)| self.in_back_out(id));
+        let lost = steps.filter_map(|(_, state)| match &state.status {
+            StepStatus::Done { how: How::WithLosses { losses }, .. } => Some(losses),
+            _ => None,
+        });
+        lost.flatten().cloned().collect()
+    }
+
+    fn in_back_out(&self, id: &StepId) -> bool {
+        self.runbook.back_out.iter().any(|phase| phase == id.phase())
+    }
+
+    /// A step of which every item has succeeded is done, whatever was asked for before its end was written: what has happened
+    /// is neither cut short nor backed out.
+    pub(super) fn close_finished(&mut self) -> Result<(), ExecuteError> {
+        let Some((id, state)) = self.book.state().running() else { return Ok(()) };
+        let good = |item: &String| state.items.get(item).is_some_and(ItemState::is_so);
+        if state.listed.is_empty() || !state.listed.iter().all(good) {
+            return Ok(());
+        }
+        let done = Checkpoint::StepDone { step: id.clone(), how: How::AlreadySo, took_ms: 0 };
+        self.book.write(&[done])
+    }
+
+    /// Whether something of the attempt has no outcome yet.
+    pub(super) fn left_undone(&self, id: &StepId) -> bool {
+        let Some(state) = self.book.state().steps().get(id) else { return true };
+        let ended = |item: &String| state.items.get(item).is_some_and(|item| !item.open && item.outcome.is_some());
+        !state.listed.iter().all(ended)
+    }
+
     /// Ends an attempt that was cut short, so that another step may begin or the run may end. A wait had no effect: what was
     /// in flight there has failed. An effect in flight is unknown.
     pub(super) fn close_running(&mut self, why: &str) -> Result<(), ExecuteError> {
+        self.close_finished()?;
         let Some((id, state)) = self.book.state().running() else { return Ok(()) };
         let (id, in_doubt): (StepId, Vec<String>) = (id.clone(), state.in_doubt().map(str::to_owned).collect());
         let why = format!("cut short: {why}");

@@ -17,12 +17,14 @@ mod step;
 pub mod stop;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::path::{Path, PathBuf};
 
 pub use book::Book;
 pub use permit::{Approve, Ask as Question, Reply};
 pub use stop::{Stop, Urge};
+pub use window::Standing;
 
 use crate::action::{Action, Ground, Kept};
 use crate::host::{Facts, Host};
@@ -53,7 +55,7 @@ pub enum Ending {
     BackedOut {
         /// Why it backed out.
         reason: String,
-        /// What did not come back in backing out.
+        /// What did not come back in backing out, and what nobody knows of the steps before it.
         trouble: Vec<String>,
     },
     /// Given up before anything was taken away. The run is over.
@@ -207,7 +209,12 @@ impl Executor<'_> {
                 Ok(Some(Ending::OutsideWindow { why, backed_out: Some(trouble) }))
             }
             StepEnd::Refused(ending) => {
-                self.book.pause(PauseReason::Operator, None)?;
+                let why = match &ending {
+                    Ending::OutsideWindow { why, .. } => Some(why.clone()),
+                    Ending::NeedsAnswer { step, how } => Some(format!("{step} needs an answer: {how}")),
+                    _ => None,
+                };
+                self.book.pause(PauseReason::Operator, why)?;
                 Ok(Some(ending))
             }
         }
@@ -229,6 +236,12 @@ impl Executor<'_> {
     async fn stop_asked(&mut self) -> Result<Option<Ending>, ExecuteError> {
         self.stop.ask(stop::requested(&self.run_dir));
         let urge = self.stop.urge();
+        if urge == Urge::Abort {
+            self.close_finished()?;
+            if self.standing().next_step().is_none() {
+                return self.finish().await.map(Some);
+            }
+        }
         match urge {
             Urge::None => Ok(None),
             Urge::Abort if self.must_back_out() => self.back_out("aborted by the operator").await.map(Some),
@@ -276,13 +289,14 @@ impl Executor<'_> {
         came_back(self.runbook, self.plan, self.baseline, &now)
     }
 
-    /// Service was taken away, the machine has not gone down, and the runbook says how to bring the service back.
+    /// See [`Standing::backs_out`].
     fn must_back_out(&self) -> bool {
-        let state = self.book.state();
-        state.past_no_return()
-            && !state.rebooted()
-            && state.waiting_for_reboot().is_none()
-            && !self.runbook.back_out.is_empty()
+        self.standing().backs_out()
+    }
+
+    /// The run as it stands on record.
+    fn standing(&self) -> Standing<'_> {
+        Standing { runbook: self.runbook, plan: self.plan, state: self.book.state() }
     }
 
     /// What actions stand on, for one step.

@@ -1,9 +1,6 @@
 //! Permissions before a step: the confirmation that the runbook demands, and a window that is wide enough.
 
 use super::{Ending, ExecuteError, Executor};
-use crate::action::Action;
-use crate::host::planted::{Bug, planted};
-use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Ruling, StepId};
 use crate::runbook::{ConfirmKind, Phase, Step};
 
@@ -97,39 +94,12 @@ impl Executor<'_> {
         Ok(None)
     }
 
-    /// Why the window does not allow this step; it is asked before service is taken away and before the machine goes
-    /// down, and never after the reboot: then the only way is forward.
+    /// Why the window does not allow this step now.
     fn window_forbids(&self, step: &Step, id: &StepId) -> Option<String> {
-        let window = self.runbook.window.as_ref()?;
-        let decisive = step.action.takes_service_away() || matches!(step.action, Action::Rebooted(_));
-        let bound = self.orders.ignore_window.is_none()
-            && !self.book.state().decisions().iter().any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
-        if !decisive || !bound || self.book.state().rebooted() {
+        if self.orders.ignore_window.is_some() {
             return None;
         }
-        let now = self.host.as_probe().now();
-        if self.book.state().latest_wall().is_some_and(|latest| now < latest) && !planted(Bug::ClockBack) {
-            return Some(
-                "the clock shows an earlier time than the journal: the window cannot be judged. Set the clock right"
-                    .into(),
-            );
-        }
-        let left = self.plan.left_from(id);
-        let opening = window.current_or_next(now)?;
-        if !opening.contains(now) {
-            return Some(format!(
-                "the window is closed; it opens at {}",
-                opening.opens.to_zoned(window.timezone.clone())
-            ));
-        }
-        let open = opening.left(now);
-        (open < left.at_worst()).then(|| {
-            let (typical, slow) = (words(left.typically()), words(left.at_worst()));
-            format!(
-                "the window closes in {}, and from here it takes {typical} typically, {slow} on a slow night",
-                words(open)
-            )
-        })
+        self.standing().forbids(step, id, self.host.as_probe().now())
     }
 }
 

@@ -200,8 +200,10 @@ impl Executor<'_> {
             self.book.write(&[Checkpoint::StepUnknown { step: id.clone(), why: why.clone() }])?;
             return Ok(StepEnd::Unknown(why));
         }
-        // What may not be repeated has failed, whoever wants to stop: otherwise the next sitting would begin it once more.
-        if tally.stopped != Urge::None && (tally.lost.is_empty() || step.action.repeatable()) {
+        // A wish to stop that came while the last item was at work has cut nothing short. What may not be repeated has failed,
+        // whoever wants to stop: otherwise the next sitting would begin it once more.
+        let again = tally.lost.is_empty() || step.action.repeatable();
+        if tally.stopped != Urge::None && self.left_undone(id) && again {
             return Ok(StepEnd::Stopped);
         }
         let kept = kept(&self.book, id);

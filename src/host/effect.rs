@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::command::{CommandAsked, CommandSeen};
-use super::holders::holders_of;
+use super::holders::{self, holders_of};
 use super::machine;
 use super::planted::{Bug, planted};
 use super::small_file::{read, write_whole};
@@ -171,7 +171,7 @@ impl Effect {
         };
         let worked_on = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
         if worked_on && !planted(Bug::OrderUnlocked) {
-            return Trace::AtWork(holders_of(&file));
+            return Trace::AtWork(holders::named(&holders_of(&file)));
         }
         // Nobody works on it: from here on its files stay as they are.
         match self.ended() {

@@ -2,8 +2,7 @@
 //!
 //! The lock file says who holds it, for people; nothing is ever decided by that text. Across reboots another thing owns the
 //! host: the unfinished journal (see [`store`](super::store)).
-use std::fs::DirBuilder;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use super::checkpoint::Owner;
 use crate::host::command::Lend;
 use crate::host::foreign;
-use crate::host::holders::holders_of;
+use crate::host::holders::{self, holders_of};
 use crate::host::planted::{Bug, planted};
 
 /// The lock of the host, one path whatever the state directory. Below `/run`, because that is local on every host (a lock on
@@ -40,6 +39,8 @@ pub enum LockError {
     AtWork {
         /// Its processes, tamed; empty where they cannot be looked at.
         who: String,
+        /// Their process ids.
+        pids: Vec<u32>,
         /// The lock that they hold.
         path: PathBuf,
     },
@@ -206,7 +207,8 @@ impl ChildrenLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(LockError::AtWork { who: holders_of(&file), path: path.to_owned() });
+                let pids = holders_of(&file);
+                return Err(LockError::AtWork { who: holders::named(&pids), pids, path: path.to_owned() });
             }
             Err(errno) => return Err(LockError::io(path)(errno)),
         }

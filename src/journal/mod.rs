@@ -54,7 +54,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-pub use self::append::Journal;
+pub use self::append::{Journal, of_this_machine};
 pub use self::files::{Directory, FileError};
 pub use self::keep::{All, Landmarks};
 use self::legal::Illegal;
@@ -99,7 +99,8 @@ pub enum JournalError {
     },
     /// The run belongs to another machine.
     #[error(
-        "this run belongs to machine {journal}, and this is {here}: a journal is never resumed on a copy of its host"
+        "this run belongs to machine {journal}, and this is {here}: a journal is never resumed on a copy of its host, and that \
+         host goes on with it"
     )]
     OtherMachine {
         /// Machine id in the journal.

@@ -55,6 +55,12 @@ impl ItemState {
         self.open || matches!(self.outcome, Some(Outcome::Unknown { .. }))
     }
 
+    /// Whether it is on record as so.
+    #[must_use]
+    pub fn is_so(&self) -> bool {
+        !self.open && matches!(self.outcome, Some(Outcome::Applied | Outcome::AlreadySo))
+    }
+
     /// Whether the effect happened, or may have.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {

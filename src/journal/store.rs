@@ -41,9 +41,7 @@ pub enum StoreError {
         why: String,
     },
     /// A run owns the host.
-    #[error(
-        "run {run} is unfinished and owns this host; `runbook resume`, `runbook status` or `runbook abort --abandon`"
-    )]
+    #[error("run {run} is unfinished and owns this host")]
     Unfinished {
         /// That run.
         run: RunId,
@@ -57,7 +55,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The frozen runbook is not the one that the run began with.
-    #[error("the frozen runbook of run {run} was changed: its SHA-256 is {found}, the journal says {expected}")]
+    #[error(
+        "the frozen runbook of run {run} was changed: its SHA-256 is {found}, the journal says {expected}. A run follows the \
+         text that it began with: with that file put back as it was it goes on"
+    )]
     RunbookChanged {
         /// The run.
         run: RunId,

@@ -24,7 +24,7 @@ fn a_run_in_json() {
     };
     for (name, run) in [("json_status_failed", sample::failed()), ("json_status_reboot", sample::until_the_reboot())] {
         let (entries, state) = fold(&run);
-        keep_text(name, &status_lines(&entries, &state, now, false).join("\n"));
+        keep_text(name, &status_lines(&entries, &state, &Around::default(), now).join("\n"));
     }
     let (entries, state) = fold(&sample::whole());
     keep_text("json_history", &past_run_line(&entries, &state));
@@ -95,7 +95,37 @@ fn status_screens() {
         ("resumed", &sample::resumed()),
     ] {
         let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(95)).unwrap();
-        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, now, &zone, &style));
+        keep(&format!("status_{name}"), |style| {
+            status_in(&run.entries, &run.state, &Around::default(), now, &zone, &style)
+        });
+    }
+}
+
+/// What a look around a run adds: the process, the boot, the window, a refusal.
+#[test]
+fn status_screens_with_what_is_around() {
+    let dead = || Around { at_work: Some(false), ..Around::default() };
+    let since = "2026-11-28T09:21:00Z".parse().unwrap();
+    let unit = "runbook-resume.service has failed (start-limit-hit); journalctl -b -u runbook-resume.service tells why";
+    let back = Around { boot: Some(("another".into(), since)), resume_unit: Some(unit.into()), ..dead() };
+    let closed = "the window is closed; it opens at 2026-12-05T10:00:00+01:00[Europe/Berlin]";
+    let window = Around { window: Some(closed.into()), backs_out: Some(false), ..dead() };
+    let refused = Refused {
+        why: "this run belongs to machine 0123456789abcdef0123456789abcdef, and this is \
+              fedcba9876543210fedcba9876543210: a journal is never resumed on a copy of its host, and that host goes on with it"
+            .into(),
+        ways: vec![offer("abort --abandon --reason TEXT", "on a copy of that machine")],
+    };
+    let refused = Around { refused: Some(refused), ..dead() };
+    for (name, run, around) in [
+        ("back", sample::until_the_reboot(), back),
+        ("died", sample::in_the_restore(), dead()),
+        ("died_backing_out", sample::backing_out(), dead()),
+        ("window", sample::failed(), window),
+        ("refused", sample::failed(), refused),
+    ] {
+        let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(1_095)).unwrap();
+        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, &around, now, &zone(), &style));
     }
 }
 
@@ -107,6 +137,6 @@ fn endings() {
         ("whole", sample::whole()),
         ("backed_out", sample::backed_out()),
     ] {
-        keep(&format!("ending_{name}"), |style| ending(&run.entries, &run.state, &style));
+        keep(&format!("ending_{name}"), |style| ending(&run.entries, &run.state, &Around::default(), &style));
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Reference {
     /// The boot that a reboot was asked in, until it is proven.
     asked: Option<u32>,
     pub(super) rebooted: bool,
+    /// The reboot step is done by another boot id, or by a person's word.
+    down: bool,
     pub(super) backing_out: bool,
     pub(super) ended: Option<End>,
     pub(super) boot: u32,
@@ -77,6 +79,7 @@ impl Reference {
             effects: [0; 8],
             asked: None,
             rebooted: false,
+            down: false,
             backing_out: false,
             ended: None,
             boot: 0,
@@ -94,7 +97,7 @@ impl Reference {
     }
 
     fn backs_out(&self) -> bool {
-        self.stand[S] != Stand::Fresh && !self.rebooted && !self.waits()
+        self.stand[S] != Stand::Fresh && !self.rebooted && !self.down && !self.waits()
     }
 
     /// May a person rule so?
@@ -107,7 +110,10 @@ impl Reference {
         self.vain.clear();
         match how {
             Resolution::Rerun => self.granted[step] = true,
-            Resolution::Done | Resolution::Skip => self.stand[step] = Stand::Done,
+            Resolution::Done | Resolution::Skip => {
+                self.stand[step] = Stand::Done;
+                self.down |= step == R && how == Resolution::Done;
+            }
         }
     }
 
@@ -155,6 +161,11 @@ impl Reference {
         if wish == Wish::Pause {
             return Comes::Paused;
         }
+        self.close_applied();
+        if self.stand.iter().all(|stand| *stand == Stand::Done) {
+            self.ended = Some(End::Done);
+            return Comes::Done;
+        }
         if self.backs_out() {
             return self.back_out(words);
         }
@@ -177,6 +188,15 @@ impl Reference {
         trace == Some(true)
     }
 
+    /// What has happened as a whole is done, although its process died before it said so.
+    fn close_applied(&mut self) {
+        for step in 0..8 {
+            if self.stand[step] == Stand::Begun && self.applied[step] && !self.doubt[step] {
+                self.done(step);
+            }
+        }
+    }
+
     fn close(&mut self) {
         for step in (0..8).filter(|step| *step != R) {
             let was_open = self.doubt[step] && self.traced[step].is_some();
@@ -188,6 +208,7 @@ impl Reference {
                 }
             }
         }
+        self.close_applied();
         for step in 0..8 {
             if self.stand[step] == Stand::Begun {
                 self.stand[step] = if self.doubt[step] { Stand::Unknown } else { Stand::Failed };
@@ -276,6 +297,7 @@ impl Reference {
             }
             // Somebody else's reboot does as well.
             None if self.boot > 0 => {
+                self.down = true;
                 self.done(R);
                 return None;
             }
