@@ -2,7 +2,7 @@
 
 use super::change::{Concern, Weight};
 use crate::host::Probe;
-use crate::host::foreign::tame;
+use crate::host::foreign::{named, tame};
 use crate::host::programs::{ProgramAsked, ProgramSeen, ourselves};
 use crate::host::root_owned::NotRoots;
 
@@ -20,7 +20,7 @@ pub(super) async fn concerns(on: &dyn Probe, all: Vec<ProgramAsked>) -> Vec<Conc
 /// What to say of one command that was looked at.
 #[must_use]
 pub fn told(asked: &ProgramAsked, seen: &ProgramSeen) -> Vec<Concern> {
-    let about = &tame(asked.argv.first().map_or("command", String::as_str), 100);
+    let about = &named(asked.argv.first().map_or("command", String::as_str), 100);
     let ProgramSeen { refused, passed_over } = seen;
     let passed_over = passed_over.iter().map(|one| {
         let text = format!("no program is looked up in {}, because it {}", one.path.display(), one.why);

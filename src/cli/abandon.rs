@@ -11,7 +11,7 @@ use super::journal::at_pm2;
 use super::run::hold;
 use super::site::{Identity, identity_or_less, stamps, who};
 use super::sitting::tidy;
-use super::{Desk, Exit, Failure, resume};
+use super::{Desk, Exit, Failure, prune, resume};
 use crate::host::clock;
 use crate::host::foreign::named;
 use crate::host::local::LocalHost;
@@ -34,33 +34,33 @@ enum Done {
     Forgotten(String),
 }
 
-pub(super) async fn call_it(desk: &Desk, named: Option<&str>, reason: Option<&str>) -> Result<Exit, Failure> {
+pub(super) async fn call_it(desk: &Desk, wanted: Option<&str>, reason: Option<&str>) -> Result<Exit, Failure> {
     let reason = reason.unwrap_or_default();
     if reason.trim().is_empty() {
         return Err(Failure::say(Exit::Usage, "--abandon needs a reason"));
     }
     let store = desk.site.store()?;
-    let done = match owner(desk, &store, named).await {
+    let done = match owner(desk, &store, wanted).await {
         Ok(owner) => end(desk, &store, owner, reason).await,
         Err(failure) => Err(failure),
     };
     match done {
         Ok(done) => Ok(seen(desk, &store, &done)),
         Err(failure) if failure.exit == Exit::Usage => Err(failure),
-        Err(failure) => Err(not_done(desk, failure, named, reason)),
+        Err(failure) => Err(not_done(desk, failure, wanted, reason)),
     }
 }
 
-async fn owner(desk: &Desk, store: &Store, named: Option<&str>) -> Result<Owner, Failure> {
+async fn owner(desk: &Desk, store: &Store, wanted: Option<&str>) -> Result<Owner, Failure> {
     let other = |owner: &str| {
-        let name = named(named.unwrap_or_default(), 64);
+        let name = named(wanted.unwrap_or_default(), 64);
         let text = format!("run {name} is not the unfinished one, that is {owner}");
         Failure::say(Exit::Usage, text).hint(call(&format!("abort {} --abandon --reason TEXT", word(owner))))
     };
     match store.unfinished() {
-        Ok(Some(listed)) if named.is_some_and(|name| name != listed.id.as_str()) => Err(other(listed.id.as_str())),
+        Ok(Some(listed)) if wanted.is_some_and(|name| name != listed.id.as_str()) => Err(other(listed.id.as_str())),
         Ok(Some(listed)) => Ok(Owner::Run(listed.id)),
-        Err(StoreError::Dangling { run, .. }) if named.is_some_and(|name| name != run) => Err(other(&run)),
+        Err(StoreError::Dangling { run, .. }) if wanted.is_some_and(|name| name != run) => Err(other(&run)),
         Err(StoreError::Dangling { run, path }) => Ok(Owner::Gone(run.clone(), StoreError::Dangling { run, path })),
         Err(error) => Err(error.into()),
         Ok(None) => {
@@ -152,10 +152,10 @@ fn seen(desk: &Desk, store: &Store, done: &Done) -> Exit {
 }
 
 /// Nothing is told as done: who owns the host still does, and what must be done first.
-fn not_done(desk: &Desk, failure: Failure, named: Option<&str>, reason: &str) -> Failure {
+fn not_done(desk: &Desk, failure: Failure, wanted: Option<&str>, reason: &str) -> Failure {
     let mut lines: Vec<String> =
         failure.hint.iter().flat_map(|hint| hint.lines()).map(|line| line.trim().to_owned()).collect();
-    let run = named.map(|name| format!("{} ", word(name))).unwrap_or_default();
+    let run = wanted.map(|name| format!("{} ", word(name))).unwrap_or_default();
     let again = call(&format!("abort {run}--abandon --reason {}", word(reason)));
     if failure.exit == Exit::Held && at_work_now(desk).is_some() {
         let id = at_work_now(desk).unwrap_or_default();

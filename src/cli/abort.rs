@@ -5,18 +5,8 @@ use clap::Args;
 
 use super::ask_to_stop::{ask, at_work, unfinished};
 use super::prompt::{Answers, Prompt};
-use super::run::hold;
-use super::site::{Identity, identity, stamps, who};
-use super::sitting::tidy;
-use super::{Desk, Exit, Failure, prune, resume, abandon};
+use super::{Desk, Exit, Failure, abandon, resume};
 use crate::execute::{Ending, Stop, Urge};
-use crate::host::clock;
-use crate::host::foreign::named;
-use crate::host::local::LocalHost;
-use crate::journal::aside::Aside;
-use crate::journal::checkpoint::Checkpoint;
-use crate::journal::store::{RunId, Store, StoreError};
-use crate::report;
 use crate::report::{call, offer};
 
 /// Which run, and how far.

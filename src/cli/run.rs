@@ -12,7 +12,7 @@ use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};
 use super::sitting::Sitting;
 use super::source::{Source, read};
-use super::{Desk, Exit, Failure, check, plan, prune, resume_unit, around};
+use super::{Desk, Exit, Failure, around, check, plan, prune, resume_unit};
 use crate::action::measure::parse_duration;
 use crate::execute::{Orders, Stop};
 use crate::host::clock;

@@ -1,9 +1,9 @@
 //! One sitting of a run, the same for `run`, `resume` and `abort`: the executor at work, then everything that its ending asks for.
 use std::sync::Arc;
 
-use super::{closing, Desk, Exit, Failure, prune, resume_unit};
 use super::failure::left_stuck;
 use super::site::{identity, owner};
+use super::{Desk, Exit, Failure, closing, prune, resume_unit};
 use crate::execute::{Approve, Book, Ending, Executor, Orders, Stop, Urge};
 use crate::host::local::LocalHost;
 use crate::host::{Deed, Facts, Host, notice};

@@ -5,7 +5,7 @@
 
 use super::step::StepEnd;
 use super::{Ending, ExecuteError, Executor, Urge};
-use crate::journal::checkpoint::{Checkpoint, End, Outcome, PauseReason, StepId, How};
+use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, PauseReason, StepId};
 use crate::journal::step::{ItemState, StepStatus};
 
 impl Executor<'_> {

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::host::foreign::{named, tame};
-use crate::host::{off_thread, redact};
+use crate::host::foreign::named;
 use crate::host::safe_file::{self, Trust};
+use crate::host::{off_thread, redact};
 
 /// A longer password is a mistaken path (a key ring, a log), not a password.
 const MAX_BYTES: u64 = 4096;

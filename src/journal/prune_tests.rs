@@ -143,7 +143,9 @@ fn who_may_still_be_needed_stays() {
     let aside = run(&store, day(2));
     std::fs::write(runs_dir(&store).join(aside.as_str()).join("journal"), "RB1 nonsense").unwrap();
     let (found, known) = ("damaged".into(), Vec::new());
-    store.set_aside(&aside, &Aside { at: day(2), who: "ann".into(), reason: "by hand".into(), found, known }).unwrap();
+    let note = Aside { at: day(2), who: "ann".into(), reason: "by hand".into(), found, known };
+    store.note_aside(aside.as_str(), &note).unwrap();
+    store.free(aside.as_str()).unwrap();
     let (open, _journal) = begin(&store, day(3));
     let pruned = store.prune(&keep(0), day(10)).unwrap();
     assert!(pruned.runs.is_empty(), "{pruned:?}");

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::came_back_view;
 use super::json::version_line;
-use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
 use super::json_runs::doubts_of;
+use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
 use super::layout::clean;
 use super::status::between;
 use super::story::{StepTold, Story};

@@ -9,8 +9,8 @@
 mod argv;
 mod attacks;
 mod bench;
-mod campaign;
 mod bounds;
+mod campaign;
 mod canaries;
 mod children;
 mod escapes;

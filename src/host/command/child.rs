@@ -21,9 +21,9 @@ use tokio::sync::oneshot;
 
 use super::group::Group;
 use super::offspring::{self, Lend, Own};
-use super::{CommandAsked, Patience};
-use crate::host::foreign::{named, tame};
 use super::session::own_session;
+use super::{CommandAsked, Patience};
+use crate::host::foreign::named;
 use crate::host::passwd::{self, User};
 use crate::host::programs::{self, SearchPath};
 
