@@ -161,7 +161,7 @@ pub(super) async fn raw_list(rpc: &Rpc) -> Result<Vec<Value>, RpcError> {
     let request = Request::List;
     match rpc.call(&request).await? {
         Value::Array(entries) => {
-            redact::learn_apps(&entries);
+            redact::learn_apps(rpc.peer().uid, &entries);
             Ok(entries)
         }
         _ => Err(RpcError::Refused { method: request.method(), message: "the answer is not a list".into() }),

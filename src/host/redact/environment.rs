@@ -1,10 +1,13 @@
 //! Which variables of an app are secrets: by their name, by a password inside an address, or by looking random.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::by_key::in_arguments;
 use super::common::is_common;
-use super::{SHORTEST, is_known, learn};
+use super::known::Teller;
+use super::{SHORTEST, is_known, learn_all};
 
 /// Parts of names that say so.
 const TELLING: [&str; 19] = [
@@ -24,8 +27,8 @@ const HARMLESS: [&str; 10] = [
     "XDG_SESSION_CLASS",
     "DBUS_SESSION_BUS_ADDRESS",
 ];
-/// A longer value is no single secret (a bundle of certificates is learnt line by line).
-const LONGEST: usize = 16 << 10;
+/// Longer values are not looked at; of those that are longer than a secret, the lines are learnt (a bundle of certificates).
+const LONGEST: usize = 64 << 10;
 
 /// Where an app shows who it is: everybody who may list processes reads these.
 const SHOWN: [&str; 10] = [
@@ -45,11 +48,13 @@ const SHOWN: [&str; 10] = [
 const ARGUMENTS: [&str; 3] = ["args", "node_args", "interpreter_args"];
 
 /// Learns what looks like a secret in the environments of the apps of one list (`pm2_env.env`, and the copies of it that PM2
-/// lays beside), and what stands behind a telling key in their arguments. A value that is a part of any app's name or place is none: every list of processes shows it, and what
-/// services say about the app would become unreadable.
-pub fn learn_apps(entries: &[Value]) {
+/// lays beside), and what stands behind a telling key in their arguments. A value that is any app's name, or a part of its
+/// place, is none: every list of processes shows it, and what services say about the app would become unreadable.
+pub fn learn_apps(user: u32, entries: &[Value]) {
     let apps: Vec<_> = entries.iter().filter_map(|entry| entry.get("pm2_env")?.as_object()).collect();
-    let shown: Vec<&str> = apps.iter().flat_map(|app| SHOWN.iter().filter_map(|key| app.get(*key)?.as_str())).collect();
+    let texts = apps.iter().flat_map(|app| SHOWN.iter().filter_map(|key| app.get(*key)?.as_str()));
+    let public: BTreeSet<&str> = texts.flat_map(parts).collect();
+    let mut found = BTreeSet::new();
     for app in &apps {
         let inner = app.get("env").and_then(Value::as_object);
         // PM2 writes its own fields in lower case, and copies the variables beside them.
@@ -58,14 +63,23 @@ pub fn learn_apps(entries: &[Value]) {
         let copies = copies.filter(|(name, value)| !same(name, *value));
         for (name, value) in inner.into_iter().flatten().chain(copies) {
             let Some(value) = value.as_str().filter(|value| value.len() <= LONGEST) else { continue };
-            // Lists come once a second: what is known is not looked at again.
-            let secrets = secrets_in(name, value).into_iter().flatten().filter(|secret| !is_known(secret));
-            secrets.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
+            found.extend(secrets_in(name, value).into_iter().flatten());
         }
         let given = ARGUMENTS.iter().filter_map(|key| app.get(*key)).flat_map(arguments).collect::<Vec<_>>();
-        let given = in_arguments(&given).into_iter().filter(|secret| counts(secret) && !is_known(secret));
-        given.filter(|secret| !shown.iter().any(|shown| shown.contains(secret))).for_each(learn);
+        found.extend(in_arguments(&given).into_iter().filter(|secret| counts(secret)));
     }
+    // Lists come once a second: what is known is not looked at again.
+    found.retain(|secret| !is_known(secret) && !public.contains(secret));
+    learn_all(Teller::User(user), found);
+}
+
+/// A public text with the parts of the path that it may be.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split('/');
+    std::iter::once(text)
+        .chain(parts)
+        .flat_map(|part| [Some(part), part.rsplit_once('.').map(|(stem, _)| stem)])
+        .flatten()
 }
 
 /// Whether a value of an app can be told from other text.
