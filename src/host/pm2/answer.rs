@@ -61,10 +61,27 @@ enum Part {
     Arg { arg: usize, left: usize },
 }
 
+/// What is known of the lists of a stream beforehand.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// Whose apps stand in them.
+    pub(super) user: u32,
+    /// A directory in which their entries are laid aside under no name, for whoever records them.
+    pub(super) keep: Option<PathBuf>,
+}
+
+impl Lists {
+    fn taking(&self) -> Result<Taking, Refusal> {
+        let taking = Taking::of(self.user);
+        let Some(dir) = &self.keep else { return Ok(taking) };
+        let room = Kept::room(dir).map_err(|error| Refusal::Unwanted(format!("it cannot be written down: {error}")))?;
+        Ok(taking.keeping(room))
+    }
+}
+
 /// Reads one stream.
 pub(super) struct Reader {
-    /// Where entries of lists are laid aside, for whoever records them.
-    keep: Option<PathBuf>,
+    lists: Lists,
     part: Part,
     /// Arguments of the frame.
     args: usize,
@@ -75,9 +92,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// At the beginning of a stream. `keep`: a directory in which entries of lists are kept, under no name.
-    pub(super) fn new(keep: Option<PathBuf>) -> Self {
-        Self { keep, part: Part::Start, args: 0, size: 0, body: Body::default(), number: Vec::new() }
+    /// At the beginning of a stream.
+    pub(super) fn new(lists: Lists) -> Self {
+        Self { lists, part: Part::Start, args: 0, size: 0, body: Body::default(), number: Vec::new() }
     }
 
     /// Whether the stream ended inside a frame.
@@ -147,7 +164,7 @@ impl Reader {
             return Ok(());
         }
         match arg {
-            0 => self.body.push(bytes, self.keep.as_ref()).map_err(Unreadable::Refused),
+            0 => self.body.push(bytes, &self.lists).map_err(Unreadable::Refused),
             // Nobody sends more than two.
             _ => Ok(()),
         }
@@ -174,11 +191,11 @@ enum Body {
 }
 
 impl Body {
-    fn push(&mut self, mut bytes: &[u8], keep: Option<&PathBuf>) -> Result<(), Refusal> {
+    fn push(&mut self, mut bytes: &[u8], lists: &Lists) -> Result<(), Refusal> {
         while let Some((&byte, rest)) = bytes.split_first() {
             *self = match self {
                 Self::Empty if byte == JSON[0] => Self::Begun,
-                Self::Begun if byte == JSON[1] => Self::Json(Box::new((Cutter::new(Place::Args), taking(keep)?))),
+                Self::Begun if byte == JSON[1] => Self::Json(Box::new((Cutter::new(Place::Args), lists.taking()?))),
                 Self::Empty | Self::Begun => Self::Other,
                 Self::Json(both) => {
                     let (cutter, taking) = &mut **both;
@@ -203,12 +220,6 @@ impl Body {
     }
 }
 
-fn taking(keep: Option<&PathBuf>) -> Result<Taking, Refusal> {
-    let Some(dir) = keep else { return Ok(Taking::default()) };
-    let room = Kept::room(dir).map_err(|error| Refusal::Unwanted(format!("it cannot be written down: {error}")))?;
-    Ok(Taking::keeping(room))
-}
-
 /// The result inside a body, or the refusal.
 pub(super) fn read_envelope(mut body: Value) -> Result<Value, Untrusted> {
     match body.get_mut("error").map(Value::take) {
@@ -230,7 +241,7 @@ mod tests {
     use super::*;
 
     fn frames(bytes: &[u8], piece: usize) -> Result<Vec<Frame>, Unreadable> {
-        let (mut reader, mut all) = (Reader::new(None), Vec::new());
+        let (mut reader, mut all) = (Reader::new(Lists::default()), Vec::new());
         for part in bytes.chunks(piece) {
             reader.push(part, |frame| all.push(frame))?;
         }

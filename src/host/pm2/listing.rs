@@ -36,13 +36,20 @@ pub(super) struct Listing {
 pub(super) struct Taking {
     listing: Listing,
     secrets: Learner,
+    /// Whose apps these are.
+    user: u32,
 }
 
 impl Taking {
+    /// The list of this user's daemon.
+    pub(super) fn of(user: u32) -> Self {
+        Self { user, ..Self::default() }
+    }
+
     /// Keeps the entries, too, in a file without a name.
-    pub(super) fn keeping(file: File) -> Self {
+    pub(super) fn keeping(self, file: File) -> Self {
         let kept = Some(Kept { file, spans: Vec::new(), end: 0 });
-        Self { listing: Listing { kept, ..Listing::default() }, ..Self::default() }
+        Self { listing: Listing { kept, ..self.listing }, ..self }
     }
 
     /// Takes one entry in.
@@ -74,7 +81,7 @@ impl Taking {
 
     /// The list is whole.
     pub(super) fn finish(mut self) -> Listing {
-        self.secrets.learn();
+        self.secrets.learn(self.user);
         self.listing.sort();
         self.listing
     }
@@ -176,7 +183,7 @@ mod tests {
 
     #[test]
     fn kept_entries_follow_their_apps() {
-        let mut taking = Taking::keeping(tempfile::tempfile().unwrap());
+        let mut taking = Taking::default().keeping(tempfile::tempfile().unwrap());
         for (name, id, module) in [("c", 3, false), ("m", 2, true), ("a", 1, false)] {
             let entry = json!({ "pm_id": id, "pm2_env": { "name": name, "pm_id": id, "pmx_module": module } });
             taking.take(entry.to_string().as_bytes()).unwrap();

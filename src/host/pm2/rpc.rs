@@ -18,7 +18,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::answer::{Answer, Frame, Reader, Said};
+use super::answer::{Answer, Frame, Lists, Reader, Said};
 use super::door;
 use super::listing::Listing;
 use super::place::Pm2At;
@@ -168,7 +168,7 @@ impl Rpc {
         let waiting = Waiting::default();
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let tasks = [
-            tokio::spawn(read_answers(read, Reader::new(keep), Arc::clone(&waiting))),
+            tokio::spawn(read_answers(read, Reader::new(Lists { user: peer.uid, keep }), Arc::clone(&waiting))),
             tokio::spawn(write_calls(write, queue, Arc::clone(&waiting))),
         ];
         Ok(Self { outgoing, waiting, next: AtomicU64::new(0), peer, tasks })

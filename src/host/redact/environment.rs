@@ -1,12 +1,13 @@
 //! Which variables of an app are secrets: by their name, by a password inside an address, or by looking random.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::by_key::in_arguments;
 use super::common::is_common;
-use super::{SHORTEST, is_known, learn_found};
+use super::known::Teller;
+use super::{SHORTEST, is_known, learn_all};
 
 /// Parts of names that say so.
 const TELLING: [&str; 19] = [
@@ -26,8 +27,8 @@ const HARMLESS: [&str; 10] = [
     "XDG_SESSION_CLASS",
     "DBUS_SESSION_BUS_ADDRESS",
 ];
-/// A longer value is no single secret (a bundle of certificates is learnt line by line).
-const LONGEST: usize = 16 << 10;
+/// Longer values are not looked at; of those that are longer than a secret, the lines are learnt (a bundle of certificates).
+const LONGEST: usize = 64 << 10;
 
 /// Where an app shows who it is: everybody who may list processes reads these.
 const SHOWN: [&str; 10] = [
@@ -50,32 +51,40 @@ const ARGUMENTS: [&str; 3] = ["args", "node_args", "interpreter_args"];
 const MOST_VALUES: usize = 8_192;
 /// Their bytes, and the bytes of names and places, that are remembered while a list goes by.
 const MOST_BYTES: usize = 2 << 20;
-/// Bytes of names and places that values are compared with, for one list.
-const COMPARED: usize = 256 << 20;
 
 /// Learns what looks like a secret in the environments of the apps of one list (`pm2_env.env`, and the copies of it that PM2
-/// lays beside), and what stands behind a telling key in their arguments. A value that is a part of any app's name or place is
-/// none: every list of processes shows it, and what services say about the app would become unreadable.
+/// lays beside), and what stands behind a telling key in their arguments. A value that is any app's name, or a part of its
+/// place, is none: every list of processes shows it, and what services say about the app would become unreadable.
 ///
 /// Entries are taken in one by one and none is kept; what is kept has bounds, since others write the list.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Learner {
-    found: HashSet<Box<str>>,
-    found_bytes: usize,
-    shown: HashSet<Box<str>>,
-    shown_bytes: usize,
+    found: Bounded,
+    public: Bounded,
+}
+
+/// Texts, as many as there is room for.
+#[derive(Debug, Default)]
+struct Bounded {
+    texts: BTreeSet<Box<str>>,
+    bytes: usize,
+}
+
+impl Bounded {
+    fn add(&mut self, text: &str) {
+        let room = self.texts.len() < MOST_VALUES && self.bytes + text.len() <= MOST_BYTES;
+        if room && self.texts.insert(text.into()) {
+            self.bytes += text.len();
+        }
+    }
 }
 
 impl Learner {
     /// Takes one entry of a list in.
     pub fn see(&mut self, entry: &Value) {
         let Some(app) = entry.get("pm2_env").and_then(Value::as_object) else { return };
-        for shown in SHOWN.iter().filter_map(|key| app.get(*key)?.as_str()) {
-            if self.shown_bytes + shown.len() <= MOST_BYTES && !self.shown.contains(shown) {
-                self.shown_bytes += shown.len();
-                self.shown.insert(shown.into());
-            }
-        }
+        let texts = SHOWN.iter().filter_map(|key| app.get(*key)?.as_str());
+        texts.flat_map(parts).filter(|part| part.len() >= SHORTEST).for_each(|part| self.public.add(part));
         let inner = app.get("env").and_then(Value::as_object);
         // PM2 writes its own fields in lower case, and copies the variables beside them.
         let same = |name: &String, value| inner.is_some_and(|inner| inner.get(name) == Some(value));
@@ -83,71 +92,32 @@ impl Learner {
         let copies = copies.filter(|(name, value)| !same(name, *value));
         for (name, value) in inner.into_iter().flatten().chain(copies) {
             let Some(value) = value.as_str().filter(|value| value.len() <= LONGEST) else { continue };
-            // Lists come once a second: what is known is not looked at again.
-            for secret in secrets_in(name, value).into_iter().flatten().filter(|secret| !is_known(secret)) {
-                self.add(secret);
-            }
+            self.find(secrets_in(name, value).into_iter().flatten());
         }
         let given = ARGUMENTS.iter().filter_map(|key| app.get(*key)).flat_map(arguments).collect::<Vec<_>>();
-        let given = in_arguments(&given).into_iter().filter(|secret| counts(secret) && !is_known(secret));
-        given.for_each(|secret| self.add(secret));
+        self.find(in_arguments(&given).into_iter().filter(|secret| counts(secret)));
     }
 
-    fn add(&mut self, secret: &str) {
-        let room = self.found.len() < MOST_VALUES && self.found_bytes + secret.len() <= MOST_BYTES;
-        if room && self.found.insert(secret.into()) {
-            self.found_bytes += secret.len();
-        }
+    /// Lists come once a second: what is known is not looked at again.
+    fn find<'v>(&mut self, secrets: impl Iterator<Item = &'v str>) {
+        secrets.filter(|secret| !is_known(secret)).for_each(|secret| self.found.add(secret));
     }
 
-    /// Learns what was found, once every name and place has been seen.
-    pub fn learn(self) {
-        if self.found.is_empty() {
-            return;
-        }
-        let mut left = COMPARED;
-        let begun = Begun::of(self.shown.iter().map(|shown| &**shown));
-        for secret in &self.found {
-            let mut public = begun.may_hold(secret);
-            if public {
-                public = left >= self.shown_bytes && self.shown.iter().any(|shown| shown.contains(&**secret));
-                left = left.saturating_sub(self.shown_bytes);
-            }
-            if !public {
-                learn_found(secret);
-            }
-        }
+    /// Learns what was found among the apps of this user, once every name and place has been seen.
+    pub fn learn(self, user: u32) {
+        let Self { found, public } = self;
+        let secret = found.texts.iter().filter(|secret| !public.texts.contains(*secret)).map(|secret| &**secret);
+        learn_all(Teller::User(user), secret);
     }
 }
 
-/// The beginnings that a part of some texts can have: nearly every value is none of them, and is compared with nothing.
-struct Begun(Vec<u64>);
-
-impl Begun {
-    const BITS: usize = 1 << 21;
-
-    fn of<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
-        let mut bits = vec![0; Self::BITS / 64];
-        for window in texts.flat_map(|text| text.as_bytes().windows(SHORTEST)) {
-            let at = Self::place(window);
-            bits[at / 64] |= 1 << (at % 64);
-        }
-        Self(bits)
-    }
-
-    fn may_hold(&self, part: &str) -> bool {
-        let Some(start) = part.as_bytes().first_chunk::<SHORTEST>() else { return true };
-        let at = Self::place(start);
-        self.0[at / 64] & (1 << (at % 64)) != 0
-    }
-
-    /// Fowler-Noll-Vo, 64 bits.
-    fn place(bytes: &[u8]) -> usize {
-        let hash = bytes
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        usize::try_from((hash ^ (hash >> 32)) % (Self::BITS as u64)).unwrap_or(0)
-    }
+/// A public text with the parts of the path that it may be.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split('/');
+    std::iter::once(text)
+        .chain(parts)
+        .flat_map(|part| [Some(part), part.rsplit_once('.').map(|(stem, _)| stem)])
+        .flatten()
 }
 
 /// Whether a value of an app can be told from other text.

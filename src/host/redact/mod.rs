@@ -16,11 +16,13 @@ mod by_key;
 mod common;
 mod environment;
 mod forms;
+mod known;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
+
+use known::{Known, Teller};
 
 pub use environment::Learner;
 
@@ -30,124 +32,36 @@ pub const MARK: &str = "[redacted]";
 pub const SHORTEST: usize = 8;
 /// Bytes by which forms are looked up; shorter ones are hidden as whole words only.
 const KEY: usize = 4;
-/// Forms that are kept of what others list, and their bytes: some thousand secrets. A host with more has not told us that they
-/// are secrets, and others must not fill our memory. What was given to this process itself is always kept.
-const MOST_FORMS: usize = 60_000;
-const MOST_FORM_BYTES: usize = 6 << 20;
-
 static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 /// How many forms there are, so that nothing is locked while there is nothing to hide.
 static FORMS: AtomicUsize = AtomicUsize::new(0);
 
-/// Everything that must not be shown.
-#[derive(Default)]
-struct Known {
-    values: HashSet<Box<str>>,
-    /// Forms by their first bytes, the longest first.
-    by_start: HashMap<[u8; KEY], Vec<Box<[u8]>>>,
-    /// Forms that are too short for that, the longest first.
-    short: Vec<Box<[u8]>>,
-    /// A bit for each pair of bytes that a form begins with: nearly every place of a text ends here.
-    pairs: Vec<u64>,
-    forms: usize,
-    form_bytes: usize,
-}
-
-impl Known {
-    fn is_full(&self) -> bool {
-        self.forms >= MOST_FORMS || self.form_bytes >= MOST_FORM_BYTES
-    }
-
-    fn add(&mut self, value: &str) {
-        if !self.values.insert(value.into()) {
-            return;
-        }
-        for form in forms::of(value) {
-            let bucket = match form.first_chunk::<KEY>() {
-                Some(start) => {
-                    self.pairs.resize(1 << 10, 0);
-                    let pair = pair(start[0], start[1]);
-                    self.pairs[pair / 64] |= 1 << (pair % 64);
-                    self.by_start.entry(*start).or_default()
-                }
-                None => &mut self.short,
-            };
-            if bucket.iter().any(|known| **known == *form) {
-                continue;
-            }
-            self.form_bytes += form.len();
-            let at = bucket.partition_point(|known| known.len() > form.len());
-            bucket.insert(at, form.into());
-            self.forms += 1;
-        }
-    }
-
-    /// How many bytes of a secret stand at this place.
-    fn at(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let rest = bytes.get(at..)?;
-        self.begins(rest).or_else(|| self.short_word(bytes, at))
-    }
-
-    /// The length of the longest form that `bytes` begins with. At the end of a text, which a bound may have cut, half of a
-    /// form and more counts for the whole.
-    fn begins(&self, bytes: &[u8]) -> Option<usize> {
-        let start = bytes.first_chunk::<KEY>()?;
-        let pair = pair(start[0], start[1]);
-        if self.pairs.get(pair / 64)? & (1 << (pair % 64)) == 0 {
-            return None;
-        }
-        let bucket = self.by_start.get(start)?;
-        let whole = bucket.iter().find(|form| bytes.starts_with(form)).map(|form| form.len());
-        let cut = |form: &Box<[u8]>| form.starts_with(bytes) && bytes.len() * 2 >= form.len();
-        whole.or_else(|| bucket.iter().any(cut).then_some(bytes.len()))
-    }
-
-    fn short_word(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        let within = |at: Option<usize>| {
-            at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii())
-        };
-        if self.short.is_empty() || within(at.checked_sub(1)) {
-            return None;
-        }
-        let fits = |form: &&Box<[u8]>| bytes[at..].starts_with(form) && !within(Some(at + form.len()));
-        self.short.iter().find(fits).map(|form| form.len())
-    }
-}
-
-fn pair(first: u8, second: u8) -> usize {
-    usize::from(first) << 8 | usize::from(second)
-}
-
 /// Learns a secret that the runbook named, whatever its length; also each of its lines that is long enough, because logs and
 /// screens break lines.
 pub fn learn(value: &str) {
-    learn_if(value, |_| true);
+    learn_all(Teller::Runbook, [value]);
 }
 
-/// The same for a secret that somebody else lists.
-fn learn_found(value: &str) {
-    learn_if(value, |known| !known.is_full());
-}
-
-fn learn_if(value: &str, wanted: impl Fn(&Known) -> bool) {
-    let lines = value.lines().map(str::trim).filter(|line| line.len() >= 12 && line.len() < value.len());
-    let new: Vec<&str> =
-        std::iter::once(value).chain(lines).filter(|value| !value.is_empty() && !is_known(value)).collect();
+fn learn_all<'v>(teller: Teller, values: impl IntoIterator<Item = &'v str>) {
+    let new: Vec<&str> = values.into_iter().flat_map(with_lines).filter(|value| !is_known(value)).collect();
     if new.is_empty() {
         return;
     }
     let mut guard = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     let known = guard.get_or_insert_default();
-    for value in new {
-        if wanted(known) {
-            known.add(value);
-        }
-    }
-    FORMS.store(known.forms, Ordering::Release);
+    known.add(teller, new);
+    FORMS.store(known.count(), Ordering::Release);
+}
+
+/// A value and its lines; of what is too long for one secret, the lines.
+fn with_lines(value: &str) -> impl Iterator<Item = &str> {
+    let fits = |text: &&str| !text.is_empty() && text.len() <= known::LONGEST;
+    let lines = value.lines().map(str::trim).filter(move |line| line.len() >= 12 && line.len() < value.len());
+    std::iter::once(value).chain(lines).filter(fits)
 }
 
 fn is_known(value: &str) -> bool {
-    with(|known| known.values.contains(value)).unwrap_or(false)
+    with(|known| known.holds(value)).unwrap_or(false)
 }
 
 /// Asks what is known; `None` while nothing is.

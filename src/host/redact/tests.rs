@@ -65,12 +65,15 @@ fn what_the_runbook_resolved_counts_at_any_length() {
 
 #[test]
 fn an_environment_gives_its_secrets_and_keeps_its_words() {
-    learn_all(&[serde_json::json!({ "name": "svc", "pm2_env": {
+    learn_apps(
+        7,
+        &[serde_json::json!({ "name": "svc", "pm2_env": {
         "name": "keyword-service", "API_KEY_NAME": "keyword-service", "NODE_ENV": "production-env",
         "args": ["--db-password", "arg-Pass-word-3", "--mode", "long-mode-name"], "node_args": "--x --token=arg-Tok-en-4",
         "env": { "DB_PASSWORD": "env-Pass-word-1", "DATABASE_URL": "pg://u:url-Pass-2@h/x", "PORT_KEY": "3005",
                  "A_TOKEN": "FAILED", "B_TOKEN": "Production", "C_SECRET": "se7en-7",
-                 "HOME": "/home/deploy-env", "opaque": "Zk3xQ9mT7vB2nL5pR8wY1", "INVOCATION_ID": "0123456789abcdef0123456789abcdef" } } })]);
+                 "HOME": "/home/deploy-env", "opaque": "Zk3xQ9mT7vB2nL5pR8wY1", "INVOCATION_ID": "0123456789abcdef0123456789abcdef" } } })],
+    );
     for hidden in ["env-Pass-word-1", "url-Pass-2", "Zk3xQ9mT7vB2nL5pR8wY1", "arg-Pass-word-3", "arg-Tok-en-4"] {
         assert_eq!(text(hidden), MARK, "{hidden}");
     }
@@ -95,8 +98,8 @@ fn names_are_taken_in_as_they_are() {
     assert_eq!(tame("4f2c-machine-id-of-ours\u{1b}", 80), "[redacted]\\u{1b}");
 }
 
-fn learn_all(entries: &[serde_json::Value]) {
+fn learn_apps(user: u32, entries: &[serde_json::Value]) {
     let mut learner = Learner::default();
     entries.iter().for_each(|entry| learner.see(entry));
-    learner.learn();
+    learner.learn(user);
 }
