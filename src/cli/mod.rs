@@ -15,6 +15,7 @@ mod facts;
 mod fail_open;
 mod failure;
 mod history;
+mod homes;
 mod install_resume_unit;
 mod journal;
 mod list;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::tz::TimeZone;
 
+use super::homes::fits_here;
 use super::site::identity;
 use super::source::read;
 use super::start::start;
@@ -17,7 +18,6 @@ use crate::host::model::Model;
 use crate::host::off_thread;
 use crate::host::redis::AofFiles;
 use crate::host::redis::eta::read_rate;
-use crate::host::safe_file::{self, Trust};
 use crate::journal::store::Store;
 use crate::plan::verdict::judge;
 use crate::plan::{History, Plan as Planned, Rehearsed, Verdict, rehearse};
@@ -128,8 +128,7 @@ pub(super) async fn show(desk: &Desk, loaded: Loaded, at: Option<&str>, detailed
 
 /// Rehearses on this machine.
 async fn look(desk: &Desk, loaded: Loaded, at: Option<&str>, probe_disk: bool) -> Result<Rehearsal, Failure> {
-    right_host(&loaded.runbook)?;
-    one_home_each(&loaded.runbook).await?;
+    fits_here(&loaded.runbook).await?;
     let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);
     let store = desk.site.look()?;
     let mut past = past(store.as_ref(), &loaded.runbook.name)?;
@@ -168,31 +167,6 @@ pub(super) fn right_host(runbook: &Runbook) -> Result<(), Failure> {
     }
     let text = format!("{} is for {}, and this host is {here}", runbook.name, runbook.hosts.join(", "));
     Err(Failure::say(Exit::Refused, text).hint("`hosts:` compares with the full output of `hostname`"))
-}
-
-/// Two PM2 places must not be one home, by links neither: each would record, stop and start the other's apps.
-pub(super) async fn one_home_each(runbook: &Runbook) -> Result<(), Failure> {
-    let mut seen: Vec<(&str, (u64, u64))> = Vec::new();
-    for (name, place) in &runbook.inventory.pm2 {
-        let home = place.home.clone();
-        let identity = off_thread::within(off_thread::DISK, &place.home, move || same_directory(&home)).await;
-        // What is not there, or cannot be looked at, is told where it is needed.
-        let Ok(Some(identity)) = identity else { continue };
-        if let Some((first, _)) = seen.iter().find(|(_, known)| *known == identity) {
-            let text = format!("`{first}` and `{name}` of `pm2:` lead to the same directory, {}", place.home.display());
-            return Err(
-                Failure::say(Exit::Refused, text).hint("remove one of the two; `groups` divide the apps of one home")
-            );
-        }
-        seen.push((name, identity));
-    }
-    Ok(())
-}
-
-/// Device and inode of a directory; the comparison follows every link, because it only compares.
-fn same_directory(path: &Path) -> Option<(u64, u64)> {
-    let (_, stat) = safe_file::directory(path, Trust::Ours).ok()?;
-    Some((stat.st_dev, stat.st_ino))
 }
 
 impl Rehearsal {

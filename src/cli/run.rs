@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::plan::{Rehearsal, right_host};
+use super::homes::fits_here;
+use super::plan::Rehearsal;
 use super::prompt::{Answers, person};
 use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};
@@ -61,8 +62,7 @@ impl Run {
             return plan::show(desk, loaded, None, self.answers.detailed_exitcode).await;
         }
         self.can_be_answered(desk, &loaded.runbook)?;
-        right_host(&loaded.runbook)?;
-        plan::one_home_each(&loaded.runbook).await?;
+        fits_here(&loaded.runbook).await?;
         let identity = identity()?;
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
