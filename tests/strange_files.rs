@@ -25,6 +25,9 @@ fn compacting(port: u16) -> String {
     )
 }
 
+/// Puts something in the place of a file.
+type Make<'a> = &'a dyn Fn(&Path);
+
 fn fifo(path: &Path) {
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
 }
@@ -50,7 +53,7 @@ fn a_manifest_that_is_no_file_is_named_and_refused_in_time() {
     let place = Place::new();
     let book = place.file("tiny.yaml", &compacting(redis.port));
     place.runbook(&["plan", &book]).exits(0);
-    let makes: [(&str, &dyn Fn(&Path)); 5] = [
+    let makes: [(&str, Make<'_>); 5] = [
         ("it is a FIFO, not a regular file", &fifo),
         ("it is a device, not a regular file", &|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
         ("it is a directory, not a regular file", &|path| std::fs::create_dir(path).unwrap()),
@@ -72,6 +75,29 @@ fn a_manifest_that_is_no_file_is_named_and_refused_in_time() {
         }
         assert!(!place.state().iter().any(|(path, _)| path.ends_with("journal")), "{why}: nothing was begun");
     }
+}
+
+/// Two names of one directory: `check` sees what is written, `plan` and `run` where it leads on this host.
+#[test]
+fn two_places_of_one_home_are_refused_also_through_a_link() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("home")).unwrap();
+    std::os::unix::fs::symlink("home", place.path("link")).unwrap();
+    let book = |second: &str| {
+        let text = format!(
+            "version: 1\nname: twice\nhosts: [{}]\npm2:\n  a: {{ user: root, home: {} }}\n  b: {{ user: root, home: {} }}\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [sleep, \"0\"], repeatable: true }}\n",
+            hostname(),
+            place.path("home").display(),
+            place.path(second).display()
+        );
+        place.file("twice.yaml", &text)
+    };
+    place.runbook(&["check", &book("./x/../home/")]).exits(3).says("RB212");
+    let linked = book("link");
+    place.runbook(&["check", &linked]).exits(0);
+    place.runbook(&["plan", &linked]).exits(5).says("`a` and `b` of `pm2:` lead to the same directory");
+    place.runbook(&["run", &linked, "--yes"]).exits(5).says("lead to the same directory");
+    place.runbook(&["plan", &book("elsewhere")]).exits(0);
 }
 
 /// A terminal that is stopped (Ctrl-S), a pipe that nobody empties: the thread that works is held inside write(2).

@@ -18,6 +18,7 @@ mod fail_open;
 mod failure;
 mod freed;
 mod history;
+mod may_begin;
 mod install_resume_unit;
 mod journal;
 mod list;

@@ -96,7 +96,7 @@ mod tests {
             if let Ok(seven) = within(DISK, place, || 7).await {
                 return assert_eq!(seven, 7);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            crate::host::clock::sleep(Duration::from_millis(10)).await;
         }
         panic!("it has come back and is still called stuck");
     }

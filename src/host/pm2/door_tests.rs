@@ -164,7 +164,8 @@ async fn what_is_no_socket_is_told_and_not_opened() {
     let fifo = |path: &Path| {
         rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
     };
-    let makes: [(&str, &dyn Fn(&Path)); 5] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let makes: [(&str, Make<'_>); 5] = [
         ("a FIFO", &fifo),
         ("a regular file", &|path| std::fs::write(path, "").unwrap()),
         ("a directory", &|path| std::fs::create_dir(path).unwrap()),

@@ -21,7 +21,7 @@ use crate::host::foreign::named;
 /// As many as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 /// A file system that mounts another one when somebody walks into it; a descriptor without rights does not count as that.
-const AUTOFS: i64 = 0x0187;
+const AUTOFS: u64 = 0x0187;
 
 /// What a path leads to: a descriptor that names it and cannot read it.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ fn is_dir(stat: &Stat) -> bool {
 
 /// A directory that is mounted when somebody walks into it is walked into.
 fn trigger(dir: &OwnedFd, name: &OsStr, fd: OwnedFd) -> io::Result<OwnedFd> {
-    if rustix::fs::fstatfs(&fd).is_ok_and(|fs| i64::try_from(fs.f_type) == Ok(AUTOFS)) {
+    if rustix::fs::fstatfs(&fd).is_ok_and(|fs| fs.f_type.cast_unsigned() & 0xffff_ffff == AUTOFS) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         return Ok(openat(dir, name, flags, Mode::empty())?);
     }
