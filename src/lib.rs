@@ -32,8 +32,8 @@
 //!
 //! Below the state directory (`/var/lib/runbook` for root, `state/` in a checkout), 0600 in 0700: `pending` names the
 //! unfinished run; `runs/<id>/` holds `journal` and its `head`, the frozen `runbook.yaml`, and `snapshot/<place>/` with PM2's
-//! list, the only file in which an app's environment is kept, and `effects/` with the orders of commands and how they ended; `plans/<id>/` holds a saved plan with the facts it was made from.
-//! Who owns which: [`journal::store`].
+//! list, the only file in which an app's environment is kept, and `effects/` with the orders of commands and how they ended;
+//! `plans/<id>/` holds a saved plan with the facts it was made from. Who owns which: [`journal::store`].
 
 pub mod host;
 
