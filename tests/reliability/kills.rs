@@ -143,6 +143,8 @@ fn killed_at_every_system_call_every_run_ends_in_the_same_world() {
         figures.say("note", key);
     }
     assert!(found.bad.is_empty(), "{:#?}", found.bad);
+    // Whoever carries an effect out lives on, so that there is evidence for each.
+    assert_eq!(found.count("asked"), 0, "{:?}", found.counts);
     // Of a sample, one that was not reached is four of a hundred.
     let reached = if tier == Tier::Full { 97 } else { 85 };
     assert!(found.count("hit") * 100 >= found.count("points") * reached, "{:?}", found.counts);
