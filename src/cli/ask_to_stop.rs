@@ -8,6 +8,7 @@ use super::{Exit, Failure};
 use crate::host::small_file::read_text;
 use crate::journal::lock::holder_line;
 use crate::journal::store::{RunId, Store};
+use crate::report::call;
 
 /// Leaves a request.
 pub(super) fn ask(store: &Store, id: &RunId, word: &str) -> Result<(), Failure> {
@@ -39,7 +40,7 @@ pub(super) fn held(path: &Path) -> bool {
 
 /// The unfinished run, without which there is nothing to stop.
 pub(super) fn unfinished(site: &Site, store: &Store, named: Option<&str>) -> Result<RunId, Failure> {
-    let none = || Failure::say(Exit::Usage, "no run is unfinished").hint("runbook history");
+    let none = || Failure::say(Exit::Usage, "no run is unfinished").hint(call("history"));
     site.unfinished(store, named)?.ok_or_else(none)
 }
 

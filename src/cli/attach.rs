@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::around;
 use super::ask_to_stop::held;
 use super::resume::Frozen;
 use super::site::identity;
@@ -95,7 +96,11 @@ impl Attach {
             live.close();
         }
         let followed = followed?;
-        desk.screen.alert(&report::ending(&followed.entries, &followed.state, desk.screen.style()));
+        let around = match store.read(&id) {
+            Ok(reading) => around::look(desk, &store, &id, &reading, false).await,
+            Err(_) => report::Around::default(),
+        };
+        desk.screen.alert(&report::ending(&followed.entries, &followed.state, &around, desk.screen.style()));
         Ok(exit(&followed.state, false, self.detailed_exitcode))
     }
 

@@ -1,5 +1,5 @@
 //! The end of a sitting: which exit code it means, and the words that go with it.
-use super::{Desk, Exit};
+use super::{Desk, Exit, around};
 use crate::execute::{Ending, Urge};
 use crate::journal::store::{RunId, Store};
 use crate::report;
@@ -30,14 +30,18 @@ pub(super) fn exit_of(ending: &Ending, detailed: bool, store: &Store, id: &RunId
     }
 }
 
-/// Shows how the sitting ended and what to type next.
-pub(super) fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store) {
+/// Shows how the sitting ended and what to type next; on this machine that needs a look at what is around it.
+pub(super) async fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store, here: bool) {
     // What the journal does not hold is said here: a missing answer, a closed window, what is being waited for.
     if !matches!(ending, Ending::Done { .. } | Ending::GivenUp { .. } | Ending::Failed { .. } | Ending::Paused(_)) {
         desk.screen.alert(&format!("\n{}\n", line(ending)));
     }
     match store.read(id) {
-        Ok(reading) => desk.screen.alert(&report::ending(&reading.entries, &reading.state, desk.screen.style())),
+        Ok(reading) => {
+            let look = around::look(desk, store, id, &reading, false);
+            let around = if here { look.await } else { report::Around::default() };
+            desk.screen.alert(&report::ending(&reading.entries, &reading.state, &around, desk.screen.style()));
+        }
         Err(error) => desk.screen.alert(&format!("{id}: {}\n{error}\n", line(ending))),
     }
 }
@@ -51,7 +55,7 @@ pub(super) fn line(ending: &Ending) -> String {
             format!("backed out, services are as before: {reason}")
         }
         Ending::BackedOut { reason, trouble } => {
-            format!("backed out: {reason}; not everything came back: {}", trouble.join("; "))
+            format!("backed out: {reason}; NOT known to be as before: {}", trouble.join("; "))
         }
         Ending::GivenUp { reason } => format!("given up: {reason}"),
         Ending::Failed { step, error, untouched } => {
@@ -62,13 +66,13 @@ pub(super) fn line(ending: &Ending) -> String {
         Ending::WaitingForReboot { note } => format!("waiting for the reboot: {note}"),
         Ending::NeedsAnswer { step, how } => format!("{step} needs an answer: {how}"),
         Ending::OutsideWindow { why, backed_out: None } => {
-            format!("{why}; nothing was taken away, and the run waits for the next window")
+            format!("{why}; nothing more was changed, and the run waits for the next window")
         }
         Ending::OutsideWindow { why, backed_out: Some(trouble) } if trouble.is_empty() => {
             format!("{why}; backed out, services are as before")
         }
         Ending::OutsideWindow { why, backed_out: Some(trouble) } => {
-            format!("{why}; backed out, and not everything came back: {}", trouble.join("; "))
+            format!("{why}; backed out, and NOT known to be as before: {}", trouble.join("; "))
         }
     }
 }

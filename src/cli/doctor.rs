@@ -12,7 +12,7 @@ use crate::host::pm2::{Pm2Seen, RunningDaemon, Support, every_daemon};
 use crate::host::redis::RedisSeen;
 use crate::host::span::count;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
-use crate::report::{Diagnosed, diagnosis};
+use crate::report::{Diagnosed, call, diagnosis};
 use crate::runbook::Runbook;
 
 /// What to look at besides the host itself.
@@ -129,9 +129,9 @@ fn runs(desk: &Desk) -> Vec<Diagnosed> {
         Ok(None) => vec![finding("runs", true, "none is unfinished", "")],
         Ok(Some(listed)) => {
             let word = if at_work(&desk.site, &listed.id) { "is at work" } else { "is unfinished and owns this host" };
-            vec![finding("runs", false, format!("{} {word}", listed.id), "runbook status; runbook resume")]
+            vec![finding("runs", false, format!("{} {word}", listed.id), &call("status"))]
         }
-        Err(error) => vec![finding("runs", false, error.to_string(), "runbook explain journal")],
+        Err(error) => vec![finding("runs", false, error.to_string(), &call("explain journal"))],
     }
 }
 

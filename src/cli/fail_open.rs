@@ -20,6 +20,7 @@ use crate::host::pm2::{AppKey, Pm2At, SnapshotRef, Wanted, snapshot, wanted};
 use crate::host::systemd::resume_unit::sha256_of;
 use crate::host::{Deed, Host, HostError};
 use crate::journal::store::{RunId, Store};
+use crate::report;
 use crate::runbook::{Runbook, load_bytes};
 
 /// Apps that start side by side: enough to be quick, few enough for a host that has just booted.
@@ -53,10 +54,12 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     let exit = if tally.trouble.is_empty() { Exit::Done } else { Exit::Failed };
     let text = format!(
         "run {id} could not go on after the boot, so everything that was online was started WITHOUT any check: {} started, {} not.\n{}\n\
-         Check data and roles now. Next: runbook status; runbook doctor",
+         Check data and roles now. Next: {}; {}",
         tally.started,
         tally.trouble.len(),
         tally.trouble.iter().take(10).cloned().collect::<Vec<_>>().join("\n"),
+        report::call("status"),
+        report::call("doctor"),
     );
     desk.screen.alert(&format!("{text}\n"));
     tell_people(desk, &text).await;

@@ -9,7 +9,7 @@ use crate::journal::lock::LockError;
 use crate::journal::ownership::NotOurs;
 use crate::journal::store::StoreError;
 use crate::journal::{FileError, JournalError};
-use crate::report::{Out, Style};
+use crate::report::{Out, Style, call, offer, word};
 
 /// Exit codes; a code is never given a second meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +113,7 @@ pub(super) fn guard_panics() {
         sink.line(&format!("runbook: a bug of this program, at {place}: {}", tame(&said, 2000)));
         sink.print(&trace);
         sink.line("  what was done is on record, and nothing was begun since");
-        sink.line("  runbook status    where a run stands");
-        sink.line("  runbook resume    goes on with it");
+        sink.line(&format!("  {}", offer("status", "where a run stands, and what can be typed next")));
     }));
 }
 
@@ -161,37 +160,73 @@ impl Failure {
 impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
-            LockError::Held { .. } => Self::new(Exit::Held, error).hint("runbook status"),
-            LockError::AtWork { ref path, .. } => {
+            LockError::Held { .. } => Self::new(Exit::Held, error).hint(call("status")),
+            LockError::AtWork { ref path, ref pids, .. } => {
+                let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+                let end = if pids.is_empty() { String::new() } else { format!("\n  kill {}", pids.join(" ")) };
                 let hint = format!(
-                    "wait for it, or end it; then: runbook resume\n  if it is a daemon that is meant to stay: rm {}",
-                    path.display()
+                    "wait for it, or end it:{end}\n  if it is a daemon that is meant to stay:\n  rm {}",
+                    word(&path.to_string_lossy())
                 );
                 Self::new(Exit::Held, error).hint(hint)
             }
-            LockError::Refused { .. } | LockError::Io { .. } => Self::new(Exit::Storage, error),
+            LockError::Refused { ref path, .. } => {
+                let hint = format!("look who made it, then take it away:\n  rm {}", word(&path.to_string_lossy()));
+                Self::new(Exit::Storage, error).hint(hint)
+            }
+            LockError::Io { .. } => Self::new(Exit::Storage, error),
         }
     }
 }
 
+/// The way out of a run that nobody can go on with, and what it does.
+fn abandon(what: &str) -> String {
+    offer("abort --abandon --reason TEXT", what)
+}
+
 impl From<NotOurs> for Failure {
     fn from(error: NotOurs) -> Self {
-        Self::new(Exit::Damaged, error)
+        let status = offer("status", "shows it, and how it is given up");
+        let hint = match &error {
+            NotOurs::OtherName { .. } => abandon("on a clone: frees it"),
+            NotOurs::WentBack { .. } | NotOurs::Future { .. } => abandon("frees the host"),
+            NotOurs::Stale { .. } => format!(
+                "{status}\n  {}\n  {}",
+                offer("resume", "goes on with it, with a person there"),
+                abandon("frees the host")
+            ),
+            NotOurs::BootLoop { .. } => format!("{status}\n  {}", offer("resume", "goes on with it, with a person there")),
+        };
+        Self::new(Exit::Damaged, error).hint(hint)
     }
 }
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        Self::new(Exit::Storage, error).hint("runbook doctor    looks at the place where runs are kept")
+        let doctor = offer("doctor", "looks at the place where runs are kept");
+        let hint = match error.read_only_at() {
+            Some(path) => {
+                let place = word(&path.to_string_lossy());
+                format!("mount -o remount,rw \"$(findmnt -n -o TARGET -T {place})\"\n  {doctor}")
+            }
+            None => doctor,
+        };
+        Self::new(Exit::Storage, error).hint(hint)
     }
 }
 
 /// The commands that look at a damaged run, and lead out.
-const OUT_OF_DAMAGE: &str =
-    "runbook journal verify\n  runbook abort --abandon --reason TEXT     (sets the run aside and frees the host)";
+fn out_of_damage() -> String {
+    let verify = offer("journal verify", "says what is wrong where; exit 30 is its answer");
+    format!("{verify}\n  {}", abandon("sets the run aside and frees the host"))
+}
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
+        let error = match error {
+            JournalError::File(error) => return error.into(),
+            other => other,
+        };
         let exit = match &error {
             JournalError::InUse { .. } => Exit::Held,
             JournalError::Full { .. }
@@ -201,14 +236,16 @@ impl From<JournalError> for Failure {
             _ => Exit::Damaged,
         };
         let hint = match &error {
-            JournalError::OtherMachine { .. } => Some(
-                "nothing was done. On the host that the run belongs to: runbook resume\n  here, if this is a copy of it: runbook abort --abandon --reason TEXT",
-            ),
-            JournalError::Full { .. } => Some("runbook doctor    says how much is free there"),
-            _ if exit == Exit::Damaged => Some(OUT_OF_DAMAGE),
+            JournalError::OtherMachine { .. } => Some(format!(
+                "nothing was done; the host that the run belongs to goes on with it\n  {}",
+                abandon("here, if this is a copy of it")
+            )),
+            JournalError::InUse { .. } => Some(call("status")),
+            JournalError::Full { .. } => Some(offer("doctor", "says how much is free there")),
+            _ if exit == Exit::Damaged => Some(out_of_damage()),
             _ => None,
         };
-        Self { hint: hint.map(str::to_owned), ..Self::new(exit, error) }
+        Self { hint, ..Self::new(exit, error) }
     }
 }
 
@@ -219,13 +256,17 @@ impl From<StoreError> for Failure {
             StoreError::Journal(error) => error.into(),
             StoreError::Place { .. } => Self::new(Exit::Refused, error),
             StoreError::Unfinished { ref run } => {
-                let hint = format!("runbook resume {run}");
+                let hint = call(&format!("status {run}"));
                 Self::new(Exit::Held, error).hint(hint)
             }
-            StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error).hint(
-                "nothing was done. Put the copy in the run's directory back as it was, then: runbook resume\n  a run follows the text that it began with; for another one: runbook abort --abandon --reason TEXT, then run anew",
-            ),
-            StoreError::Dangling { .. } => Self::new(Exit::Damaged, error).hint(OUT_OF_DAMAGE),
+            StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error).hint(format!(
+                "nothing was done. With the copy in the run's directory put back as it was the run goes on; it follows the \
+                 text that it began with\n  {}",
+                abandon("sets the run aside and frees the host")
+            )),
+            StoreError::Dangling { .. } => {
+                Self::new(Exit::Damaged, error).hint(abandon("forgets it and frees the host"))
+            }
         }
     }
 }

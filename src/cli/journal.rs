@@ -7,7 +7,7 @@ use crate::action::inventory::Pm2Place;
 use crate::host::foreign::tame;
 use crate::journal::inspect::Inspection;
 use crate::journal::store::{RunId, Store, StoreError};
-use crate::report;
+use crate::report::{self, call, word};
 use crate::runbook::load_bytes;
 
 /// What to do with it.
@@ -63,7 +63,7 @@ fn show(desk: &Desk, store: &Store, id: &RunId, inspection: &Inspection) -> Exit
         desk.screen.result(&report::timeline(inspection, &zone(store, id), &style));
     }
     if inspection.damage.is_some() {
-        desk.screen.alert(&format!("  runbook journal verify {id}\n"));
+        desk.screen.alert(&format!("  {}\n", call(&format!("journal verify {id}"))));
     }
     Exit::Done
 }
@@ -102,9 +102,12 @@ fn spoilt(store: &Store, id: &RunId, inspection: &Inspection) -> Option<String> 
 /// The exact commands that lead out of a damaged journal.
 pub(super) fn way_out(id: &RunId) -> String {
     format!(
-        "  See        runbook journal show {id}\n  If down    runbook resume {id} --fail-open\n             (starts what the snapshot \
-         wants online, without any check)\n  Way out    runbook abort {id} --abandon --reason TEXT\n             (sets the run aside and \
-         frees the host; nothing is deleted)\n"
+        "  See        {}\n  If down    {}\n             (starts what the snapshot \
+         wants online, without any check)\n  Way out    {}\n             (sets the run aside and \
+         frees the host; nothing is deleted)\n",
+        call(&format!("journal show {id}")),
+        call(&format!("resume {id} --fail-open")),
+        call(&format!("abort {id} --abandon --reason TEXT")),
     )
 }
 
@@ -114,6 +117,6 @@ pub(super) fn at_pm2(store: &Store, id: &RunId) -> Vec<String> {
     let Ok(loaded) = load_bytes(&bytes, "runbook.yaml") else { return Vec::new() };
     let places = loaded.runbook.inventory.pm2.values();
     let command =
-        |place: &Pm2Place| format!("runuser -u {} -- env PM2_HOME={} pm2 list", place.user, place.home.display());
+        |place: &Pm2Place| format!("runuser -u {} -- env PM2_HOME={} pm2 list", word(&place.user), word(&place.home.to_string_lossy()));
     places.map(|place| tame(&command(place), 300)).collect()
 }

@@ -2,7 +2,9 @@
 //!
 //! This is the only floor that knows `anyhow`, flags, prompts and the environment. Commands that look are read-only: they
 //! create no file, take no lock and start no process.
+mod abandon;
 mod abort;
+mod around;
 mod ask_to_stop;
 mod attach;
 mod check;
@@ -14,6 +16,7 @@ mod explain;
 mod facts;
 mod fail_open;
 mod failure;
+mod freed;
 mod history;
 mod install_resume_unit;
 mod journal;
@@ -153,7 +156,13 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn parse() -> Cli {
     let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // From the environment it comes back by itself; what was typed must be typed again.
+    let typed = matches.value_source("state_dir") == Some(clap::parser::ValueSource::CommandLine);
+    if let Some(Ok(path)) = cli.global.state_dir.as_deref().filter(|_| typed).map(std::path::absolute) {
+        crate::report::commands_name(&path);
+    }
+    cli
 }
 
 /// Before anything else: nobody may look into this process, and not even a bug shows a secret.
@@ -195,7 +204,7 @@ impl Cli {
             Command::Rehearse(rehearse) => rehearse.call(desk).await,
             Command::Run(run) => run.call(desk).await,
             Command::Resume(resume) => resume.call(desk).await,
-            Command::Status(status) => status.call(desk),
+            Command::Status(status) => status.call(desk).await,
             Command::Attach(attach) => attach.call(desk).await,
             Command::Pause(pause) => pause.call(desk),
             Command::Abort(abort) => abort.call(desk).await,

@@ -3,6 +3,7 @@ use clap::Args;
 
 use super::ask_to_stop::{ask, at_work, unfinished};
 use super::{Desk, Exit, Failure};
+use crate::report::call;
 
 /// Which run.
 #[derive(Debug, Args)]
@@ -16,12 +17,14 @@ impl Pause {
         let store = desk.site.store()?;
         let id = unfinished(&desk.site, &store, self.run.as_deref())?;
         if !at_work(&desk.site, &id) {
-            desk.screen.alert(&format!("nobody is working on {id}; it stands still already\n  runbook resume {id}\n"));
+            let status = call(&format!("status {id}"));
+            desk.screen.alert(&format!("nobody is working on {id}; it stands still already\n  {status}\n"));
             return Ok(Exit::Done);
         }
         ask(&store, &id, "pause")?;
         desk.screen.alert(&format!(
-            "{id} was asked to pause: running actions finish, nothing new starts\n  runbook status {id}\n"
+            "{id} was asked to pause: running actions finish, nothing new starts\n  {}\n",
+            call(&format!("status {id}"))
         ));
         Ok(Exit::Done)
     }

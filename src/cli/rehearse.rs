@@ -158,7 +158,7 @@ impl Rehearse {
             }
         };
         let Some((store, id)) = dress.run() else { return Ok(closing::exit(&ending, answers.detailed_exitcode)) };
-        closing::show(desk, id, &ending, store);
+        closing::show(desk, id, &ending, store, false).await;
         Ok(closing::exit_of(&ending, answers.detailed_exitcode, store, id))
     }
 

@@ -5,8 +5,10 @@ use super::ask_to_stop::unfinished;
 use super::run::hold;
 use super::site::{identity, stamps, who};
 use super::{Desk, Exit, Failure};
+use crate::host::foreign::tame;
 use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, Resolution, Ruling};
+use crate::report::call;
 use crate::runbook::StepId;
 
 /// The ruling.
@@ -55,11 +57,17 @@ impl Resolve {
             Checkpoint::Decision { who: who(), what: Ruling::Resolve { step, how }, reason: self.reason.clone() };
         match journal.append(&[ruling]) {
             Err(error @ JournalError::Illegal(_)) => {
-                Err(Failure::new(Exit::Usage, error).hint(format!("runbook status {id}")))
+                Err(Failure::new(Exit::Usage, error).hint(call(&format!("status {id}"))))
             }
             Err(error) => Err(error.into()),
             Ok(_) => {
-                desk.screen.alert(&format!("{id} {}: ruled {how:?}\n  runbook resume {id}\n", self.step));
+                let word = match how {
+                    Resolution::Done => "has happened",
+                    Resolution::Rerun => "is done once more",
+                    Resolution::Skip => "is left out",
+                };
+                let next = call(&format!("status {id}"));
+                desk.screen.alert(&format!("{id} {}: ruled that it {word}\n  {next}\n", tame(&self.step, 80)));
                 Ok(Exit::Done)
             }
         }

@@ -6,7 +6,7 @@ use clap::Args;
 use super::closing::line;
 use super::prompt::{Answers, Prompt};
 use super::run::{children, hold, this_host};
-use super::site::{identity, stamps, who};
+use super::site::{Identity, identity, stamps, who};
 use super::sitting::{Sat, Sitting, resumed, tidy};
 use super::{Desk, Exit, Failure, fail_open, witness};
 use crate::execute::{Ending, Stop, stop};
@@ -16,8 +16,10 @@ use crate::host::local::LocalHost;
 use crate::host::notice::{self, Severity};
 use crate::journal::checkpoint::{Checkpoint, Ruling};
 use crate::journal::ownership::{Here, may_go_on};
+use crate::journal::{Reading, of_this_machine};
 use crate::journal::store::{RunId, Store};
 use crate::plan::Plan;
+use crate::report::{call, offer};
 use crate::runbook::{Runbook, load_bytes};
 
 /// What to go on with.
@@ -64,7 +66,8 @@ impl Resume {
         let Some(store) = desk.site.look()? else {
             let place = desk.site.state_dir.display();
             desk.screen.alert(&format!(
-                "no run is unfinished: there is no {place}, and none was made. If its disk is not mounted, mount it, then: runbook resume\n"
+                "no run is unfinished: there is no {place}, and none was made. If its disk is not mounted, mount it, then: {}\n",
+                call("resume")
             ));
             return Ok(None);
         };
@@ -83,7 +86,7 @@ impl Resume {
     /// Unattended: whoever is needed is told, and only what this program itself could not do leaves a failed unit behind,
     /// because that opens the gates. A gate that says no must stay shut until somebody has looked.
     async fn told(&self, desk: &Desk, ended: Result<Option<Sat>, Failure>) -> Result<Exit, Failure> {
-        let next = "runbook status; runbook resume";
+        let next = call("status");
         match ended {
             Ok(None) => Ok(Exit::Done),
             Ok(Some(Sat { ending, exit })) => match ending {
@@ -104,7 +107,8 @@ impl Resume {
                 }
             },
             Err(failure) => {
-                tell_people(desk, &format!("the run cannot go on: {}\nNext: {next}", failure.reason())).await;
+                let next = failure.hint.clone().unwrap_or(next);
+                tell_people(desk, &format!("the run cannot go on: {}\nNext:\n  {next}", failure.reason())).await;
                 Err(failure)
             }
         }
@@ -112,7 +116,7 @@ impl Resume {
 }
 
 /// Does what a process left undone that died between the last record of its run and its own end.
-async fn sweep(desk: &Desk, store: &Store) -> Result<(), Failure> {
+pub(super) async fn sweep(desk: &Desk, store: &Store) -> Result<(), Failure> {
     let Some(run) = store.left_over()? else { return Ok(()) };
     // Whoever holds the host is about to do it.
     let Ok(_lock) = hold(&desk.site, &identity()?, run.as_str()) else { return Ok(()) };
@@ -121,6 +125,29 @@ async fn sweep(desk: &Desk, store: &Store) -> Result<(), Failure> {
         store.sweep()?;
     }
     Ok(())
+}
+
+/// Whether the run may be gone on with here and now, and what it was begun with. It only reads: `status` asks the same, so that
+/// it offers nothing that would be refused.
+pub(super) fn may_take_up(
+    desk: &Desk,
+    store: &Store,
+    id: &RunId,
+    identity: &Identity,
+    reading: &Reading,
+    unattended: bool,
+) -> Result<Frozen, Failure> {
+    let here = Here {
+        hostname: &identity.hostname,
+        boot_id: &identity.boot_id,
+        mono_ms: stamps(&identity.boot_id).stamp().mono_ms,
+        now: clock::now(),
+        unattended,
+        witness: witness::last(&desk.site),
+    };
+    may_go_on(reading, &here)?;
+    of_this_machine(&reading.state, &identity.machine_id)?;
+    Frozen::read(store, id)
 }
 
 /// Opens the run and sits.
@@ -135,16 +162,7 @@ pub(super) async fn sit(
 ) -> Result<Sat, Failure> {
     let identity = identity()?;
     let _lock = hold(&desk.site, &identity, id.as_str())?;
-    let here = Here {
-        hostname: &identity.hostname,
-        boot_id: &identity.boot_id,
-        mono_ms: stamps(&identity.boot_id).stamp().mono_ms,
-        now: clock::now(),
-        unattended,
-        witness: witness::last(&desk.site),
-    };
-    may_go_on(&store.read(&id)?, &here)?;
-    let frozen = Frozen::read(store, &id)?;
+    let frozen = may_take_up(desk, store, &id, &identity, &store.read(&id)?, unattended)?;
     answers.fit(&frozen.runbook)?;
     let children = children(desk).await?;
     let host = this_host(desk, &frozen.runbook, &children)?;
@@ -188,7 +206,8 @@ impl Frozen {
                 "the {what} of run {id} is not understood by this version ({why}); it was begun with {}",
                 opened.tool_version
             );
-            Failure::say(Exit::Damaged, text)
+            let out = offer("abort --abandon --reason TEXT", "frees the host");
+            Failure::say(Exit::Damaged, text).hint(format!("nothing was done; that version goes on with it\n  {out}"))
         };
         let loaded = load_bytes(&bytes, "runbook.yaml")
             .map_err(|found| other("runbook", format!("{} findings", found.len())))?;

@@ -11,7 +11,7 @@ use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};
 use super::sitting::Sitting;
 use super::source::{Source, read};
-use super::{Desk, Exit, Failure, check, plan, resume_unit};
+use super::{Desk, Exit, Failure, around, check, plan, resume_unit};
 use crate::action::measure::parse_duration;
 use crate::execute::{Orders, Stop};
 use crate::host::clock;
@@ -23,6 +23,7 @@ use crate::journal::lock::{CHILDREN_LOCK, ChildrenLock, HostLock, LockError};
 use crate::journal::record::FORMAT;
 use crate::journal::store::{NewRun, Store};
 use crate::plan::Plan;
+use crate::report::{self, offer};
 use crate::runbook::{Runbook, StepId};
 
 /// What to carry out.
@@ -65,7 +66,7 @@ impl Run {
         let identity = identity()?;
         let store = Store::prepare(&desk.site.state_dir)?;
         let lock = HostLock::take(&desk.site.lock, &owner(), &identity.boot_id, None)?;
-        none_unfinished(&store)?;
+        none_unfinished(desk, &store).await?;
         let children = children(desk).await?;
         let host = this_host(desk, &loaded.runbook, &children)?;
         let past = plan::past(Some(&store), &loaded.runbook.name)?;
@@ -133,16 +134,23 @@ impl Answers {
     }
 }
 
-fn none_unfinished(store: &Store) -> Result<(), Failure> {
+async fn none_unfinished(desk: &Desk, store: &Store) -> Result<(), Failure> {
     let Some(listed) = store.unfinished()? else {
         return Ok(());
     };
     let text = format!("run {} is unfinished and owns this host", listed.id);
-    let hint = format!(
-        "runbook status {0}    where it stands\n  runbook resume {0}    go on with it\n  runbook abort {0}     give it up",
-        listed.id
-    );
-    Err(Failure::say(Exit::Held, text).hint(hint))
+    let reading = match listed.reading {
+        Ok(reading) => reading,
+        Err(error) => {
+            let failure = Failure::from(error);
+            let text = format!("{text}, and cannot be gone on with: {}", failure.reason());
+            return Err(Failure { hint: failure.hint, ..Failure::say(Exit::Held, text) });
+        }
+    };
+    let around = around::look(desk, store, &listed.id, &reading, false).await;
+    let mut ways = vec![offer(&format!("status {}", listed.id), "where it stands")];
+    ways.extend(report::ways(&reading.entries, &reading.state, &around));
+    Err(Failure::say(Exit::Held, text).hint(ways.join("\n  ")))
 }
 
 /// What users will feel, in one line.

@@ -13,6 +13,7 @@ use crate::journal::checkpoint::Owner;
 use crate::journal::lock::HOST_LOCK;
 use crate::journal::store::{Listed, RunId, Store, StoreError};
 use crate::journal::{Clock, Stamp};
+use crate::report::{call, word};
 
 /// Root's runbooks.
 const ETC: &str = "/etc/runbook";
@@ -79,7 +80,7 @@ impl Site {
         let Some(store) = self.look()? else { return Ok(None) };
         if let Some(name) = named {
             let missing =
-                || Failure::say(Exit::Usage, format!("there is no run {}", tame(name, 64))).hint("runbook history");
+                || Failure::say(Exit::Usage, format!("there is no run {}", tame(name, 64))).hint(call("history"));
             let found = store.list()?.into_iter().find(|listed| listed.id.as_str() == name);
             return found.ok_or_else(missing).map(Some);
         }
@@ -96,8 +97,8 @@ impl Site {
         };
         match named {
             Some(name) if name != listed.id.as_str() => {
-                let text = format!("run {name} is not the unfinished one, that is {}", listed.id);
-                Err(Failure::say(Exit::Usage, text).hint(format!("runbook status {name}")))
+                let text = format!("run {} is not the unfinished one, that is {}", tame(name, 64), listed.id);
+                Err(Failure::say(Exit::Usage, text).hint(call(&format!("status {}", word(name)))))
             }
             _ => Ok(Some(listed.id)),
         }
@@ -192,6 +193,16 @@ pub(super) fn identity() -> Result<Identity, Failure> {
         machine_id: need(seen.machine_id, "/etc/machine-id")?,
         hostname: need(seen.hostname, "/proc/sys/kernel/hostname")?,
     })
+}
+
+/// The same for whoever gives a run up: what is missing is empty, because a machine that has lost its id must not keep its run.
+pub(super) fn identity_or_less() -> Identity {
+    let seen = machine::look();
+    Identity {
+        boot_id: seen.boot_id.unwrap_or_default(),
+        machine_id: seen.machine_id.unwrap_or_default(),
+        hostname: seen.hostname.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

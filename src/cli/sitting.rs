@@ -87,7 +87,7 @@ impl Sitting<'_> {
             tidy(self.desk, self.host).await;
             self.store.release(&self.journal)?;
         }
-        closing::show(self.desk, &self.id, &ending, self.store);
+        closing::show(self.desk, &self.id, &ending, self.store, true).await;
         Ok(Sat { ending, exit })
     }
 }

@@ -1,14 +1,15 @@
 //! `runbook status`: where a run stands, read-only; its exit code says the same to scripts.
 use clap::Args;
 
+use super::around;
 use super::ask_to_stop::at_work;
 use super::site::zone;
 use super::{Desk, Exit, Failure};
 use crate::host::clock;
 use crate::journal::RunState;
 use crate::journal::checkpoint::{End, PauseReason};
-use crate::journal::store::RunId;
-use crate::report;
+use crate::journal::store::{RunId, Store};
+use crate::report::{self, call};
 
 /// Which run.
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+    pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
         let Some(listed) = desk.site.pick(self.run.as_deref())? else {
             desk.screen.alert(&format!("there are no runs in {}\n", desk.site.state_dir.display()));
             return Ok(Exit::Done);
@@ -34,22 +35,33 @@ impl Status {
             Ok(reading) => reading,
             Err(error) => return aside(desk, &id).ok_or_else(|| error.into()),
         };
+        let store = desk.site.store()?;
         let at_work = at_work(&desk.site, &id);
-        let exit = exit(&reading.state, at_work, self.detailed_exitcode);
-        if desk.screen.json {
-            desk.screen.lines(report::status_lines(&reading.entries, &reading.state, clock::now(), at_work));
+        if let Some(exit) = aside(desk, &id).filter(|_| !at_work && self.is_aside(&store, &id)) {
             return Ok(exit);
         }
-        let zone = zone(&desk.site.store()?, &id);
+        let around = around::look(desk, &store, &id, &reading, at_work).await;
+        let exit = exit(&reading.state, at_work, self.detailed_exitcode);
+        if desk.screen.json {
+            desk.screen.lines(report::status_lines(&reading.entries, &reading.state, &around, clock::now()));
+            return Ok(exit);
+        }
+        let zone = zone(&store, &id);
         let style = desk.screen.streams.result.style;
-        desk.screen.result(&report::status_in(&reading.entries, &reading.state, clock::now(), &zone, &style));
+        desk.screen.result(&report::status_in(&reading.entries, &reading.state, &around, clock::now(), &zone, &style));
         if at_work {
             desk.screen.result("A process is at work on it.\n");
-        } else if reading.state.ended().is_none() && reading.state.paused().is_none() {
-            let text = "NO process is at work on it: it has died, and nothing more happens until somebody resumes it.";
-            desk.screen.result(&format!("{text}\n  runbook resume {id}\n"));
+        } else if reading.state.ended().is_none() {
+            desk.screen.result("NO process is at work on it.\n");
         }
         Ok(exit)
+    }
+}
+
+impl Status {
+    /// Whether a run whose journal can be read was set aside, so that it waits for nobody.
+    fn is_aside(&self, store: &Store, id: &RunId) -> bool {
+        store.unfinished().is_ok_and(|owner| owner.is_none_or(|owner| owner.id != *id))
     }
 }
 
@@ -57,7 +69,7 @@ impl Status {
 fn aside(desk: &Desk, id: &RunId) -> Option<Exit> {
     let note = desk.site.store().ok()?.aside(id)?;
     desk.screen.result(&report::set_aside(id.as_str(), &note, &desk.screen.streams.result.style));
-    desk.screen.alert(&format!("  runbook journal show {id}\n"));
+    desk.screen.alert(&format!("  {}\n", call(&format!("journal show {id}"))));
     Some(Exit::Failed)
 }
 

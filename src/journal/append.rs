@@ -96,10 +96,7 @@ impl Journal {
     }
 
     fn go_on(mut self, dir: &Directory, machine_id: &str, from: Reading<Landmarks>) -> Result<Self, JournalError> {
-        let home = from.state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
-        if home != machine_id && !planted(Bug::MachineUnchecked) {
-            return Err(JournalError::OtherMachine { journal: home, here: machine_id.to_owned() });
-        }
+        of_this_machine(&from.state, machine_id)?;
         let copied = self.take_over(dir, from)?;
         if let (Some((dropped_bytes, copy)), None) = (copied, self.state.ended()) {
             self.append(&[Checkpoint::Recovered { dropped_bytes, copy }])?;
@@ -285,6 +282,18 @@ impl Journal {
     pub fn seq(&self) -> u64 {
         self.seq
     }
+}
+
+/// Whether the run began on this machine: a journal is never gone on with elsewhere.
+///
+/// # Errors
+/// [`JournalError::OtherMachine`].
+pub fn of_this_machine(state: &RunState, machine_id: &str) -> Result<(), JournalError> {
+    let home = state.opened().map(|opened| opened.machine_id.clone()).unwrap_or_default();
+    if home == machine_id || planted(Bug::MachineUnchecked) {
+        return Ok(());
+    }
+    Err(JournalError::OtherMachine { journal: home, here: machine_id.to_owned() })
 }
 
 /// Checkpoints on their way to the disk.

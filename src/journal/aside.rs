@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use super::files::FileError;
-use super::pending::PENDING;
 use super::store::{RunId, Store, StoreError};
 
 /// Name of the note in the run's directory.
@@ -36,51 +35,41 @@ impl StoreError {
         match self {
             Self::Journal(JournalError::Damaged { .. } | JournalError::OtherMachine { .. })
             | Self::RunbookChanged { .. } => true,
-            Self::File(error) | Self::Journal(JournalError::File(error)) => error.is_missing(),
+            Self::File(error) | Self::Journal(JournalError::File(error)) => {
+                error.is_missing() || matches!(error, FileError::Refused { .. })
+            }
             _ => false,
         }
     }
 }
 
 impl Store {
-    /// Sets a run aside: the note, then `pending`. The caller holds the host lock and has made sure that the run cannot go on.
+    /// Writes the note, in the run's directory where it can be opened, else beside `pending`. The host is still owned:
+    /// [`free`](Self::free) comes last. The caller holds the host lock and has made sure that the run cannot go on.
     ///
     /// # Errors
-    /// [`StoreError::File`]; the host is then still owned.
-    pub fn set_aside(&self, id: &RunId, note: &Aside) -> Result<(), StoreError> {
+    /// [`StoreError::File`].
+    pub fn note_aside(&self, run: &str, note: &Aside) -> Result<(), StoreError> {
         // Of a note that cannot be written down, nothing is lost but its text.
         let text = serde_json::to_vec_pretty(note).unwrap_or_default();
-        self.dir(id)?.replace(NOTE, &text)?;
-        self.free(id.as_str())
-    }
-
-    /// Frees a host whose `pending` names a run that somebody removed. The note stays in the state directory.
-    ///
-    /// # Errors
-    /// [`StoreError::File`]; the host is then still owned.
-    pub fn forget_dangling(&self, note: &Aside) -> Result<(), StoreError> {
-        let text = serde_json::to_vec_pretty(note).unwrap_or_default();
-        self.root.replace(NOTE, &text)?;
-        self.root.remove(PENDING)?;
-        Ok(self.root.sync()?)
+        let id = RunId::parse(run);
+        if let Some(Ok(dir)) = id.as_ref().map(|id| self.dir(id)) {
+            return Ok(dir.replace(NOTE, &text)?);
+        }
+        let name = id.map_or_else(|| NOTE.to_owned(), |id| beside(&id));
+        Ok(self.root.replace(&name, &text)?)
     }
 
     /// The note of a run that was set aside; `None` for every other run, and for a note that cannot be read.
     #[must_use]
     pub fn aside(&self, id: &RunId) -> Option<Aside> {
-        serde_json::from_slice(&self.dir(id).ok()?.read(NOTE).ok()?).ok()
+        let inside = self.dir(id).and_then(|dir| Ok(dir.read(NOTE)?));
+        let text = inside.or_else(|_| self.root.read(&beside(id)));
+        serde_json::from_slice(&text.ok()?).ok()
     }
+}
 
-    fn free(&self, run: &str) -> Result<(), StoreError> {
-        let names = match self.root.read(PENDING) {
-            Ok(bytes) => bytes.trim_ascii() == run.as_bytes(),
-            Err(error) if error.is_missing() => false,
-            Err(error) => return Err(FileError::into(error)),
-        };
-        if names {
-            self.root.remove(PENDING)?;
-            self.root.sync()?;
-        }
-        Ok(())
-    }
+/// The note of a run whose directory cannot be opened, in the state directory.
+fn beside(id: &RunId) -> String {
+    format!("{NOTE}.{id}")
 }

@@ -55,6 +55,15 @@ impl FileError {
         Self::Refused { path: path.to_owned(), why: why.into() }
     }
 
+    /// The file, where its file system can only be read.
+    #[must_use]
+    pub fn read_only_at(&self) -> Option<&Path> {
+        match self {
+            Self::Io { source, path, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {

@@ -39,6 +39,8 @@ pub enum LockError {
     AtWork {
         /// Its processes, tamed; empty where they cannot be looked at.
         who: String,
+        /// Their process ids.
+        pids: Vec<u32>,
         /// The lock that they hold.
         path: PathBuf,
     },
@@ -204,7 +206,9 @@ impl ChildrenLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(LockError::AtWork { who: at_work(&file), path: path.to_owned() });
+                let pids = at_work(&file);
+                let who = pids.iter().copied().map(machine::named).collect::<Vec<_>>().join(", ");
+                return Err(LockError::AtWork { who, pids, path: path.to_owned() });
             }
             Err(errno) => return Err(LockError::io(path)(errno)),
         }
@@ -238,16 +242,16 @@ impl Lend for ChildrenLock {
     }
 }
 
-/// Who holds a lock file open, as `4711 sleep`, as far as this user may look (proc_pid_fd(5)); at most eight.
-fn at_work(file: &File) -> String {
-    let Ok(wanted) = file.metadata() else { return String::new() };
+/// Who holds a lock file open, as far as this user may look (proc_pid_fd(5)); at most eight.
+fn at_work(file: &File) -> Vec<u32> {
+    let Ok(wanted) = file.metadata() else { return Vec::new() };
     let others = machine::pids().into_iter().flatten().filter(|pid| *pid != std::process::id());
     let holds = |pid: &u32| {
         let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         fds.filter_map(|fd| std::fs::metadata(fd.path()).ok())
             .any(|seen| (seen.dev(), seen.ino()) == (wanted.dev(), wanted.ino()))
     };
-    others.filter(holds).take(8).map(machine::named).collect::<Vec<_>>().join(", ")
+    others.filter(holds).take(8).collect()
 }
 
 #[cfg(test)]

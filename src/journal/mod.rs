@@ -51,7 +51,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-pub use self::append::Journal;
+pub use self::append::{Journal, of_this_machine};
 pub use self::files::{Directory, FileError};
 pub use self::keep::{All, Landmarks};
 use self::legal::Illegal;

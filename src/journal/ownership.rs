@@ -77,7 +77,7 @@ pub enum NotOurs {
     /// Another host of the same machine id: a clone, or a host that was renamed.
     #[error(
         "the run belongs to host {journal}, and this is {here}: a clone must not go on with the run of its original. \
-         If the host was only renamed, give it its old name for the run; on a clone: `runbook abort --abandon --reason TEXT`"
+         A host that was only renamed gets its old name back for the run"
     )]
     OtherName {
         /// In the journal.
@@ -87,8 +87,7 @@ pub enum NotOurs {
     },
     /// Nobody has gone on with it for too long.
     #[error(
-        "the run stands still since {since} ({}), too long to be taken up without a person; nothing was done. \
-         `runbook status` shows it, `runbook resume` goes on with it, `runbook abort --abandon --reason TEXT` frees the host",
+        "the run stands still since {since} ({}), too long to be taken up without a person; nothing was done",
         words(*.idle)
     )]
     Stale {
@@ -100,8 +99,8 @@ pub enum NotOurs {
     /// The state directory is older than what this boot has already seen of the run.
     #[error(
         "the state went back in time: record {seen} of the run was written in this boot, and the journal {has}. \
-         The state directory was put back from a copy; bring back the newer one, or \
-         `runbook abort --abandon --reason TEXT` and bring the host into order by hand"
+         The state directory was put back from a copy. With the newer one the run goes on; without it a person brings the \
+         host into order"
     )]
     WentBack {
         /// Last record that was told.
@@ -112,7 +111,7 @@ pub enum NotOurs {
     /// The last record was written later in this very boot than it is now.
     #[error(
         "the machine went back in time: the last record was written {} after the start of this boot, which was {} ago. \
-         The machine was put back from a snapshot and its disk was not; `runbook abort --abandon --reason TEXT`, and look at the host",
+         The machine was put back from a snapshot and its disk was not: look at the host",
         words(Duration::from_millis(*.written_ms)), words(Duration::from_millis(*.now_ms))
     )]
     Future {
@@ -124,7 +123,7 @@ pub enum NotOurs {
     /// Boot after boot it is resumed and achieves nothing.
     #[error(
         "the run was resumed by itself in {boots} boots in a row without finishing a step: it seems to bring the machine \
-         down. Nothing was done; look at the previous boot's log, then `runbook resume` or `runbook abort`"
+         down. Nothing was done; the previous boot's log (journalctl -b -1) may tell why"
     )]
     BootLoop {
         /// How many.

@@ -9,26 +9,48 @@ use super::store::{Store, StoreError, draft_of};
 pub(super) const PENDING: &str = "pending";
 
 impl Store {
-    /// The run that owns the host, even if its journal cannot be read. Found through `pending`; without that file every
-    /// readable journal is asked, because removing a file must not free a host.
+    /// The run that owns the host, even if its journal cannot be read. Found through `pending`; without that file, or where it
+    /// names a run that has ended, every readable journal is asked, because removing a file must not free a host. What
+    /// somebody has set aside owns nothing once `pending` does not name it.
     ///
     /// # Errors
     /// [`StoreError::Dangling`] if `pending` names a run that somebody removed.
     pub fn unfinished(&self) -> Result<Option<Listed>, StoreError> {
         let owns = |listed: &Listed| listed.reading.as_ref().is_ok_and(|reading| reading.state.ended().is_none());
-        let Some(name) = self.pending()? else {
-            return Ok(self.list()?.into_iter().rev().find(owns));
+        let others = || -> Result<Option<Listed>, StoreError> {
+            let mut all = self.list()?.into_iter().rev();
+            Ok(all.find(|listed| owns(listed) && self.aside(&listed.id).is_none()))
         };
+        let Some(name) = self.pending()? else { return others() };
         let dangling = || StoreError::Dangling { run: name.clone(), path: self.root.path().join(PENDING) };
         let id = RunId::parse(&name).ok_or_else(dangling)?;
-        let runs = self.root.sub("runs")?;
+        let runs = match self.root.sub("runs") {
+            Err(error) if error.is_missing() => return Err(dangling()),
+            runs => runs?,
+        };
         let names = runs.names()?;
         if names.iter().any(|found| found == id.as_str()) {
             let listed = read_one(&runs, id);
-            return Ok(Some(listed).filter(|listed| listed.reading.is_err() || owns(listed)));
+            if listed.reading.is_err() || owns(&listed) {
+                return Ok(Some(listed));
+            }
+            return others();
         }
         // Named, never renamed into place: the run had not begun.
         if names.contains(&draft_of(&id)) { Ok(None) } else { Err(dangling()) }
+    }
+
+    /// Takes `pending` away if it still says this, and makes that durable. The caller holds the host lock, and has written down
+    /// why the host is free.
+    ///
+    /// # Errors
+    /// [`StoreError::File`]; the host is then still owned.
+    pub fn free(&self, run: &str) -> Result<(), StoreError> {
+        if self.pending()?.as_deref() == Some(run) {
+            self.root.remove(PENDING)?;
+            self.root.sync()?;
+        }
+        Ok(())
     }
 
     fn pending(&self) -> Result<Option<String>, StoreError> {

@@ -40,9 +40,7 @@ pub enum StoreError {
         why: String,
     },
     /// A run owns the host.
-    #[error(
-        "run {run} is unfinished and owns this host; `runbook resume`, `runbook status` or `runbook abort --abandon`"
-    )]
+    #[error("run {run} is unfinished and owns this host")]
     Unfinished {
         /// That run.
         run: RunId,

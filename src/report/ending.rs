@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::around::Around;
 use super::came_back_view;
 use super::layout::{clean, labelled, paragraph};
 use super::out::{Style, Tone};
 use super::status::{between, next};
 use super::story::Story;
-use super::telling::end;
 use crate::host::span::{clock, words};
 use crate::journal::checkpoint::{End, Outcome, PauseReason};
 use crate::journal::record::Entry;
@@ -16,7 +16,7 @@ use crate::journal::step::StepStatus;
 
 /// The closing screen of a sitting: how it ended, what did not come, what to type next. Ends with a newline.
 #[must_use]
-pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
+pub fn ending(entries: &[Entry], state: &RunState, around: &Around, style: &Style) -> String {
     let story = Story::of(entries);
     let mut out = String::from("\n");
     let (tone, word, text) = outcome(&story, state);
@@ -27,7 +27,7 @@ pub fn ending(entries: &[Entry], state: &RunState, style: &Style) -> String {
     if let Some(found) = &story.came_back {
         came_back_view::lines(&mut out, found, style);
     }
-    out.push_str(&next(&story, state, style));
+    out.push_str(&next(&story, state, around, style));
     out
 }
 
@@ -41,13 +41,17 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
     let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
     let whole = story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to));
     if let Some(ended) = state.ended() {
-        let (tone, _) = end(ended);
+        let (tone, told) = story.ended_in_words(ended);
         let planned = story.plan.as_ref().map(|plan| {
             format!(" (plan {} typical, {} slow)", words(plan.takes().typically()), words(plan.takes().at_worst()))
         });
         let head = match ended {
             End::Done => "Done:".to_owned(),
             End::DoneWithLosses => "Done, with losses:".to_owned(),
+            End::BackedOut if tone == Tone::Bad => {
+                let why = story.backed_out.map(|why| format!(" ({})", clean(why))).unwrap_or_default();
+                return (tone, "Backed out:".to_owned(), format!("{name} {} {told}{why}", story.run));
+            }
             End::BackedOut => "Backed out:".to_owned(),
             End::Failed => "Given up:".to_owned(),
             End::Abandoned => "Abandoned:".to_owned(),
@@ -75,7 +79,8 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
 /// Counts, the longest steps and the cut-off.
 fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     let items = story.steps.values().flat_map(|step| step.items.values());
-    let bad = story.losses().len();
+    let (doubtful, bad): (Vec<_>, Vec<_>) =
+        story.losses().into_iter().partition(|(id, ..)| story.steps.get(*id).is_some_and(|step| step.in_doubt().is_some()));
     let (mut ok, mut again) = (0, 0);
     for told in items {
         match told.outcome {
@@ -84,7 +89,8 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
             _ => {}
         }
     }
-    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad, "did not come")];
+    let parts =
+        [(ok, "ok"), (again, "ok after a retry"), (bad.len(), "did not come"), (doubtful.len(), "not known")];
     let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !named.is_empty() {
         paragraph(out, "  items    ", &named.join(", "), style);
@@ -112,8 +118,11 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
 /// By name: what was seen, and the evidence.
 fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
     for (id, item, why, causes) in story.losses() {
-        let tolerated = state.steps().get(id).is_some_and(|step| step.is_done());
-        let (tone, label) = if tolerated { (Tone::Warn, "  lost     ") } else { (Tone::Bad, "  FAILED   ") };
+        let (tone, label) = match state.steps().get(id) {
+            Some(step) if step.is_done() => (Tone::Warn, "  lost     "),
+            Some(step) if matches!(step.status, StepStatus::Unknown { .. }) => (Tone::Bad, "  UNKNOWN  "),
+            _ => (Tone::Bad, "  FAILED   "),
+        };
         labelled(out, label, label.trim(), tone, &format!("{id} {}: {}", clean(item), clean(why)), style);
         for cause in causes.iter().take(5) {
             paragraph(out, "             ", &clean(cause), style);

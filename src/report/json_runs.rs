@@ -7,18 +7,19 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::layout::clean;
-use super::status::{between, words_for};
+use super::around::Around;
+use super::status::{between, ways, words_for};
 use super::story::Story;
 use crate::journal::checkpoint::StepId;
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::step::{StepState, StepStatus};
 
-/// Where a run stands at `now`: one line for the run, then one for each step. `at_work`: its process lives.
+/// Where a run stands at `now`: one line for the run, then one for each step.
 #[must_use]
-pub fn status_lines(entries: &[Entry], state: &RunState, now: Timestamp, at_work: bool) -> Vec<String> {
+pub fn status_lines(entries: &[Entry], state: &RunState, around: &Around, now: Timestamp) -> Vec<String> {
     let story = Story::of(entries);
-    let (_, word, text) = words_for(&story, state, now);
+    let (_, word, text) = words_for(&story, state, around, now);
     let opened = story.opened;
     let doubts = state.in_doubt();
     let run = json!({
@@ -33,7 +34,7 @@ pub fn status_lines(entries: &[Entry], state: &RunState, now: Timestamp, at_work
         "latest": story.latest,
         "state": word.to_lowercase(),
         "text": text,
-        "at_work": at_work,
+        "at_work": around.at_work.unwrap_or(false),
         "ended": state.ended(),
         "paused": state.paused(),
         "step": state.running().map(|(id, _)| id),
@@ -41,9 +42,20 @@ pub fn status_lines(entries: &[Entry], state: &RunState, now: Timestamp, at_work
         "past_no_return": state.past_no_return(),
         "rebooted": state.rebooted(),
         "backing_out": state.backing_out(),
+        "back_since": around.back_since(state),
+        "refused": around.refused.as_ref().map(|refused| clean(&refused.why)),
+        "window": around.window.as_deref().map(clean),
+        "next": ways(entries, state, around).iter().map(|way| clean(way)).collect::<Vec<_>>(),
+        "not_known": doubts_of(&story),
+        "not_back": story.not_back().iter().map(|one| clean(one)).collect::<Vec<_>>(),
     });
     let steps = state.steps().iter().map(|(id, step)| step_line(story.run, id, step));
     std::iter::once(run.to_string()).chain(steps).collect()
+}
+
+/// Steps of which nobody knows whether they happened.
+pub(super) fn doubts_of(story: &Story<'_>) -> Vec<Value> {
+    story.doubts().into_iter().map(|(id, why)| json!({ "step": id, "why": clean(why) })).collect()
 }
 
 /// One step: its status in a word, and what belongs to that word.
@@ -93,6 +105,8 @@ pub fn past_run_line(entries: &[Entry], state: &RunState) -> String {
         "ended": state.ended(),
         "reboots": story.reboots.len(),
         "failures": story.failures.len(),
+        "not_known": doubts_of(&story),
+        "not_back": story.not_back().len(),
         "unreadable": Value::Null,
     })
     .to_string()

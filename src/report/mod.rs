@@ -1,9 +1,11 @@
 //! Floor 8: what people and programs are shown. Plans, progress, status, summaries.
 //!
-//! Everything here is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
+//! Everything here but the name of the state directory in commands is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
+mod around;
 mod by_hand;
+mod calls;
 mod came_back_view;
 mod chance_view;
 pub mod choose;
@@ -41,7 +43,10 @@ mod story;
 pub mod summary;
 mod telling;
 
+pub use around::{Around, Refused};
 pub use by_hand::by_hand;
+pub use by_hand::quote::word;
+pub use calls::{call, commands_name, offer};
 pub use chance_view::chance;
 pub use choose::{Mode, Watcher};
 pub use diagnosis::{Diagnosed, diagnosis};
@@ -65,5 +70,5 @@ pub use question::{Asked, asked};
 pub use recorded_view::{recorded, unanswered};
 pub use report_forms::{report_junit, report_lines};
 pub use shelf::{script, shelf};
-pub use status::{status, status_in};
+pub use status::{status, status_in, ways};
 pub use summary::{ending, markdown, markdown_in};

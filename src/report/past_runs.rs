@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::layout::{clean, labelled, pad, right};
 use super::out::{Style, Tone};
+use super::story::Story;
 use crate::host::span::words;
 use crate::journal::aside::Aside;
 use crate::journal::checkpoint::End;
@@ -50,11 +51,22 @@ fn line(lead: &str, entries: &[Entry], state: &RunState, style: &Style) -> Strin
     let (tone, end) = match state.ended() {
         Some(End::Done) => (Tone::Good, "done"),
         Some(End::DoneWithLosses) => (Tone::Warn, "done, losses"),
-        Some(End::BackedOut) => (Tone::Warn, "backed out"),
+        Some(End::BackedOut) => backed_out(entries),
         Some(End::Failed) => (Tone::Bad, "given up"),
         Some(End::Abandoned) => (Tone::Bad, "abandoned"),
         None => (Tone::Warn, "unfinished"),
     };
     let took = right(&words(took.unwrap_or_default()), 9);
     format!("{lead}{}  {began} {took}  {}\n", pad(&name, 16), style.paint(tone, end))
+}
+
+/// Whether all came back, and whether anything before it is not known.
+fn backed_out(entries: &[Entry]) -> (Tone, &'static str) {
+    let story = Story::of(entries);
+    match (story.not_back().is_empty(), story.doubts().is_empty()) {
+        (true, true) => (Tone::Warn, "backed out"),
+        (true, false) => (Tone::Bad, "backed out, in doubt"),
+        (false, true) => (Tone::Bad, "backed out, losses"),
+        (false, false) => (Tone::Bad, "backed out, losses, in doubt"),
+    }
 }

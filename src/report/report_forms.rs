@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::came_back_view;
 use super::json::version_line;
+use super::json_runs::doubts_of;
 use super::layout::clean;
 use super::status::between;
 use super::story::{StepTold, Story};
@@ -48,6 +49,8 @@ pub fn report_lines(entries: &[Entry]) -> Vec<String> {
             "ts": at, "step": id, "error": clean(error),
         })).collect::<Vec<_>>(),
         "decisions": story.asides.iter().filter_map(|entry| decision(entry)).collect::<Vec<_>>(),
+        "not_known": doubts_of(&story),
+        "not_back": story.not_back().iter().map(|one| clean(one)).collect::<Vec<_>>(),
         "came_back": story.came_back,
     });
     vec![version_line(), report.to_string()]

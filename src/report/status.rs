@@ -5,35 +5,47 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::around::Around;
+use super::by_hand::quote::word;
+use super::calls::{call, offer};
 use super::layout::{clean, columns, fit, labelled, pad, paragraph, patterns, right};
 use super::out::{Style, Tone};
 use super::story::{StepTold, Story};
-use super::telling::{end, pause, person};
+use super::telling::{pause, person};
 use crate::host::span::{clock, words};
 use crate::journal::checkpoint::{How, PauseReason, StepId};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
 
-/// Where the run stands at `now`, with times of day in UTC. Ends with a newline.
+/// Where the run stands at `now`, with times of day in UTC and nothing known of what is around it. Ends with a newline.
 #[must_use]
 pub fn status(entries: &[Entry], state: &RunState, now: Timestamp, style: &Style) -> String {
-    status_in(entries, state, now, &TimeZone::UTC, style)
+    status_in(entries, state, &Around::default(), now, &TimeZone::UTC, style)
 }
 
-/// [`status`] with times of day in a zone.
+/// [`status`] with what is around the run, and times of day in a zone.
 #[must_use]
-pub fn status_in(entries: &[Entry], state: &RunState, now: Timestamp, zone: &TimeZone, style: &Style) -> String {
+pub fn status_in(
+    entries: &[Entry],
+    state: &RunState,
+    around: &Around,
+    now: Timestamp,
+    zone: &TimeZone,
+    style: &Style,
+) -> String {
     let story = Story::of(entries);
     let mut out = String::new();
     header(&mut out, &story, now, zone, style);
-    verdict(&mut out, &story, state, now, style);
+    let (tone, word, text) = words_for(&story, state, around, now);
+    labelled(&mut out, &format!("{word}  "), word, tone, &text, style);
     out.push('\n');
     out.push_str(&phases(&story, state, style));
     out.push('\n');
     cut_off(&mut out, &story, now, zone, style);
-    in_work(&mut out, state, style);
-    out.push_str(&next(&story, state, style));
+    in_work(&mut out, state, around, style);
+    at_the_end(&mut out, &story, style);
+    out.push_str(&next(&story, state, around, style));
     out
 }
 
@@ -57,37 +69,70 @@ fn header(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone, 
 }
 
 /// The state in capitals, and what it means.
-fn verdict(out: &mut String, story: &Story<'_>, state: &RunState, now: Timestamp, style: &Style) {
-    let (tone, word, text) = words_for(story, state, now);
-    labelled(out, &format!("{word}  "), word, tone, &text, style);
-}
-
-pub(super) fn words_for(story: &Story<'_>, state: &RunState, now: Timestamp) -> (Tone, &'static str, String) {
+pub(super) fn words_for(
+    story: &Story<'_>,
+    state: &RunState,
+    around: &Around,
+    now: Timestamp,
+) -> (Tone, &'static str, String) {
     if let Some(outcome) = state.ended() {
-        let (tone, word) = end(outcome);
+        let (tone, word) = story.ended_in_words(outcome);
         let ago = story.ended.map_or(String::new(), |(at, _)| format!(", {} ago", words(between(at, now))));
         return (tone, "OVER", format!("{word}{ago}"));
+    }
+    let at_work = around.at_work == Some(true);
+    if let Some(refused) = around.refused.as_ref().filter(|_| !at_work) {
+        return (Tone::Bad, "REFUSED", clean(&refused.why));
+    }
+    if let Some((step, old)) = state.waiting_for_reboot() {
+        return waiting(story, state, around, now, (step, old));
     }
     let trouble = state.steps().iter().find_map(|(id, step)| match &step.status {
         StepStatus::Failed { error } => Some((Tone::Bad, "FAILED", format!("{id}: {}", clean(error)))),
         StepStatus::Unknown { why } => Some((Tone::Bad, "UNKNOWN", format!("whether {id} happened: {}", clean(why)))),
         _ => None,
     });
-    if let Some((step, old)) = state.waiting_for_reboot() {
-        return (Tone::Warn, "WAITING", format!("for the machine to come back ({step}, boot {:.8})", clean(old)));
-    }
-    if let Some(trouble) = trouble {
+    if let Some(trouble) = trouble.filter(|_| !state.backing_out()) {
         return trouble;
     }
     if let Some(why) = state.paused() {
-        return (Tone::Warn, "PAUSED", pause(why).to_owned());
+        let more = story.paused_for.filter(|_| why != PauseReason::Failed).map(|note| format!(": {}", clean(note)));
+        return (Tone::Warn, "PAUSED", format!("{}{}", pause(why), more.unwrap_or_default()));
     }
     let back = if state.backing_out() { "backing out; " } else { "" };
     let text = match (state.running(), story.latest) {
         (Some((id, _)), Some(at)) => format!("{back}{id}; the last fact is {} old", words(between(at, now))),
         _ => format!("{back}between two steps"),
     };
+    if around.at_work == Some(false) {
+        return (Tone::Bad, "DIED", format!("its process is gone, and nothing happens until somebody resumes it; {text}"));
+    }
     (Tone::Good, "RUNNING", text)
+}
+
+/// The machine was asked to go down. Whether it has been, only a look at this boot tells.
+fn waiting(
+    story: &Story<'_>,
+    state: &RunState,
+    around: &Around,
+    now: Timestamp,
+    (step, old): (&StepId, &str),
+) -> (Tone, &'static str, String) {
+    let Some(since) = around.back_since(state) else {
+        let text = format!("for the machine to come back ({step}, boot {:.8})", clean(old));
+        return (Tone::Warn, "WAITING", text);
+    };
+    let ago = words(between(since, now));
+    let back = format!("the machine is back since {} UTC ({ago})", since.strftime("%a %H:%M"));
+    if around.at_work == Some(true) {
+        return (Tone::Good, "RUNNING", format!("{back}, and the run goes on"));
+    }
+    let unit = around.resume_unit.as_ref().map(|unit| format!(": {}", clean(unit))).unwrap_or_default();
+    let tried = match story.latest {
+        Some(latest) if latest > since => ", and it was left again before the boot was noted",
+        _ => ", and the run has not gone on",
+    };
+    (Tone::Bad, "BACK", format!("{back}{tried}{unit}"))
 }
 
 /// A row per phase with planned and actual times.
@@ -161,17 +206,31 @@ fn seen(story: &Story<'_>, steps: &[(&StepId, &StepTold<'_>)]) -> String {
 }
 
 /// Items that have begun and not ended: in work while the process lives, in doubt once it is gone.
-fn in_work(out: &mut String, state: &RunState, style: &Style) {
+fn in_work(out: &mut String, state: &RunState, around: &Around, style: &Style) {
     let doubts = state.in_doubt();
-    let Some((step, _)) = doubts.first().filter(|_| state.waiting_for_reboot().is_none()) else {
+    let Some((step, _)) = doubts.first().filter(|_| state.waiting_for_reboot().is_none() && state.ended().is_none())
+    else {
         return;
     };
     let names: Vec<&str> = doubts.iter().map(|(_, item)| *item).collect();
     let (label, note) = match state.running() {
-        Some(_) => ("In work        ", "begun and not ended"),
-        None => ("In doubt  ?    ", "begun, and the outcome is not on record"),
+        Some(_) if around.at_work != Some(false) => ("In work        ", "begun and not ended"),
+        _ => ("In doubt  ?    ", "begun, and the outcome is not on record"),
     };
     paragraph(out, label, &format!("{step}: {} ({note})", clean(&patterns(&names, 120))), style);
+}
+
+/// What a run that backed out has left open, by name.
+fn at_the_end(out: &mut String, story: &Story<'_>, style: &Style) {
+    if story.ended.is_none() {
+        return;
+    }
+    for lacking in story.not_back().iter().take(12) {
+        paragraph(out, "Not back       ", &clean(lacking), style);
+    }
+    for (id, why) in story.doubts() {
+        paragraph(out, "Not known  ?   ", &format!("whether {id} happened: {}", clean(why)), style);
+    }
 }
 
 fn cut_off(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone, style: &Style) {
@@ -184,37 +243,16 @@ fn cut_off(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone,
     paragraph(out, "Users cut off  ", &text, style);
 }
 
-/// The exact command that comes next.
-pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String {
-    let run = story.run;
-    let mut commands: Vec<(&str, String, String)> = Vec::new();
-    if state.ended().is_some() {
-        commands.push(("Report", format!("runbook report {run} --format md"), String::new()));
-    } else if state.waiting_for_reboot().is_some() {
-        commands.push((
-            "Then",
-            format!("runbook resume {run}"),
-            "after the boot; the resume unit does it by itself".to_owned(),
-        ));
-        commands.push(give_up(story, state));
-    } else if let Some(step) = unknown_step(state) {
-        commands.push((
-            "Decide",
-            format!("runbook resolve {run} {step} --done|--rerun|--skip --reason TEXT"),
-            "after a look at the machine".to_owned(),
-        ));
-    } else if state.paused().is_some() {
-        let failed = state.paused() == Some(PauseReason::Failed);
-        let what = if failed { "tries the step again" } else { "looks again first" };
-        commands.push(("Continue", format!("runbook resume {run}"), what.to_owned()));
-        commands.push(give_up(story, state));
-    } else {
-        commands.push(("Watch", format!("runbook attach {run}"), "from here, as it goes on".to_owned()));
-        // Of a process that goes forward nothing more can be asked than to pause.
-        commands.extend(Some(give_up(story, state)).filter(|(_, command, _)| !command.contains("--abandon")));
-        commands.push(("Pause", format!("runbook pause {run}"), "at the next checkpoint".to_owned()));
-        commands.push(("Dead?", format!("runbook resume {run}"), "only if its process is gone".to_owned()));
+/// A command, in front of it what it is for, behind it what it does.
+type Offer = (&'static str, String, String);
+
+/// The exact commands that come next; none that could not succeed.
+pub(super) fn next(story: &Story<'_>, state: &RunState, around: &Around, style: &Style) -> String {
+    if let Some(refused) = around.refused.as_ref().filter(|_| state.ended().is_none() && around.at_work != Some(true)) {
+        return refused.ways.iter().map(|way| format!("  {way}\n")).collect();
     }
+    let commands: Vec<Offer> =
+        offers(story, state, around).into_iter().map(|(label, words, note)| (label, call(&words), note)).collect();
     let width = commands.iter().map(|(_, command, _)| command.len()).max().unwrap_or(0);
     let mut out = String::new();
     for (label, command, note) in &commands {
@@ -226,18 +264,93 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, style: &Style) -> String
     out
 }
 
+/// What can be typed for a run that nobody works on, one command with its meaning a line.
+#[must_use]
+pub fn ways(entries: &[Entry], state: &RunState, around: &Around) -> Vec<String> {
+    if let Some(refused) = &around.refused {
+        return refused.ways.clone();
+    }
+    offers(&Story::of(entries), state, around).into_iter().map(|(_, words, note)| offer(&words, &note)).collect()
+}
+
+fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
+    let (run, resume) = (story.run, around.resume(story.run));
+    if state.ended().is_some() {
+        return vec![("Report", format!("report {run} --format md"), String::new())];
+    }
+    if around.at_work == Some(true) {
+        return at_work(story, state, around);
+    }
+    let mut offers: Vec<Offer> = Vec::new();
+    if state.waiting_for_reboot().is_some() {
+        let note = match (around.back_since(state), &around.resume_unit) {
+            (Some(_), _) => "goes forward, window or no window",
+            (None, Some(_)) | (None, None) if around.at_work.is_none() => {
+                "after the boot; the resume unit does it by itself"
+            }
+            (None, Some(_)) => "after the boot; the resume unit does it by itself",
+            (None, None) => "after the boot; there is no resume unit",
+        };
+        offers.push((if around.back_since(state).is_some() { "Go on" } else { "Then" }, resume, note.to_owned()));
+    } else if state.backing_out() || (unknown_step(state).is_some() && around.brings_back(story, state)) {
+        offers.push(("Back out", resume, "brings the services back; the doubt stays on record".to_owned()));
+    } else if let Some(step) = unknown_step(state) {
+        offers.extend(rulings(run, step));
+        let note = "leaves all as it is".to_owned();
+        offers.push(("Give up", format!("abort {run} --abandon --reason TEXT"), note));
+        return offers;
+    } else {
+        let failed = state.paused() == Some(PauseReason::Failed);
+        let note = match (&around.window, failed) {
+            (Some(_), _) => "outside the window, with a reason",
+            (None, true) => "tries the step again",
+            (None, false) => "looks again first",
+        };
+        if state.paused().is_none() && around.at_work.is_none() {
+            return at_work(story, state, around);
+        }
+        offers.push(("Continue", resume, note.to_owned()));
+    }
+    offers.push(give_up(story, state, around));
+    offers
+}
+
+/// While its process lives; where nobody knows whether it does, with the way on for the case that it does not.
+fn at_work(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
+    let run = story.run;
+    let mut offers = vec![("Watch", format!("attach {run}"), "from here, as it goes on".to_owned())];
+    // Of a process that goes forward nothing more can be asked than to pause.
+    offers.extend(Some(give_up(story, state, around)).filter(|(_, command, _)| !command.contains("--abandon")));
+    if !state.backing_out() {
+        offers.push(("Pause", format!("pause {run}"), "at the next checkpoint".to_owned()));
+    }
+    if around.at_work.is_none() {
+        offers.push(("Dead?", format!("resume {run}"), "only if its process is gone".to_owned()));
+    }
+    offers
+}
+
+/// The three rulings that a step in doubt can be given, each as a command of its own.
+fn rulings(run: &str, step: &StepId) -> [Offer; 3] {
+    let step = word(step.as_str());
+    [("Decide", "done", "it has happened"), ("", "rerun", "do it once more"), ("", "skip", "go on without it")]
+        .map(|(label, how, note)| (label, format!("resolve {run} {step} --{how} --reason TEXT"), note.to_owned()))
+}
+
 /// How a run is given up at this point, and what that means. Once the machine was asked to go down, and where the runbook
 /// names no way back, there is nothing that the program could bring back: a person takes over, and says why.
-fn give_up(story: &Story<'_>, state: &RunState) -> (&'static str, String, String) {
+fn give_up(story: &Story<'_>, state: &RunState, around: &Around) -> Offer {
     let run = story.run;
-    let no_way_back = story.plan.as_ref().is_some_and(|plan| plan.back_out.is_empty());
-    let forward = state.rebooted() || state.waiting_for_reboot().is_some() || no_way_back;
-    match (state.past_no_return(), forward) {
-        (false, _) => ("Give up", format!("runbook abort {run}"), "nothing was taken away yet".to_owned()),
-        (true, false) => ("Give up", format!("runbook abort {run}"), "brings the services back".to_owned()),
-        (true, true) => {
-            ("Give up", format!("runbook abort {run} --abandon --reason TEXT"), "leaves all as it is".to_owned())
+    let abandon = || format!("abort {run} --abandon --reason TEXT");
+    if state.backing_out() {
+        return ("Give up", abandon(), "leaves all as it is".to_owned());
+    }
+    match (state.past_no_return(), around.brings_back(story, state)) {
+        (false, _) if state.waiting_for_reboot().is_none() => {
+            ("Give up", format!("abort {run}"), "nothing was taken away yet".to_owned())
         }
+        (_, true) => ("Give up", format!("abort {run}"), "brings the services back".to_owned()),
+        _ => ("Give up", abandon(), "leaves all as it is".to_owned()),
     }
 }
 

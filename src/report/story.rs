@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use jiff::Timestamp;
 
+use super::out::Tone;
 use super::progress::is_chore;
+use super::telling::end;
 use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, StepId};
 use crate::journal::record::Entry;
 use crate::plan::{CameBack, Plan, PlannedStep};
@@ -34,6 +36,8 @@ pub(super) struct StepTold<'a> {
     pub(super) unknown: Option<&'a str>,
     pub(super) items: IndexMap<&'a str, ItemTold<'a>>,
     intents: IndexMap<&'a str, u32>,
+    /// Begun, and no outcome since.
+    open: IndexSet<&'a str>,
     only_chores: bool,
     /// The first moment at which it may have had an effect.
     pub(super) touched: Option<Timestamp>,
@@ -62,6 +66,8 @@ pub(super) struct Story<'a> {
     pub(super) failures: Vec<(Timestamp, StepId, &'a str)>,
     /// Everything else that a person should read: pauses, resumes, decisions.
     pub(super) asides: Vec<&'a Entry>,
+    /// What the latest pause says besides its reason.
+    pub(super) paused_for: Option<&'a str>,
     pub(super) backed_out: Option<&'a str>,
     pub(super) ended: Option<(Timestamp, End)>,
     pub(super) abandoned: Option<(&'a str, &'a str)>,
@@ -83,6 +89,7 @@ impl<'a> Story<'a> {
             reboots: Vec::new(),
             failures: Vec::new(),
             asides: Vec::new(),
+            paused_for: None,
             backed_out: None,
             ended: None,
             abandoned: None,
@@ -115,7 +122,12 @@ impl<'a> Story<'a> {
             Checkpoint::Resumed { .. }
             | Checkpoint::Paused { .. }
             | Checkpoint::Decision { .. }
-            | Checkpoint::Recovered { .. } => self.asides.push(entry),
+            | Checkpoint::Recovered { .. } => {
+                if let Checkpoint::Paused { note, .. } = &entry.checkpoint {
+                    self.paused_for = note.as_deref();
+                }
+                self.asides.push(entry);
+            }
             of_a_step => {
                 if let Some(id) = of_a_step.step() {
                     let step = self.steps.entry(id.clone()).or_default();
@@ -176,8 +188,55 @@ impl<'a> Story<'a> {
                     losses.push((id, item, why, causes));
                 }
             }
+            // Once the run is over nobody will settle it any more.
+            if let Some(why) = step.in_doubt().filter(|_| self.ended.is_some()) {
+                let open = step.open.iter().filter(|item| step.items.get(*item).is_none_or(|told| told.is_good()));
+                losses.extend(open.map(|item| (id, *item, why, &[][..])));
+            }
         }
         losses
+    }
+
+    /// Steps of which nobody knows whether they happened, with what was seen last.
+    pub(super) fn doubts(&self) -> Vec<(&StepId, &'a str)> {
+        self.steps.iter().filter_map(|(id, step)| Some((id, step.in_doubt()?))).collect()
+    }
+
+    /// Of a run that backed out: what the way back did not bring back, step by step.
+    pub(super) fn not_back(&self) -> Vec<String> {
+        let way_back = self.plan.as_ref().map(|plan| plan.back_out.as_slice()).unwrap_or_default();
+        let steps = self.steps.iter().filter(|(id, _)| way_back.iter().any(|phase| phase == id.phase()));
+        let lacks = steps.flat_map(|(id, step)| match step.how {
+            Some(How::WithLosses { losses }) => losses.clone(),
+            Some(_) => Vec::new(),
+            None => vec![format!("{id}: {}", step.unknown.or(step.error).unwrap_or("not done"))],
+        });
+        if self.backed_out.is_some() && self.ended.is_some() { lacks.collect() } else { Vec::new() }
+    }
+
+    /// How the run ended, in words: those of backing out come from what the way back has brought about.
+    pub(super) fn ended_in_words(&self, outcome: End) -> (Tone, String) {
+        let (tone, word) = end(outcome);
+        if outcome != End::BackedOut {
+            return (tone, word.to_owned());
+        }
+        let doubts: Vec<String> = self.doubts().into_iter().map(|(id, _)| id.to_string()).collect();
+        let (tone, word) = match self.not_back().len() {
+            0 => (tone, "backed out; services were brought back".to_owned()),
+            1 => (Tone::Bad, "backed out; ONE thing did not come back".to_owned()),
+            n => (Tone::Bad, format!("backed out; {n} things did NOT come back")),
+        };
+        if doubts.is_empty() {
+            (tone, word)
+        } else {
+            (Tone::Bad, format!("{word}; NOT known: whether {} happened", doubts.join(", ")))
+        }
+    }
+}
+
+impl ItemTold<'_> {
+    fn is_good(&self) -> bool {
+        matches!(self.outcome, Outcome::Applied | Outcome::AlreadySo)
     }
 }
 
@@ -190,12 +249,15 @@ impl<'a> StepTold<'a> {
                 self.only_chores = items.iter().all(|item| is_chore(item));
                 self.of = items.iter().filter(|item| self.counts(item)).count();
                 (self.error, self.unknown) = (None, None);
+                self.open.clear();
             }
             Checkpoint::ItemIntent { item, .. } => {
                 self.touched = self.touched.or(Some(at));
                 *self.intents.entry(item).or_default() += 1;
+                self.open.insert(item);
             }
             Checkpoint::ItemDone { item, outcome, took_ms, note, .. } => {
+                self.open.shift_remove(item.as_str());
                 let tries = self.intents.get(item.as_str()).copied().unwrap_or(0);
                 let took = Duration::from_millis(*took_ms);
                 self.items.insert(item, ItemTold { outcome, note: note.as_deref(), took, tries });
@@ -215,6 +277,11 @@ impl<'a> StepTold<'a> {
         }
     }
 
+    /// What was seen last, if nobody knows whether the step happened.
+    pub(super) fn in_doubt(&self) -> Option<&'a str> {
+        self.unknown.filter(|_| self.how.is_none())
+    }
+
     /// Whether an item is one of those that people count.
     fn counts(&self, item: &str) -> bool {
         self.only_chores || !is_chore(item)
@@ -222,7 +289,6 @@ impl<'a> StepTold<'a> {
 
     /// Those of them whose latest outcome is a success.
     pub(super) fn good(&self) -> usize {
-        let good = |told: &&ItemTold<'_>| matches!(told.outcome, Outcome::Applied | Outcome::AlreadySo);
-        self.items.iter().filter(|(item, told)| self.counts(item) && good(told)).count()
+        self.items.iter().filter(|(item, told)| self.counts(item) && told.is_good()).count()
     }
 }

@@ -194,7 +194,7 @@ pub(super) fn end(outcome: End) -> (Tone, &'static str) {
     match outcome {
         End::Done => (Tone::Good, "done"),
         End::DoneWithLosses => (Tone::Warn, "done, with losses"),
-        End::BackedOut => (Tone::Warn, "backed out; services were brought back"),
+        End::BackedOut => (Tone::Warn, "backed out"),
         End::Failed => (Tone::Bad, "given up"),
         End::Abandoned => (Tone::Bad, "abandoned"),
     }

@@ -6,7 +6,7 @@
 
 mod gates;
 mod pm2;
-mod quote;
+pub(super) mod quote;
 mod redis;
 
 use std::path::Path;

@@ -2,7 +2,8 @@
 //! which a shell obeys nothing at all.
 
 /// The value as exactly one word of a command.
-pub(super) fn word(text: &str) -> String {
+#[must_use]
+pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '%' | '+' | ':' | ',' | '.' | '/' | '-');
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

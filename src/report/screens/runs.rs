@@ -24,7 +24,7 @@ fn a_run_in_json() {
     };
     for (name, run) in [("json_status_failed", sample::failed()), ("json_status_reboot", sample::until_the_reboot())] {
         let (entries, state) = fold(&run);
-        keep_text(name, &status_lines(&entries, &state, now, false).join("\n"));
+        keep_text(name, &status_lines(&entries, &state, &Around::default(), now).join("\n"));
     }
     let (entries, state) = fold(&sample::whole());
     keep_text("json_history", &past_run_line(&entries, &state));
@@ -95,7 +95,7 @@ fn status_screens() {
         ("resumed", &sample::resumed()),
     ] {
         let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(95)).unwrap();
-        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, now, &zone, &style));
+        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, &Around::default(), now, &zone, &style));
     }
 }
 
@@ -107,6 +107,6 @@ fn endings() {
         ("whole", sample::whole()),
         ("backed_out", sample::backed_out()),
     ] {
-        keep(&format!("ending_{name}"), |style| ending(&run.entries, &run.state, &style));
+        keep(&format!("ending_{name}"), |style| ending(&run.entries, &run.state, &Around::default(), &style));
     }
 }

@@ -88,10 +88,7 @@ impl Page<'_> {
             Some((_, End::DoneWithLosses)) => {
                 format!("**DONE, WITH LOSSES.** {losses} did not come back; they are named below.")
             }
-            Some((_, End::BackedOut)) => format!(
-                "**BACKED OUT.** {}. Services were brought back without a reboot.",
-                self.story.backed_out.map(cell).unwrap_or_default()
-            ),
+            Some((_, End::BackedOut)) => self.backed_out(),
             Some((_, End::Failed)) => "**GIVEN UP** before anything was taken away.".to_owned(),
             Some((_, End::Abandoned)) => match self.story.abandoned {
                 Some((who, why)) => {
@@ -103,6 +100,26 @@ impl Page<'_> {
         };
         self.line(&verdict);
         self.line(&format!("\nRun `{run}`."));
+    }
+
+    /// In the words of what the way back brought about.
+    fn backed_out(&self) -> String {
+        let reason = self.story.backed_out.map(cell).unwrap_or_default();
+        let lacking = self.story.not_back();
+        let back = if lacking.is_empty() {
+            "Services were brought back without a reboot.".to_owned()
+        } else {
+            let named: Vec<String> = lacking.iter().map(|one| cell(one)).collect();
+            format!("**Not everything came back**: {}.", named.join("; "))
+        };
+        let doubts: Vec<String> = self.story.doubts().into_iter().map(|(id, _)| format!("`{}`", cell(id.as_str()))).collect();
+        let doubt = if doubts.is_empty() {
+            String::new()
+        } else {
+            let first = "Services came first, so nobody was asked";
+            format!(" {first}: **whether {} happened is not known**.", doubts.join(", "))
+        };
+        format!("**BACKED OUT.** {reason}. {back}{doubt}")
     }
 
     fn facts(&mut self) {

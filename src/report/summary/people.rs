@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Page, cell, of_apps};
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, How};
+use crate::report::calls::call;
 use crate::report::telling::{decision, pause, person};
 
 impl Page<'_> {
@@ -102,7 +103,11 @@ impl Page<'_> {
             }
         }
         if self.story.ended.is_none() {
-            lines.push(format!("- [ ] the run is not over: `runbook status {}`", self.story.run));
+            lines.push(format!("- [ ] the run is not over: `{}`", call(&format!("status {}", self.story.run))));
+        }
+        if self.story.ended.is_some() {
+            let doubts = self.story.doubts();
+            lines.extend(doubts.iter().map(|(id, _)| format!("- [ ] look whether {id} happened: nobody knows")));
         }
         if lines.is_empty() {
             lines.push("- none".to_owned());
