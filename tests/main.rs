@@ -3,6 +3,7 @@ mod ci_example;
 mod cli;
 mod damaged_runs;
 mod eta;
+mod exits;
 mod floors;
 mod lab_by_hand;
 mod lab_daemon;

@@ -139,7 +139,7 @@ fn seen(desk: &Desk, store: &Store, done: &Done) -> Exit {
             format!("{told}{free}{kept}\n{}", by_hand(store, id))
         }
         Done::Forgotten(run) => format!(
-            "{} is forgotten: it was named and is not there\n{free}What it had done is not known: look at services and data.\n  \
+            "{}: named and not there. It is forgotten.\n{free}What it had done is not known: look at services and data.\n  \
              systemctl --failed\n  {}\n",
             tame(run, 80),
             call("doctor")
@@ -151,7 +151,8 @@ fn seen(desk: &Desk, store: &Store, done: &Done) -> Exit {
 
 /// Nothing is told as done: who owns the host still does, and what must be done first.
 fn not_done(desk: &Desk, failure: Failure, named: Option<&str>, reason: &str) -> Failure {
-    let mut lines: Vec<String> = failure.hint.iter().flat_map(|hint| hint.lines()).map(|line| line.trim().to_owned()).collect();
+    let mut lines: Vec<String> =
+        failure.hint.iter().flat_map(|hint| hint.lines()).map(|line| line.trim().to_owned()).collect();
     let run = named.map(|name| format!("{} ", word(name))).unwrap_or_default();
     let again = call(&format!("abort {run}--abandon --reason {}", word(reason)));
     if failure.exit == Exit::Held && at_work_now(desk).is_some() {

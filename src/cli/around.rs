@@ -22,17 +22,14 @@ const BUS_WITHIN: Duration = Duration::from_secs(2);
 /// Looks; read-only. `at_work`: a process works on the run.
 pub(super) async fn look(desk: &Desk, store: &Store, id: &RunId, reading: &Reading, at_work: bool) -> Around {
     let mut around = Around { at_work: Some(at_work), ..Around::default() };
-    if reading.state.ended().is_some() {
-        return around;
+    if at_work || reading.state.ended().is_some() {
+        return seen_boot(around);
     }
     let taken_up = match identity() {
         Err(failure) => Err(failure),
-        Ok(identity) => {
-            let since = clock::now().checked_sub(clock::boottime()).unwrap_or_default();
-            around.boot = Some((identity.boot_id.clone(), since));
-            may_take_up(desk, store, id, &identity, reading, false)
-        }
+        Ok(identity) => may_take_up(desk, store, id, &identity, reading, false),
     };
+    around = seen_boot(around);
     match taken_up {
         Err(failure) => around.refused = Some(refused(&failure)),
         Ok(frozen) => now(&mut around, &frozen, reading),
@@ -41,6 +38,12 @@ pub(super) async fn look(desk: &Desk, store: &Store, id: &RunId, reading: &Readi
         around.resume_unit = unit(desk).await;
     }
     around
+}
+
+/// Which boot this is, and since when.
+fn seen_boot(around: Around) -> Around {
+    let since = clock::now().checked_sub(clock::boottime()).unwrap_or_default();
+    Around { boot: identity().ok().map(|identity| (identity.boot_id, since)), ..around }
 }
 
 fn refused(failure: &Failure) -> Refused {

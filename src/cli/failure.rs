@@ -139,6 +139,21 @@ impl Failure {
         Self::new(exit, anyhow::Error::msg(text.into()))
     }
 
+    /// What is wrong with one run, told with the way out of it.
+    pub(super) fn of_run(error: StoreError) -> Self {
+        match error {
+            StoreError::File(error) if error.is_of_the_file() => Self::spoilt(error),
+            error => error.into(),
+        }
+    }
+
+    /// A file of a run is missing, refused or none: the run cannot be gone on with as it lies there.
+    fn spoilt(error: impl Into<anyhow::Error>) -> Self {
+        let doctor = offer("doctor", "looks at the place where runs are kept");
+        let out = abandon("sets the run aside and frees the host");
+        Self::new(Exit::Damaged, error).hint(format!("{doctor}\n  {out}"))
+    }
+
     /// The same failure with advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -195,7 +210,9 @@ impl From<NotOurs> for Failure {
                 offer("resume", "goes on with it, with a person there"),
                 abandon("frees the host")
             ),
-            NotOurs::BootLoop { .. } => format!("{status}\n  {}", offer("resume", "goes on with it, with a person there")),
+            NotOurs::BootLoop { .. } => {
+                format!("{status}\n  {}", offer("resume", "goes on with it, with a person there"))
+            }
         };
         Self::new(Exit::Damaged, error).hint(hint)
     }
@@ -224,6 +241,7 @@ fn out_of_damage() -> String {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let error = match error {
+            JournalError::File(error) if error.is_of_the_file() => return Self::spoilt(error),
             JournalError::File(error) => return error.into(),
             other => other,
         };
@@ -236,10 +254,7 @@ impl From<JournalError> for Failure {
             _ => Exit::Damaged,
         };
         let hint = match &error {
-            JournalError::OtherMachine { .. } => Some(format!(
-                "nothing was done; the host that the run belongs to goes on with it\n  {}",
-                abandon("here, if this is a copy of it")
-            )),
+            JournalError::OtherMachine { .. } => Some(abandon("here, if this is a copy of that machine")),
             JournalError::InUse { .. } => Some(call("status")),
             JournalError::Full { .. } => Some(offer("doctor", "says how much is free there")),
             _ if exit == Exit::Damaged => Some(out_of_damage()),
@@ -259,11 +274,9 @@ impl From<StoreError> for Failure {
                 let hint = call(&format!("status {run}"));
                 Self::new(Exit::Held, error).hint(hint)
             }
-            StoreError::RunbookChanged { .. } => Self::new(Exit::Damaged, error).hint(format!(
-                "nothing was done. With the copy in the run's directory put back as it was the run goes on; it follows the \
-                 text that it began with\n  {}",
-                abandon("sets the run aside and frees the host")
-            )),
+            StoreError::RunbookChanged { .. } => {
+                Self::new(Exit::Damaged, error).hint(abandon("sets the run aside and frees the host"))
+            }
             StoreError::Dangling { .. } => {
                 Self::new(Exit::Damaged, error).hint(abandon("forgets it and frees the host"))
             }

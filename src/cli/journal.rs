@@ -116,7 +116,8 @@ pub(super) fn at_pm2(store: &Store, id: &RunId) -> Vec<String> {
     let Some(bytes) = store.dir(id).ok().and_then(|dir| dir.read("runbook.yaml").ok()) else { return Vec::new() };
     let Ok(loaded) = load_bytes(&bytes, "runbook.yaml") else { return Vec::new() };
     let places = loaded.runbook.inventory.pm2.values();
-    let command =
-        |place: &Pm2Place| format!("runuser -u {} -- env PM2_HOME={} pm2 list", word(&place.user), word(&place.home.to_string_lossy()));
+    let command = |place: &Pm2Place| {
+        format!("runuser -u {} -- env PM2_HOME={} pm2 list", word(&place.user), word(&place.home.to_string_lossy()))
+    };
     places.map(|place| tame(&command(place), 300)).collect()
 }

@@ -16,8 +16,8 @@ use crate::host::local::LocalHost;
 use crate::host::notice::{self, Severity};
 use crate::journal::checkpoint::{Checkpoint, Ruling};
 use crate::journal::ownership::{Here, may_go_on};
-use crate::journal::{Reading, of_this_machine};
 use crate::journal::store::{RunId, Store};
+use crate::journal::{Reading, of_this_machine};
 use crate::plan::Plan;
 use crate::report::{call, offer};
 use crate::runbook::{Runbook, load_bytes};
@@ -162,7 +162,7 @@ pub(super) async fn sit(
 ) -> Result<Sat, Failure> {
     let identity = identity()?;
     let _lock = hold(&desk.site, &identity, id.as_str())?;
-    let frozen = may_take_up(desk, store, &id, &identity, &store.read(&id)?, unattended)?;
+    let frozen = may_take_up(desk, store, &id, &identity, &store.read(&id).map_err(Failure::of_run)?, unattended)?;
     answers.fit(&frozen.runbook)?;
     let children = children(desk).await?;
     let host = this_host(desk, &frozen.runbook, &children)?;
@@ -198,16 +198,15 @@ pub(super) async fn sit(
 impl Frozen {
     /// Reads them; the store has proven that the runbook is the one of the run.
     pub(super) fn read(store: &Store, id: &RunId) -> Result<Self, Failure> {
-        let (bytes, state) = store.runbook(id)?;
+        let (bytes, state) = store.runbook(id).map_err(Failure::of_run)?;
         let opened = state.opened();
         let opened = opened.ok_or_else(|| Failure::say(Exit::Damaged, format!("run {id} has no first record")))?;
         let other = |what: &str, why: String| {
             let text = format!(
-                "the {what} of run {id} is not understood by this version ({why}); it was begun with {}",
+                "the {what} of run {id} is not understood by this version ({why}); it was begun with {}, which goes on with it",
                 opened.tool_version
             );
-            let out = offer("abort --abandon --reason TEXT", "frees the host");
-            Failure::say(Exit::Damaged, text).hint(format!("nothing was done; that version goes on with it\n  {out}"))
+            Failure::say(Exit::Damaged, text).hint(offer("abort --abandon --reason TEXT", "frees the host"))
         };
         let loaded = load_bytes(&bytes, "runbook.yaml")
             .map_err(|found| other("runbook", format!("{} findings", found.len())))?;

@@ -8,7 +8,7 @@ use super::{Desk, Exit, Failure};
 use crate::host::clock;
 use crate::journal::RunState;
 use crate::journal::checkpoint::{End, PauseReason};
-use crate::journal::store::{RunId, Store};
+use crate::journal::store::RunId;
 use crate::report::{self, call};
 
 /// Which run.
@@ -37,11 +37,17 @@ impl Status {
         };
         let store = desk.site.store()?;
         let at_work = at_work(&desk.site, &id);
-        if let Some(exit) = aside(desk, &id).filter(|_| !at_work && self.is_aside(&store, &id)) {
+        if !at_work
+            && store.unfinished().is_ok_and(|owner| owner.is_none_or(|owner| owner.id != id))
+            && let Some(exit) = aside(desk, &id)
+        {
             return Ok(exit);
         }
         let around = around::look(desk, &store, &id, &reading, at_work).await;
-        let exit = exit(&reading.state, at_work, self.detailed_exitcode);
+        let exit = match &around.refused {
+            Some(_) if !at_work => Exit::Damaged,
+            _ => exit(&reading.state, at_work, self.detailed_exitcode),
+        };
         if desk.screen.json {
             desk.screen.lines(report::status_lines(&reading.entries, &reading.state, &around, clock::now()));
             return Ok(exit);
@@ -55,13 +61,6 @@ impl Status {
             desk.screen.result("NO process is at work on it.\n");
         }
         Ok(exit)
-    }
-}
-
-impl Status {
-    /// Whether a run whose journal can be read was set aside, so that it waits for nobody.
-    fn is_aside(&self, store: &Store, id: &RunId) -> bool {
-        store.unfinished().is_ok_and(|owner| owner.is_none_or(|owner| owner.id != *id))
     }
 }
 

@@ -126,7 +126,8 @@ impl Standing<'_> {
     fn crosses(&self, id: &StepId, opening: &Opening, now: Timestamp) -> Option<String> {
         let takes = self.plan.steps.iter().find(|step| step.id == *id)?.takes.span.typically();
         let open = opening.left(now);
-        (open < takes).then(|| format!("the window closes in {}, and {id} takes {} typically", words(open), words(takes)))
+        (open < takes)
+            .then(|| format!("the window closes in {}, and {id} takes {} typically", words(open), words(takes)))
     }
 }
 

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
-use super::files::FileError;
 use super::store::{RunId, Store, StoreError};
 
 /// Name of the note in the run's directory.
@@ -35,9 +34,7 @@ impl StoreError {
         match self {
             Self::Journal(JournalError::Damaged { .. } | JournalError::OtherMachine { .. })
             | Self::RunbookChanged { .. } => true,
-            Self::File(error) | Self::Journal(JournalError::File(error)) => {
-                error.is_missing() || matches!(error, FileError::Refused { .. })
-            }
+            Self::File(error) | Self::Journal(JournalError::File(error)) => error.is_of_the_file(),
             _ => false,
         }
     }

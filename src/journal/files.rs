@@ -55,6 +55,20 @@ impl FileError {
         Self::Refused { path: path.to_owned(), why: why.into() }
     }
 
+    /// Whether something is wrong with the file itself: it is missing, refused, or no file at all. Trying again does not help,
+    /// and neither does another disk.
+    #[must_use]
+    pub fn is_of_the_file(&self) -> bool {
+        let no_file = [rustix::io::Errno::LOOP, rustix::io::Errno::NOTDIR, rustix::io::Errno::ISDIR];
+        match self {
+            Self::Refused { .. } => true,
+            Self::Io { source, .. } => {
+                let kind = source.raw_os_error();
+                self.is_missing() || no_file.iter().any(|errno| kind == Some(errno.raw_os_error()))
+            }
+        }
+    }
+
     /// The file, where its file system can only be read.
     #[must_use]
     pub fn read_only_at(&self) -> Option<&Path> {

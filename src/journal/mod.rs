@@ -96,7 +96,8 @@ pub enum JournalError {
     },
     /// The run belongs to another machine.
     #[error(
-        "this run belongs to machine {journal}, and this is {here}: a journal is never resumed on a copy of its host"
+        "this run belongs to machine {journal}, and this is {here}: a journal is never resumed on a copy of its host, and that \
+         host goes on with it"
     )]
     OtherMachine {
         /// Machine id in the journal.

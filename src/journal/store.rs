@@ -54,7 +54,10 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The frozen runbook is not the one that the run began with.
-    #[error("the frozen runbook of run {run} was changed: its SHA-256 is {found}, the journal says {expected}")]
+    #[error(
+        "the frozen runbook of run {run} was changed: its SHA-256 is {found}, the journal says {expected}. A run follows the \
+         text that it began with: with that file put back as it was it goes on"
+    )]
     RunbookChanged {
         /// The run.
         run: RunId,

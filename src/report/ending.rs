@@ -79,8 +79,10 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
 /// Counts, the longest steps and the cut-off.
 fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     let items = story.steps.values().flat_map(|step| step.items.values());
-    let (doubtful, bad): (Vec<_>, Vec<_>) =
-        story.losses().into_iter().partition(|(id, ..)| story.steps.get(*id).is_some_and(|step| step.in_doubt().is_some()));
+    let (doubtful, bad): (Vec<_>, Vec<_>) = story
+        .losses()
+        .into_iter()
+        .partition(|(id, ..)| story.steps.get(*id).is_some_and(|step| step.in_doubt().is_some()));
     let (mut ok, mut again) = (0, 0);
     for told in items {
         match told.outcome {
@@ -89,8 +91,7 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
             _ => {}
         }
     }
-    let parts =
-        [(ok, "ok"), (again, "ok after a retry"), (bad.len(), "did not come"), (doubtful.len(), "not known")];
+    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad.len(), "did not come"), (doubtful.len(), "not known")];
     let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     if !named.is_empty() {
         paragraph(out, "  items    ", &named.join(", "), style);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::layout::clean;
 use super::around::Around;
+use super::layout::clean;
 use super::status::{between, ways, words_for};
 use super::story::Story;
 use crate::journal::checkpoint::StepId;

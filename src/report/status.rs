@@ -105,7 +105,11 @@ pub(super) fn words_for(
         _ => format!("{back}between two steps"),
     };
     if around.at_work == Some(false) {
-        return (Tone::Bad, "DIED", format!("its process is gone, and nothing happens until somebody resumes it; {text}"));
+        return (
+            Tone::Bad,
+            "DIED",
+            format!("its process is gone, and nothing happens until somebody resumes it; {text}"),
+        );
     }
     (Tone::Good, "RUNNING", text)
 }
@@ -278,7 +282,8 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
     if state.ended().is_some() {
         return vec![("Report", format!("report {run} --format md"), String::new())];
     }
-    if around.at_work == Some(true) {
+    let alive = around.at_work.unwrap_or_else(|| maybe_alive(state));
+    if alive {
         return at_work(story, state, around);
     }
     let mut offers: Vec<Offer> = Vec::new();
@@ -293,7 +298,8 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
         };
         offers.push((if around.back_since(state).is_some() { "Go on" } else { "Then" }, resume, note.to_owned()));
     } else if state.backing_out() || (unknown_step(state).is_some() && around.brings_back(story, state)) {
-        offers.push(("Back out", resume, "brings the services back; the doubt stays on record".to_owned()));
+        let doubt = if unknown_step(state).is_some() { "; the doubt stays on record" } else { "" };
+        offers.push(("Back out", resume, format!("brings the services back{doubt}")));
     } else if let Some(step) = unknown_step(state) {
         offers.extend(rulings(run, step));
         let note = "leaves all as it is".to_owned();
@@ -306,13 +312,15 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
             (None, true) => "tries the step again",
             (None, false) => "looks again first",
         };
-        if state.paused().is_none() && around.at_work.is_none() {
-            return at_work(story, state, around);
-        }
         offers.push(("Continue", resume, note.to_owned()));
     }
     offers.push(give_up(story, state, around));
     offers
+}
+
+/// Going by the journal alone: its last word is none that a process leaves behind.
+fn maybe_alive(state: &RunState) -> bool {
+    state.paused().is_none() && state.waiting_for_reboot().is_none() && unknown_step(state).is_none()
 }
 
 /// While its process lives; where nobody knows whether it does, with the way on for the case that it does not.

@@ -12,7 +12,7 @@ pub(crate) struct Place {
 }
 
 /// What a command said and how it ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) out: String,

@@ -10,10 +10,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::event::{Event, Reporter};
-use crate::execute::{Approve, Book, Ending, ExecuteError, Executor, Orders, Question, Reply, Stop};
+use crate::execute::{Approve, Book, Ending, ExecuteError, Executor, Orders, Question, Reply, Stop, Urge};
 use crate::host::model::{Faults, Model, Pace, sample};
 use crate::host::{Facts, Probe};
 use crate::journal::checkpoint::{Checkpoint, Opened, Owner};
+use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::store::{NewRun, RunId, Store};
 use crate::journal::{Journal, Stamp};
@@ -70,6 +71,8 @@ pub(super) struct Bed {
     pub(super) thinks: Duration,
     /// What the caller decides about a sitting.
     pub(super) orders: Orders,
+    /// What is asked of a sitting before it begins.
+    pub(super) urge: Urge,
 }
 
 /// The text of the small runbook.
@@ -101,6 +104,7 @@ impl Bed {
             ear: Ear::default(),
             thinks: Duration::ZERO,
             orders: Orders::default(),
+            urge: Urge::None,
         }
     }
 
@@ -178,6 +182,8 @@ impl Bed {
     }
 
     fn executor<'a>(&'a self, book: Book<'a>, approve: &'a mut Yes<'a>) -> Executor<'a> {
+        let stop = Stop::default();
+        stop.ask(self.urge);
         Executor {
             runbook: &self.loaded.runbook,
             plan: &self.rehearsed.plan,
@@ -186,7 +192,7 @@ impl Bed {
             host: &self.model,
             book,
             approve,
-            stop: Stop::default(),
+            stop,
             orders: self.orders.clone(),
         }
     }
@@ -194,6 +200,11 @@ impl Bed {
     /// A directory for a run without a journal.
     pub(super) fn model_dir(&self) -> PathBuf {
         self._dir.path().join("model")
+    }
+
+    /// The records of the journal as it lies on the disk.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.store.read(self.run.as_ref().unwrap()).unwrap().entries
     }
 
     /// The fold of the journal as it lies on the disk.

@@ -3,6 +3,7 @@
 mod bed;
 mod crashes;
 mod decisions;
+mod ends;
 mod full;
 mod laws;
 mod windows;

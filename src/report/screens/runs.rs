@@ -95,7 +95,9 @@ fn status_screens() {
         ("resumed", &sample::resumed()),
     ] {
         let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(95)).unwrap();
-        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, &Around::default(), now, &zone, &style));
+        keep(&format!("status_{name}"), |style| {
+            status_in(&run.entries, &run.state, &Around::default(), now, &zone, &style)
+        });
     }
 }
 

@@ -112,7 +112,8 @@ impl Page<'_> {
             let named: Vec<String> = lacking.iter().map(|one| cell(one)).collect();
             format!("**Not everything came back**: {}.", named.join("; "))
         };
-        let doubts: Vec<String> = self.story.doubts().into_iter().map(|(id, _)| format!("`{}`", cell(id.as_str()))).collect();
+        let doubts: Vec<String> =
+            self.story.doubts().into_iter().map(|(id, _)| format!("`{}`", cell(id.as_str()))).collect();
         let doubt = if doubts.is_empty() {
             String::new()
         } else {

@@ -1,0 +1,102 @@
+//! How a run that is given up or backs out ends: what has happened stays done, what nobody knows is named.
+
+use super::bed::{Bed, Ear};
+use super::windows::{with_commands, without_reboot};
+use crate::execute::{Ending, Urge};
+use crate::host::model::Faults;
+use crate::journal::checkpoint::End;
+use crate::journal::step::StepStatus;
+
+/// A run whose process died behind the last entry of this text.
+async fn died_after(yaml: &str, entry: &str) -> Bed {
+    let mut bed = Bed::new(yaml, Faults::default()).await;
+    bed.sit(None).await;
+    let place = bed.ear.told.borrow().iter().rposition(|one| one == entry);
+    let place = place.unwrap_or_else(|| panic!("no {entry} in {:#?}", bed.ear.told.borrow())) + 1;
+    let mut bed = Bed::new(yaml, Faults::default()).await;
+    bed.ear = Ear { crash_at: Some(place), ..Ear::default() };
+    assert_eq!(bed.sit(None).await, None, "it dies after {entry}");
+    bed.ear = Ear::default();
+    bed
+}
+
+#[tokio::test]
+async fn a_doubt_while_service_is_away_is_backed_out_of_and_named_everywhere() {
+    let mut bed = died_after(&with_commands(), "item_intent stop/away").await;
+    let Some(Ending::BackedOut { reason, trouble }) = bed.sit(None).await else { panic!("it asked") };
+    assert!(reason.starts_with("stop/away is unknown"), "{reason}");
+    assert_eq!(trouble.len(), 1, "{trouble:?}");
+    assert!(trouble[0].starts_with("whether stop/away happened is not known"), "{trouble:?}");
+    let state = bed.state();
+    assert_eq!((bed.online().await, state.ended()), (34, Some(End::BackedOut)));
+    let (entries, style) = (bed.entries(), crate::report::Style::PLAIN);
+    let around = crate::report::Around::default();
+    let now = entries.last().unwrap().wall;
+    for screen in [
+        crate::report::ending(&entries, &state, &around, &style),
+        crate::report::status(&entries, &state, now, &style),
+        crate::report::markdown(&entries),
+        crate::report::past_run_line(&entries, &state),
+        crate::report::status_lines(&entries, &state, &around, now).join("\n"),
+        crate::report::report_lines(&entries).join("\n"),
+        crate::report::report_junit(&entries).unwrap(),
+    ] {
+        assert!(screen.contains("stop/away"), "{screen}");
+    }
+    let ending = crate::report::ending(&entries, &state, &around, &style);
+    assert!(
+        ending.contains("NOT known: whether stop/away happened") && ending.contains("UNKNOWN  stop/away"),
+        "{ending}"
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_has_happened_is_never_told_as_cut_short() {
+    for (yaml, entry, step) in [
+        (with_commands(), "item_done preflight/early", "preflight/early"),
+        (with_commands(), "item_done stop/1", "stop/1"),
+        (with_commands(), "item_done stop/away", "stop/away"),
+    ] {
+        let mut bed = died_after(&yaml, entry).await;
+        bed.urge = Urge::Abort;
+        let ended = bed.sit(None).await.unwrap();
+        assert!(matches!(ended, Ending::GivenUp { .. } | Ending::BackedOut { .. }), "{entry}: {ended:?}");
+        let state = bed.state();
+        let status = state.status(&step.into()).cloned();
+        assert!(matches!(status, Some(StepStatus::Done { .. })), "{entry}: {status:?}");
+        assert_eq!(bed.online().await, 34, "{entry}");
+        let told = crate::report::ending(
+            &bed.entries(),
+            &state,
+            &crate::report::Around::default(),
+            &crate::report::Style::PLAIN,
+        );
+        assert!(!told.contains("cut short") && !told.contains("FAILED"), "{entry}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_last_step_has_happened_is_done_and_not_given_up() {
+    let mut bed = died_after(&without_reboot(), "item_done cleanup/late").await;
+    bed.urge = Urge::Abort;
+    assert_eq!(bed.sit(None).await, Some(Ending::Done { losses: vec![] }));
+    assert_eq!(bed.state().ended(), Some(End::Done));
+}
+
+#[tokio::test]
+async fn a_way_back_that_brings_not_everything_back_says_so() {
+    let faults = Faults { lost_apps: vec!["api-3".into()], ..Faults::default() };
+    let mut bed = Bed::new(&with_commands(), faults.clone()).await;
+    bed.sit(None).await;
+    let place = bed.ear.told.borrow().iter().position(|one| one == "step_done stop/1").unwrap() + 1;
+    let mut bed = Bed::new(&with_commands(), faults).await;
+    bed.ear = Ear { crash_at: Some(place), ..Ear::default() };
+    bed.sit(None).await;
+    (bed.ear, bed.urge) = (Ear::default(), Urge::Abort);
+    let Some(Ending::BackedOut { trouble, .. }) = bed.sit(None).await else { panic!("it went on") };
+    assert!(trouble.iter().any(|one| one.contains("api-3")), "{trouble:?}");
+    let (entries, state, style) = (bed.entries(), bed.state(), crate::report::Style::PLAIN);
+    let status = crate::report::status(&entries, &state, entries.last().unwrap().wall, &style);
+    assert!(!status.contains("services were brought back") && status.contains("api-3"), "{status}");
+    assert!(crate::report::markdown(&entries).contains("**Not everything came back**"));
+}
