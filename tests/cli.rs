@@ -168,7 +168,7 @@ fn a_failed_step_leaves_a_run_that_owns_the_host_until_it_is_given_up() {
     place.runbook(&["abort"]).exits(0).says("given up");
     place.runbook(&["history"]).exits(0).says("given up");
     place.runbook(&["run", &fails, "--yes"]).exits(1);
-    place.runbook(&["abort", "--abandon", "--reason", "by hand"]).exits(0).says("the host is free");
+    place.runbook(&["abort", "--abandon", "--reason", "by hand"]).exits(0).says("The host is free");
     place.runbook(&["status"]).exits(1);
 }
 

@@ -5,10 +5,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use runbook::journal::Stamp;
-use runbook::journal::checkpoint::{Checkpoint, Opened};
+use runbook::journal::checkpoint::{Checkpoint, How, Opened, Outcome, PauseReason, StepId};
 use runbook::journal::ownership::Witness;
 use runbook::journal::store::{NewRun, RunId, Store};
+use runbook::journal::{Journal, Stamp};
 use serde_json::Value;
 
 use crate::support::program::{Place, Said, hostname};
@@ -40,11 +40,21 @@ fn id_of(run: &Path) -> String {
 
 /// The same run as if it had been begun elsewhere, or at another time.
 fn forged(place: &Place, change: impl FnOnce(&mut Opened, &mut Stamp)) -> PathBuf {
+    forged_with(place, |text| text, change);
+    only_run(place)
+}
+
+/// The same with another runbook, and with its journal still open.
+fn forged_with(
+    place: &Place,
+    text: impl FnOnce(String) -> String,
+    change: impl FnOnce(&mut Opened, &mut Stamp),
+) -> Journal {
     let run = waiting(place);
     let store = Store::open(&place.path("state")).unwrap();
     let first = store.read(&RunId::parse(&id_of(&run)).unwrap()).unwrap().entries.remove(0);
     let Checkpoint::Opened(opened) = first.checkpoint else { panic!("no first record") };
-    let bytes = std::fs::read(run.join("runbook.yaml")).unwrap();
+    let bytes = text(std::fs::read_to_string(run.join("runbook.yaml")).unwrap());
     let plan = std::fs::read(run.join("plan.json")).unwrap();
     std::fs::remove_dir_all(place.path("state/runs")).unwrap();
     std::fs::remove_file(place.path("state/pending")).unwrap();
@@ -53,9 +63,8 @@ fn forged(place: &Place, change: impl FnOnce(&mut Opened, &mut Stamp)) -> PathBu
     let mut stamp = Stamp { boot_id: first.boot_id.to_string(), mono_ms: first.mono_ms, wall: first.wall };
     let mut opened = *opened;
     change(&mut opened, &mut stamp);
-    let new = NewRun { runbook: &bytes, plan: &plan, opened, reboots: false };
-    store.create(new, Box::new(move || stamp.clone())).unwrap();
-    only_run(place)
+    let new = NewRun { runbook: bytes.as_bytes(), plan: &plan, opened, reboots: false };
+    store.create(new, Box::new(move || stamp.clone())).unwrap().1
 }
 
 fn mode(path: &Path, mode: u32) {
@@ -401,4 +410,63 @@ fn a_state_directory_that_was_named_is_named_in_every_command() {
     assert!(offers.len() > 1 && offers.iter().all(|one| one.contains(r"odd '\''dir'\''")), "{offers:?}");
     let resume = offers.iter().find(|one| one.contains(" resume ")).unwrap();
     pasted(&place, resume).exits(0);
+}
+
+#[test]
+fn a_one_shot_command_hours_late_is_not_begun_and_the_way_on_is_printed() {
+    let place = Place::new();
+    let late = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC) + jiff::SignedDuration::from_hours(12);
+    let window = format!("window: {{ opens: \"{}\", length: 1h, timezone: UTC }}\nphases:", late.strftime("%H:%M"));
+    drop(forged_with(&place, |text| text.replacen("phases:", &window, 1), |_, _| {}));
+    let resumed = place.runbook(&["resume"]);
+    resumed.exits(6).says("the window is closed; it opens at");
+    let journal = std::fs::read(only_run(&place).join("journal")).unwrap();
+    let journal = String::from_utf8_lossy(&journal).into_owned();
+    assert!(!journal.contains("item_intent") && journal.contains("the window is closed"), "{journal}");
+    let status = place.runbook(&["status"]);
+    status.exits(21).says("PAUSED").says("the window is closed");
+    let offers = offered(&status);
+    assert_eq!(offers, offered(&resumed), "{}\n{}", status.all(), resumed.all());
+    assert!(offers[0].contains("--ignore-window REASON"), "{offers:?}");
+    for command in offers {
+        let typed = pasted(&copied(&place), &command);
+        assert_eq!(typed.code, 0, "{command}: {}", typed.all());
+    }
+}
+
+/// A run that has asked for a reboot in an earlier boot. It is only looked at: nothing may go on with it on this machine.
+#[test]
+fn a_machine_that_is_back_is_never_waited_for() {
+    let place = Place::new();
+    let mut journal = forged_with(&place, |text| text, |_, stamp| stamp.boot_id = "an-earlier-boot".into());
+    let (a, b) = (StepId::new("a/1"), StepId::new("b/1"));
+    let started = |step: &StepId, item: &str| Checkpoint::StepStarted {
+        step: step.clone(),
+        attempt: 1,
+        title: "step".into(),
+        items: vec![item.into()],
+        repeatable: false,
+    };
+    let intent = |step: &StepId, item: &str| Checkpoint::ItemIntent { step: step.clone(), item: item.into() };
+    let outcome = Outcome::Applied;
+    let records = [
+        started(&a, "run"),
+        intent(&a, "run"),
+        Checkpoint::ItemDone { step: a.clone(), item: "run".into(), outcome, took_ms: 1, note: None, facts: None },
+        Checkpoint::StepDone { step: a, how: How::Applied, took_ms: 1 },
+        started(&b, "machine"),
+        intent(&b, "machine"),
+        Checkpoint::RebootIntent { step: b, boot_id: "an-earlier-boot".into() },
+        Checkpoint::Paused { why: PauseReason::Reboot, note: None },
+    ];
+    journal.append(&records).unwrap();
+    drop(journal);
+    let status = place.runbook(&["status"]);
+    status.exits(21).says("BACK").says("the machine is back since").says("the run has not gone on");
+    assert!(!status.all().contains("for the machine to come back"), "{}", status.all());
+    let offers = offered(&status);
+    assert!(offers[0].starts_with("runbook resume r-") && offers[1].contains("--abandon"), "{offers:?}");
+    let json = place.runbook(&["status", "--json"]);
+    json.exits(21).says("\"state\":\"back\"").says("\"back_since\":\"20");
+    pasted(&place, &offers[1]).exits(0).says("The host is free");
 }

@@ -254,7 +254,7 @@ impl From<JournalError> for Failure {
             _ => Exit::Damaged,
         };
         let hint = match &error {
-            JournalError::OtherMachine { .. } => Some(abandon("here, if this is a copy of that machine")),
+            JournalError::OtherMachine { .. } => Some(abandon("on a copy of that machine")),
             JournalError::InUse { .. } => Some(call("status")),
             JournalError::Full { .. } => Some(offer("doctor", "says how much is free there")),
             _ if exit == Exit::Damaged => Some(out_of_damage()),

@@ -45,6 +45,9 @@ pub fn status_in(
     cut_off(&mut out, &story, now, zone, style);
     in_work(&mut out, state, around, style);
     at_the_end(&mut out, &story, style);
+    if let Some(why) = around.window.as_ref().filter(|_| state.ended().is_none() && around.refused.is_none()) {
+        paragraph(&mut out, "Window         ", &clean(why), style);
+    }
     out.push_str(&next(&story, state, around, style));
     out
 }
@@ -85,7 +88,7 @@ pub(super) fn words_for(
         return (Tone::Bad, "REFUSED", clean(&refused.why));
     }
     if let Some((step, old)) = state.waiting_for_reboot() {
-        return waiting(story, state, around, now, (step, old));
+        return waiting(state, around, now, (step, old));
     }
     let trouble = state.steps().iter().find_map(|(id, step)| match &step.status {
         StepStatus::Failed { error } => Some((Tone::Bad, "FAILED", format!("{id}: {}", clean(error)))),
@@ -116,7 +119,6 @@ pub(super) fn words_for(
 
 /// The machine was asked to go down. Whether it has been, only a look at this boot tells.
 fn waiting(
-    story: &Story<'_>,
     state: &RunState,
     around: &Around,
     now: Timestamp,
@@ -132,11 +134,7 @@ fn waiting(
         return (Tone::Good, "RUNNING", format!("{back}, and the run goes on"));
     }
     let unit = around.resume_unit.as_ref().map(|unit| format!(": {}", clean(unit))).unwrap_or_default();
-    let tried = match story.latest {
-        Some(latest) if latest > since => ", and it was left again before the boot was noted",
-        _ => ", and the run has not gone on",
-    };
-    (Tone::Bad, "BACK", format!("{back}{tried}{unit}"))
+    (Tone::Bad, "BACK", format!("{back}, and the run has not gone on{unit}"))
 }
 
 /// A row per phase with planned and actual times.

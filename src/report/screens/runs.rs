@@ -101,6 +101,34 @@ fn status_screens() {
     }
 }
 
+/// What a look around a run adds: the process, the boot, the window, a refusal.
+#[test]
+fn status_screens_with_what_is_around() {
+    let dead = || Around { at_work: Some(false), ..Around::default() };
+    let since = "2026-11-28T09:21:00Z".parse().unwrap();
+    let unit = "runbook-resume.service has failed (start-limit-hit); journalctl -b -u runbook-resume.service tells why";
+    let back = Around { boot: Some(("another".into(), since)), resume_unit: Some(unit.into()), ..dead() };
+    let closed = "the window is closed; it opens at 2026-12-05T10:00:00+01:00[Europe/Berlin]";
+    let window = Around { window: Some(closed.into()), backs_out: Some(false), ..dead() };
+    let refused = Refused {
+        why: "this run belongs to machine 0123456789abcdef0123456789abcdef, and this is \
+              fedcba9876543210fedcba9876543210: a journal is never resumed on a copy of its host, and that host goes on with it"
+            .into(),
+        ways: vec![offer("abort --abandon --reason TEXT", "on a copy of that machine")],
+    };
+    let refused = Around { refused: Some(refused), ..dead() };
+    for (name, run, around) in [
+        ("back", sample::until_the_reboot(), back),
+        ("died", sample::in_the_restore(), dead()),
+        ("died_backing_out", sample::backing_out(), dead()),
+        ("window", sample::failed(), window),
+        ("refused", sample::failed(), refused),
+    ] {
+        let now = run.entries.last().unwrap().wall.checked_add(Duration::from_secs(1_095)).unwrap();
+        keep(&format!("status_{name}"), |style| status_in(&run.entries, &run.state, &around, now, &zone(), &style));
+    }
+}
+
 #[test]
 fn endings() {
     for (name, run) in [
