@@ -1,6 +1,6 @@
 //! The ways out of a run: in every state in which one can be refused, what is printed can be typed, works, and says what is so.
 #![expect(clippy::disallowed_methods, reason = "a test pastes commands into a shell")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
