@@ -462,7 +462,7 @@ fn a_machine_that_is_back_is_never_waited_for() {
     journal.append(&records).unwrap();
     drop(journal);
     let status = place.runbook(&["status"]);
-    status.exits(21).says("BACK").says("the machine is back since").says("the run has not gone on");
+    status.exits(21).says("BACK").says("the machine is back since").says("and the run has not gone");
     assert!(!status.all().contains("for the machine to come back"), "{}", status.all());
     let offers = offered(&status);
     assert!(offers[0].starts_with("runbook resume r-") && offers[1].contains("--abandon"), "{offers:?}");

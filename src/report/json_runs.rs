@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::around::Around;
 use super::layout::clean;
-use super::status::{between, ways, words_for};
+use super::offers::ways;
+use super::status::{between, words_for};
 use super::story::Story;
 use crate::journal::checkpoint::StepId;
 use crate::journal::record::Entry;

@@ -1,0 +1,131 @@
+//! What can be typed next for a run: exact commands, none that could not succeed where and when they are printed.
+
+use super::around::Around;
+use super::by_hand::quote::word;
+use super::calls::{call, offer};
+use super::layout::{columns, pad};
+use super::out::{Style, Tone};
+use super::story::Story;
+use crate::journal::checkpoint::{PauseReason, StepId};
+use crate::journal::record::Entry;
+use crate::journal::state::RunState;
+use crate::journal::step::StepStatus;
+
+/// A command, in front of it what it is for, behind it what it does.
+type Offer = (&'static str, String, String);
+
+/// The exact commands that come next; none that could not succeed.
+pub(super) fn next(story: &Story<'_>, state: &RunState, around: &Around, style: &Style) -> String {
+    if let Some(refused) = around.refused.as_ref().filter(|_| state.ended().is_none() && around.at_work != Some(true)) {
+        return refused.ways.iter().map(|way| format!("  {way}\n")).collect();
+    }
+    let commands: Vec<Offer> =
+        offers(story, state, around).into_iter().map(|(label, words, note)| (label, call(&words), note)).collect();
+    let width = commands.iter().map(|(_, command, _)| command.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (label, command, note) in &commands {
+        let gap = " ".repeat(width - command.len() + 3);
+        let note = if note.is_empty() { String::new() } else { format!("{gap}({note})") };
+        let note = if 12 + command.len() + columns(&note) <= style.columns() { note } else { String::new() };
+        out.push_str(&format!("  {}{}{note}\n", pad(label, 10), style.paint(Tone::Strong, command)));
+    }
+    out
+}
+
+/// What can be typed for a run that nobody works on, one command with its meaning a line.
+#[must_use]
+pub fn ways(entries: &[Entry], state: &RunState, around: &Around) -> Vec<String> {
+    if let Some(refused) = &around.refused {
+        return refused.ways.clone();
+    }
+    offers(&Story::of(entries), state, around).into_iter().map(|(_, words, note)| offer(&words, &note)).collect()
+}
+
+fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
+    let (run, resume) = (story.run, around.resume(story.run));
+    if state.ended().is_some() {
+        return vec![("Report", format!("report {run} --format md"), String::new())];
+    }
+    let alive = around.at_work.unwrap_or_else(|| maybe_alive(state));
+    if alive {
+        return at_work(story, state, around);
+    }
+    let mut offers: Vec<Offer> = Vec::new();
+    if state.waiting_for_reboot().is_some() {
+        let note = match (around.back_since(state), &around.resume_unit) {
+            (Some(_), _) => "goes forward, window or no window",
+            (None, Some(_)) | (None, None) if around.at_work.is_none() => {
+                "after the boot; the resume unit does it by itself"
+            }
+            (None, Some(_)) => "after the boot; the resume unit does it by itself",
+            (None, None) => "after the boot; there is no resume unit",
+        };
+        offers.push((if around.back_since(state).is_some() { "Go on" } else { "Then" }, resume, note.to_owned()));
+    } else if state.backing_out() || (unknown_step(state).is_some() && around.brings_back(story, state)) {
+        let doubt = if unknown_step(state).is_some() { "; the doubt stays on record" } else { "" };
+        offers.push(("Back out", resume, format!("brings the services back{doubt}")));
+    } else if let Some(step) = unknown_step(state) {
+        offers.extend(rulings(run, step));
+        let note = "leaves all as it is".to_owned();
+        offers.push(("Give up", format!("abort {run} --abandon --reason TEXT"), note));
+        return offers;
+    } else {
+        let failed = state.paused() == Some(PauseReason::Failed);
+        let note = match (&around.window, failed) {
+            (Some(_), _) => "outside the window, with a reason",
+            (None, true) => "tries the step again",
+            (None, false) => "looks again first",
+        };
+        offers.push(("Continue", resume, note.to_owned()));
+    }
+    offers.push(give_up(story, state, around));
+    offers
+}
+
+/// Going by the journal alone: its last word is none that a process leaves behind.
+fn maybe_alive(state: &RunState) -> bool {
+    state.paused().is_none() && state.waiting_for_reboot().is_none() && unknown_step(state).is_none()
+}
+
+/// While its process lives; where nobody knows whether it does, with the way on for the case that it does not.
+fn at_work(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
+    let run = story.run;
+    let mut offers = vec![("Watch", format!("attach {run}"), "from here, as it goes on".to_owned())];
+    // Of a process that goes forward nothing more can be asked than to pause.
+    offers.extend(Some(give_up(story, state, around)).filter(|(_, command, _)| !command.contains("--abandon")));
+    if !state.backing_out() {
+        offers.push(("Pause", format!("pause {run}"), "at the next checkpoint".to_owned()));
+    }
+    if around.at_work.is_none() {
+        offers.push(("Dead?", format!("resume {run}"), "only if its process is gone".to_owned()));
+    }
+    offers
+}
+
+/// The three rulings that a step in doubt can be given, each as a command of its own.
+fn rulings(run: &str, step: &StepId) -> [Offer; 3] {
+    let step = word(step.as_str());
+    [("Decide", "done", "it has happened"), ("", "rerun", "do it once more"), ("", "skip", "go on without it")]
+        .map(|(label, how, note)| (label, format!("resolve {run} {step} --{how} --reason TEXT"), note.to_owned()))
+}
+
+/// How a run is given up at this point, and what that means. Once the machine was asked to go down, and where the runbook
+/// names no way back, there is nothing that the program could bring back: a person takes over, and says why.
+fn give_up(story: &Story<'_>, state: &RunState, around: &Around) -> Offer {
+    let run = story.run;
+    let abandon = || format!("abort {run} --abandon --reason TEXT");
+    if state.backing_out() {
+        return ("Give up", abandon(), "leaves all as it is".to_owned());
+    }
+    match (state.past_no_return(), around.brings_back(story, state)) {
+        (false, _) if state.waiting_for_reboot().is_none() => {
+            ("Give up", format!("abort {run}"), "nothing was taken away yet".to_owned())
+        }
+        (_, true) => ("Give up", format!("abort {run}"), "brings the services back".to_owned()),
+        _ => ("Give up", abandon(), "leaves all as it is".to_owned()),
+    }
+}
+
+fn unknown_step(state: &RunState) -> Option<&StepId> {
+    state.steps().iter().find(|(_, step)| matches!(step.status, StepStatus::Unknown { .. })).map(|(id, _)| id)
+}
