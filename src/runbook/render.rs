@@ -94,7 +94,8 @@ impl<'a> Window<'a> {
         let before = |at: usize| source.get(..at).and_then(|text| text.rfind('\n')).unwrap_or(0);
         let begin = before(before(first));
         let start = if begin == 0 { 0 } else { begin + 1 };
-        let after = |at: usize| source.get(at..).and_then(|text| text.find('\n')).map_or(source.len(), |len| at + len + 1);
+        let after =
+            |at: usize| source.get(at..).and_then(|text| text.find('\n')).map_or(source.len(), |len| at + len + 1);
         let end = after(clamp(after(last)));
         let text = source.get(start..end).unwrap_or(source);
         let start = if text.len() == source.len() { 0 } else { start };

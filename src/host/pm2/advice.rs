@@ -103,7 +103,11 @@ impl Adviser {
             all.extend(of.list().map(|names| Advice { seen: format!("{names}{seen}"), cure: cure.to_owned() }));
         };
         let twins = Named::of(apps.iter().filter(|app| app.key.ordinal == 1 && !app.module));
-        say(twins, ": listed more than once, alike in everything", "delete the copies that nobody wants, and `pm2 save`");
+        say(
+            twins,
+            ": listed more than once, alike in everything",
+            "delete the copies that nobody wants, and `pm2 save`",
+        );
         let modules = Named::of(apps.iter().filter(|app| app.module));
         say(modules, ": modules of PM2, which it starts by itself and which are in no snapshot", "");
         all

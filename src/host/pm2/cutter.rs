@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn other_answers_are_left_as_they_are() {
-        for json in [r#"{"args":[{"msg":"pong"}]}"#, r#"{"args":["5.4.3"]}"#, r#"{"error":"[["}"#, "{\"args\":[[", "7"] {
+        for json in [r#"{"args":[{"msg":"pong"}]}"#, r#"{"args":["5.4.3"]}"#, r#"{"error":"[["}"#, "{\"args\":[[", "7"]
+        {
             let (found, rest, whole) = cut(Place::Args, json.as_bytes(), 1).unwrap();
             assert!(found.is_empty() && rest == json && !whole, "{rest}");
         }

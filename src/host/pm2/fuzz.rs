@@ -5,11 +5,11 @@ use std::os::unix::fs::FileExt;
 use serde_json::Value;
 
 use super::amp::{Decoder, as_json};
+use super::answer::read_envelope;
 use super::app::App;
 use super::bus::{self, BusEvent};
 use super::listed::apps;
 use super::recipe::Recipe;
-use super::answer::read_envelope;
 
 /// What the arguments of a frame mean on the bus, and as an answer to a call.
 pub(crate) fn meaning(args: &[Vec<u8>]) -> (Option<BusEvent>, Option<Result<Value, String>>) {

@@ -29,7 +29,16 @@ impl App {
     /// Bytes of all its texts.
     pub(super) fn text_bytes(&self) -> usize {
         let key = &self.key;
-        let texts = [&key.namespace, &key.name, &key.script, &self.exec_mode, &self.cwd, &self.interpreter, &self.out_log, &self.err_log];
+        let texts = [
+            &key.namespace,
+            &key.name,
+            &key.script,
+            &self.exec_mode,
+            &self.cwd,
+            &self.interpreter,
+            &self.out_log,
+            &self.err_log,
+        ];
         texts.into_iter().chain(&self.cron).map(String::len).sum()
     }
 

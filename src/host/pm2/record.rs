@@ -241,7 +241,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let hash = write_once(dir.path(), "a", |to| to.write_all(b"one")).unwrap();
         assert_eq!(hash, hex::encode(Sha256::digest(b"one")));
-        assert_eq!(write_once(dir.path(), "a", |to| to.write_all(b"two")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            write_once(dir.path(), "a", |to| to.write_all(b"two")).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"one");
         assert_eq!(dir.path().join("a").metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");

@@ -229,7 +229,8 @@ fn check_count(apps: &[App], dump: &DumpSeen, terms: &Terms) -> Result<(), Snaps
 /// Leaves out a list that is not there. An older copy without a snapshot is from an attempt that did not finish.
 fn copy_dump(at: &Pm2At, uid: u32, dir: &Path) -> Result<bool, SnapshotError> {
     let path = at.dump();
-    let unsafe_to_copy = |error: io::Error| SnapshotError::Dump { path: path.clone(), why: tame(&error.to_string(), 200) };
+    let unsafe_to_copy =
+        |error: io::Error| SnapshotError::Dump { path: path.clone(), why: tame(&error.to_string(), 200) };
     let file = match open_owned(&path, uid) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

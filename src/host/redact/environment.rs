@@ -131,9 +131,9 @@ impl Begun {
 
     /// Fowler-Noll-Vo, 64 bits.
     fn place(bytes: &[u8]) -> usize {
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         usize::try_from((hash ^ (hash >> 32)) % (Self::BITS as u64)).unwrap_or(0)
     }
 }
