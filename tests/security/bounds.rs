@@ -168,8 +168,8 @@ fn measured(bench: &Bench, words: &[&str]) -> (Output, u64, Duration) {
     let (out, err) = (bench.path("out"), bench.path("err"));
     let file = |path: &PathBuf| Stdio::from(std::fs::File::create(path).unwrap());
     let mut child = bench.command(words).stdout(file(&out)).stderr(file(&err)).spawn().unwrap();
-    let (mut peak, mut status) = (0, None);
-    while status.is_none() {
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let size = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
         peak = peak.max(size.unwrap_or(0));
@@ -177,11 +177,11 @@ fn measured(bench: &Bench, words: &[&str]) -> (Output, u64, Duration) {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(3));
-        status = child.try_wait().unwrap();
     }
+    let status = child.wait().unwrap();
     let took = began.elapsed();
     let read = |path| std::fs::read(path).unwrap();
-    (Output { status: status.unwrap(), stdout: read(&out), stderr: read(&err) }, peak, took)
+    (Output { status, stdout: read(&out), stderr: read(&err) }, peak, took)
 }
 
 /// Whatever was said must have been said in bounds.
