@@ -39,7 +39,7 @@ pub struct LocalHost {
     /// nobody from another one.
     steers: Mutex<HashMap<PathBuf, Arc<Mutex<Line>>>>,
     /// The latest list of each daemon and when it was asked for.
-    lists: Mutex<HashMap<PathBuf, Arc<Mutex<Option<(Duration, ListSeen)>>>>>,
+    lists: Mutex<HashMap<PathBuf, Arc<LastList>>>,
     /// What each daemon answered a moment ago.
     fresh: fresh::Fresh,
     /// What those who wait for a Redis instance share: by address and user, because what one user sees is no other's answer.
@@ -49,6 +49,9 @@ pub struct LocalHost {
     /// The apps of the latest snapshot, without their environments, by its hash.
     saved: Mutex<Option<(String, Vec<App>)>>,
 }
+
+/// The latest list of one daemon, and when it was asked for.
+type LastList = Mutex<Option<(Duration, ListSeen)>>;
 
 /// The connection to one PM2 daemon.
 #[derive(Default)]
