@@ -173,7 +173,10 @@ impl Store {
             let bytes = over.as_ref().map_or_else(|| self.bytes_of(&run), |over| over.bytes);
             Seen { run, over, bytes }
         });
-        let seen: Vec<Seen> = seen.collect();
+        let mut seen: Vec<Seen> = seen.collect();
+        // Names do not order runs of one second; their ends do, and what has not ended is the newest.
+        let end = |one: &Seen| one.over.as_ref().map_or(Timestamp::MAX, |over| over.at);
+        seen.sort_by(|a, b| a.run.second().cmp(b.run.second()).then_with(|| end(a).cmp(&end(b))));
         let named = self.pending()?;
         let mut found = Pruned::default();
         for (one, beyond) in beyond(&seen, limits) {
