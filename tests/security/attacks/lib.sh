@@ -115,6 +115,7 @@ bounded() {
   wait "$pid"
   code=$?
   took=$(($(date +%s%3N) - began - sleeps))
+  [ "$took" -ge 0 ] || took=0
   cat "$place/out" "$place/talk" >"$place/said"
   judged "runbook $1" "$took" "$peak" "$code"
 }

@@ -22,7 +22,8 @@ run=$!
 until_said 'p3. start' "$place/first"
 kill -9 "$run"
 wait "$run" 2>/dev/null
-bounded 5000 resume "${answers[@]}"
+# Five seconds of the command, and five in which an app proves that it stays.
+bounded 10000 resume "${answers[@]}"
 online=$(as "$mallory" node "$pm2_program" jlist | grep -c '"status":"online"')
 [ "$code" = 0 ] && [ "$online" = 1 ] && held "resumed and restored"
 broken "the resume ends with $code, $online lists with an app online: $(tail -n 3 "$place/said")"
