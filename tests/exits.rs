@@ -194,7 +194,7 @@ fn copied(place: &Place) -> Place {
 fn pasted(place: &Place, command: &str) -> Said {
     let bin = place.path("bin");
     std::fs::create_dir_all(&bin).unwrap();
-    let _there_already = symlink(assert_cmd::cargo::cargo_bin!("runbook"), bin.join("runbook"));
+    let _there_already = symlink(env!("CARGO_BIN_EXE_runbook"), bin.join("runbook"));
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env_clear().env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
     shell.env("RUNBOOK_STATE_DIR", place.path("state")).env("RUNBOOK_LOCK", place.path("lock"));
@@ -386,7 +386,7 @@ fn a_state_directory_that_cannot_be_written_is_told_with_the_command_that_makes_
     if inside("true").code != 0 {
         return;
     }
-    let program = assert_cmd::cargo::cargo_bin!("runbook").display().to_string();
+    let program = env!("CARGO_BIN_EXE_runbook").to_owned();
     let said = inside(&format!("{program} abort --abandon --reason over"));
     said.exits(31).says("Read-only file system").says("nothing was freed");
     assert!(place.path("state/pending").exists());

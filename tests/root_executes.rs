@@ -108,7 +108,7 @@ fn what_runs_as_another_user_has_no_terminal() {
     let check = |user: &str, shell: &str| {
         let argv = format!("argv: [sh, -c, \"{shell}\"], user: {user}");
         let book = runbook(&place, &format!("healthy: {{ checks: [ {{ command: {{ {argv} }} }} ] }}"));
-        let mut words = vec![assert_cmd::cargo::cargo_bin!("runbook").display().to_string(), "run".into(), book];
+        let mut words = vec![env!("CARGO_BIN_EXE_runbook").to_owned(), "run".into(), book];
         words.extend(RUN.map(str::to_owned));
         let mut script = std::process::Command::new("script");
         script.args(["-qec", &format!("exec timeout 20 {}", words.join(" ")), "/dev/null"]);

@@ -16,7 +16,6 @@ use crate::host::local::LocalHost;
 use crate::host::model::Model;
 use crate::host::redis::AofFiles;
 use crate::host::redis::eta::read_rate;
-use crate::host::safe_file::{self, Trust};
 use crate::host::{Probe, off_thread};
 use crate::journal::store::Store;
 use crate::plan::verdict::judge;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::plan::Rehearsal;
 use super::may_begin::may_begin;
+use super::plan::Rehearsal;
 use super::prompt::{Answers, person};
 use super::saved_plan::{self, SavedPlan};
 use super::site::{Identity, Site, identity, owner, stamps, who};

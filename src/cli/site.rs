@@ -106,7 +106,11 @@ impl Site {
         };
         match named {
             Some(name) if name != listed.id.as_str() => {
-                let text = format!("run {} is not the unfinished one, that is {}", crate::host::foreign::named(name, 64), listed.id);
+                let text = format!(
+                    "run {} is not the unfinished one, that is {}",
+                    crate::host::foreign::named(name, 64),
+                    listed.id
+                );
                 Err(Failure::say(Exit::Usage, text).hint(call(&format!("status {}", word(name)))))
             }
             _ => Ok(Some(listed.id)),
