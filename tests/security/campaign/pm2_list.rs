@@ -206,7 +206,7 @@ pub(super) fn list(kind: usize, dice: &mut Dice, site: &Site) -> (String, Vec<u8
             ];
             let mut all = Vec::new();
             for n in 0..1 + dice.below(20) {
-                let mut one = app(*dice.pick::<&str>(&NAMES), u32::try_from(n).unwrap());
+                let mut one = app(dice.pick::<&str>(&NAMES), u32::try_from(n).unwrap());
                 for _ in 0..1 + dice.below(8) {
                     let field = *dice.pick(&FIELDS);
                     one["pm2_env"][field] = dice.pick(&odd).clone();

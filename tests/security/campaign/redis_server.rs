@@ -137,8 +137,8 @@ pub(super) fn trap(number: usize, dice: &mut Dice, site: &mut Site) -> Trap {
         _ if number < connections + answers + infos => info(INFOS[number - connections - answers], dice, facade),
         _ => match dice.below(5) {
             0 => answered(number, dice, facade),
-            1 => info(*dice.pick(&INFOS), dice, facade),
-            2 => connection(*dice.pick(&CONNECTIONS), dice, facade),
+            1 => info(dice.pick::<&str>(&INFOS), dice, facade),
+            2 => connection(dice.pick::<&str>(&CONNECTIONS), dice, facade),
             3 => fuzzed(dice, facade),
             _ => fields(dice, facade),
         },

@@ -101,6 +101,10 @@ impl Site {
     /// Harm that was done to the neighbour and to root's secrets.
     pub(super) fn harmed(&self) -> Vec<String> {
         let mut harm = Vec::new();
+        // Without root all of them are one user, who may look at everything here.
+        if !is_root() {
+            return harm;
+        }
         let called = self.called.lock().unwrap();
         for method in called.iter() {
             let looks = ["ping", "getVersion", "getReport", "getMonitorData", "methods"].contains(&method.as_str());
