@@ -26,13 +26,16 @@ const PRINTED: [&str; 2] = ["runbook::cli::failure::Failure", "runbook::event::E
 /// The two types that are the door.
 const DOOR: &str = "runbook::host::shown::";
 
+/// A type, whether it leaves the process by its derives, and its fields with their types.
+type Known = (String, bool, Vec<(String, String)>);
+
 /// The fields that hold text, each with its type.
 #[derive(Default)]
 struct Found {
     fields: BTreeMap<String, String>,
     /// Types with a hand-written `Serialize`, `Display` or `Error`, and all types with their fields.
     by_hand: Vec<String>,
-    types: Vec<(String, bool, Vec<(String, String)>)>,
+    types: Vec<Known>,
 }
 
 impl Found {

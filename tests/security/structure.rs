@@ -320,7 +320,7 @@ fn no_variable_of_an_app_changes_what_is_said_or_written() {
     let count = structural(&Place::new(|_| Vec::new())).len();
     // Some at a time, then all of them.
     let some = (0..count).step_by(12).map(|from| from..(from + 12).min(count));
-    for range in some.chain([0..count]) {
+    for range in some.chain(std::iter::once(0..count)) {
         let with = || told_by(&mut Place::new(|place| structural(place)[range.clone()].to_vec()), "json", false);
         compare(&format!("values {range:?}"), &plain, with);
     }
