@@ -55,3 +55,14 @@ fn each_line_of_the_page_names_tests_that_exist() {
     }
     assert!(lines >= 20 && named >= 25, "{lines} lines, {named} tests");
 }
+
+#[test]
+fn the_common_words_of_the_page_are_those_of_the_program() {
+    let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let source = std::fs::read_to_string(root().join("src/host/redact/common.rs")).unwrap();
+    let (_, list) = source.split_once("const COMMON").unwrap();
+    let words: Vec<&str> = list.split_once("];").unwrap().0.split('"').skip(1).step_by(2).collect();
+    let (_, told) = page.split_once("falls to the first guess.\n\n").unwrap();
+    let told: Vec<&str> = told.split("\n\n").next().unwrap().split('`').skip(1).step_by(2).collect();
+    assert_eq!(told, words);
+}
