@@ -1,7 +1,7 @@
 //! Words for a POSIX shell. Every foreign value of the sheet passes here: what is not plain stands in single quotes, in
 //! which a shell obeys nothing at all.
 
-use crate::host::foreign::tame;
+use crate::host::foreign::named;
 
 /// The value as exactly one word of a command.
 #[must_use]
@@ -14,9 +14,9 @@ pub fn word(text: &str) -> String {
 }
 
 /// Whether a name or path from outside can be typed and is still what the machine calls it: what was escaped or cut on its way
-/// here ([`tame`](crate::host::foreign::tame)) is not, and a line end in it would begin a line of the sheet.
+/// here ([`named`](crate::host::foreign::named)) is not, and a line end in it would begin a line of the sheet.
 pub(super) fn is_exact(name: &str) -> bool {
-    let tamed = tame(name, usize::MAX);
+    let tamed = named(name, usize::MAX);
     tamed == name
         && !(name.contains("\\u{") || name.contains("\\x") || (name.ends_with("...") && name.chars().count() > 60))
 }
