@@ -132,7 +132,7 @@ impl Question<'_> {
             CommandAsked { user: user.clone(), cwd: cwd.clone(), ..CommandAsked::new(&words, COMMAND_DEADLINE) };
         match on.tell(&Deed::Run(asked)).await {
             Ok(Told::Ran(seen)) if seen.succeeded() => Ok(()),
-            Ok(Told::Ran(seen)) => Err(format!("{:?} {}", seen.end, seen.stderr.lines().last().unwrap_or_default())),
+            Ok(Told::Ran(seen)) => Err(format!("{} {}", seen.end, seen.stderr.lines().last().unwrap_or_default())),
             Ok(_) => Err("an odd answer to a command".into()),
             Err(error) => Err(error.to_string()),
         }

@@ -33,7 +33,7 @@ pub async fn wall(message: &str) -> Result<(), NotTold> {
     let stdin = Some(lines(message).into_bytes());
     let asked = CommandAsked { stdin, ..CommandAsked::new(&["wall"], Duration::from_secs(10)) };
     let seen = run(asked).await;
-    if seen.succeeded() { Ok(()) } else { Err(format!("wall: {:?}", seen.end)) }
+    if seen.succeeded() { Ok(()) } else { Err(format!("wall: {}", seen.end)) }
 }
 
 /// Puts a note before everyone who logs in.

@@ -130,6 +130,21 @@ pub enum CommandEnd {
     },
 }
 
+impl std::fmt::Display for CommandEnd {
+    /// In words for people: `it ended with exit code 3`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let by = |forced: bool| if forced { "KILL" } else { "TERM" };
+        match self {
+            Self::NotBegun { why } => write!(f, "it was not begun: {why}"),
+            Self::Exited { code } => write!(f, "it ended with exit code {code}"),
+            Self::Killed { signal } => write!(f, "signal {signal} ended it"),
+            Self::TimedOut { forced } => write!(f, "it took too long and was ended by {}", by(*forced)),
+            Self::Stopped { forced } => write!(f, "it was given up and ended by {}", by(*forced)),
+            Self::Unknown { why } => write!(f, "it may still be working: {why}"),
+        }
+    }
+}
+
 /// One finished (or given up) command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandSeen {

@@ -11,6 +11,7 @@ use crate::host::command::{self, Captured, CommandAsked, CommandEnd, CommandSeen
 use crate::host::deed::Told;
 use crate::host::effect::{Effect, Trace};
 use crate::host::pm2::RunBy;
+use crate::host::programs;
 use crate::host::systemd::bus::Bus;
 use crate::host::systemd::transient::{TransientAsked, TransientOutcome};
 
@@ -18,8 +19,6 @@ use crate::host::systemd::transient::{TransientAsked, TransientOutcome};
 const SLACK: Duration = Duration::from_secs(30);
 /// How long the rest of a finished unit may take to go away.
 const FORGET: Duration = Duration::from_secs(30);
-/// This program, whatever has become of its file since it was started.
-const OURSELVES: &str = "/proc/self/exe";
 
 impl LocalHost {
     /// Runs a command to its end.
@@ -49,7 +48,8 @@ impl LocalHost {
         self.order(asked, effect)?;
         let order = effect.order().to_string_lossy().into_owned();
         let within = asked.grace.saturating_add(SLACK);
-        let wrapped = CommandAsked::new(&[OURSELVES, "effect", &order], asked.deadline.saturating_add(within));
+        let wrapped =
+            CommandAsked::new(&[programs::OURSELVES, "effect", &order], asked.deadline.saturating_add(within));
         let patience = Patience { within, stops: Arc::clone(&self.stops) };
         let seen = command::run_with_patience(wrapped, patience).await;
         if let Some(ended) = effect.ended() {
@@ -59,11 +59,13 @@ impl LocalHost {
             _ if !effect.was_begun() => {
                 let _nobody_can_take_it_now = effect.withdraw();
                 let why = seen.stderr.lines().next().unwrap_or_default();
-                CommandEnd::NotBegun { why: format!("its order was not taken: {:?} {why}", seen.end) }
+                CommandEnd::NotBegun {
+                    why: format!("its order was not taken: {} {why}", seen.end).trim_end().to_owned(),
+                }
             }
             // Its end could not be written; the status is the command's.
             CommandEnd::Exited { code } => CommandEnd::Exited { code },
-            end => CommandEnd::Unknown { why: format!("whoever carried it out did not end well: {end:?}") },
+            end => CommandEnd::Unknown { why: format!("whoever carried it out did not end well: {end}") },
         };
         Ok(CommandSeen { end, ..seen })
     }

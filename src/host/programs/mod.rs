@@ -86,6 +86,9 @@ impl SearchPath {
     }
 }
 
+/// This program, whatever has become of its file since it was started: the kernel leads to the very image that is at work.
+pub(super) const OURSELVES: &str = "/proc/self/exe";
+
 /// Whether what this user runs is run by root, or by the caller in root's place.
 pub(super) fn is_ours(user: Option<&passwd::User>) -> bool {
     user.is_none_or(|user| user.uid == 0 || user.uid == rustix::process::geteuid().as_raw())
