@@ -162,7 +162,7 @@ fn a_run_is_followed_from_a_second_terminal_to_its_exit_code() {
         let state = state.expect("the rehearsal has begun");
         let said = place.runbook(&["--state-dir", &state, "attach"]);
         assert_eq!(first.wait().unwrap().code(), Some(code));
-        said.exits(code).says("[1/9 preflight]").says("[8/9 restore]").says(word).says("runbook report r-");
+        said.exits(code).says("[1/9 preflight]").says("[8/9 restore]").says(word).says(" report r-");
         // One that is over is told once more, with the same code.
         place.runbook(&["--state-dir", &state, "attach", "--progress", "none"]).exits(code);
     }

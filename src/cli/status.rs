@@ -38,6 +38,7 @@ impl Status {
         let store = desk.site.store()?;
         let at_work = at_work(&desk.site, &id);
         if !at_work
+            && reading.state.ended().is_none()
             && store.unfinished().is_ok_and(|owner| owner.is_none_or(|owner| owner.id != id))
             && let Some(exit) = aside(desk, &id)
         {
