@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::host::foreign::named;
-use crate::host::safe_file::{Trust, read_text, root_or_caller};
+use crate::host::safe_file::{Trust, read_text};
 
 const MAX: u64 = 1024 * 1024;
 /// NGROUPS_MAX of Linux is 65536; nobody sane has more than this.
@@ -76,7 +76,12 @@ pub fn members(gid: u32, etc: &Path, except: &[u32]) -> std::io::Result<Vec<Stri
     let primary = users.iter().filter(|user| user.gid == gid && !except.contains(&user.uid));
     let mut found: Vec<String> = primary.map(|user| named(&user.name, 64)).collect();
     let group = read_text(&etc.join("group"), Trust::Ours, MAX)?;
-    for name in group.lines().filter_map(|line| listed_in(line, gid)).flatten() {
+    let mut lines = group.lines().filter_map(|line| listed_in(line, gid)).peekable();
+    if lines.peek().is_none() {
+        // It may have members in a directory service.
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it is in no line of the file of groups"));
+    }
+    for name in lines.flatten() {
         // A name without a row may be a user of a directory service.
         let excepted = users.iter().any(|user| user.name == name && except.contains(&user.uid));
         if !excepted {
@@ -100,18 +105,8 @@ pub(in crate::host) fn nobody_is_in(gid: u32) -> bool {
 }
 
 fn nobody_is_in_under(gid: u32, etc: &Path) -> bool {
-    let read = |file: &str| read_text(&etc.join(file), Trust::Ours, MAX);
-    let (Ok(passwd), Ok(group)) = (read("passwd"), read("group")) else { return false };
-    let fine = |uid: u32| root_or_caller(uid);
-    let users: Vec<User> = passwd.lines().filter_map(passwd_row).collect();
-    let is_fine = |name: &str| users.iter().any(|user| user.name == name && fine(user.uid));
-    let mut line =
-        group.lines().filter(|line| line.split(':').nth(2).is_some_and(|text| text.parse() == Ok(gid))).peekable();
-    let listed = line.peek().is_some();
-    let members = line.flat_map(|line| line.split(':').nth(3).unwrap_or_default().split(',')).map(str::trim);
-    listed
-        && members.filter(|name| !name.is_empty()).all(is_fine)
-        && !users.iter().any(|user| user.gid == gid && !fine(user.uid))
+    let fine = [0, rustix::process::geteuid().as_raw()];
+    members(gid, etc, &fine).is_ok_and(|members| members.is_empty())
 }
 
 fn user_under(name: &str, etc: &Path) -> Result<User, UserError> {

@@ -92,16 +92,18 @@ impl Answered {
     /// The look that it is a part of: the saved list and the processes are looked at now.
     pub async fn beside_files(self, at: &Pm2At) -> Pm2Seen {
         let (home, dump) = (at.home.clone(), at.dump());
-        let not_roots = not_roots(at, &self.daemon);
-        let (asked, serving) = (at.clone(), self.serving);
-        let files = move || match account(&asked).map(|account| account.uid) {
-            Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
-            Err(AccountError::Missing { .. }) => (Scan::default(), DumpSeen::Missing),
-            Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 600) }),
+        let (asked, serving, daemon) = (at.clone(), self.serving, self.daemon.clone());
+        let files = move || {
+            let (scan, dump) = match account(&asked).map(|account| account.uid) {
+                Ok(uid) => (scan(&home, uid, serving), read_dump(&dump, uid)),
+                Err(AccountError::Missing { .. }) => (Scan::default(), DumpSeen::Missing),
+                Err(error) => (Scan::default(), DumpSeen::Unreadable { why: tame(&error.to_string(), 600) }),
+            };
+            (scan, dump, not_roots(&asked, &daemon))
         };
         let files = off_thread::within(FILES, &at.home, files).await;
-        let (scan, dump) =
-            files.unwrap_or_else(|late| (Scan::default(), DumpSeen::Unreadable { why: tame(&late.to_string(), 300) }));
+        let late = |why: String| (Scan::default(), DumpSeen::Unreadable { why: tame(&why, 300) }, None);
+        let (scan, dump, not_roots) = files.unwrap_or_else(|error| late(error.to_string()));
         let twins = scan.daemons.into_iter().filter(|pid| Some(*pid) != serving).collect();
         let Self { daemon, apps, advice, .. } = self;
         Pm2Seen { daemon, apps, dump, twins, orphans: scan.orphans, advice, not_roots }
