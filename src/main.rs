@@ -7,11 +7,11 @@ use runbook::cli::{self, Exit, Failure};
 fn main() -> ExitCode {
     cli::guard_secrets();
     let cli = cli::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let starved = "nothing was done: the system gives this process too little (ulimit -n, ulimit -u)";
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return ExitCode::from(cli.tell(&Failure::new(Exit::Bug, error).hint(starved))),
+    // Where there are too few descriptors the library panics instead of saying so.
+    let runtime = match catch_unwind(|| tokio::runtime::Builder::new_current_thread().enable_all().build()) {
+        Ok(Ok(runtime)) => runtime,
+        Ok(Err(error)) => return ExitCode::from(cli.tell(&Failure::starved(error))),
+        Err(_) => return ExitCode::from(Exit::Bug.code()),
     };
     // A bug must have an exit code of its own: the resume unit tries again after it, and opens after too many.
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(cli.call())));

@@ -177,6 +177,13 @@ impl Failure {
         Self::new(Exit::Damaged, error).hint(format!("{doctor}\n  {out}"))
     }
 
+    /// The system gives this process too few descriptors or threads to begin with.
+    #[must_use]
+    pub fn starved(error: std::io::Error) -> Self {
+        let cure = "nothing was done: the system gives this process too little (ulimit -n, ulimit -u)";
+        Self::new(Exit::Bug, error).hint(cure)
+    }
+
     /// The same failure with advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

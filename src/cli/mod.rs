@@ -161,7 +161,10 @@ pub fn parse() -> Cli {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // From the environment it comes back by itself; what was typed must be typed again.
     let typed = matches.value_source("state_dir") == Some(clap::parser::ValueSource::CommandLine);
-    if let Some(Ok(path)) = cli.global.state_dir.as_deref().filter(|_| typed).map(std::path::absolute) {
+    if let Some(Ok(path)) = cli.global.state_dir.as_deref().filter(|_| typed).map(std::path::absolute)
+        // Where it would be looked for anyway it need not be said.
+        && !site::is_usual(&path)
+    {
         crate::report::commands_name(&path);
     }
     cli

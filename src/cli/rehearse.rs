@@ -131,7 +131,7 @@ impl Rehearse {
         answers: &Answers,
     ) -> Result<Exit, Failure> {
         let stop = Stop::default();
-        stop.listen(left_stuck).map_err(|error| Failure::new(Exit::Bug, error))?;
+        stop.listen(left_stuck).map_err(Failure::starved)?;
         let plan = dress.rehearsed().plan.clone();
         let mut prompt = answers.prompt(desk);
         let ending = loop {

@@ -35,6 +35,11 @@ pub(super) struct Site {
     pub(super) root: bool,
 }
 
+/// Whether root keeps its runs there without being told.
+pub(super) fn is_usual(state_dir: &Path) -> bool {
+    rustix::process::geteuid().is_root() && state_dir == Path::new(VAR)
+}
+
 impl Site {
     /// As root the system's directories, otherwise those of a checkout; `state_dir` outranks both.
     pub(super) fn find(state_dir: Option<&Path>) -> Result<Self, Failure> {

@@ -49,7 +49,7 @@ impl Sitting<'_> {
 
     /// Goes on with the run; `opening` is written first.
     pub(super) async fn through(mut self, opening: Vec<Checkpoint>) -> Result<Sat, Failure> {
-        self.stop.listen(left_stuck).map_err(|error| Failure::new(Exit::Bug, error))?;
+        self.stop.listen(left_stuck).map_err(Failure::starved)?;
         let mut listeners = self.desk.screen.reporters(self.live.as_ref(), self.runbook, self.plan);
         let run_dir = self.store.dir(&self.id)?.path().to_owned();
         let mut reporter = Noting::beside(&self.desk.site, &mut listeners);

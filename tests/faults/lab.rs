@@ -255,7 +255,7 @@ fn lab_faults_around_the_reboot() {
     assert_eq!(lab.shell("pgrep -fc '[G]od Daemon' || true"), "0", "nothing was started");
     let status = said(&runbook(&lab, &["status"]));
     Seen::all(&status)
-        .only(&["PAUSED", "paused", "BACK", "reboot", "Next", "Continue", "resume"])
+        .only(&["PAUSED", "paused", "BACK", "rebooted", "Next", "Continue", "Go on"])
         .with(&boot, "BOOT")
         .word_after("is back since ")
         .word_after("another boot id than ")
