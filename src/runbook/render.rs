@@ -51,26 +51,33 @@ fn harmless(c: char) -> impl Iterator<Item = char> {
 
 /// Masks what looks like a secret in a line, for texts that could not be read far enough to know.
 fn mask_line(line: &str) -> String {
-    let mut text = line.to_owned();
+    // Each byte is covered once: what stands inside of a covered value is not looked at again.
+    let mut text = line.as_bytes().to_vec();
+    let mut covered = 0;
     let lower = line.to_ascii_lowercase();
     for key in ["password:", "authorization:"] {
         for (at, _) in lower.match_indices(key) {
             let value = at + key.len();
+            if at < covered {
+                continue;
+            }
             let start = value + line[value..].len() - line[value..].trim_start().len();
-            let end = start + line[start..].find([',', '}', '\n', '\r']).unwrap_or(line[start..].len());
             if !line[start..].starts_with('{') {
-                text.replace_range(start..end, &"*".repeat(end - start));
+                let end = start + line[start..].find([',', '}', '\n', '\r']).unwrap_or(line[start..].len());
+                text[start..end].fill(b'*');
+                covered = end;
             }
         }
+        covered = 0;
     }
     for (at, _) in line.match_indices("://") {
         let start = at + 3;
         let host = line[start..].find(['/', '"', '\'', ' ', ',', '\n']).map_or(line.len(), |len| start + len);
         if let Some(end) = line[start..host].rfind('@').map(|len| start + len) {
-            text.replace_range(start..end, &"*".repeat(end - start));
+            text[start..end].fill(b'*');
         }
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Bytes beyond which a second place is not drawn together with the first.
