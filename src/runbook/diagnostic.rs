@@ -82,31 +82,69 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// One without a place.
+    fn bare(code: Code, severity: Severity) -> Self {
+        Self {
+            code,
+            severity,
+            message: String::new(),
+            file: String::new(),
+            line: 0,
+            col: 0,
+            end_col: 0,
+            span: 0..0,
+            label: String::new(),
+            path: None,
+            help: None,
+            patch: None,
+            related: None,
+        }
+    }
+
     /// Sets the words under the caret.
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
-        self.label = label.into();
+        if !self.counted() {
+            self.label = label.into();
+        }
         self
     }
 
     /// Sets the advice.
     pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
+        if !self.counted() {
+            self.help = Some(help.into());
+        }
         self
     }
 
     /// Sets the cure.
     pub(crate) fn patch(&mut self, title: impl Into<String>, span: Span, text: impl Into<String>) -> &mut Self {
-        self.patch = Some(Patch { title: title.into(), span, text: text.into() });
+        if !self.counted() {
+            self.patch = Some(Patch { title: title.into(), span, text: text.into() });
+        }
         self
     }
 
-    /// Offers `candidate` instead of the text under the caret. One that cannot be shown as it is, is no cure: it may come from
-    /// the runbook itself, where a hidden character in a name is a mistake of its own.
-    pub(crate) fn did_you_mean(&mut self, candidate: Option<&str>) -> &mut Self {
-        if let Some(candidate) = candidate.filter(|one| named(one, one.len()) == *one) {
-            self.patch(format!("did you mean `{candidate}`?"), self.span.clone(), candidate);
+    /// Offers the likeliest of `candidates` instead of `typed`, the text under the caret, and hands it out. One that cannot be
+    /// shown as it is, is no cure: it may come from the runbook itself, where a hidden character in a name is a mistake of its own.
+    pub(crate) fn did_you_mean<'c>(
+        &mut self,
+        typed: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Option<&'c str> {
+        if self.counted() {
+            return None;
         }
-        self
+        let near = nearest(typed, candidates);
+        if let Some(near) = near.filter(|one| named(one, one.len()) == *one) {
+            self.patch(format!("did you mean `{near}`?"), self.span.clone(), near);
+        }
+        near
+    }
+
+    /// Whether it is one of those beyond the limit, which have no place and are completed by nothing: lines begin at 1.
+    pub(crate) fn counted(&self) -> bool {
+        self.line == 0
     }
 }
 
@@ -117,7 +155,7 @@ pub(crate) struct Findings<'t> {
     pub(crate) source: &'t Source<'t>,
     file: &'t str,
     list: Vec<Diagnostic>,
-    /// Those beyond [`MOST`]: how many, the latest, and whether one of them is an error.
+    /// Those beyond [`MOST`]: how many, the latest without its place and words, and whether one of them is an error.
     more: usize,
     latest: Option<Diagnostic>,
     more_errors: bool,
@@ -144,9 +182,11 @@ impl<'t> Findings<'t> {
 
     /// Adds a second place to the finding noted last.
     pub(crate) fn related(&mut self, span: &Span, label: &str) {
+        if self.more > 0 {
+            return;
+        }
         let (line, col) = self.source.position(span.start);
-        let last = if self.more > 0 { self.latest.as_mut() } else { self.list.last_mut() };
-        if let Some(last) = last {
+        if let Some(last) = self.list.last_mut() {
             last.related = Some(Related { span: span.clone(), line, col, label: label.to_owned() });
         }
     }
@@ -166,15 +206,33 @@ impl<'t> Findings<'t> {
             }
         }
         self.list.sort_by_key(|one| (one.span.start, one.code));
-        if let Some(mut last) = self.latest.take() {
-            last.severity = if self.more_errors { Severity::Error } else { Severity::Warning };
-            last.message = format!("and {} more findings, of which this is the last", self.more);
-            self.list.push(last);
+        if let Some(last) = self.latest.take() {
+            let severity = if self.more_errors { Severity::Error } else { Severity::Warning };
+            let message = format!("and {} more findings, of which this is the last", self.more);
+            self.list.push(self.placed(last.code, severity, &last.span, message));
         }
         self.list
     }
 
     fn add(&mut self, code: Code, severity: Severity, span: &Span, message: String) -> &mut Diagnostic {
+        if self.list.len() >= MOST {
+            return self.count(code, severity, span);
+        }
+        self.list.push(self.placed(code, severity, span, message));
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// One beyond the limit: nothing is looked up, drawn or guessed for it.
+    fn count(&mut self, code: Code, severity: Severity, span: &Span) -> &mut Diagnostic {
+        self.more += 1;
+        self.more_errors |= severity == Severity::Error;
+        let latest = self.latest.get_or_insert_with(|| Diagnostic::bare(code, severity));
+        (latest.code, latest.span) = (code, span.clone());
+        latest
+    }
+
+    fn placed(&self, code: Code, severity: Severity, span: &Span, message: String) -> Diagnostic {
         let span = self.source.whole(span);
         let start = span.start;
         let (line, col) = self.source.position(start);
@@ -183,31 +241,12 @@ impl<'t> Findings<'t> {
         let end = span.end.min(start + rest).max(start);
         let end_col = self.source.position(end).1.max(col + 1);
         let span = start..end;
-        let found = Diagnostic {
-            code,
-            severity,
-            message,
-            file: self.file.to_owned(),
-            line,
-            col,
-            end_col,
-            span,
-            label: String::new(),
-            path: None,
-            help: None,
-            patch: None,
-            related: None,
-        };
-        if self.list.len() >= MOST {
-            self.more += 1;
-            self.more_errors |= severity == Severity::Error;
-            return self.latest.insert(found);
-        }
-        self.list.push(found);
-        let last = self.list.len() - 1;
-        &mut self.list[last]
+        Diagnostic { message, file: self.file.to_owned(), line, col, end_col, span, ..Diagnostic::bare(code, severity) }
     }
 }
+
+/// Names that are compared for one guess: more than a runbook declares of a kind, and few enough for every finding kept.
+const CANDIDATES: usize = 256;
 
 /// The candidate that `typed` most likely was meant to be.
 pub(crate) fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
@@ -215,7 +254,11 @@ pub(crate) fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c 
     if typed.len() > 64 {
         return None;
     }
-    let scored = candidates.into_iter().map(|candidate| (distance(typed, candidate), candidate));
+    // A name of another length is too far away before a letter is compared, and a list is looked through only so far.
+    let alike =
+        |one: &&str| one.len() <= 64 && one.len().abs_diff(typed.len()) <= (one.len().max(typed.len()) / 3).max(1);
+    let scored =
+        candidates.into_iter().take(CANDIDATES).filter(alike).map(|candidate| (distance(typed, candidate), candidate));
     scored.min_by_key(|(far, _)| *far).filter(|(far, c)| near_enough(*far, typed.len().max(c.len()))).map(|(_, c)| c)
 }
 

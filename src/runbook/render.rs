@@ -1,6 +1,6 @@
 //! Findings as text, in the look of rustc: a place, the lines around it, a caret, and the cure as a patch.
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Patch, Renderer, Snippet};
 
 use super::codes;
 use super::diagnostic::{Diagnostic, Severity};
@@ -51,30 +51,41 @@ fn harmless(c: char) -> impl Iterator<Item = char> {
 
 /// Masks what looks like a secret in a line, for texts that could not be read far enough to know.
 fn mask_line(line: &str) -> String {
-    let mut text = line.to_owned();
+    // Each byte is covered once: what stands inside of a covered value is not looked at again.
+    let mut text = line.as_bytes().to_vec();
+    let mut covered = 0;
     let lower = line.to_ascii_lowercase();
     for key in ["password:", "authorization:"] {
         for (at, _) in lower.match_indices(key) {
             let value = at + key.len();
+            if at < covered {
+                continue;
+            }
             let start = value + line[value..].len() - line[value..].trim_start().len();
-            let end = start + line[start..].find([',', '}', '\n', '\r']).unwrap_or(line[start..].len());
             if !line[start..].starts_with('{') {
-                text.replace_range(start..end, &"*".repeat(end - start));
+                let end = start + line[start..].find([',', '}', '\n', '\r']).unwrap_or(line[start..].len());
+                text[start..end].fill(b'*');
+                covered = end;
             }
         }
+        covered = 0;
     }
     for (at, _) in line.match_indices("://") {
         let start = at + 3;
         let host = line[start..].find(['/', '"', '\'', ' ', ',', '\n']).map_or(line.len(), |len| start + len);
         if let Some(end) = line[start..host].rfind('@').map(|len| start + len) {
-            text.replace_range(start..end, &"*".repeat(end - start));
+            text[start..end].fill(b'*');
         }
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Bytes beyond which a second place is not drawn together with the first.
 const FAR: usize = 64 << 10;
+
+/// Lines that are longer than this together are not drawn, only named: a line of a megabyte says nothing under a caret, and drawing
+/// it for two hundred findings takes minutes.
+const DRAWN: usize = 16 << 10;
 
 /// The lines around a finding. The drawing library goes through all of a source for each finding, and a long source may have many.
 struct Window<'a> {
@@ -119,18 +130,16 @@ fn groups<'a>(one: &'a Diagnostic, source: &'a str) -> Vec<Group<'a>> {
     let window = Window::of(one, source, &seconds);
     let primary = AnnotationKind::Primary.span(window.span(&one.span));
     let primary = if one.label.is_empty() { primary } else { primary.label(one.label.as_str()) };
+    if window.text.len() > 2 * FAR || Window::of(one, source, &[]).text.len() > DRAWN {
+        let place = Origin::path(one.file.as_str()).line(one.line as usize).char_column(one.col as usize);
+        return vec![words(one, level.primary_title(one.message.as_str()).id(one.code.0).element(place))];
+    }
     let mut snippet = window.snippet(one.file.as_str()).annotation(primary);
     if let Some(related) = related {
         let second = AnnotationKind::Context.span(window.span(&related.span));
         snippet = snippet.annotation(second.label(related.label.as_str()));
     }
-    let mut first = level.primary_title(one.message.as_str()).id(one.code.0).element(snippet);
-    if let Some(path) = &one.path {
-        first = first.element(Level::NOTE.message(format!("at `{path}`")));
-    }
-    if let Some(help) = &one.help {
-        first = first.element(Level::HELP.message(help.as_str()));
-    }
+    let first = words(one, level.primary_title(one.message.as_str()).id(one.code.0).element(snippet));
     let patch = one.patch.as_ref().map(|patch| {
         let window = Window::of(one, source, &[&patch.span]);
         let cure = Patch::new(window.span(&patch.span), patch.text.as_str());
@@ -138,6 +147,17 @@ fn groups<'a>(one: &'a Diagnostic, source: &'a str) -> Vec<Group<'a>> {
         Level::HELP.secondary_title(patch.title.as_str()).element(snippet)
     });
     std::iter::once(first).chain(patch).collect()
+}
+
+/// The path and the advice below a finding.
+fn words<'a>(one: &'a Diagnostic, mut first: Group<'a>) -> Group<'a> {
+    if let Some(path) = &one.path {
+        first = first.element(Level::NOTE.message(format!("at `{path}`")));
+    }
+    if let Some(help) = &one.help {
+        first = first.element(Level::HELP.message(help.as_str()));
+    }
+    first
 }
 
 /// "2 errors and 1 warning. Nothing was probed or run." and how to read on.

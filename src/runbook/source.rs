@@ -28,6 +28,11 @@ impl<'t> Source<'t> {
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 
+    /// The line (from 1) of a byte offset, without the walk to its column.
+    pub(crate) fn line_number(&self, offset: usize) -> u32 {
+        u32::try_from(self.starts.partition_point(|&start| start <= offset)).unwrap_or(u32::MAX)
+    }
+
     /// The byte offset of a line and column; the inverse of [`Self::position`], clamped to the line and the text.
     pub(crate) fn offset(&self, line: u64, column: u64) -> usize {
         let at = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -11,7 +11,7 @@ use crate::action::check::{
 use crate::action::inventory::Inventory;
 use crate::action::measure::Quota;
 use crate::runbook::codes;
-use crate::runbook::diagnostic::{Findings, nearest};
+use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 
 const KEYS: [&str; 7] = ["redis", "tcp", "http", "unit", "host", "command", "pm2"];
@@ -35,7 +35,7 @@ pub(super) fn check(
     let kind = key.scalar()?;
     if !KEYS.contains(&kind) {
         let found = out.error(codes::UNKNOWN_ACTION, &key.span, format!("there is no check `{}`", shown(kind)));
-        found.label("unknown check").help(format!("one of: {}", KEYS.join(", "))).did_you_mean(nearest(kind, KEYS));
+        found.label("unknown check").help(format!("one of: {}", KEYS.join(", "))).did_you_mean(kind, KEYS);
         return None;
     }
     let mut fields = Item::under(key, value, format!("`{kind}`")).fields(format!("the check `{kind}`"), out)?;

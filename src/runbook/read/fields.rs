@@ -1,7 +1,9 @@
 //! Maps that are read key by key: what is missing, what stands twice, what nobody asked for.
+use std::collections::HashMap;
+
 use super::item::{Item, shown};
 use crate::runbook::codes;
-use crate::runbook::diagnostic::{Findings, nearest};
+use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 use crate::runbook::tree::{Node, Value};
 
@@ -71,8 +73,8 @@ pub(super) fn unknown_key(key: &Node, name: &str, place: &str, known: &[&'static
         return;
     }
     let found = out.error(codes::UNKNOWN_KEY, &key.span, format!("unknown key `{}` in {place}", shown(name)));
-    found.label("not known here").did_you_mean(nearest(name, known.iter().copied()));
-    if found.patch.is_none() {
+    found.label("not known here").did_you_mean(name, known.iter().copied());
+    if !found.counted() && found.patch.is_none() {
         found.help(format!("known here: {}", known.join(", ")));
     }
 }
@@ -85,7 +87,8 @@ impl<'n> Item<'n> {
             self.wrong("a map", out);
             return None;
         };
-        for (at, (key, _)) in entries.iter().enumerate() {
+        let mut firsts: HashMap<&str, &Span> = HashMap::with_capacity(entries.len());
+        for (key, _) in entries {
             let Some(name) = key.scalar() else {
                 out.error(
                     codes::WRONG_TYPE,
@@ -94,10 +97,12 @@ impl<'n> Item<'n> {
                 );
                 continue;
             };
-            if let Some((first, _)) = entries[..at].iter().find(|(earlier, _)| earlier.scalar() == Some(name)) {
+            if let Some(first) = firsts.get(name) {
                 let message = format!("the key `{}` stands twice in {place}", shown(name));
                 out.error(codes::DUPLICATE_KEY, &key.span, message).label("again").help("remove one of the two");
-                out.related(&first.span, "first");
+                out.related(first, "first");
+            } else {
+                firsts.insert(name, &key.span);
             }
         }
         let caret = if entries.is_empty() { self.key() } else { self.span() };

@@ -6,7 +6,7 @@ use super::item::{Item, shown};
 use super::{address, secret, trust};
 use crate::action::check::{Comparison, HeaderValue, HttpCheck};
 use crate::runbook::codes;
-use crate::runbook::diagnostic::{Findings, nearest};
+use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 use crate::runbook::tree::Value;
 
@@ -122,7 +122,7 @@ fn comparison(item: &Item<'_>, out: &mut Findings<'_>) -> Option<Comparison> {
         "ge" => operand.number(out).map(Comparison::Ge),
         _ => {
             let found = out.error(codes::NOT_ONE_OF, &key.span, format!("there is no comparison `{}`", shown(word)));
-            found.label(format!("one of: {}", WORDS.join(", "))).did_you_mean(nearest(word, WORDS));
+            found.label(format!("one of: {}", WORDS.join(", "))).did_you_mean(word, WORDS);
             None
         }
     }

@@ -1,4 +1,6 @@
 //! The sections `redis:`, `units:` and `pm2:`.
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use super::fields::Fields;
@@ -68,12 +70,11 @@ fn section<'n, T>(
 
 /// Names must differ across the three sections: `units: [bull]` would otherwise mean two things.
 fn same_names(names: &Names, out: &mut Findings<'_>) {
-    let all: Vec<&Declared> = names.redis.iter().chain(&names.units).chain(&names.pm2).collect();
-    let sections = [names.redis.len(), names.redis.len() + names.units.len()];
-    let section = |at: usize| sections.iter().filter(|end| at >= **end).count();
-    for (at, (name, span)) in all.iter().enumerate() {
-        let other = |(earlier, one): &(usize, &&Declared)| one.0 == *name && section(*earlier) != section(at);
-        if let Some((_, (_, first))) = all.iter().enumerate().take(at).find(other) {
+    let all = [&names.redis, &names.units, &names.pm2].into_iter().enumerate();
+    let mut firsts: HashMap<&str, (usize, &Span)> = HashMap::new();
+    for (section, (name, span)) in all.flat_map(|(section, list)| list.iter().map(move |one| (section, one))) {
+        let (owner, first) = *firsts.entry(name).or_insert((section, span));
+        if owner != section {
             let message = format!("`{}` is declared in two sections", shown(name));
             out.error(codes::SAME_NAME, span, message).label("again").help("rename one of them");
             out.related(first, "first");
@@ -157,23 +158,27 @@ fn pm2_place(
     let groups = fields.get("groups").map(|item| item.list(out)).unwrap_or_default();
     let known: Vec<Declared> = groups.iter().filter_map(|group| group.node.get("name")).filter_map(declared).collect();
     let mut read = Vec::new();
-    for (at, group) in groups.iter().enumerate() {
+    twice(&known, "group", out);
+    for group in &groups {
         let Some(group_fields) = group.fields(format!("a group of `{name}`"), out) else {
             continue;
         };
         if let Some(group) = app_group(name, group_fields, known_before, &known, places, out) {
             read.push(group);
         }
-        twice(&known, at, "group", out);
     }
     fields.close(out);
     Some(Pm2Place { user: user?, home: home?, unit, cli, boot, groups: read })
 }
 
-/// Notes a name that an earlier one of `known` already has.
-pub(super) fn twice(known: &[Declared], at: usize, what: &str, out: &mut Findings<'_>) {
-    let Some((name, span)) = known.get(at) else { return };
-    if let Some((_, first)) = known[..at].iter().find(|(earlier, _)| earlier == name) {
+/// Notes every name of `known` that an earlier one already has.
+pub(super) fn twice(known: &[Declared], what: &str, out: &mut Findings<'_>) {
+    let mut firsts: HashMap<&str, &Span> = HashMap::with_capacity(known.len());
+    for (name, span) in known {
+        let Some(first) = firsts.get(name.as_str()) else {
+            firsts.insert(name, span);
+            continue;
+        };
         let message = format!("there are two {what}s named `{}`", shown(name));
         out.error(codes::SAME_NAME, span, message).label("again").help("rename one of them");
         out.related(first, "first");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::action::measure::{MeasureError, parse_duration};
 use crate::host::foreign::named;
 use crate::runbook::codes;
-use crate::runbook::diagnostic::{Code, Diagnostic, Findings, nearest};
+use crate::runbook::diagnostic::{Code, Diagnostic, Findings};
 use crate::runbook::source::Span;
 use crate::runbook::tree::{Node, Value};
 
@@ -199,7 +199,7 @@ impl<'n> Item<'n> {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let message = format!("{} cannot be `{}`", self.what, shown(text));
             let found = self.error(codes::NOT_ONE_OF, message, out).label(format!("one of: {}", known.join(", ")));
-            found.did_you_mean(nearest(text, known));
+            found.did_you_mean(text, known);
         }
         found
     }

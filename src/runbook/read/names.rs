@@ -67,7 +67,7 @@ impl Names {
                 let message = format!("{} cannot be `{}`", item.what, shown(word));
                 let found =
                     item.error(codes::UNKNOWN_REDIS, message, out).label("no such instance or group of instances");
-                found.did_you_mean(nearest(word, ["masters", "replicas", "all"]));
+                found.did_you_mean(word, ["masters", "replicas", "all"]);
                 return None;
             }
             _ => return Some(Selector::Names(self.redis_list(item, out))),
@@ -127,11 +127,11 @@ pub(super) fn refer(
     if has(known, &name) {
         return Some(name);
     }
-    let near = nearest(&name, known.iter().map(|(one, _)| one.as_str()));
-    let found = item
-        .error(code, format!("there is no {what} `{}`", shown(&name)), out)
-        .label("not declared")
-        .did_you_mean(near);
+    let found = item.error(code, format!("there is no {what} `{}`", shown(&name)), out).label("not declared");
+    if found.counted() {
+        return None;
+    }
+    let near = found.did_you_mean(&name, known.iter().map(|(one, _)| one.as_str()));
     if known.is_empty() {
         found.help("nothing of that kind is declared in this runbook");
     } else if near.is_none() {

@@ -7,7 +7,7 @@ use super::names::{Declared, Names, declared};
 use super::{Places, names};
 use crate::action::Action;
 use crate::action::inventory::Inventory;
-use crate::runbook::diagnostic::{Findings, nearest};
+use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 use crate::runbook::tree::Node;
 use crate::runbook::{Confirm, ConfirmKind, OnFailure, OnUnknown, Phase, Retry, Step, codes};
@@ -41,8 +41,8 @@ pub(super) fn phases(
     out: &mut Findings<'_>,
 ) -> Vec<Phase> {
     let mut found = Vec::new();
+    twice(&names.phases, "phase", out);
     for (at, item) in item.list(out).iter().enumerate() {
-        twice(&names.phases, at, "phase", out);
         let label = item.node.get("name").and_then(|name| name.scalar()).map_or(String::new(), shown);
         let place = if label.is_empty() { format!("phase {}", at + 1) } else { format!("phase `{label}`") };
         let Some(mut fields) = item.fields(place.clone(), out) else {
@@ -52,7 +52,7 @@ pub(super) fn phases(
         let steps = fields.need("steps", out).map(|item| item.list(out)).unwrap_or_default();
         fields.close(out);
         let known: Vec<Declared> = steps.iter().filter_map(|step| step.node.get("name")).filter_map(declared).collect();
-        (0..known.len()).for_each(|at| twice(&known, at, "step", out));
+        twice(&known, "step", out);
         let read = steps.iter().enumerate().filter_map(|(index, step)| {
             let place = format!("step {} of {place}", index + 1);
             self::step(step, &place, names, inventory, out)
@@ -79,7 +79,7 @@ fn step(
     }
     let mut fields = item.fields(place, out)?;
     let mut places = StepPlaces::default();
-    let (line, _) = out.source.position(fields.caret().start);
+    let line = out.source.line_number(fields.caret().start);
     let name = fields.get("name").and_then(|item| step_name(&item, out));
     let mut span_of = |key, spot: &mut Option<Span>| {
         let item = fields.get(key);
@@ -196,10 +196,9 @@ fn action(
 /// With no action at all, each strange key may have been meant to be it.
 fn unknown_action(key: &Node, allowed: &[&'static str], out: &mut Findings<'_>) {
     let Some(name) = key.scalar() else { return };
-    let near = nearest(name, allowed.iter().copied());
     let found = out.error(codes::UNKNOWN_ACTION, &key.span, format!("there is no action `{}`", shown(name)));
-    found.label("unknown action").did_you_mean(near);
-    if near.is_none() {
+    found.label("unknown action");
+    if found.did_you_mean(name, allowed.iter().copied()).is_none() {
         found.help(format!("one of: {}", Action::KEYS.join(", ")));
     }
 }
