@@ -159,7 +159,12 @@ pub(crate) struct Findings<'t> {
     more: usize,
     latest: Option<Diagnostic>,
     more_errors: bool,
+    /// Unit names that braces have become so far.
+    units: usize,
 }
+
+/// Unit names that one text may come to: a brace of a few characters is 256 of them.
+const MOST_UNITS: usize = 20_000;
 
 /// Findings that are kept of one text. Nobody reads more, and a text of a hundred thousand mistakes is none by mistake.
 const MOST: usize = 200;
@@ -167,7 +172,13 @@ const MOST: usize = 200;
 impl<'t> Findings<'t> {
     /// Nothing found yet.
     pub(crate) fn new(source: &'t Source<'t>, file: &'t str) -> Self {
-        Self { source, file, list: Vec::new(), more: 0, latest: None, more_errors: false }
+        Self { source, file, list: Vec::new(), more: 0, latest: None, more_errors: false, units: 0 }
+    }
+
+    /// Whether the text may name so many units more.
+    pub(crate) fn room_for_units(&mut self, names: usize) -> bool {
+        self.units = self.units.saturating_add(names);
+        self.units <= MOST_UNITS
     }
 
     /// Notes an error and hands it out to be completed.

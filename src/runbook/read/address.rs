@@ -106,6 +106,13 @@ pub(super) fn units(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
             return Vec::new();
         }
     };
+    if !out.room_for_units(names.len()) {
+        let message = "more than 20,000 units in one runbook".to_owned();
+        item.error(codes::UNIT_NAME, message, out)
+            .label("from here on")
+            .help("name the units that the window is about");
+        return Vec::new();
+    }
     if let Some(bad) = names.iter().find(|name| !is_unit(name)) {
         let suffixed = SUFFIXES.iter().any(|suffix| bad.ends_with(suffix));
         let span = item.span();
