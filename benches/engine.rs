@@ -68,7 +68,8 @@ fn begin(dir: &Path, steps: Vec<StepId>) -> (Store, RunId, Journal) {
 fn step_batches(step: &StepId) -> [Vec<Checkpoint>; 4] {
     let (step, item) = (step.clone(), "run".to_owned());
     let keep = Checkpoint::Captured { step: step.clone(), key: format!("{step}.ended"), value: true.into() };
-    let by_order = Checkpoint::Captured { step: step.clone(), key: format!("{step}.start"), value: "by order".into() };
+    let by_order =
+        Checkpoint::Captured { step: step.clone(), key: format!("{step}.start"), value: json!("by order").into() };
     let note = Some("exit status 0".to_owned());
     let done = Checkpoint::ItemDone {
         step: step.clone(),

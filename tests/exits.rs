@@ -61,7 +61,7 @@ fn forged_with(
     let _none_on_some_hosts = std::fs::remove_file(place.path("witness"));
     let store = Store::prepare(&place.path("state")).unwrap();
     let mut stamp = Stamp { boot_id: first.boot_id.to_string(), mono_ms: first.mono_ms, wall: first.wall };
-    let mut opened = *opened;
+    let mut opened = Opened::clone(&opened);
     change(&mut opened, &mut stamp);
     let new = NewRun { runbook: bytes.as_bytes(), plan: &plan, opened, reboots: false };
     store.create(new, Box::new(move || stamp.clone())).unwrap().1
@@ -99,8 +99,8 @@ const STATES: [(&str, Spoil); 27] = [
     ("of another machine", |place| drop(forged(place, |opened, _| opened.machine_id = "f".repeat(32)))),
     ("of another name", |place| drop(forged(place, |opened, _| opened.hostname = "the-original".into()))),
     ("of the future", |place| drop(forged(place, |_, stamp| stamp.mono_ms += 86_400_000_000))),
-    ("of another version's plan", |place| drop(forged(place, |opened, _| opened.plan = Value::Null))),
-    ("of another version's baseline", |place| drop(forged(place, |opened, _| opened.baseline = Value::Null))),
+    ("of another version's plan", |place| drop(forged(place, |opened, _| opened.plan = Value::Null.into()))),
+    ("of another version's baseline", |place| drop(forged(place, |opened, _| opened.baseline = Value::Null.into()))),
     ("put back from a copy", |place| {
         in_run(place, |run| {
             let witness = Witness { run: id_of(run), seq: 999, prev: "0".repeat(64) };

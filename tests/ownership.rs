@@ -24,8 +24,8 @@ fn pending(place: &Place, days_ago: i64, hostname: &str) -> Option<()> {
         owner: Owner { pid: 1, uid: 0, user: "root".into(), sudo_user: None, tty: None, started: 0 },
         steps: vec!["save/1".into()],
         no_return: None,
-        plan: Value::Null,
-        baseline: Value::Null,
+        plan: Value::Null.into(),
+        baseline: Value::Null.into(),
     };
     let new = NewRun { runbook: b"version: 1\n", plan: b"{}", opened, reboots: false };
     let stamp = Stamp { boot_id: "an earlier boot".into(), mono_ms: 1, wall };

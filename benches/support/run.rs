@@ -33,7 +33,7 @@ pub fn opened(runbook_name: &str, steps: Vec<StepId>, plan: Value, baseline: Val
         owner: owner(),
         steps,
         no_return: None,
-        plan,
-        baseline,
+        plan: plan.into(),
+        baseline: baseline.into(),
     }
 }

@@ -9,6 +9,7 @@ use super::Action;
 use super::change::{Change, Item, Wave};
 use super::inventory::Inventory;
 pub use super::kept::Kept;
+use crate::host::json_text::JsonText;
 use crate::host::span::Span;
 use crate::host::{Facts, Host, HostError, Probe};
 
@@ -38,8 +39,8 @@ pub struct Ground<'a> {
 impl Ground<'_> {
     /// What this step captured when it began.
     #[must_use]
-    pub fn at_start(&self) -> Option<&Value> {
-        self.kept.get(&start_key(self.step))
+    pub fn at_start(&self) -> Option<Value> {
+        self.kept.get(&start_key(self.step))?.read().ok()
     }
 }
 
@@ -88,7 +89,7 @@ pub enum Outcome {
         /// Worth telling: sizes before and after, a load time.
         note: Option<String>,
         /// To be captured in the journal, write-once.
-        keep: Vec<(String, Value)>,
+        keep: Vec<(String, JsonText)>,
     },
     /// It did not come about, and is known not to have.
     Failed {
@@ -175,7 +176,7 @@ pub trait Act {
     }
 
     /// What the step needs to remember from the moment it began.
-    fn remember(&self, seen: &Self::Seen) -> Option<Value> {
+    fn remember(&self, seen: &Self::Seen) -> Option<JsonText> {
         let _ = seen;
         None
     }
@@ -214,7 +215,7 @@ pub struct Preview {
     /// What is left to do.
     pub change: Change,
     /// See [`Act::remember`].
-    pub remember: Option<Value>,
+    pub remember: Option<JsonText>,
 }
 
 async fn preview_of<A: Act>(act: &A, on: &dyn Probe, ground: &Ground<'_>) -> Result<Preview, HostError> {

@@ -10,6 +10,7 @@ use super::change::{Change, Concern, Item, Sign};
 use super::programs;
 use crate::host::command::{CommandAsked, CommandEnd, CommandSeen};
 use crate::host::effect::Effect;
+use crate::host::json_text::JsonText;
 use crate::host::programs::ProgramAsked;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -61,9 +62,9 @@ impl Act for Command {
         Change { items: vec![item], concerns: concerns.clone(), ..Change::default() }
     }
 
-    fn remember(&self, _: &Vec<Concern>) -> Option<serde_json::Value> {
+    fn remember(&self, _: &Vec<Concern>) -> Option<JsonText> {
         // From its first attempt on: whoever finds no order then knows that nothing was begun.
-        Some(serde_json::Value::from(BY_ORDER))
+        Some(serde_json::Value::from(BY_ORDER).into())
     }
 
     async fn apply(&self, _: &Item, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
@@ -132,7 +133,7 @@ fn ended_key(step: &str) -> String {
 }
 
 fn ended(ground: &Ground<'_>, note: String) -> Outcome {
-    Outcome::Applied { note: Some(note), keep: vec![(ended_key(ground.step), serde_json::Value::Bool(true))] }
+    Outcome::Applied { note: Some(note), keep: vec![(ended_key(ground.step), true.into())] }
 }
 
 /// What a known end says about an item in doubt.

@@ -13,6 +13,7 @@ use super::check::{Check, CommandCheck};
 use super::measure;
 use super::programs;
 use super::verdict::{No, ask, questions};
+use crate::host::json_text::JsonText;
 use crate::host::programs::ProgramAsked;
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
@@ -134,10 +135,10 @@ impl Healthy {
         self.checks.iter().filter_map(of).collect()
     }
 
-    fn keep(&self, step: &str, key: &str) -> Vec<(String, serde_json::Value)> {
-        let mut keep = vec![(passed_key(step, key), serde_json::Value::Bool(true))];
+    fn keep(&self, step: &str, key: &str) -> Vec<(String, JsonText)> {
+        let mut keep = vec![(passed_key(step, key), true.into())];
         if !self.steady_for.is_zero() {
-            keep.push((steady_key(step, key), serde_json::Value::Bool(true)));
+            keep.push((steady_key(step, key), true.into()));
         }
         keep
     }

@@ -1,22 +1,20 @@
 //! What a run has captured, as its steps read it.
 //!
-//! Captured values are plain JSON, because they come from the journal. The one that is large, the snapshot of a PM2 list,
+//! Captured values are JSON texts, because they come from the journal. The one that is large, the snapshot of a PM2 list,
 //! is wanted once for every app of it, and is read into its type only the first time.
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use super::process_list::names;
+use crate::host::json_text::JsonText;
 use crate::host::pm2::{App, SnapshotRef};
 
 /// What a run has captured, by key; write-once, so that a later look cannot overwrite what was true then.
 #[derive(Debug, Clone, Default)]
 pub struct Kept {
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, JsonText>,
     snapshots: RefCell<HashMap<String, Arc<Saved>>>,
 }
 
@@ -45,20 +43,9 @@ impl Kept {
         Self::default()
     }
 
-    /// Captures a value, unless the key has one already. A snapshot is kept as its type alone: as a tree of values it takes five
-    /// times the memory, and there is nobody who reads it as one.
-    pub fn keep(&mut self, key: String, value: Value) {
-        if self.values.contains_key(&key) {
-            return;
-        }
-        let snapshot = value.get("sha256").and_then(|_| SnapshotRef::deserialize(&value).ok());
-        match snapshot {
-            Some(snapshot) => {
-                self.snapshots.borrow_mut().insert(key.clone(), Arc::new(Saved::of(snapshot)));
-                self.values.insert(key, Value::Null)
-            }
-            None => self.values.insert(key, value),
-        };
+    /// Captures a value, unless the key has one already.
+    pub fn keep(&mut self, key: String, value: JsonText) {
+        self.values.entry(key).or_insert(value);
     }
 
     /// The snapshot captured under a key; `None` where there is none, or something else.
@@ -76,28 +63,28 @@ impl Kept {
         if let Some(saved) = self.snapshots.borrow().get(key) {
             return Some(Arc::clone(saved));
         }
-        let saved = Arc::new(Saved::of(SnapshotRef::deserialize(self.values.get(key)?).ok()?));
+        let saved = Arc::new(Saved::of(self.values.get(key)?.read::<SnapshotRef>().ok()?));
         self.snapshots.borrow_mut().insert(key.to_owned(), Arc::clone(&saved));
         Some(saved)
     }
 }
 
 impl Deref for Kept {
-    type Target = BTreeMap<String, Value>;
+    type Target = BTreeMap<String, JsonText>;
 
     fn deref(&self) -> &Self::Target {
         &self.values
     }
 }
 
-impl FromIterator<(String, Value)> for Kept {
-    fn from_iter<I: IntoIterator<Item = (String, Value)>>(values: I) -> Self {
+impl FromIterator<(String, JsonText)> for Kept {
+    fn from_iter<I: IntoIterator<Item = (String, JsonText)>>(values: I) -> Self {
         Self { values: values.into_iter().collect(), ..Self::default() }
     }
 }
 
-impl Extend<(String, Value)> for Kept {
-    fn extend<I: IntoIterator<Item = (String, Value)>>(&mut self, values: I) {
+impl Extend<(String, JsonText)> for Kept {
+    fn extend<I: IntoIterator<Item = (String, JsonText)>>(&mut self, values: I) {
         values.into_iter().for_each(|(key, value)| self.keep(key, value));
     }
 }

@@ -232,7 +232,7 @@ mod tests {
         let Outcome::Applied { keep, .. } = outcome else { panic!("{outcome:?}") };
         assert!(keep.iter().any(|(key, _)| key == "load/1.bds.ready"), "that it was seen ready is kept as well");
         let of_the_load = keep.into_iter().filter(|(key, _)| key == "load.bds");
-        let mut record = of_the_load.map(|(_, value)| serde_json::from_value(value).unwrap());
+        let mut record = of_the_load.map(|(_, value)| value.read().unwrap());
         (ticks.take(), record.next())
     }
 
@@ -289,7 +289,8 @@ mod tests {
         assert_eq!((first.base.bytes, first.incr.bytes), (0, total));
         assert!(first.server.contains(' ') && first.wall_secs() > 1.0 && first.incr.cpu_secs > 0.2, "{first:?}");
 
-        let kept: Kept = [("load.bds".to_owned(), serde_json::to_value(&first).unwrap())].into_iter().collect();
+        let kept: Kept =
+            [("load.bds".to_owned(), crate::host::json_text::JsonText::of(&first).unwrap())].into_iter().collect();
         bed.boot(&["--key-load-delay", "12"]).await;
         let (ticks, again) = wait_for(&bed, &kept).await;
         assert_eq!(again, None, "a run keeps what it has kept");

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::act::Ground;
 use super::inventory::RedisInstance;
 use crate::host::Probe;
+use crate::host::json_text::JsonText;
 use crate::host::redis::eta::{
     Expected, History, IncrCost, LEAST, Left, LoadEta, LoadRecord, Loader, Regime, Work, finishes,
 };
@@ -28,9 +29,9 @@ const KEY: &str = "load.";
 
 /// A captured value as the load that it is; `None` for every other value.
 #[must_use]
-pub fn record_of(key: &str, value: &serde_json::Value) -> Option<LoadRecord> {
+pub fn record_of(key: &str, value: &JsonText) -> Option<LoadRecord> {
     let instance = key.strip_prefix(KEY)?;
-    serde_json::from_value::<LoadRecord>(value.clone()).ok().filter(|load| load.instance == instance)
+    value.read::<LoadRecord>().ok().filter(|load| load.instance == instance)
 }
 
 /// The loads known to a run, oldest first: those that earlier runs measured, then its own.
@@ -177,9 +178,9 @@ mod tests {
         let samples = [sample(0.0, 0), sample(5.0, 500), sample(10.0, 1000)];
         let load = LoadRecord::of("bds", "redis 7.0.15", (1000, 0), &samples).unwrap();
         let kept = BTreeMap::from([
-            (key("bds"), serde_json::to_value(&load).unwrap()),
-            (key("other"), serde_json::to_value(&load).unwrap()),
-            ("load".to_owned(), serde_json::Value::Bool(true)),
+            (key("bds"), JsonText::of(&load).unwrap()),
+            (key("other"), JsonText::of(&load).unwrap()),
+            ("load".to_owned(), true.into()),
         ]);
         let records: Vec<_> = kept.iter().map(|(key, value)| record_of(key, value)).collect();
         assert_eq!(records, [None, Some(load), None], "filed under another's name is filed nowhere");

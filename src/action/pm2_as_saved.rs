@@ -143,7 +143,7 @@ impl Pm2AsSaved {
                 let names = self.names_of(&unsteady, ground);
                 let mut keys = vec![steady_key(ground.step)];
                 keys.extend(names.iter().map(|name| unsteady_key(ground.step, name)));
-                let keep = keys.into_iter().map(|key| (key, serde_json::Value::Bool(true))).collect();
+                let keep = keys.into_iter().map(|key| (key, true.into())).collect();
                 let but =
                     if names.is_empty() { String::new() } else { format!(", but {} restarted", names.join(", ")) };
                 return Outcome::Applied { note: Some(format!("watched for {}{but}", words(watched))), keep };

@@ -209,7 +209,7 @@ async fn save(pm2: Pm2At, on: &dyn Host, ground: &Ground<'_>) -> Outcome {
     match on.tell(&Deed::SaveList(pm2)).await {
         Err(error) => error.into(),
         Ok(_) if ground.kept.contains_key(&key) => Outcome::applied(),
-        Ok(_) => Outcome::Applied { note: None, keep: vec![(key, serde_json::Value::Bool(true))] },
+        Ok(_) => Outcome::Applied { note: None, keep: vec![(key, true.into())] },
     }
 }
 

@@ -5,6 +5,7 @@ use super::act::{Act, Ground, Outcome, Tell};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::inventory::{AtBoot, Pm2Place};
 use super::process_list::{self, label};
+use crate::host::json_text::JsonText;
 use crate::host::pm2::{DaemonSeen, DumpSeen, Pm2Seen, Support};
 use crate::host::span::Span;
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -58,7 +59,7 @@ impl Act for Pm2Saved {
         match on.tell(&deed).await {
             Ok(Told::Snapshot(snapshot)) => Outcome::Applied {
                 note: Some(format!("{} saved, sha256 {:.12}", process_list::census(&snapshot.apps), snapshot.sha256)),
-                keep: match serde_json::to_value(&snapshot) {
+                keep: match JsonText::of(&snapshot) {
                     Ok(value) => vec![(process_list::snapshot_key(&self.pm2), value)],
                     Err(error) => return Outcome::failed(error.to_string()),
                 },

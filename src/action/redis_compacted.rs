@@ -13,6 +13,7 @@ use super::loads;
 use super::rewrite_gain::{Gain, secs};
 use super::rewrite_obstacles::{accounting, concern, stranger};
 use super::{measure, process_list};
+use crate::host::json_text::JsonText;
 use crate::host::pm2::Status;
 use crate::host::redis::eta::IncrCost;
 use crate::host::redis::{
@@ -140,9 +141,9 @@ impl Act for RedisCompacted {
         }
     }
 
-    fn remember(&self, seen: &Seen) -> Option<Value> {
+    fn remember(&self, seen: &Seen) -> Option<JsonText> {
         let seqs = seen.instances.iter().map(|look| (look.instance.name.clone(), base_mark(&look.now).into()));
-        Some(Value::Object(seqs.collect()))
+        Some(Value::Object(seqs.collect()).into())
     }
 }
 

@@ -98,7 +98,7 @@ impl Act for RedisLoaded {
             match watch.look(tell).await {
                 Look::Ready(note) => {
                     let key = ready_key(ground.step, &item.key);
-                    let news = (!ground.kept.contains_key(&key)).then_some((key, serde_json::Value::Bool(true)));
+                    let news = (!ground.kept.contains_key(&key)).then_some((key, true.into()));
                     return match watch.outcome(note) {
                         Outcome::Applied { note, mut keep } => {
                             keep.extend(news);

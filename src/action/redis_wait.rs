@@ -13,6 +13,7 @@ use super::needs::{is_ready, role_wanted};
 use super::redis_loaded::work;
 use crate::host::ask::LogOf;
 use crate::host::foreign::{Shown, Untrusted};
+use crate::host::json_text::JsonText;
 use crate::host::redis::{self, Door, RedisSeen, RoleWanted, ServerName};
 use crate::host::span::{bytes, words};
 use crate::host::systemd::UnitSeen;
@@ -178,7 +179,7 @@ impl<'a> Watch<'a> {
 
     /// The end of the wait, with the load for those to come.
     pub(super) fn outcome(&self, note: String) -> Outcome {
-        let record = self.load.record().and_then(|load| serde_json::to_value(load).ok());
+        let record = self.load.record().and_then(|load| JsonText::of(&load).ok());
         Outcome::Applied {
             note: Some(note),
             keep: record.map(|record| (loads::key(&self.instance.name), record)).into_iter().collect(),

@@ -186,7 +186,7 @@ pub(super) async fn sit(
         id,
         runbook: &frozen.runbook,
         plan: &frozen.plan,
-        baseline: &frozen.baseline,
+        baseline: frozen.baseline,
         host: &host,
         children,
         journal,
@@ -214,9 +214,8 @@ impl Frozen {
         };
         let loaded = load_bytes(&bytes, "runbook.yaml")
             .map_err(|found| other("runbook", format!("{} findings", found.len())))?;
-        let plan = serde_json::from_value(opened.plan.clone()).map_err(|error| other("plan", error.to_string()))?;
-        let baseline =
-            serde_json::from_value(opened.baseline.clone()).map_err(|error| other("baseline", error.to_string()))?;
+        let plan = opened.plan.read().map_err(|error| other("plan", error.to_string()))?;
+        let baseline = opened.baseline.read().map_err(|error| other("baseline", error.to_string()))?;
         Ok(Self { runbook: loaded.runbook, plan, baseline })
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::may_begin::may_begin;
 use super::plan::Rehearsal;
@@ -19,6 +18,7 @@ use crate::execute::{Orders, Stop};
 use crate::host::clock;
 use crate::host::command::adopt_orphans;
 use crate::host::effect::Effect;
+use crate::host::json_text::JsonText;
 use crate::host::local::LocalHost;
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, Opened, Ruling};
@@ -98,7 +98,7 @@ impl Run {
             id,
             runbook,
             plan: &rehearsal.rehearsed.plan,
-            baseline: &rehearsal.rehearsed.facts,
+            baseline: rehearsal.rehearsed.facts,
             host: &host,
             children,
             journal,
@@ -178,7 +178,7 @@ fn open(
     identity: &Identity,
 ) -> Result<(crate::journal::store::RunId, crate::journal::Journal), Failure> {
     let (runbook, plan) = (&rehearsal.loaded.runbook, &rehearsal.rehearsed.plan);
-    let value = |value: Result<Value, serde_json::Error>| value.map_err(|error| Failure::new(Exit::Bug, error));
+    let value = |value: Result<JsonText, serde_json::Error>| value.map_err(|error| Failure::new(Exit::Bug, error));
     let opened = Opened {
         format: FORMAT,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -189,8 +189,8 @@ fn open(
         owner: owner(),
         steps: runbook.steps().map(|(id, ..)| id).collect(),
         no_return: no_return(runbook, plan),
-        plan: value(serde_json::to_value(plan))?,
-        baseline: value(serde_json::to_value(&rehearsal.rehearsed.facts))?,
+        plan: value(JsonText::of(plan))?,
+        baseline: value(JsonText::of(&rehearsal.rehearsed.facts))?,
     };
     let text = serde_json::to_vec_pretty(plan).map_err(|error| Failure::new(Exit::Bug, error))?;
     let new = NewRun { runbook: &source.bytes, plan: &text, opened, reboots: runbook.reboots() };

@@ -24,7 +24,7 @@ pub(super) struct Sitting<'a> {
     pub(super) id: RunId,
     pub(super) runbook: &'a Runbook,
     pub(super) plan: &'a Plan,
-    pub(super) baseline: &'a Facts,
+    pub(super) baseline: Facts,
     pub(super) host: &'a LocalHost,
     pub(super) children: Arc<ChildrenLock>,
     pub(super) journal: Journal,
@@ -58,7 +58,7 @@ impl Sitting<'_> {
         let mut executor = Executor {
             runbook: self.runbook,
             plan: self.plan,
-            baseline: self.baseline,
+            baseline: &self.baseline,
             run_dir,
             host: self.host,
             book,
@@ -86,8 +86,11 @@ impl Sitting<'_> {
             tidy(self.desk, self.host).await;
             self.store.release(&self.journal)?;
         }
+        // The fold is read again with the records, and nobody asks for the baseline: neither need be there twice.
+        let over = self.journal.state().ended().is_some();
+        drop((self.journal, self.baseline));
         closing::show(self.desk, &self.id, &ending, self.store, true).await;
-        if self.journal.state().ended().is_some() {
+        if over {
             prune::by_itself(self.desk, self.store);
         }
         Ok(Sat { ending, exit })

@@ -18,6 +18,7 @@ pub mod foreign;
 pub(crate) mod holders;
 pub mod http;
 pub mod json_path;
+pub mod json_text;
 pub mod local;
 pub mod machine;
 pub mod model;

@@ -52,7 +52,7 @@ impl Journal {
         let path = dir.path().join("journal");
         hold(&files, &path)?;
         let mut journal = Self::begin(run, path, Box::new(files), clock);
-        journal.append(&[Checkpoint::Opened(Box::new(opened))])?;
+        journal.append(&[Checkpoint::Opened(Arc::new(opened))])?;
         dir.sync()?;
         Ok(journal)
     }

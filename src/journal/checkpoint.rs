@@ -2,8 +2,12 @@
 //!
 //! A checkpoint says what is *known*; what follows from it is the business of [`RunState`](super::state::RunState).
 //! Every text in here may come from a machine, so whoever builds a checkpoint tames foreign text first, and no secret ever enters one.
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::host::json_text::JsonText;
 
 pub use super::facts::{End, How, Opened, Outcome, Owner, PauseReason, Resolution, Ruling, StepId};
 
@@ -12,7 +16,7 @@ pub use super::facts::{End, How, Opened, Outcome, Owner, PauseReason, Resolution
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Checkpoint {
     /// First record, and only that. Before it is durable the run does not exist; from then on it owns the host.
-    Opened(Box<Opened>),
+    Opened(Arc<Opened>),
     /// A process took up the run again. Steps that ran before it are no longer running: they must be started anew or settled.
     Resumed {
         /// Who.
@@ -64,7 +68,7 @@ pub enum Checkpoint {
         /// Name of the value.
         key: String,
         /// The value.
-        value: Value,
+        value: JsonText,
     },
     /// The step is done and is never applied again in this run, whatever a later look shows.
     StepDone {

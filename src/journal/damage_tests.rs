@@ -45,7 +45,7 @@ fn a_long_journal_is_judged_as_if_by_one_thread() {
     let names: Vec<String> = (0..2_500).map(|n| format!("app-{n}")).collect();
     let items: Vec<&str> = names.iter().map(String::as_str).collect();
     let (mut journal, disk, _) = in_memory(None);
-    let opened = Checkpoint::Opened(Box::new(opened(&["stop"])));
+    let opened = Checkpoint::Opened(std::sync::Arc::new(opened(&["stop"])));
     journal.append(&[opened, started("stop", 1, &items, true)]).unwrap();
     let pairs = items.iter().flat_map(|item| [intent("stop", item), outcome("stop", item, Outcome::Applied)]);
     journal.append(&pairs.collect::<Vec<_>>()).unwrap();

@@ -120,7 +120,7 @@ impl Store {
 /// The estimates of one run.
 fn of_run(listed: &Listed) -> Vec<Judged> {
     let Ok(reading) = &listed.reading else { return Vec::new() };
-    let plan = reading.state.opened().and_then(|opened| serde_json::from_value::<Plan>(opened.plan.clone()).ok());
+    let plan = reading.state.opened().and_then(|opened| opened.plan.read::<Plan>().ok());
     let (Some(plan), Some(first)) = (plan, reading.entries.first()) else { return Vec::new() };
     let at = first.wall;
     let row = |step: &PlannedStep, item: Option<&str>, made, expected, actual_secs| Judged {

@@ -1,8 +1,7 @@
 //! The values of which checkpoints are made: who, which step, how it went.
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
+use crate::host::json_text::JsonText;
 pub use crate::runbook::StepId;
+use serde::{Deserialize, Serialize};
 
 /// Who drives a run. For people and for the journal; nothing is ever decided or signalled by a stored pid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,10 +43,10 @@ pub struct Opened {
     pub steps: Vec<StepId>,
     /// The first step that takes service away, if any does.
     pub no_return: Option<StepId>,
-    /// The plan as rehearsed. A plain JSON value, because the plan's types live on a floor that must not know the journal.
-    pub plan: Value,
-    /// What was true when the run began; never rewritten. A plain JSON value for the same reason.
-    pub baseline: Value,
+    /// The plan as rehearsed. A JSON text, because the plan's types live on a floor that must not know the journal.
+    pub plan: JsonText,
+    /// What was true when the run began; never rewritten. A JSON text for the same reason.
+    pub baseline: JsonText,
 }
 
 /// How an item ended.

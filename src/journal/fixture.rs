@@ -52,9 +52,11 @@ pub(super) fn opened(steps: &[&str]) -> Opened {
         owner: owner(),
         steps: steps.iter().map(|step| StepId::from(*step)).collect(),
         no_return: steps.get(1).map(|step| StepId::from(*step)),
-        plan: json!({"steps": steps}),
+        plan: json!({"steps": steps}).into(),
         // Long enough that the whole story is a little more than 8 KiB.
-        baseline: json!({"boot_id": "boot-1", "apps": (0..90).map(|n| format!("app-{n}-\u{1b}[worker")).collect::<Vec<_>>()}),
+        baseline:
+            json!({"boot_id": "boot-1", "apps": (0..90).map(|n| format!("app-{n}-\u{1b}[worker")).collect::<Vec<_>>()})
+                .into(),
     }
 }
 
@@ -85,10 +87,13 @@ pub(super) fn story() -> Vec<(&'static str, Vec<C>)> {
     let reboot = C::RebootIntent { step: "reboot".into(), boot_id: "boot-1".into() };
     let proof = C::Rebooted { step: "reboot".into(), old: "boot-1".into(), new: "boot-2".into(), took_ms: 61_000 };
     let confirm = Ruling::Confirmed { step: "reboot".into() };
-    let save =
-        C::Captured { step: "save".into(), key: "pm2".into(), value: json!([{"name": "api", "status": "online"}]) };
+    let save = C::Captured {
+        step: "save".into(),
+        key: "pm2".into(),
+        value: json!([{"name": "api", "status": "online"}]).into(),
+    };
     vec![
-        ("boot-1", vec![C::Opened(Box::new(opened(&["save", "stop", "reboot", "restore"])))]),
+        ("boot-1", vec![C::Opened(std::sync::Arc::new(opened(&["save", "stop", "reboot", "restore"])))]),
         ("boot-1", vec![started("save", 1, &[], true)]),
         ("boot-1", vec![save]),
         ("boot-1", vec![done("save", How::Applied)]),

@@ -39,7 +39,7 @@ fn fold(history: &[C]) -> (RunState, String) {
 }
 
 fn open() -> C {
-    C::Opened(Box::new(opened(&["a", "b"])))
+    C::Opened(std::sync::Arc::new(opened(&["a", "b"])))
 }
 
 fn unknown(step: &str) -> C {
@@ -97,7 +97,7 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("x failed", outcome("a", "x", Outcome::Failed { why: "no".into(), causes: vec![] })),
         ("x unknown", outcome("a", "x", unsure())),
         ("x not begun", outcome("a", "x", Outcome::NotBegun)),
-        ("capture k", C::Captured { step: "a".into(), key: "k".into(), value: json!(1) }),
+        ("capture k", C::Captured { step: "a".into(), key: "k".into(), value: json!(1).into() }),
         ("a applied", done("a", How::Applied)),
         ("a already so", done("a", How::AlreadySo)),
         ("a skipped", done("a", skip)),
@@ -237,9 +237,9 @@ fn refusals_name_the_rule() {
         "step_done of step `zzz` is not allowed here: the plan has no such step"
     );
     assert_eq!(say(&[], paused()), "paused is not allowed here: the run is not open yet");
-    let twins = C::Opened(Box::new(opened(&["a", "a"])));
+    let twins = C::Opened(std::sync::Arc::new(opened(&["a", "a"])));
     assert!(say(&[], twins).contains("named twice"));
-    let other = C::Opened(Box::new(super::checkpoint::Opened { format: 2, ..opened(&[]) }));
+    let other = C::Opened(std::sync::Arc::new(super::checkpoint::Opened { format: 2, ..opened(&[]) }));
     assert!(say(&[], other).contains("another format"));
     let speechless = C::Abandoned { who: "ann".into(), reason: " ".into() };
     assert!(say(&[open()], speechless).contains("a reason is required"));

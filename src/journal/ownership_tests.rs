@@ -23,7 +23,7 @@ fn reading(batches: &[(&str, u64, Checkpoint)]) -> Reading {
 
 fn run() -> Vec<(&'static str, u64, Checkpoint)> {
     vec![
-        ("boot-1", 1_000, Checkpoint::Opened(Box::new(opened(&["a", "b"])))),
+        ("boot-1", 1_000, Checkpoint::Opened(std::sync::Arc::new(opened(&["a", "b"])))),
         ("boot-1", 2_000, started("a", 1, &[], true)),
     ]
 }

@@ -35,7 +35,7 @@ fn store() -> (tempfile::TempDir, Store) {
 fn begin(store: &Store, when: Timestamp) -> (RunId, Journal) {
     let wall = Arc::new(Mutex::new(when));
     let clock = move || Stamp { wall: *wall.lock().unwrap(), ..stamp("boot-1") };
-    let opened = Opened { baseline: json!({}), ..opened(&["save"]) };
+    let opened = Opened { baseline: json!({}).into(), ..opened(&["save"]) };
     let new = NewRun { runbook: b"version: 1\n", plan: b"{}", opened, reboots: false };
     store.create(new, Box::new(clock)).unwrap()
 }
@@ -57,7 +57,7 @@ fn load(instance: &str, secs: f64) -> LoadRecord {
 /// A whole run that ended well and measured a load.
 fn run(store: &Store, when: Timestamp) -> RunId {
     let (id, mut journal) = begin(store, when);
-    let value = serde_json::to_value(load("cache", 7.0)).unwrap();
+    let value = crate::host::json_text::JsonText::of(&load("cache", 7.0)).unwrap();
     journal.append(&[started("save", 1, &[], true)]).unwrap();
     journal.append(&[C::Captured { step: "save".into(), key: key("cache"), value }]).unwrap();
     journal.append(&[done("save", How::Applied)]).unwrap();

@@ -32,7 +32,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
         (".*", ".*", any_value()).prop_map(|(step, key, value)| Checkpoint::Captured {
             step: step.as_str().into(),
             key,
-            value
+            value: value.into()
         }),
         (
             ".*",
@@ -150,7 +150,7 @@ fn what_could_not_be_read_is_not_written() {
     for _ in 0..200 {
         deep = json!([deep]);
     }
-    let capture = |value| entry(Checkpoint::Captured { step: "s".into(), key: "k".into(), value });
+    let capture = |value: Value| entry(Checkpoint::Captured { step: "s".into(), key: "k".into(), value: value.into() });
     assert!(matches!(encode(&capture(deep)), Err(Refusal::Content(_))));
     assert!(matches!(encode(&capture(json!("x".repeat(MAX_JSON)))), Err(Refusal::TooLong { .. })));
     assert!(encode(&capture(json!("x".repeat(MAX_JSON - 500)))).is_ok());

@@ -11,6 +11,7 @@ use super::{FORMAT, Plan, PlannedStep, Rehearsed, UnsavedAt};
 use crate::action::act::start_key;
 use crate::action::inventory::RedisInstance;
 use crate::action::{Action, Change, Ground, Kept, Outcome, Preview, Sign};
+use crate::host::json_text::JsonText;
 use crate::host::model::Model;
 use crate::host::redis::{self, RedisKind, Unsaved};
 use crate::host::span::Span;
@@ -158,7 +159,7 @@ impl Walk<'_> {
     }
 
     /// Plays the items of one wave side by side, as many at once as it allows, and returns what they want to keep.
-    async fn wave(&self, id: &StepId, step: &Step, change: &Change, index: usize) -> Vec<(String, serde_json::Value)> {
+    async fn wave(&self, id: &StepId, step: &Step, change: &Change, index: usize) -> Vec<(String, JsonText)> {
         let at_once = match change.wave(index).at_once {
             0 => change.items.len().max(1),
             n => n,

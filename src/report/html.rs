@@ -197,6 +197,7 @@ mod tests {
         for entry in &mut entries {
             match &mut entry.checkpoint {
                 Checkpoint::Opened(opened) => {
+                    let opened = std::sync::Arc::make_mut(opened);
                     (opened.hostname, opened.runbook_name) = (evil.into(), evil.into());
                     opened.owner.user = evil.into();
                 }

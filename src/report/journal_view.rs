@@ -85,7 +85,7 @@ fn sentence(checkpoint: &Checkpoint) -> (Tone, String) {
             (Tone::Strong, format!("resumed by {who} (boot {boot_id:.8})"))
         }
         Checkpoint::Captured { step, key, value } => {
-            (Tone::Faint, format!("{step} keeps {key} ({} bytes)", value.to_string().len()))
+            (Tone::Faint, format!("{step} keeps {key} ({} bytes)", value.as_str().len()))
         }
         Checkpoint::BackOut { reason } => (Tone::Bad, format!("BACKING OUT: {reason}")),
         Checkpoint::Paused { why, note } => {

@@ -188,7 +188,7 @@ mod tests {
         for entry in &mut entries {
             match &mut entry.checkpoint {
                 Checkpoint::StepFailed { error, .. } => *error = evil.into(),
-                Checkpoint::Opened(opened) => opened.runbook_name = evil.into(),
+                Checkpoint::Opened(opened) => std::sync::Arc::make_mut(opened).runbook_name = evil.into(),
                 _ => {}
             }
         }

@@ -107,7 +107,7 @@ impl<'a> Story<'a> {
             Checkpoint::Opened(opened) => {
                 self.opened = Some(opened);
                 self.owner = Some(&opened.owner);
-                self.plan = serde_json::from_value(opened.plan.clone()).ok();
+                self.plan = opened.plan.read().ok();
                 self.steps = opened.steps.iter().map(|step| (step.clone(), StepTold::default())).collect();
             }
             Checkpoint::BackOut { reason } => self.backed_out = Some(reason),

@@ -38,8 +38,8 @@ fn opened() -> Opened {
         owner: owner(),
         steps: vec![step()],
         no_return: None,
-        plan: Value::Null,
-        baseline: Value::Null,
+        plan: Value::Null.into(),
+        baseline: Value::Null.into(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::{Approve, Book, Ending, ExecuteError, Executor, Orders, Stop};
 use crate::action::Action;
 use crate::action::check::Check;
 use crate::event::Reporter;
+use crate::host::json_text::JsonText;
 use crate::host::model::{Faults, Model, Pace};
 use crate::host::{Facts, Probe};
 use crate::journal::checkpoint::{Checkpoint, Opened, Owner, StepId};
@@ -166,8 +167,8 @@ impl<'a> DressRehearsal<'a> {
             owner,
             steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
             no_return: first.or_else(could),
-            plan: serde_json::to_value(plan)?,
-            baseline: serde_json::to_value(&self.rehearsed.facts)?,
+            plan: JsonText::of(plan)?,
+            baseline: JsonText::of(&self.rehearsed.facts)?,
         };
         let store = Store::prepare(&dir.join("state"))?;
         // It need not survive a reboot: none happens here.

@@ -6,6 +6,7 @@ use super::{Fan, Loss, Work};
 use crate::action::{Item, Outcome, Sign};
 use crate::execute::stop::Urge;
 use crate::execute::{Book, ExecuteError};
+use crate::host::json_text::JsonText;
 use crate::host::planted::{Bug, planted};
 use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, Outcome as Verdict};
@@ -63,7 +64,7 @@ impl Fan<'_> {
         batch
     }
 
-    fn captured(&self, key: String, value: serde_json::Value) -> Checkpoint {
+    fn captured(&self, key: String, value: JsonText) -> Checkpoint {
         Checkpoint::Captured { step: self.step.clone(), key, value }
     }
 

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn what_is_held_is_given_once_and_kept_values_once() {
         let mut work = Work::new(&Change::default());
-        let kept = |value: u32| Checkpoint::Captured { step: StepId::new("p/1"), key: "k".into(), value: json!(value) };
+        let kept =
+            |value: u32| Checkpoint::Captured { step: StepId::new("p/1"), key: "k".into(), value: json!(value).into() };
         work.held = vec![kept(1), kept(2)];
         assert_eq!(work.release(), [kept(1)], "what is captured is write-once");
         assert!(work.release().is_empty());

@@ -125,8 +125,8 @@ impl Bed {
             owner: owner(),
             steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
             no_return: plan.no_return().map(|index| plan.steps[index].id.clone()),
-            plan: serde_json::to_value(plan).unwrap(),
-            baseline: serde_json::to_value(&self.rehearsed.facts).unwrap(),
+            plan: crate::host::json_text::JsonText::of(plan).unwrap(),
+            baseline: crate::host::json_text::JsonText::of(&self.rehearsed.facts).unwrap(),
         }
     }
 

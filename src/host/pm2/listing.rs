@@ -89,6 +89,8 @@ impl Taking {
 
 impl Listing {
     fn sort(&mut self) {
+        // A list that grew by doubling is kept for a whole run.
+        self.apps.shrink_to_fit();
         match &mut self.kept {
             Some(kept) => kept.sort_with(&mut self.apps),
             None => {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
-use serde_json::Value;
 
+use crate::host::json_text::JsonText;
 use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, PauseReason, Resolution, Ruling, StepId};
 use crate::journal::legal::Illegal;
 use crate::journal::record::Entry;
@@ -24,7 +24,7 @@ pub struct RunState {
     first_open: usize,
     /// The step with an open attempt; the table allows no second one.
     at_work: Option<usize>,
-    captured: BTreeMap<String, Arc<Value>>,
+    captured: BTreeMap<String, JsonText>,
     /// Keys that are not of one step alone.
     shared_keys: Vec<String>,
     /// 1 for the process that opened the run, one more for each resume.
@@ -127,17 +127,17 @@ impl RunState {
         }
     }
 
-    fn capture(&mut self, step: &StepId, key: &str, value: &Value) {
-        let fresh = self.captured.insert(key.to_owned(), Arc::new(value.clone())).is_none();
+    fn capture(&mut self, step: &StepId, key: &str, value: &JsonText) {
+        let fresh = self.captured.insert(key.to_owned(), value.clone()).is_none();
         if fresh && !is_private(key, step) {
             self.shared_keys.push(key.to_owned());
         }
     }
 
-    fn open(&mut self, opened: &Opened) {
+    fn open(&mut self, opened: &Arc<Opened>) {
         self.steps = opened.steps.iter().map(|step| (step.clone(), StepState::default())).collect();
         (self.first_open, self.at_work) = (0, None);
-        self.opened = Some(Arc::new(opened.clone()));
+        self.opened = Some(Arc::clone(opened));
         self.sitting = 1;
     }
 
@@ -191,21 +191,21 @@ impl RunState {
 
     /// A captured value.
     #[must_use]
-    pub fn captured(&self, key: &str) -> Option<&Value> {
-        self.captured.get(key).map(Arc::as_ref)
+    pub fn captured(&self, key: &str) -> Option<&JsonText> {
+        self.captured.get(key)
     }
 
     /// Everything captured, by key.
-    pub fn all_captured(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.captured.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
+    pub fn all_captured(&self) -> impl Iterator<Item = (&str, &JsonText)> {
+        self.captured.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     /// What the actions of one step may want to know: its own keys, and those that no step has for itself.
-    pub fn captured_for(&self, step: &StepId) -> impl Iterator<Item = (&str, &Value)> {
+    pub fn captured_for(&self, step: &StepId) -> impl Iterator<Item = (&str, &JsonText)> {
         let prefix = private(step);
         let own = self.captured.range(prefix.clone()..).take_while(move |(key, _)| key.starts_with(&prefix));
         let shared = self.shared_keys.iter().filter_map(|key| self.captured.get_key_value(key));
-        own.chain(shared).map(|(key, value)| (key.as_str(), value.as_ref()))
+        own.chain(shared).map(|(key, value)| (key.as_str(), value))
     }
 
     /// Items of which nobody knows whether they happened. Steps that are done, by proof or by ruling, are not listed.

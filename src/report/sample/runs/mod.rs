@@ -120,7 +120,7 @@ fn names(names: &[&str]) -> Vec<String> {
 fn begun() -> Run {
     let mut run = Run::new();
     let plan = plan();
-    run.fact(C::Opened(Box::new(Opened {
+    run.fact(C::Opened(std::sync::Arc::new(Opened {
         format: 1,
         tool_version: "0.1.0".into(),
         runbook_name: "restart-staging".into(),
@@ -130,8 +130,8 @@ fn begun() -> Run {
         owner: Run::owner(),
         steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
         no_return: Some("stop/1".into()),
-        plan: serde_json::to_value(&plan).unwrap(),
-        baseline: json!({}),
+        plan: crate::host::json_text::JsonText::of(&plan).unwrap(),
+        baseline: json!({}).into(),
     })));
     run
 }

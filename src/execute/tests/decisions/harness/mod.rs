@@ -148,8 +148,8 @@ impl<'s> Harness<'s> {
             owner: owner(),
             steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
             no_return: plan.no_return().map(|index| plan.steps[index].id.clone()),
-            plan: serde_json::Value::Null,
-            baseline: serde_json::Value::Null,
+            plan: serde_json::Value::Null.into(),
+            baseline: serde_json::Value::Null.into(),
         };
         let new = NewRun { runbook: TEXT.as_bytes(), plan: b"{}", opened, reboots: false };
         let (run, journal) = store.create(new, shown.clock()).unwrap();
