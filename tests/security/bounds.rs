@@ -92,7 +92,7 @@ const DAEMONS: [(&str, i32, Flood); 14] = [
     ("one app of a million values", 5, |to, id| apps(to, id, 1, &format!("\"x\":[{}0]", "0,".repeat(1_000_000)))),
     ("a deep app", 5, |to, id| apps(to, id, 1, &format!("\"x\":{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000)))),
     ("brackets", 5, |to, id| answer(to, &[b"j:", "[".repeat(60 << 20).as_bytes()].concat(), id)),
-    ("names of 5,000 apps", 5, |to, id| apps(to, id, 5_000, &format!("\"pm_exec_path\":\"{}\"", "y".repeat(1_024)))),
+    ("names of 3,000 apps", 5, |to, id| apps(to, id, 3_000, &format!("\"pm_exec_path\":\"{}\"", "y".repeat(1_024)))),
     ("secrets of 1,000 apps", 0, |to, id| {
         let secrets: String = (0..200).map(|n| format!(",\"S{n}_TOKEN\":\"SECRET\"")).collect();
         let one = |n: usize| {

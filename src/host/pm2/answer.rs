@@ -281,7 +281,7 @@ mod tests {
         };
         let cases = [
             (answer(format!("{{\"args\":[[{}0]]}}", "0,".repeat(200_000)).as_bytes()), "no app"),
-            (answer(format!("{{\"args\":[[{}{{}}]]}}", "{},".repeat(20_000)).as_bytes()), "more than 5000 apps"),
+            (answer(format!("{{\"args\":[[{}{{}}]]}}", "{},".repeat(20_000)).as_bytes()), "more than 3000 apps"),
             (answer(format!("{{\"args\":[[{{\"a\":[{}0]}}]]}}", "0,".repeat(60_000)).as_bytes()), "50000 values"),
             (answer(&nested(400_000)), "no JSON"),
             (answer(&b"[".repeat(5 << 20)), "beside the apps"),

@@ -11,7 +11,7 @@ use std::fmt;
 /// variables are listed twice.
 pub(super) const ENTRY_MAX: usize = 4 << 20;
 /// Most objects of a list. Hosts that were seen have some hundred apps; a plan over so many stays under 64 MiB.
-pub(super) const ENTRIES_MAX: usize = 5_000;
+pub(super) const ENTRIES_MAX: usize = 3_000;
 /// What may stand around a list, or be an answer without one.
 const REST_MAX: usize = 4 << 20;
 

@@ -160,7 +160,7 @@ impl ResumeUnit {
 // the unit would then read the outer machine's boot id, which differs from every inner one. A false proof of a reboot is
 // worse than a writable sysctl in the hands of a process that may write /etc/systemd.
 //
-// Memory: a plan over 5,000 apps, or over neighbours that send as much as they like, stays under 64 MiB, and a journal of 100,000
+// Memory: a plan over 3,000 apps, or over neighbours that send as much as they like, stays under 64 MiB, and a journal of 100,000
 // records takes 33 MB; commands of steps and daemons run in units of their own. From three times that on the unit is slowed down,
 // at four times it is ended: then it has run away, `Restart=` tries again, and the third time the host is opened. The score stays:
 // when the *host* runs out of memory, an app that has just come back is the better one to lose. Tasks: 512 blocking calls of the
