@@ -1,7 +1,7 @@
 //! What past runs teach: the loads they measured, and how right their estimates were.
 //!
 //! A run's own record holds its plan, what it captured, and how long everything took; what is needed of it when the run itself
-//! was pruned is in [`learned`](super::learned). Estimates are judged by the journals that are still there.
+//! was pruned is in `learned`. Estimates are judged by the journals that are still there.
 use jiff::Timestamp;
 use serde::Serialize;
 

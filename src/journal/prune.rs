@@ -1,7 +1,7 @@
 //! What of the state directory goes, so that it does not grow for ever: runs that are over, and saved plans.
 //!
 //! A run goes when a limit says so, its journal says that it is over, and what it taught is written down in
-//! [`learned`](super::learned). It is first renamed out of sight, durably, then removed: whoever is killed in between leaves
+//! `learned`. It is first renamed out of sight, durably, then removed: whoever is killed in between leaves
 //! nothing that a list, a resume or a new run would take for a run, and the next one finishes it.
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //!
 //! Root that opens a name in somebody's directory does that person's bidding: a link leads to a file that only root may read, a
 //! FIFO hangs the process for ever, a device acts when it is opened, a sparse file fills the memory. So a file is first *found*
-//! ([`walk`]: descriptors without rights, step by step, no link followed that could gain its maker anything), then *judged* (kind, owner,
+//! (`walk`: descriptors without rights, step by step, no link followed that could gain its maker anything), then *judged* (kind, owner,
 //! size), and only then *opened*, by the descriptor that was judged; nothing can be swapped in between. What an open still may
 //! do is wait (a lease, a server that went away): call this through [`off_thread`](super::off_thread) where somebody waits.
 

@@ -14,7 +14,7 @@ pub fn word(text: &str) -> String {
 }
 
 /// Whether a name or path from outside can be typed and is still what the machine calls it: what was escaped or cut on its way
-/// here ([`named`](crate::host::foreign::named)) is not, and a line end in it would begin a line of the sheet.
+/// here ([`named`]) is not, and a line end in it would begin a line of the sheet.
 pub(super) fn is_exact(name: &str) -> bool {
     let tamed = named(name, usize::MAX);
     tamed == name
