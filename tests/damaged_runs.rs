@@ -36,6 +36,16 @@ fn killed(place: &Place) -> (String, PathBuf) {
     while held() {
         std::thread::sleep(Duration::from_millis(20));
     }
+    // Whoever carries the command out may just have been started, and writes down its end.
+    let mut last = place.state();
+    loop {
+        std::thread::sleep(Duration::from_millis(400));
+        let now = place.state();
+        if now == last {
+            break;
+        }
+        last = now;
+    }
     let dir = run().unwrap();
     (dir.file_name().unwrap().to_str().unwrap().to_owned(), dir)
 }
