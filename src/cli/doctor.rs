@@ -1,5 +1,6 @@
 //! `runbook doctor`: what a run would find missing on this host, said beforehand. Read-only.
 use clap::Args;
+use futures_util::future::join_all;
 
 use super::ask_to_stop::at_work;
 use super::source::read;
@@ -8,7 +9,7 @@ use crate::action::process_list;
 use crate::host::disk::{DiskKind, disk};
 use crate::host::local::LocalHost;
 use crate::host::machine::{self, MachineSeen};
-use crate::host::pm2::{Pm2Seen, RunningDaemon, Support, every_daemon};
+use crate::host::pm2::{AbsentWhy, DaemonSeen, Pm2Seen, RunningDaemon, Support, every_daemon};
 use crate::host::redis::RedisSeen;
 use crate::host::span::count;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
@@ -135,14 +136,21 @@ fn runs(desk: &Desk) -> Vec<Diagnosed> {
     }
 }
 
+async fn ask(host: &LocalHost, what: Ask) -> Result<Answer, HostError> {
+    host.ask(&what).await
+}
+
 async fn named(host: &LocalHost, runbook: &Runbook) -> Vec<Diagnosed> {
     let mut all = Vec::new();
-    for (name, instance) in &runbook.inventory.redis {
-        let answer = host.ask(&Ask::Redis(instance.at())).await;
+    let (redis, pm2) = (&runbook.inventory.redis, &runbook.inventory.pm2);
+    // All at once: one that is silent costs its own patience, and no other's.
+    let servers = join_all(redis.values().map(|one| ask(host, Ask::Redis(one.at()))));
+    let daemons = join_all(pm2.values().map(|one| ask(host, Ask::Pm2(process_list::at(one)))));
+    let (servers, daemons) = tokio::join!(servers, daemons);
+    for ((name, instance), answer) in redis.iter().zip(servers) {
         all.push(asked(name, &instance.url, answer, instance.required));
     }
-    for (name, place) in &runbook.inventory.pm2 {
-        let answer = host.ask(&Ask::Pm2(process_list::at(place))).await;
+    for ((name, place), answer) in pm2.iter().zip(daemons) {
         let more = match &answer {
             Ok(Answer::Pm2(seen)) => pm2_findings(name, seen),
             _ => Vec::new(),
@@ -205,13 +213,23 @@ fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: b
     let (fine, seen) = match answer {
         Ok(Answer::Pm2(seen)) => match seen.up() {
             Some(up) => (true, format!("PM2 {}, {} apps", up.version, seen.apps.len())),
-            None => (false, format!("{:?}", seen.daemon)),
+            None => (false, silent(&seen.daemon)),
         },
         Ok(Answer::Redis(seen)) => redis_words(&seen),
         Ok(_) => (true, "answers".into()),
         Err(error) => (false, error.to_string()),
     };
     finding(name, fine || !required, format!("{place}: {seen}"), "a plan would be incomplete without it")
+}
+
+/// Why no daemon was heard, in words.
+fn silent(daemon: &DaemonSeen) -> String {
+    match daemon {
+        DaemonSeen::Absent { why: AbsentWhy::NoSocket } => "no daemon: there is no socket".into(),
+        DaemonSeen::Absent { why: AbsentWhy::StaleSocket } => "no daemon: it was killed and left its socket".into(),
+        DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => why.clone(),
+        DaemonSeen::Up(up) => format!("PM2 {}", up.version),
+    }
 }
 
 fn redis_words(seen: &RedisSeen) -> (bool, String) {

@@ -79,7 +79,8 @@ pub(super) fn known(name: &str) -> Option<Known> {
         "php" => PHP,
         "awk" | "gawk" | "mawk" => AWK,
         "env" | "nice" | "ionice" | "nohup" | "setsid" | "stdbuf" | "timeout" | "taskset" | "chrt" | "flock"
-        | "time" | "xargs" | "busybox" => WRAPPER,
+        | "time" | "xargs" | "busybox" | "sudo" | "runuser" | "setpriv" | "chroot" | "unshare" | "nsenter"
+        | "systemd-run" | "systemd-cat" | "strace" | "find" | "run-parts" | "start-stop-daemon" => WRAPPER,
         "make" | "gmake" | "just" | "rake" | "npm" | "npx" | "yarn" | "pnpm" | "composer" | "bundle" => IN_CWD,
         _ => return None,
     })

@@ -271,6 +271,17 @@ impl Judge<'_> {
         loop {
             rest = self.assignments(rest)?;
             let Some(Some(word)) = rest.first() else { return Ok(()) };
+            // `env -S`: the rest of the command in one word; `env -C`: where it is run.
+            if let Some((text, behind)) = option(rest, "-S", "--split-string") {
+                let split = text.split_whitespace().map(|word| Some(word.to_owned()));
+                let words: Vec<Word> = split.chain(behind.iter().cloned()).collect();
+                return self.wrapped(&words, cwd, depth);
+            }
+            if let Some((dir, behind)) = option(rest, "-C", "--chdir").or_else(|| option(rest, "-D", "--chdir")) {
+                let dir = cwd.unwrap_or(Path::new("/")).join(dir);
+                self.loaded(&dir)?;
+                return self.wrapped(behind, Some(&dir), depth);
+            }
             let file = match word.contains('/') {
                 true => Some(cwd.unwrap_or(Path::new("/")).join(word)),
                 false => self.path.find(word),
@@ -281,6 +292,19 @@ impl Judge<'_> {
             rest = &rest[1..];
         }
     }
+}
+
+/// An option with its value, in one word or in two, and what stands behind it.
+fn option<'w>(words: &'w [Word], short: &str, long: &str) -> Option<(&'w str, &'w [Word])> {
+    let (word, behind) = words.split_first()?;
+    let word = word.as_deref()?;
+    if word == short || word == long {
+        let (value, behind) = behind.split_first()?;
+        return Some((value.as_deref()?, behind));
+    }
+    let value = word.strip_prefix(long).and_then(|rest| rest.strip_prefix('='));
+    let value = value.or_else(|| word.strip_prefix(short).filter(|_| !word.starts_with("--")))?;
+    Some((value, behind))
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -81,12 +81,18 @@ fn what_stands_where_a_program_stands_must_be_roots() {
         "env LD_PRELOAD=T/run true",
         "flock /dev/null T/run",
         "make -C T/",
+        "env --chdir=T/ true",
+        "env -C T/ sh run",
+        "setpriv --no-new-privs T/run",
+        "find /dev/null -exec T/run ;",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         if words[0] != "make" || SearchPath::of_root().find("make").is_some() {
             assert!(!bed.may(&words), "{line}");
         }
     }
+    let inside = |text: &str| bed.may(&["env", "-S", text]);
+    assert!(inside("sh O/run") && !inside("sh T/run") && !bed.may(&["env", "--split-string=sh T/run"]));
     for (text, fine) in [
         ("T/run", false),
         ("exec T/run", false),

@@ -106,8 +106,34 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
         Cow::Borrowed(_) => Cow::Borrowed(text),
         Cow::Owned(clean) => Cow::Owned(String::from_utf8_lossy(&clean).into_owned()),
     };
-    let by_key = by_key::hide(&by_value);
+    let by_key = by_key::hide(&without_colours(&by_value));
     by_key.map_or(by_value, Cow::Owned)
+}
+
+/// The text without what a terminal obeys between a key and its value: colours (ECMA-48, SGR) and NULs.
+fn without_colours(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\u{1b}', '\0']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['\u{1b}', '\0']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let body = rest.strip_prefix("\u{1b}[").unwrap_or_default();
+        let digits = body.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
+        let len = match body.as_bytes().get(digits) {
+            Some(b'm') => 2 + digits + 1,
+            _ if rest.starts_with('\0') => 1,
+            _ => {
+                out.push_str(&rest[..1]);
+                1
+            }
+        };
+        rest = &rest[len..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -98,6 +98,20 @@ fn names_are_taken_in_as_they_are() {
     assert_eq!(tame("4f2c-machine-id-of-ours\u{1b}", 80), "[redacted]\\u{1b}");
 }
 
+#[test]
+fn colours_between_a_key_and_its_value_hide_nothing() {
+    for coloured in [
+        "{ password: \u{1b}[32m'inspect0001'\u{1b}[39m }",
+        "\u{1b}[32mpassword\u{1b}[39m: inspect0001",
+        "token \u{1b}[1m=\u{1b}[0m inspect0001",
+        "password=\0inspect0001",
+    ] {
+        let shown = text(coloured);
+        assert!(shown.contains(MARK) && !shown.contains("inspect0001"), "{shown:?}");
+    }
+    assert_eq!(text("\u{1b}[31mred\u{1b}[0m and \u{1b}]0;t"), "\u{1b}[31mred\u{1b}[0m and \u{1b}]0;t");
+}
+
 fn learn_apps(user: u32, entries: &[serde_json::Value]) {
     let mut learner = Learner::default();
     entries.iter().for_each(|entry| learner.see(entry));
