@@ -142,7 +142,7 @@ fn judge(rig: &Rig, scenario: Scenario, story: &Story) -> Result<(), String> {
         .map(|token| (token, shots.get(token).copied().unwrap_or(0), wanted.get(token).copied().unwrap_or(0)))
         .filter(|(_, seen, wanted)| seen != wanted)
         .filter(|(token, seen, wanted)| !(story.left_at_once && scenario.may_repeat(token) && seen > wanted))
-        // Ended in the middle while services were down: the run has turned back instead of asking.
+        // Ended in the middle while services were down: the run turns back, or goes on turning back, instead of asking.
         .filter(|(token, seen, wanted)| !(story.left_at_once && scenario.may_turn_back(token) && seen < wanted))
         .map(|(token, seen, wanted)| format!("{token} {seen} times instead of {wanted}"))
         .collect();
