@@ -19,10 +19,10 @@ const BUSY: Duration = Duration::from_secs(30);
 const PEAK: u64 = 64 << 10;
 
 /// Something that is written to whoever asked.
-type Flood = fn(&mut dyn Write, &[u8]) -> std::io::Result<()>;
+pub(super) type Flood = fn(&mut dyn Write, &[u8]) -> std::io::Result<()>;
 
 /// A daemon that is civil until it is asked for its list.
-fn daemon(home: &Path, flood: Flood) {
+pub(super) fn daemon(home: &Path, flood: Flood) {
     std::fs::create_dir_all(home).unwrap();
     let listener = UnixListener::bind(home.join("rpc.sock")).unwrap();
     std::thread::spawn(move || {
@@ -82,7 +82,7 @@ fn drip(to: &mut dyn Write, head: &[u8]) -> std::io::Result<()> {
     }
 }
 
-const DAEMONS: [(&str, i32, Flood); 14] = [
+pub(super) const DAEMONS: [(&str, i32, Flood); 14] = [
     ("400 KB of numbers", 5, |to, id| list(to, id, "0,", 200_000)),
     ("60 MB of numbers", 5, |to, id| list(to, id, "0,", 30_000_000)),
     ("60 MB of empty apps", 5, |to, id| list(to, id, "{},", 20_000_000)),
@@ -195,7 +195,7 @@ fn judge(what: &str, code: i32, (output, peak, took): (Output, u64, Duration)) -
     output
 }
 
-fn me() -> String {
+pub(super) fn me() -> String {
     let id = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(id.stdout).unwrap().trim().to_owned()
 }
@@ -291,66 +291,5 @@ fn a_runbook_cannot_unfold() {
         let (output, peak, took) = measured(&bench, &["check", &book]);
         assert!(took < WITHIN, "{what}: {took:?}");
         judge(&format!("yaml: {what}"), 3, (output, peak, took));
-    }
-}
-
-/// The limit of memory binds from outside, too: with a control group of 64 MiB around it, the program is not killed, and what takes
-/// a hundred is. Where no group can be made, nothing is shown here.
-#[test]
-fn sixty_four_mebibytes_are_enough() {
-    let Some(group) = Group::new() else { return figure("skipped: no memory cgroup can be made here") };
-    let control = group.run(&["/bin/sh", "-c", "head -c 100M /dev/zero | tail -c 100M | wc -c"], Path::new("/"));
-    assert_ne!(String::from_utf8_lossy(&control.stdout).trim(), (100 << 20).to_string(), "the limit does not bind");
-    for (what, code, flood) in DAEMONS.into_iter().take(11) {
-        let bench = Bench::new();
-        daemon(&bench.path("bad"), flood);
-        let text = format!(
-            "version: 1\nname: one\nhosts: [{}]\npm2:\n  bad: {{ user: {}, home: {} }}\nphases:\n  - name: save\n    steps:\n      - pm2_saved: {{ pm2: bad, allow_fewer: true }}\n",
-            hostname(),
-            me(),
-            bench.path("bad").display()
-        );
-        let book = bench.file("one.yaml", &text);
-        let output = group.run(&[env!("CARGO_BIN_EXE_runbook"), "plan", &book], &bench.path("state"));
-        assert_eq!(output.status.code(), Some(code), "{what}: {}", told(&output));
-    }
-    figure("bounds: eleven hostile daemons inside of 64 MiB, and a control that was killed");
-}
-
-/// A control group with 64 MiB, of the old hierarchy or the new one.
-struct Group(PathBuf);
-
-impl Group {
-    fn new() -> Option<Self> {
-        for (root, limit) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")] {
-            let dir = Path::new(root).join(format!("runbook-test-{}", std::process::id()));
-            if std::fs::create_dir(&dir).is_ok() {
-                let group = Self(dir);
-                if std::fs::write(group.0.join(limit), (64 << 20).to_string()).is_ok() {
-                    return Some(group);
-                }
-            }
-        }
-        None
-    }
-
-    fn run(&self, argv: &[&str], state: &Path) -> Output {
-        let script = format!("echo $$ > {}/cgroup.procs || exit 99; exec \"$@\"", self.0.display());
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &script, "sh"]).args(argv).env_clear().env("PATH", "/usr/bin:/bin");
-        command.env("RUNBOOK_STATE_DIR", state).env("RUNBOOK_LOCK", state.with_extension("lock")).stdin(Stdio::null());
-        command.output().unwrap()
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Processes leave a moment after they were waited for.
-        for _ in 0..50 {
-            if std::fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 }

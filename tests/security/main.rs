@@ -20,6 +20,7 @@ mod files;
 #[path = "../support/lab.rs"]
 mod host;
 mod lab;
+mod limits;
 mod page;
 mod signals;
 mod structure;
