@@ -1,5 +1,7 @@
 //! What programs read: NDJSON whose first line names the format, and annotations for GitHub.
 #![expect(clippy::unwrap_used, reason = "a line that is no JSON fails the test")]
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::support::program::{Place, Said, hostname};
@@ -136,4 +138,45 @@ fn a_plan_is_written_for_ci_even_when_it_is_refused() {
     assert!([4, 5].contains(&said.code), "{said:?}");
     assert!(std::fs::read_to_string(&xml).unwrap().contains("<failure"), "{said:?}");
     place.runbook(&["plan", &fine, "--junit", "/nowhere/plan.xml"]).exits(31).says("cannot write /nowhere/plan.xml");
+}
+
+/// Everything that prints a result, onto a disk without room and into a pipe that nobody reads.
+#[test]
+fn a_result_that_is_cut_short_is_an_error_and_a_reader_that_left_is_none() {
+    let place = Place::new();
+    let book = place.file("tiny.yaml", &format!("version: 1\nname: tiny\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [\"true\"] }}\n", hostname()));
+    place.runbook(&["run", &book, "--yes"]).exits(0);
+    let asked: [&[&str]; 15] = [
+        &["show", &book],
+        &["check", &book],
+        &["check", &book, "--json"],
+        &["plan", &book],
+        &["plan", &book, "--json"],
+        &["plan", &book, "--by-hand"],
+        &["facts", "record", &book],
+        &["history"],
+        &["history", "--json"],
+        &["report", "--format", "md"],
+        &["report", "--format", "junit"],
+        &["explain"],
+        &["schema"],
+        &["completions", "bash"],
+        &["man"],
+    ];
+    for words in asked {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let said = place.command(words).stdout(full).stdin(Stdio::null()).output().unwrap();
+        let told = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(31), "{words:?}: {told}");
+        assert!(told.contains("cut short") && told.contains("No space left"), "{words:?}: {told}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let said = place.command(words).stdout(writer).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(said.status.code(), Some(0), "{words:?}: {}", String::from_utf8_lossy(&said.stderr));
+    }
+    // What a run has done stays done, and is told with its own exit code.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let said = place.command(&["run", &book, "--yes", "--json"]).stdout(full).stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.code() == Some(0) && told.contains("cut short"), "{:?} {told}", said.status);
 }

@@ -22,4 +22,5 @@ mod saved_plans;
 mod schema;
 mod strange_files;
 mod support;
+mod verdicts;
 mod whole_run;

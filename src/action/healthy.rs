@@ -44,7 +44,7 @@ impl Act for Healthy {
 
     async fn probe(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<Seen, HostError> {
         let asked = questions(&self.checks, ground).into_iter().map(|question| async move {
-            (question.key(), question.required(), question.holds(on, ground).await.err())
+            (question.key().to_owned(), question.required(), question.holds(on, ground).await.err())
         });
         let checks = join_all(asked).await;
         Ok(Seen { checks, programs: programs::concerns(on, self.programs()).await })

@@ -113,6 +113,55 @@ impl Action {
     }
 }
 
+/// What the items of an action are. Equal keys of equal subjects name one thing, whichever step speaks of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// Declared Redis instances.
+    Redis,
+    /// Units of systemd.
+    Unit,
+    /// Apps of the PM2 place with this name.
+    Apps(String),
+    /// Nothing that another step could mean: the checks of one gate, a command, the machine.
+    #[default]
+    Step,
+}
+
+impl Action {
+    /// Whether it brings service back.
+    #[must_use]
+    pub fn brings_back(&self) -> bool {
+        match self {
+            Self::Pm2Restored(_) | Self::UnitsActive(_) | Self::RedisLoaded(_) => true,
+            Self::RedisCompacted(_)
+            | Self::Pm2Saved(_)
+            | Self::Pm2Stopped(_)
+            | Self::Pm2AsSaved(_)
+            | Self::UnitsEnabled(_)
+            | Self::UnitsStopped(_)
+            | Self::Command(_)
+            | Self::Rebooted(_)
+            | Self::Healthy(_) => false,
+        }
+    }
+
+    /// What its items are.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        let apps = |place: &String| Subject::Apps(place.clone());
+        match self {
+            Self::RedisCompacted(_) | Self::RedisLoaded(_) => Subject::Redis,
+            Self::UnitsEnabled(_) | Self::UnitsActive(_) | Self::UnitsStopped(_) => Subject::Unit,
+            Self::Pm2Saved(one) => apps(&one.pm2),
+            Self::Pm2Stopped(one) => apps(&one.pm2),
+            Self::Pm2Restored(one) => apps(&one.pm2),
+            Self::Pm2AsSaved(one) => apps(&one.pm2),
+            Self::Command(_) | Self::Rebooted(_) | Self::Healthy(_) => Subject::Step,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

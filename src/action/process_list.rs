@@ -57,7 +57,8 @@ pub(super) async fn saved(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Re
 #[must_use]
 pub fn label(key: &AppKey) -> String {
     let mut text = match key.namespace.as_str() {
-        "default" => key.name.clone(),
+        // A name in brackets would look like one of our own items: `(daemon)`.
+        "default" if !key.name.starts_with('(') => key.name.clone(),
         namespace => format!("{namespace}:{}", key.name),
     };
     if let Some(instance) = key.instance.filter(|instance| *instance > 0) {
@@ -69,29 +70,25 @@ pub fn label(key: &AppKey) -> String {
     text
 }
 
-/// The parts of an identity that a [`label`] shows.
-type Shown<'a> = (&'a str, &'a str, u32, u32);
-
-fn shown(key: &AppKey) -> Shown<'_> {
-    (&key.namespace, &key.name, key.instance.unwrap_or(0), key.ordinal)
-}
-
 /// [`label`] of every app in its order, with more behind it where another app of the list would be called the same: apps of
-/// one name may run different scripts, and a first instance may have a number or none.
+/// one name may run different scripts, a first instance may have a number or none, and a colon may belong to a name.
 #[must_use]
 pub fn names(apps: &[App]) -> Vec<String> {
-    // Who bears a label first, and whether somebody else does, too.
-    let mut bearers: HashMap<Shown<'_>, (&AppKey, bool)> = HashMap::with_capacity(apps.len());
-    for app in apps {
-        let bearer = bearers.entry(shown(&app.key)).or_insert((&app.key, false));
+    let labels: Vec<String> = apps.iter().map(|app| label(&app.key)).collect();
+    // Who bears a label first, whether somebody else does, and whether somebody of another namespace.
+    let mut bearers: HashMap<&str, (&AppKey, bool, bool)> = HashMap::with_capacity(apps.len());
+    for (app, label) in apps.iter().zip(&labels) {
+        let bearer = bearers.entry(label).or_insert((&app.key, false, false));
         bearer.1 |= *bearer.0 != app.key;
+        bearer.2 |= bearer.0.namespace != app.key.namespace;
     }
-    let more = |key: &AppKey| {
-        let number = if key.instance.is_some() { ", numbered" } else { "" };
-        format!("{} ({}{number})", label(key), key.script)
+    let named = |(app, label): (&App, &String)| {
+        let Some((_, true, elsewhere)) = bearers.get(label.as_str()) else { return label.clone() };
+        let number = if app.key.instance.is_some() { ", numbered" } else { "" };
+        let namespace = if *elsewhere { format!(", in {}", app.key.namespace) } else { String::new() };
+        format!("{label} ({}{number}{namespace})", app.key.script)
     };
-    let ambiguous = |key: &AppKey| bearers.get(&shown(key)).is_some_and(|bearer| bearer.1);
-    apps.iter().map(|app| if ambiguous(&app.key) { more(&app.key) } else { label(&app.key) }).collect()
+    apps.iter().zip(&labels).map(named).collect()
 }
 
 /// The app of a list with the given identity.
@@ -156,6 +153,20 @@ mod tests {
         let apps = [app(key.clone()), app(other)];
         assert_eq!(names(&apps[..1]), ["eu:api/2#1"]);
         assert_eq!(names(&apps), ["eu:api/2#1 (/a, numbered)", "eu:api/2#1 (/b, numbered)"]);
+        let of = |namespace: &str, name: &str| {
+            app(AppKey {
+                namespace: namespace.into(),
+                name: name.into(),
+                instance: None,
+                script: "/a".into(),
+                ordinal: 0,
+            })
+        };
+        assert_eq!(
+            names(&[of("eu", "api"), of("default", "eu:api")]),
+            ["eu:api (/a, in eu)", "eu:api (/a, in default)"]
+        );
+        assert_eq!(label(&of("default", "(daemon)").key), "default:(daemon)", "no item of our own");
         let first = AppKey { instance: Some(0), ordinal: 0, ..key.clone() };
         let plain = AppKey { instance: None, ..first.clone() };
         assert_eq!(names(&[app(first), app(plain)]), ["eu:api (/a, numbered)", "eu:api (/a)"]);

@@ -1,20 +1,22 @@
 //! What a check of `healthy` means: each becomes one or more questions with a yes, or a no with its reason.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::act::Ground;
 use super::check::{
     Check, CommandCheck, Comparison, HeaderValue, HostCheck, HttpCheck, Link, Pm2Check, RedisCheck, RedisTarget,
+    TcpCheck,
 };
 use super::glob::any_matches;
-use super::inventory::{RedisInstance, Role};
+use super::inventory::{Pm2Place, RedisInstance, Role};
 use super::measure::Amount;
 use super::needs::role_wanted;
 use super::process_list;
 use crate::host::ask::{HttpAsk, HttpHeader};
 use crate::host::command::CommandAsked;
 use crate::host::json_path::{JsonPath, Operator, holds};
-use crate::host::pm2::Status;
+use crate::host::pm2::{App, Status};
 use crate::host::redis::{self, RedisAt, RoleWanted, Wanted, ready};
 use crate::host::span::bytes;
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -22,14 +24,31 @@ use crate::host::{Deed, Host, HostError, Probe, Told};
 /// How long a command check may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// One question of a gate.
-pub(super) enum Question<'a> {
+/// One question of a gate, with its place there: that, and not its words, is which one it is.
+pub(super) struct Question<'a> {
+    /// Place of its check in the gate, from 1.
+    check: usize,
+    /// Unique within the gate, and readable.
+    key: String,
+    about: About<'a>,
+}
+
+/// What a question is about.
+enum About<'a> {
     /// One instance, or one address.
     Redis(&'a RedisCheck, Option<&'a RedisInstance>, RedisAt),
     /// One unit and whether it must be active.
     Unit(&'a str, bool, bool),
-    /// Everything else stands alone.
-    Other(&'a Check),
+    /// A port.
+    Tcp(&'a TcpCheck),
+    /// A page.
+    Http(&'a HttpCheck),
+    /// The machine itself.
+    Host(&'a HostCheck),
+    /// The apps of one place.
+    Pm2(&'a Pm2Check),
+    /// A program.
+    Command(&'a CommandCheck),
 }
 
 /// Why a question has no yes.
@@ -60,71 +79,106 @@ impl From<HostError> for No {
 /// Takes the checks apart, so that each instance and each unit answers for itself.
 pub(super) fn questions<'a>(checks: &'a [Check], ground: &Ground<'a>) -> Vec<Question<'a>> {
     let mut out = Vec::new();
-    for check in checks {
-        match check {
+    for (at, check) in checks.iter().enumerate() {
+        let parts = match check {
             Check::Redis(redis) => match &redis.target {
                 RedisTarget::Instances(selector) => {
                     let chosen = ground.inventory.select(selector).into_iter();
-                    out.extend(chosen.map(|one| Question::Redis(redis, Some(one), one.at())));
+                    chosen.map(|one| About::Redis(redis, Some(one), one.at())).collect()
                 }
-                RedisTarget::Address(to) => {
-                    out.push(Question::Redis(redis, None, to.at()));
-                }
+                RedisTarget::Address(to) => vec![About::Redis(redis, None, to.at())],
             },
             Check::Unit(unit) => {
-                out.extend(unit.units.iter().map(|name| Question::Unit(name, unit.active, unit.required)))
+                let named: std::collections::BTreeSet<&str> = unit.units.iter().map(String::as_str).collect();
+                named.into_iter().map(|name| About::Unit(name, unit.active, unit.required)).collect()
             }
-            other => out.push(Question::Other(other)),
-        }
+            Check::Tcp(tcp) => vec![About::Tcp(tcp)],
+            Check::Http(http) => vec![About::Http(http)],
+            Check::Host(host) => vec![About::Host(host)],
+            Check::Pm2(pm2) => vec![About::Pm2(pm2)],
+            Check::Command(command) => vec![About::Command(command)],
+        };
+        out.extend(parts.into_iter().map(|about| Question { check: at + 1, key: about.label(), about }));
     }
+    tell_apart(&mut out);
     out
 }
 
-impl Question<'_> {
-    /// Unique within a gate, and readable.
-    pub(super) fn key(&self) -> String {
+/// Checks of one gate may be about the same instance or page: their place in the gate stands behind what they share. A label may
+/// end like that by itself, so whatever is still the same then makes all of them bear their place.
+fn tell_apart(questions: &mut [Question<'_>]) {
+    let numbered = |question: &mut Question<'_>| question.key = format!("{} [check {}]", question.key, question.check);
+    for twin in twins(questions) {
+        numbered(&mut questions[twin]);
+    }
+    if !twins(questions).is_empty() {
+        questions.iter_mut().for_each(numbered);
+    }
+}
+
+/// Those whose key another one has, too.
+fn twins(questions: &[Question<'_>]) -> Vec<usize> {
+    let mut bearers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, question) in questions.iter().enumerate() {
+        bearers.entry(&question.key).or_default().push(at);
+    }
+    bearers.into_values().filter(|all| all.len() > 1).flatten().collect()
+}
+
+impl About<'_> {
+    fn label(&self) -> String {
         match self {
             Self::Redis(_, Some(instance), _) => format!("redis {}", instance.name),
             Self::Redis(_, None, at) => format!("redis {}", at.url),
             Self::Unit(name, ..) => format!("unit {name}"),
-            Self::Other(Check::Tcp(tcp)) => format!("tcp {}", tcp.addr),
-            Self::Other(Check::Http(http)) => format!("http {}", http.url),
-            Self::Other(Check::Host(host)) => format!("host {}", host_label(host)),
-            Self::Other(Check::Command(command)) => format!("command {}", command.argv.join(" ")),
-            Self::Other(Check::Pm2(pm2)) => format!("pm2 {} {}", pm2.pm2, pm2.apps.join(" ")).trim_end().to_owned(),
-            Self::Other(check) => check.key().to_owned(),
+            Self::Tcp(tcp) => format!("tcp {}", tcp.addr),
+            Self::Http(http) => format!("http {}", http.url),
+            Self::Host(host) => format!("host {}", host_label(host)),
+            Self::Command(command) => format!("command {}", command.argv.join(" ")),
+            Self::Pm2(pm2) => format!("pm2 {} {}", pm2.pm2, pm2.apps.join(" ")).trim_end().to_owned(),
         }
+    }
+}
+
+impl Question<'_> {
+    /// Unique within a gate, and readable.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     /// Whether the gate fails with it.
     pub(super) fn required(&self) -> bool {
-        match self {
-            Self::Redis(check, instance, _) => check.required && instance.is_none_or(|one| one.required),
-            Self::Unit(.., required) => *required,
-            Self::Other(check) => check.required(),
+        match &self.about {
+            About::Redis(check, instance, _) => check.required && instance.is_none_or(|one| one.required),
+            About::Unit(.., required) => *required,
+            About::Tcp(check) => check.required,
+            About::Http(check) => check.required,
+            About::Host(check) => check.required,
+            About::Pm2(check) => check.required,
+            About::Command(check) => check.required,
         }
     }
 
     /// Whether it holds.
     pub(super) async fn holds(&self, on: &dyn Probe, ground: &Ground<'_>) -> Result<(), No> {
-        match self {
-            Self::Redis(check, instance, at) => redis_holds(check, *instance, at, on, ground).await,
-            Self::Unit(name, active, _) => unit_holds(name, *active, on).await,
-            Self::Other(Check::Tcp(tcp)) => match on.tcp(&tcp.addr).await {
+        match &self.about {
+            About::Redis(check, instance, at) => redis_holds(check, *instance, at, on, ground).await,
+            About::Unit(name, active, _) => unit_holds(name, *active, on).await,
+            About::Tcp(tcp) => match on.tcp(&tcp.addr).await {
                 Ok(None) => Ok(()),
                 Ok(Some(why)) => Err(String::from(why).into()),
                 Err(error) => Err(error.into()),
             },
-            Self::Other(Check::Http(http)) => http_holds(http, on).await,
-            Self::Other(Check::Host(host)) => host_holds(host, on).await,
-            Self::Other(Check::Pm2(pm2)) => pm2_holds(pm2, on, ground).await,
-            Self::Other(_) => Err(No::NotAsked),
+            About::Http(http) => http_holds(http, on).await,
+            About::Host(host) => host_holds(host, on).await,
+            About::Pm2(pm2) => pm2_holds(pm2, on, ground).await,
+            About::Command(_) => Err(No::NotAsked),
         }
     }
 
     /// Runs a command check.
     pub(super) async fn run(&self, on: &dyn Host) -> Result<(), String> {
-        let Self::Other(Check::Command(CommandCheck { argv, user, cwd, .. })) = self else {
+        let About::Command(CommandCheck { argv, user, cwd, .. }) = &self.about else {
             return Ok(());
         };
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
@@ -289,15 +343,37 @@ async fn pm2_holds(check: &Pm2Check, on: &dyn Probe, ground: &Ground<'_>) -> Res
     {
         return Err(format!("{online} of {} online, wanted {least}", apps.len()).into());
     }
-    let before = ground.baseline.pm2(&process_list::at(place));
-    let restarts = |app: &&&crate::host::pm2::App| {
-        let then = before.and_then(|seen| process_list::find(&seen.apps, &app.key)).map_or(0, |app| app.restarts);
-        check.restarts_at_most.is_some_and(|most| app.restarts.saturating_sub(then) > u64::from(most))
+    restarts_hold(check, place, &apps, on, ground).await
+}
+
+/// How often apps were restarted: since the run began, and in all.
+async fn restarts_hold(
+    check: &Pm2Check,
+    place: &Pm2Place,
+    apps: &[&App],
+    on: &dyn Probe,
+    ground: &Ground<'_>,
+) -> Result<(), No> {
+    let over = |app: &App, count: u64, most: Option<u32>, since: &str| {
+        let most = most.map(u64::from).filter(|most| count > *most)?;
+        Some(format!("{} has restarted {count} times {since}, wanted {most} at most", process_list::label(&app.key)))
     };
-    match apps.iter().find(restarts) {
-        Some(app) => Err(format!("{} has restarted {} times", process_list::label(&app.key), app.restarts).into()),
-        None => Ok(()),
+    let rebooted = match (ground.baseline.machine(), on.machine().await) {
+        (Some(then), Ok(now)) => then.boot_id.is_some() && now.boot_id.is_some() && then.boot_id != now.boot_id,
+        _ => false,
+    };
+    // Another daemon counts from nothing.
+    let before = ground.baseline.pm2(&process_list::at(place)).filter(|_| !rebooted);
+    for app in apps {
+        let then = before.and_then(|seen| process_list::find(&seen.apps, &app.key)).map_or(0, |app| app.restarts);
+        let since = app.restarts.checked_sub(then).unwrap_or(app.restarts);
+        let why = over(app, since, check.restarts_at_most, "since the run began")
+            .or_else(|| over(app, app.restarts, check.restarts_in_all_at_most, "in all"));
+        if let Some(why) = why {
+            return Err(why.into());
+        }
     }
+    Ok(())
 }
 
 /// What a host check asks, in a word or two.

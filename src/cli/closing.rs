@@ -9,7 +9,10 @@ pub(super) fn exit(ending: &Ending, detailed: bool) -> Exit {
     match ending {
         Ending::Done { losses } if detailed && !losses.is_empty() => Exit::Losses,
         Ending::Done { .. } => Exit::Done,
-        Ending::BackedOut { .. } | Ending::GivenUp { .. } => Exit::Failed,
+        Ending::BackedOut { trouble, .. } if trouble.is_empty() => Exit::BackedOut,
+        Ending::BackedOut { .. } => Exit::BackedOutLosses,
+        Ending::NotBack { .. } => Exit::NotBack,
+        Ending::GivenUp { .. } => Exit::Failed,
         Ending::Failed { untouched: true, .. } => Exit::Refused,
         Ending::Failed { .. } => Exit::Failed,
         Ending::Unknown { .. } | Ending::WaitingForReboot { .. } => Exit::Waiting,
@@ -50,12 +53,18 @@ pub(super) async fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store
 pub(super) fn line(ending: &Ending) -> String {
     match ending {
         Ending::Done { losses } if losses.is_empty() => "done".into(),
-        Ending::Done { losses } => format!("done, with tolerated losses: {}", losses.join("; ")),
+        Ending::Done { losses } => {
+            let all: Vec<String> = losses.iter().map(ToString::to_string).collect();
+            format!("done, with losses: {}", all.join("; "))
+        }
         Ending::BackedOut { reason, trouble } if trouble.is_empty() => {
-            format!("backed out, services are as before: {reason}")
+            format!("backed out, services were brought back: {reason}")
         }
         Ending::BackedOut { reason, trouble } => {
-            format!("backed out: {reason}; NOT known to be as before: {}", trouble.join("; "))
+            format!("backed out, with losses: {}: {reason}", trouble.join("; "))
+        }
+        Ending::NotBack { reason, trouble } => {
+            format!("NOT brought back: {}; the run is not over: {reason}", trouble.join("; "))
         }
         Ending::GivenUp { reason } => format!("given up: {reason}"),
         Ending::Failed { step, error, untouched } => {
@@ -69,10 +78,10 @@ pub(super) fn line(ending: &Ending) -> String {
             format!("{why}; nothing more was changed, and the run waits for the next window")
         }
         Ending::OutsideWindow { why, backed_out: Some(trouble) } if trouble.is_empty() => {
-            format!("{why}; backed out, services are as before")
+            format!("{why}; backed out, services were brought back")
         }
         Ending::OutsideWindow { why, backed_out: Some(trouble) } => {
-            format!("{why}; backed out, and NOT known to be as before: {}", trouble.join("; "))
+            format!("{why}; backed out, with losses: {}", trouble.join("; "))
         }
     }
 }
@@ -80,10 +89,11 @@ pub(super) fn line(ending: &Ending) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::checkpoint::Loss;
 
     #[test]
     fn each_ending_has_the_exit_code_of_the_table() {
-        let lost = Ending::Done { losses: vec!["org-a: gone".into()] };
+        let lost = Ending::Done { losses: vec![Loss { item: "org-a".into(), why: "gone".into() }] };
         let failed = |untouched| Ending::Failed { step: "a/1".into(), error: "no".into(), untouched };
         for (ending, detailed, code) in [
             (Ending::Done { losses: Vec::new() }, true, 0),

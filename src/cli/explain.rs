@@ -27,7 +27,7 @@ const JOURNAL: &str = "A journal that is refused\n\n\
     \x20  the post-mortem.\n";
 
 /// Words of screens, each with the others that lead to it.
-const WORDS: [(&[&str], &str); 8] = [
+const WORDS: [(&[&str], &str); 12] = [
     (&["journal"], JOURNAL),
     (
         &["refused", "stop"],
@@ -53,15 +53,40 @@ const WORDS: [(&[&str], &str); 8] = [
          never done again by guess. Look at the host, then `runbook resolve`: done, rerun or skip. A repeatable step settles itself.\n",
     ),
     (
+        &["failed"],
+        "FAILED: it did not happen, and that is known\n\n\
+         The step can be tried again with `runbook resume`, or left out with `runbook resolve … --skip`, which makes it a loss with a\n\
+         name and a reason. `runbook status` says which of them is possible now.\n",
+    ),
+    (
+        &["paused", "pending", "died", "waiting"],
+        "PAUSED, WAITING, DIED: the run is not over, and no process is at work on it\n\n\
+         It was asked to stop, waits for the reboot or for an answer, or its process is gone. Everything up to the last checkpoint is\n\
+         on record; `runbook status` names the reason and the next command, `runbook resume` goes on.\n",
+    ),
+    (
+        &["not brought back", "not back"],
+        "NOT BROUGHT BACK: the run turned back, and services may still be down\n\n\
+         A step of the way back failed, or a look afterwards found something down again. The run is not over: repair what is named,\n\
+         then `runbook resume`. A step that cannot succeed any more is left out with `runbook resolve … --skip`.\n",
+    ),
+    (
+        &["over", "backed out", "given up", "abandoned"],
+        "OVER: the run has ended, and the host is free for another one\n\n\
+         Done, done with losses, backed out (whole or with losses), given up before anything was taken away, or abandoned by a person.\n\
+         `runbook report` says what happened, `runbook history` lists the runs.\n",
+    ),
+    (
         &["warn", "warning", "note"],
         "warn, note: good to know, and the run goes on\n\n\
          What was seen and its cure stand on the line; notes are shown with -v. The session report repeats the warnings.\n",
     ),
     (
         &["lost", "losses", "tolerated"],
-        "lost: it did not come back, and the runbook tolerates that\n\n\
-         An app that is declared `optional`, or one of as many as `tolerate` allows. Each is named with its reason and the end of its\n\
-         log; the run is done, with losses (exit code 11 with --detailed-exitcode).\n",
+        "lost: it did not come back, or a step was left out, and the run went on\n\n\
+         An app that is declared `optional`, or one of as many as `tolerate` allows; a step that failed under `on_failure: continue`,\n\
+         or that somebody has left out with `runbook resolve … --skip`. Each is named with its reason and the end of its log; the run\n\
+         is done, with losses (exit code 11 with --detailed-exitcode).\n",
     ),
     (
         &["differs", "differ", "may_differ", "since"],
@@ -121,6 +146,12 @@ fn exit_more(exit: Exit) -> &'static str {
         Exit::Done => "Nothing is left to do.\n",
         Exit::Failed | Exit::Unforeseen | Exit::Waiting | Exit::Paused | Exit::Terminated | Exit::HardStop => {
             "`runbook status` says where the run stands and what to type next; `runbook doctor` what cannot be reached.\n"
+        }
+        Exit::BackedOut => "The run is over; `runbook report` says why it turned back.\n",
+        Exit::BackedOutLosses => "The run is over; `runbook report` names what is missing or not known.\n",
+        Exit::NotBack => {
+            "Services may be down and the run is not over: repair what `runbook status` names, then `runbook resume`; or\n\
+             `runbook resolve … --skip` for a step that cannot succeed any more.\n"
         }
         Exit::Usage => "`runbook help COMMAND` shows the flags.\n",
         Exit::Invalid => "Every finding has its code: `runbook explain RB101`.\n",

@@ -42,6 +42,12 @@ pub enum Exit {
     Changes = 10,
     /// Done with tolerated losses, or with something that came back differently; only with `--detailed-exitcode`.
     Losses = 11,
+    /// Backed out, and everything was brought back.
+    BackedOut = 12,
+    /// Backed out, with named losses or doubts.
+    BackedOutLosses = 13,
+    /// Backing out has not brought services back; the run is not over.
+    NotBack = 14,
     /// Paused on request.
     Paused = 20,
     /// Waiting for a reboot or an operator.
@@ -60,7 +66,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every code with its meaning, for the long help and the man page.
-    pub const TABLE: [(Self, &'static str); 19] = [
+    pub const TABLE: [(Self, &'static str); 22] = [
         (Self::Done, "done; plan: fits"),
         (Self::Failed, "a step or gate failed; the journal is intact, `resume` possible"),
         (Self::Usage, "wrong command line"),
@@ -76,6 +82,9 @@ impl Exit {
             Self::Losses,
             "only with --detailed-exitcode: done, with tolerated losses, or with something that came back differently",
         ),
+        (Self::BackedOut, "backed out: services were brought back, nothing is missing"),
+        (Self::BackedOutLosses, "backed out, with losses or doubts, which are named"),
+        (Self::NotBack, "backing out has NOT brought services back; `resume` goes on with it"),
         (Self::Paused, "paused on request"),
         (Self::Waiting, "waiting for a reboot or an operator"),
         (Self::Damaged, "journal damaged or refused"),

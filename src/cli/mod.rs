@@ -51,6 +51,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
 
+use crate::host::foreign::tame;
 use crate::host::own_process::survive_file_limit;
 use screen::Screen;
 use site::Site;
@@ -196,7 +197,19 @@ impl Cli {
         desk.screen.version();
         let exit = self.at(&desk).await?;
         desk.screen.exited(exit);
-        Ok(exit)
+        self.printed(&desk, exit)
+    }
+
+    /// A result that did not reach the file or the disk it was printed to is no result. What a command has *done* stays done: those
+    /// that change something keep their exit code, and say it.
+    fn printed(&self, desk: &Desk, exit: Exit) -> Result<Exit, Failure> {
+        let Some(why) = desk.screen.streams.result.lost() else { return Ok(exit) };
+        let text = format!("what was printed on the standard output is cut short: {}", tame(why, 200));
+        if self.command.acts() || !matches!(exit, Exit::Done | Exit::Changes | Exit::Losses) {
+            desk.screen.alert(&format!("runbook: {text}\n"));
+            return Ok(exit);
+        }
+        Err(Failure::say(Exit::Storage, text).hint("print it to a place with room, or into a pipe"))
     }
 
     async fn at(&self, desk: &Desk) -> Result<Exit, Failure> {
@@ -250,6 +263,37 @@ impl Cli {
             Command::Resume(resume) => resume.json || self.global.progress == "json",
             Command::Abort(_) | Command::Attach(_) => self.global.progress == "json",
             _ => false,
+        }
+    }
+}
+
+impl Command {
+    /// Whether it changes something on the machine, in a run or in what is kept.
+    fn acts(&self) -> bool {
+        match self {
+            Self::Run(_)
+            | Self::Resume(_)
+            | Self::Pause(_)
+            | Self::Abort(_)
+            | Self::Resolve(_)
+            | Self::InstallResumeUnit(_)
+            | Self::Effect(_) => true,
+            Self::List
+            | Self::Show(_)
+            | Self::Check(_)
+            | Self::Plan(_)
+            | Self::Facts(_)
+            | Self::Rehearse(_)
+            | Self::Status(_)
+            | Self::Attach(_)
+            | Self::Journal(_)
+            | Self::History(_)
+            | Self::Report(_)
+            | Self::Doctor(_)
+            | Self::Explain(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

@@ -79,10 +79,13 @@ pub(super) fn exit(state: &RunState, at_work: bool, detailed: bool) -> Exit {
         Some(End::Done) => Exit::Done,
         Some(End::DoneWithLosses) if detailed => Exit::Losses,
         Some(End::DoneWithLosses) => Exit::Done,
-        Some(End::BackedOut | End::Failed | End::Abandoned) => Exit::Failed,
+        Some(End::BackedOut) => Exit::BackedOut,
+        Some(End::BackedOutWithLosses) => Exit::BackedOutLosses,
+        Some(End::Failed | End::Abandoned) => Exit::Failed,
         None if at_work => Exit::Done,
         None => match state.paused() {
             Some(PauseReason::Asked | PauseReason::Signal) => Exit::Paused,
+            Some(PauseReason::Failed) if state.backing_out() => Exit::NotBack,
             Some(PauseReason::Failed) => Exit::Failed,
             // A sitting that died says nothing; somebody has to resume it.
             Some(PauseReason::Reboot | PauseReason::Operator) | None => Exit::Waiting,

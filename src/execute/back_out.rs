@@ -5,8 +5,10 @@
 
 use super::step::StepEnd;
 use super::{Ending, ExecuteError, Executor, Urge};
-use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, PauseReason, StepId};
+use crate::action::Sign;
+use crate::journal::checkpoint::{Checkpoint, End, How, Loss, Outcome, PauseReason, StepId};
 use crate::journal::step::{ItemState, StepStatus};
+use crate::runbook::OnFailure;
 
 impl Executor<'_> {
     /// Restores service and ends the run.
@@ -36,6 +38,10 @@ impl Executor<'_> {
             }
             match end {
                 StepEnd::Done => {}
+                // Declared to be no reason to stop: a loss, as on the way forward.
+                StepEnd::Failed(error) if step.on_failure == OnFailure::Continue => {
+                    self.book.skip(&id, format!("failed ({error}), and {}", Self::let_go_on(step)))?;
+                }
                 StepEnd::Failed(error) | StepEnd::Unknown(error) => trouble.push(format!("{id}: {error}")),
                 StepEnd::Leaving(note) => trouble.push(format!("{id}: {note}")),
                 StepEnd::Stopped => trouble.push(format!("{id}: stopped by the operator")),
@@ -43,11 +49,47 @@ impl Executor<'_> {
             }
         }
         self.close_running("the run backed out")?;
-        trouble.extend(self.lost_in_back_out());
-        trouble.extend(self.doubts());
+        if trouble.is_empty() {
+            trouble = self.down_again().await;
+        }
+        if !trouble.is_empty() {
+            self.book.pause(PauseReason::Failed, Some(trouble.join("; ")))?;
+            return Ok(Ending::NotBack { reason: reason.to_owned(), trouble });
+        }
+        let lacks: Vec<String> = self.lost_in_back_out().into_iter().chain(self.doubts()).collect();
         let came_back = self.look_back().await;
-        self.book.finish(End::BackedOut, reason, Some(&came_back))?;
-        Ok(Ending::BackedOut { reason: reason.to_owned(), trouble })
+        let end = if lacks.is_empty() { End::BackedOut } else { End::BackedOutWithLosses };
+        self.book.finish(end, reason, Some(&came_back))?;
+        Ok(Ending::BackedOut { reason: reason.to_owned(), trouble: lacks })
+    }
+
+    /// What the steps of the way back have brought about is looked at once more when all of them are done: the end is told from
+    /// this look. Losses that were tolerated are named elsewhere.
+    async fn down_again(&self) -> Vec<String> {
+        let mut down = Vec::new();
+        for (id, _, step) in super::back_out_steps(self.runbook) {
+            let state = self.book.state().steps().get(&id);
+            let Some(StepStatus::Done { how, .. }) = state.map(|state| &state.status) else { continue };
+            let lost: &[Loss] = match how {
+                How::WithLosses { losses } => losses,
+                // Somebody has said that it is not to be looked at.
+                How::Skipped { .. } | How::Ruled => continue,
+                How::Applied | How::AlreadySo => &[],
+            };
+            if !step.action.brings_back() {
+                continue;
+            }
+            match self.look(step, &id).await {
+                Ok(preview) => {
+                    let left = preview.change.items.into_iter();
+                    let left = left.filter(|item| !item.optional && item.sign != Sign::Unknown);
+                    let left = left.filter(|item| !lost.iter().any(|loss| loss.item == item.key));
+                    down.extend(left.map(|item| format!("{id}: {} is {} again", item.key, item.before)));
+                }
+                Err(error) => down.push(format!("{id}: looked again and could not tell: {error}")),
+            }
+        }
+        down
     }
 
     /// Somebody wants the program to stop while it turns back: the run is not over, because half of its services may be
@@ -84,11 +126,14 @@ impl Executor<'_> {
     /// What the steps of the way back were done without.
     fn lost_in_back_out(&self) -> Vec<String> {
         let steps = self.book.state().steps().iter().filter(|(id, _)| self.in_back_out(id));
-        let lost = steps.filter_map(|(_, state)| match &state.status {
-            StepStatus::Done { how: How::WithLosses { losses }, .. } => Some(losses),
-            _ => None,
+        let lost = steps.flat_map(|(id, state)| match &state.status {
+            StepStatus::Done { how: How::WithLosses { losses }, .. } => {
+                losses.iter().map(ToString::to_string).collect()
+            }
+            StepStatus::Done { how: How::Skipped { why }, .. } => vec![format!("{id}: {why}")],
+            _ => Vec::new(),
         });
-        lost.flatten().cloned().collect()
+        lost.collect()
     }
 
     fn in_back_out(&self, id: &StepId) -> bool {

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::ExecuteError;
-use crate::action::{Action, Tick};
+use crate::action::{Action, Subject, Tick};
 use crate::event::{Event, Reporter};
 use crate::journal::Journal;
-use crate::journal::checkpoint::{Checkpoint, End, How, PauseReason, StepId};
+use crate::journal::checkpoint::{Checkpoint, End, How, Loss, PauseReason, StepId};
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
 use crate::plan::CameBack;
@@ -84,20 +84,26 @@ impl<'a> Book<'a> {
         self.state().steps().values().find_map(|step| step.reboot.as_ref()?.asked)
     }
 
-    /// Items that steps were done without, by name.
-    pub(super) fn losses(&self) -> Vec<String> {
-        let lost = |how: &How| match how {
-            How::WithLosses { losses } => losses.clone(),
-            _ => Vec::new(),
-        };
-        let mut losses: Vec<String> = Vec::new();
-        for step in self.state().steps().values() {
-            if let StepStatus::Done { how, .. } = &step.status {
-                // The restore and the comparison after it name the same app; the first one knows the reason.
-                let name = |loss: &String| loss.split(':').next().unwrap_or_default().to_owned();
-                let news: Vec<_> =
-                    lost(how).into_iter().filter(|l| !losses.iter().any(|k| name(k) == name(l))).collect();
-                losses.extend(news);
+    /// What steps were done without. The restore of a place and the comparison after it name the same app: the first one knows
+    /// the reason.
+    pub(super) fn losses(&self, runbook: &Runbook) -> Vec<Loss> {
+        let mut seen: Vec<(Subject, &str)> = Vec::new();
+        let mut losses = Vec::new();
+        for (id, state) in self.state().steps() {
+            let StepStatus::Done { how, .. } = &state.status else { continue };
+            match how {
+                How::Skipped { why } => losses.push(Loss { item: id.to_string(), why: why.clone() }),
+                How::WithLosses { losses: lost } => {
+                    let subject = runbook.step(id).map_or(Subject::Step, |step| step.action.subject());
+                    for loss in lost {
+                        let known = subject != Subject::Step && seen.contains(&(subject.clone(), &loss.item));
+                        if !known {
+                            seen.push((subject.clone(), &loss.item));
+                            losses.push(loss.clone());
+                        }
+                    }
+                }
+                How::Applied | How::AlreadySo | How::Ruled => {}
             }
         }
         losses

@@ -29,7 +29,7 @@ pub use window::Standing;
 use crate::action::{Action, Ground, Kept};
 use crate::host::{Facts, Host};
 use crate::journal::JournalError;
-use crate::journal::checkpoint::{Checkpoint, End, PauseReason, StepId};
+use crate::journal::checkpoint::{Checkpoint, End, Loss, PauseReason, StepId};
 use crate::journal::step::{StepState, StepStatus};
 use crate::plan::{CameBack, Plan, came_back, look_around};
 use crate::runbook::{OnFailure, Phase, Runbook, Step};
@@ -49,13 +49,20 @@ pub enum Ending {
     /// Every step is done; the named losses are declared tolerable.
     Done {
         /// What did not come back, by name and with the reason.
-        losses: Vec<String>,
+        losses: Vec<Loss>,
     },
-    /// Failed or aborted before the reboot; what was stopped was started again. The run is over.
+    /// Failed or aborted before the reboot; a look afterwards found what was stopped up again. The run is over.
     BackedOut {
         /// Why it backed out.
         reason: String,
         /// What did not come back in backing out, and what nobody knows of the steps before it.
+        trouble: Vec<String>,
+    },
+    /// It turned back, and services are not back. The run is not over: `resume` goes on turning back.
+    NotBack {
+        /// Why it backed out.
+        reason: String,
+        /// What stands in the way, and what a look afterwards found down.
         trouble: Vec<String>,
     },
     /// Given up before anything was taken away. The run is over.
@@ -175,7 +182,7 @@ impl Executor<'_> {
         match end {
             StepEnd::Done => Ok(None),
             StepEnd::Failed(error) if self.carries_on(step, id, &error) => {
-                let why = format!("failed ({error}), and the runbook goes on");
+                let why = format!("failed ({error}), and {}", Self::let_go_on(step));
                 self.book.skip(id, why)?;
                 Ok(None)
             }
@@ -232,6 +239,14 @@ impl Executor<'_> {
         }
     }
 
+    /// Who let the run go on without a step: the ruling that its loss is told with.
+    fn let_go_on(step: &Step) -> &'static str {
+        match step.on_failure {
+            OnFailure::Ask => "somebody let the run go on (on_failure: ask)",
+            OnFailure::Continue | OnFailure::Stop => "the runbook goes on (on_failure: continue)",
+        }
+    }
+
     /// A pause, an abort or a termination that was asked for; `None` when nothing was.
     async fn stop_asked(&mut self) -> Result<Option<Ending>, ExecuteError> {
         self.stop.ask(stop::requested(&self.run_dir));
@@ -276,10 +291,11 @@ impl Executor<'_> {
 
     /// Ends the run after its last step.
     async fn finish(&mut self) -> Result<Ending, ExecuteError> {
-        let losses = self.book.losses();
+        let losses = self.book.losses(self.runbook);
         let end = if losses.is_empty() { End::Done } else { End::DoneWithLosses };
         let came_back = self.look_back().await;
-        self.book.finish(end, &losses.join("; "), Some(&came_back))?;
+        let words: Vec<String> = losses.iter().map(ToString::to_string).collect();
+        self.book.finish(end, &words.join("; "), Some(&came_back))?;
         Ok(Ending::Done { losses })
     }
 

@@ -9,7 +9,7 @@ use super::{Ending, ExecuteError, Executor, kept};
 use crate::action::act::start_key;
 use crate::action::{Action, Change, Ground, Preview, Sign};
 use crate::host::HostError;
-use crate::journal::checkpoint::{Checkpoint, How, Outcome, StepId};
+use crate::journal::checkpoint::{Checkpoint, How, Loss, Outcome, StepId};
 use crate::runbook::{Phase, Step};
 
 /// How a step ended, for the run to draw its conclusions.
@@ -40,7 +40,7 @@ impl Executor<'_> {
         let began = self.host.as_probe().uptime();
         loop {
             let spent = self.host.as_probe().uptime().saturating_sub(began);
-            let within = step.within.map(|within| within.saturating_sub(spent));
+            let within = self.within(step, id).map(|within| within.saturating_sub(spent));
             let end = match known.take() {
                 Some(end) => end,
                 None => self.attempt(phase, step, id, within).await?,
@@ -64,6 +64,12 @@ impl Executor<'_> {
                 _ = self.stop.more_than(Urge::None) => return Ok(StepEnd::Stopped),
             }
         }
+    }
+
+    /// How long a step may take: as the runbook says, or for a wait as the plan says.
+    fn within(&self, step: &Step, id: &StepId) -> Option<Duration> {
+        let planned = || self.plan.steps.iter().find(|planned| planned.id == *id)?.gives_up_after;
+        step.within.or_else(|| planned().map(Duration::from_secs))
     }
 
     /// Looks, asks for permission, acts and concludes, once.
@@ -119,7 +125,7 @@ impl Executor<'_> {
         change.already += before - change.items.len();
     }
 
-    async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
+    pub(super) async fn look(&self, step: &Step, id: &StepId) -> Result<Preview, HostError> {
         let kept = kept(&self.book, id);
         let mut preview = step.action.preview(self.host.as_probe(), &self.ground(&kept, step, id)).await?;
         if !step.action.repeatable() {
@@ -226,10 +232,13 @@ impl Executor<'_> {
                 format!("{}: was applied, and is still {} instead of {}", item.key, item.before, item.after),
             );
         }
-        let mut losses: Vec<String> = tally.lost.iter().map(|loss| format!("{}: {}", loss.key, loss.why)).collect();
+        let named = |loss: &super::items::Loss| Loss { item: loss.key.clone(), why: loss.why.clone() };
+        let mut losses: Vec<Loss> = tally.lost.iter().map(named).collect();
         // A tolerable loss that only the second look shows is a loss all the same, and is named.
         let late = left.items.iter().filter(|item| item.optional && !lost(&item.key) && item.sign != Sign::Unknown);
-        losses.extend(late.map(|item| format!("{}: {}, wanted {}", item.key, item.before, item.after)));
+        losses.extend(
+            late.map(|item| Loss { item: item.key.clone(), why: format!("{}, wanted {}", item.before, item.after) }),
+        );
         let how = if losses.is_empty() { How::Applied } else { How::WithLosses { losses } };
         self.book.write(&[done(id, how, took)])?;
         Ok(StepEnd::Done)

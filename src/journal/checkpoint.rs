@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::host::json_text::JsonText;
 
-pub use super::facts::{End, How, Opened, Outcome, Owner, PauseReason, Resolution, Ruling, StepId};
+pub use super::facts::{End, How, Loss, Opened, Outcome, Owner, PauseReason, Resolution, Ruling, StepId};
 
 /// One durable fact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

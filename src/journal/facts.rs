@@ -55,13 +55,6 @@ pub struct Opened {
 pub enum Outcome {
     /// The effect happened and was verified.
     Applied,
-    /// Found in the wished state, so nothing was done.
-    AlreadySo,
-    /// It definitely did not happen, and the step tolerates that.
-    Tolerated {
-        /// Reason, tamed.
-        why: String,
-    },
     /// It definitely did not happen.
     Failed {
         /// Reason, tamed.
@@ -78,6 +71,39 @@ pub enum Outcome {
     NotBegun,
 }
 
+/// An item that did not come. Which one it is and why stand apart: nothing is ever read back from words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "WrittenLoss")]
+pub struct Loss {
+    /// Its key; of a step that was left out as a whole, empty.
+    pub item: String,
+    /// Reason, tamed.
+    pub why: String,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.item.is_empty() { f.write_str(&self.why) } else { write!(f, "{}: {}", self.item, self.why) }
+    }
+}
+
+/// As it is written, and as it was until the two were told apart.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenLoss {
+    Parts { item: String, why: String },
+    Words(String),
+}
+
+impl From<WrittenLoss> for Loss {
+    fn from(written: WrittenLoss) -> Self {
+        match written {
+            WrittenLoss::Parts { item, why } => Self { item, why },
+            WrittenLoss::Words(why) => Self { item: String::new(), why },
+        }
+    }
+}
+
 /// How a step came to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -86,7 +112,7 @@ pub enum How {
     Applied,
     /// The preview showed an empty change.
     AlreadySo,
-    /// Left out on purpose.
+    /// Left out: it failed and the runbook goes on, or somebody has set it aside. A loss.
     Skipped {
         /// Reason.
         why: String,
@@ -94,7 +120,7 @@ pub enum How {
     /// Done, with named items that did not come and are tolerated.
     WithLosses {
         /// The items lost.
-        losses: Vec<String>,
+        losses: Vec<Loss>,
     },
     /// A person (or the declared `on_unknown`) ruled that it is done.
     Ruled,
@@ -161,8 +187,10 @@ pub enum End {
     Done,
     /// Every step done, with tolerated losses.
     DoneWithLosses,
-    /// Backed out; services are as before.
+    /// Backed out, and a look afterwards found every service back.
     BackedOut,
+    /// Backed out; services are back but for named losses and doubts.
+    BackedOutWithLosses,
     /// Given up with every outcome known.
     Failed,
     /// Given up by a person, whatever was known.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use super::checkpoint::{Checkpoint as C, End, How, Opened, Outcome, Owner, Ruling, StepId};
+use super::checkpoint::{Checkpoint as C, End, How, Loss, Opened, Outcome, Owner, Ruling, StepId};
 use super::disk::{Disk, Part};
 use super::{Clock, Journal, Stamp};
 
@@ -100,8 +100,14 @@ pub(super) fn story() -> Vec<(&'static str, Vec<C>)> {
         ("boot-1", vec![started("stop", 1, &["api", "geo"], false)]),
         ("boot-1", vec![intent("stop", "api"), intent("stop", "geo")]),
         ("boot-1", vec![outcome("stop", "api", Outcome::Applied)]),
-        ("boot-1", vec![outcome("stop", "geo", Outcome::Tolerated { why: "is optional".into() })]),
-        ("boot-1", vec![done("stop", How::WithLosses { losses: vec!["geo".into()] })]),
+        ("boot-1", vec![outcome("stop", "geo", Outcome::Failed { why: "is optional".into(), causes: Vec::new() })]),
+        (
+            "boot-1",
+            vec![done(
+                "stop",
+                How::WithLosses { losses: vec![Loss { item: "geo".into(), why: "is not there".into() }] },
+            )],
+        ),
         ("boot-1", vec![C::Decision { who: "ann".into(), what: confirm, reason: "typed the name".into() }]),
         ("boot-1", vec![started("reboot", 1, &["reboot"], false), intent("reboot", "reboot")]),
         ("boot-1", vec![reboot]),

@@ -258,12 +258,14 @@ impl RunState {
     fn may_finish(&self, outcome: End) -> Result<(), Rule> {
         need(self.running().is_none(), Rule::AnotherRunning)?;
         let all_done = self.all_done();
-        let lost = |state: &StepState| matches!(state.status, StepStatus::Done { how: How::WithLosses { .. }, .. });
+        let lost = |state: &StepState| {
+            matches!(state.status, StepStatus::Done { how: How::WithLosses { .. } | How::Skipped { .. }, .. })
+        };
         let losses = self.steps.values().any(lost);
         match outcome {
             End::Done => need(all_done && !losses && !self.backing_out, Rule::OutcomeMismatch),
             End::DoneWithLosses => need(all_done && losses && !self.backing_out, Rule::OutcomeMismatch),
-            End::BackedOut => need(self.backing_out, Rule::NotBackingOut),
+            End::BackedOut | End::BackedOutWithLosses => need(self.backing_out, Rule::NotBackingOut),
             End::Failed => {
                 need(!all_done || self.backing_out, Rule::OutcomeMismatch)?;
                 let unknown = |state: &StepState| matches!(state.status, StepStatus::Unknown { .. });

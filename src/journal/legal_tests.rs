@@ -1,7 +1,7 @@
 //! The table of legal transitions as a picture: states by checkpoints, judged by eye. See `promise_tests` for the other way.
 use serde_json::json;
 
-use super::checkpoint::{Checkpoint as C, End, How, Outcome, PauseReason, Resolution, Ruling, StepId};
+use super::checkpoint::{Checkpoint as C, End, How, Loss, Outcome, PauseReason, Resolution, Ruling, StepId};
 use super::fixture::{RUN, done, intent, opened, outcome, resumed, stamp, started};
 use super::record::{Entry, FORMAT, LineHash};
 use super::state::RunState;
@@ -93,7 +93,6 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("intent x", intent("a", "x")),
         ("intent y", intent("a", "y")),
         ("x applied", outcome("a", "x", Outcome::Applied)),
-        ("x already so", outcome("a", "x", Outcome::AlreadySo)),
         ("x failed", outcome("a", "x", Outcome::Failed { why: "no".into(), causes: vec![] })),
         ("x unknown", outcome("a", "x", unsure())),
         ("x not begun", outcome("a", "x", Outcome::NotBegun)),
@@ -101,7 +100,7 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("a applied", done("a", How::Applied)),
         ("a already so", done("a", How::AlreadySo)),
         ("a skipped", done("a", skip)),
-        ("a with losses", done("a", How::WithLosses { losses: vec!["x".into()] })),
+        ("a with losses", done("a", How::WithLosses { losses: vec![Loss { item: "x".into(), why: "gone".into() }] })),
         ("b already so", done("b", How::AlreadySo)),
         ("a failed", failed("a")),
         ("a unknown", unknown("a")),
@@ -117,6 +116,7 @@ pub(super) fn alphabet(state: &RunState) -> Vec<(&'static str, C)> {
         ("finished done", finished(End::Done)),
         ("finished with losses", finished(End::DoneWithLosses)),
         ("finished backed out", finished(End::BackedOut)),
+        ("finished backed out with losses", finished(End::BackedOutWithLosses)),
         ("finished failed", finished(End::Failed)),
         ("abandoned", C::Abandoned { who: "ann".into(), reason: "by hand".into() }),
     ]
@@ -177,23 +177,23 @@ fn the_table() {
     running:
         resumed in boot-1, resumed in boot-2, intent x, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     intent x:
-        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x unknown, x not begun, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x failed, x unknown, x not begun, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     x applied:
         resumed in boot-1, resumed in boot-2, intent y, capture k, a applied, a already so, a with losses, a failed, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     x unknown:
-        resumed in boot-1, resumed in boot-2, intent y, x applied, x already so, x failed, x not begun, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, intent y, x applied, x failed, x not begun, capture k, a unknown, reboot intent, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died before an intent:
         resumed in boot-1, resumed in boot-2, start a, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died with intent x:
-        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, x not begun, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, x applied, x failed, x unknown, x not begun, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died, repeatable:
-        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, x not begun, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, start a, x applied, x failed, x unknown, x not begun, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     at rest with intent x:
         resumed in boot-1, resumed in boot-2, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a failed:
         resumed in boot-1, resumed in boot-2, start a, a already so, a skipped, a with losses, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, finished failed, abandoned
     a unknown:
-        resumed in boot-1, resumed in boot-2, x applied, x already so, x failed, x unknown, x not begun, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, x applied, x failed, x unknown, x not begun, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     died, x not begun:
         resumed in boot-1, resumed in boot-2, start a, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a unknown, x not begun:
@@ -201,7 +201,7 @@ fn the_table() {
     a unknown, x applied:
         resumed in boot-1, resumed in boot-2, start a, a already so, a failed, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a unknown, rerun ruled:
-        resumed in boot-1, resumed in boot-2, start a, x applied, x already so, x failed, x unknown, x not begun, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
+        resumed in boot-1, resumed in boot-2, start a, x applied, x failed, x unknown, x not begun, back out, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     a done:
         resumed in boot-1, resumed in boot-2, start b, b already so, back out, paused, ignore window, recovered, finished failed, abandoned
     reboot intended:
@@ -213,7 +213,7 @@ fn the_table() {
     rebooted:
         resumed in boot-1, resumed in boot-2, start a, a applied, a already so, a failed, a unknown, paused, ignore window, rule a done, rule a rerun, rule a skip, recovered, abandoned
     backing out:
-        resumed in boot-1, resumed in boot-2, start a, start b, a already so, a skipped, b already so, paused, ignore window, recovered, finished backed out, finished failed, abandoned
+        resumed in boot-1, resumed in boot-2, start a, start b, a already so, a skipped, b already so, paused, ignore window, recovered, finished backed out, finished backed out with losses, finished failed, abandoned
     all done:
         resumed in boot-1, resumed in boot-2, back out, paused, ignore window, recovered, finished done, abandoned
     ended:

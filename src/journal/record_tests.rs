@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::checkpoint::{How, Outcome};
+use super::super::checkpoint::{How, Loss, Outcome};
 use super::super::fixture::told;
 use super::*;
 
@@ -46,7 +46,8 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
                 let facts = facts.map(Box::new);
                 Checkpoint::ItemDone { step: step.as_str().into(), item, outcome, took_ms, note, facts }
             }),
-        (".*", prop::collection::vec(".*", 0..4)).prop_map(|(step, losses)| {
+        (".*", prop::collection::vec((".*", ".*"), 0..4)).prop_map(|(step, losses)| {
+            let losses = losses.into_iter().map(|(item, why)| Loss { item, why }).collect();
             Checkpoint::StepDone { step: step.as_str().into(), how: How::WithLosses { losses }, took_ms: 1 }
         }),
         ".*".prop_map(|reason| Checkpoint::BackOut { reason }),

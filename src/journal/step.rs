@@ -58,7 +58,7 @@ impl ItemState {
     /// Whether it is on record as so.
     #[must_use]
     pub fn is_so(&self) -> bool {
-        !self.open && matches!(self.outcome, Some(Outcome::Applied | Outcome::AlreadySo))
+        !self.open && matches!(self.outcome, Some(Outcome::Applied))
     }
 
     /// Whether the effect happened, or may have.

@@ -114,6 +114,7 @@ mod tests {
             phase: "a".into(),
             title: String::new(),
             action: "command".into(),
+            subject: Default::default(),
             change: crate::action::Change::default(),
             takes: Estimate { span: Span::secs(*typical, *slow), source: Source::Usual },
             unforeseen: None,
@@ -121,6 +122,7 @@ mod tests {
             brings_back: false,
             reboots: false,
             waits: false,
+            gives_up_after: None,
         };
         let at: Timestamp = starts_at.parse().unwrap();
         Plan {

@@ -20,7 +20,7 @@ pub use eta::{Estimate, History, Source};
 pub use rehearse::{look_around, rehearse};
 pub use verdict::Verdict;
 
-use crate::action::Change;
+use crate::action::{Change, Subject};
 use crate::host::Facts;
 use crate::host::redis::Unsaved;
 use crate::host::span::Span;
@@ -75,6 +75,9 @@ pub struct PlannedStep {
     pub title: String,
     /// The action's YAML key.
     pub action: String,
+    /// What its items are.
+    #[serde(default)]
+    pub subject: Subject,
     /// What it would change.
     pub change: Change,
     /// How long it takes.
@@ -89,6 +92,19 @@ pub struct PlannedStep {
     pub reboots: bool,
     /// It only waits or checks.
     pub waits: bool,
+    /// Seconds after which it gives up although the runbook names no `within`: a wait that could never end is a silent one.
+    #[serde(default)]
+    pub gives_up_after: Option<u64>,
+}
+
+/// The shortest wait that nobody has limited.
+const SHORTEST_WAIT: u64 = 300;
+
+/// How long a wait goes on where the runbook does not say: twice the slow estimate, and five minutes at least, in whole minutes.
+#[must_use]
+pub fn default_within(slow: f64) -> u64 {
+    let twice = (slow.max(0.0) * 2.0 / 60.0).ceil().min(1e6) as u64 * 60;
+    twice.max(SHORTEST_WAIT)
 }
 
 /// What giving up means while a phase is at work.

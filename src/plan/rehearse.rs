@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use super::eta::{Estimate, History, Source, estimate};
-use super::{FORMAT, Plan, PlannedStep, Rehearsed, UnsavedAt};
+use super::{FORMAT, Plan, PlannedStep, Rehearsed, UnsavedAt, default_within};
 use crate::action::act::start_key;
 use crate::action::inventory::RedisInstance;
 use crate::action::{Action, Change, Ground, Kept, Outcome, Preview, Sign};
@@ -123,15 +123,14 @@ impl Walk<'_> {
             phase: phase.to_owned(),
             title: step.title(),
             action: step.action.key().to_owned(),
+            subject: step.action.subject(),
             takes,
             unforeseen,
             takes_away: step.action.takes_service_away(),
-            brings_back: matches!(
-                step.action,
-                Action::Pm2Restored(_) | Action::UnitsActive(_) | Action::RedisLoaded(_)
-            ),
+            brings_back: step.action.brings_back(),
             reboots: matches!(step.action, Action::Rebooted(_)),
             waits: step.action.waits(),
+            gives_up_after: (step.within.is_none() && step.action.waits()).then(|| default_within(takes.span.slow)),
             change: preview.change,
             id,
         }

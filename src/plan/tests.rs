@@ -148,6 +148,7 @@ fn bare(steps: &[(&str, bool, bool)], back_out: &[&str]) -> Plan {
         phase: (*phase).into(),
         title: String::new(),
         action: "command".into(),
+        subject: Default::default(),
         change: change.clone(),
         takes: super::Estimate { span: crate::host::span::Span::secs(60.0, 120.0), source: super::Source::Usual },
         unforeseen: None,
@@ -155,6 +156,7 @@ fn bare(steps: &[(&str, bool, bool)], back_out: &[&str]) -> Plan {
         brings_back: false,
         reboots: *reboots,
         waits: false,
+        gives_up_after: None,
     };
     let at: jiff::Timestamp = "2026-11-28T09:00:00Z".parse().unwrap();
     Plan {

@@ -49,11 +49,11 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
         let head = match ended {
             End::Done => "Done:".to_owned(),
             End::DoneWithLosses => "Done, with losses:".to_owned(),
-            End::BackedOut if tone == Tone::Bad => {
+            End::BackedOut | End::BackedOutWithLosses if tone == Tone::Bad => {
                 let why = story.backed_out.map(|why| format!(" ({})", clean(why))).unwrap_or_default();
                 return (tone, "Backed out:".to_owned(), format!("{name} {} {told}{why}", story.run));
             }
-            End::BackedOut => "Backed out:".to_owned(),
+            End::BackedOut | End::BackedOutWithLosses => "Backed out:".to_owned(),
             End::Failed => "Given up:".to_owned(),
             End::Abandoned => "Abandoned:".to_owned(),
         };
@@ -67,6 +67,10 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
         story.run,
         state.steps().len()
     );
+    if state.backing_out() && state.paused() == Some(PauseReason::Failed) {
+        let text = format!("{name} {} turned back, and services may be down: {}", story.run, why_not_back(story));
+        return (Tone::Bad, "NOT brought back:".to_owned(), text);
+    }
     match (state.waiting_for_reboot().is_some(), state.paused()) {
         (true, _) => (Tone::Warn, "Waiting for the reboot:".to_owned(), text),
         (false, Some(PauseReason::Failed)) => (Tone::Bad, "Stopped by a failure:".to_owned(), text),
@@ -75,6 +79,11 @@ fn outcome(story: &Story<'_>, state: &RunState) -> (Tone, String, String) {
         (false, Some(PauseReason::Asked | PauseReason::Reboot)) => (Tone::Warn, "Paused:".to_owned(), text),
         (false, None) => (Tone::Warn, "Left:".to_owned(), text),
     }
+}
+
+/// What the latest sitting found missing on the way back.
+fn why_not_back(story: &Story<'_>) -> String {
+    story.paused_for.map_or_else(|| "it is not over".to_owned(), clean)
 }
 
 /// Counts, the longest steps and the cut-off.
@@ -87,8 +96,8 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     let (mut ok, mut again) = (0, 0);
     for told in items {
         match told.outcome {
-            Outcome::Applied | Outcome::AlreadySo if told.tries > 1 => again += 1,
-            Outcome::Applied | Outcome::AlreadySo => ok += 1,
+            Outcome::Applied if told.tries > 1 => again += 1,
+            Outcome::Applied => ok += 1,
             _ => {}
         }
     }

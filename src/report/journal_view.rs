@@ -121,8 +121,6 @@ fn of_step(checkpoint: &Checkpoint) -> (Tone, String) {
             let note = note.as_deref().map(|note| format!(", {note}")).unwrap_or_default();
             let (tone, what) = match outcome {
                 Outcome::Applied => (Tone::Plain, format!("done in {took}{note}")),
-                Outcome::AlreadySo => (Tone::Plain, format!("already so{note}")),
-                Outcome::Tolerated { why } => (Tone::Warn, format!("LOST, tolerated: {why}")),
                 Outcome::Failed { why, .. } => (Tone::Bad, format!("FAILED: {why}")),
                 Outcome::Unknown { why } => (Tone::Bad, format!("UNKNOWN: {why}")),
                 Outcome::NotBegun => (Tone::Plain, format!("was not begun{note}")),
@@ -136,9 +134,13 @@ fn of_step(checkpoint: &Checkpoint) -> (Tone, String) {
                 How::AlreadySo => (Tone::Good, format!("{step} is so already")),
                 How::Skipped { why } => (Tone::Warn, format!("{step} is skipped: {why}")),
                 How::Ruled => (Tone::Warn, format!("{step} is done by decision")),
-                How::WithLosses { losses } => {
-                    (Tone::Warn, format!("{step} is done, in {took}, without {}", losses.join("; ")))
-                }
+                How::WithLosses { losses } => (
+                    Tone::Warn,
+                    format!(
+                        "{step} is done, in {took}, without {}",
+                        clean(&losses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+                    ),
+                ),
             }
         }
         Checkpoint::StepFailed { step, error, .. } => (Tone::Bad, format!("{step} FAILED: {error}")),

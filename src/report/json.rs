@@ -210,8 +210,6 @@ fn line(entry: &Entry, progress: &Progress) -> Value {
 fn result(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Applied => "ok",
-        Outcome::AlreadySo => "already_so",
-        Outcome::Tolerated { .. } => "tolerated",
         Outcome::Failed { .. } => "failed",
         Outcome::Unknown { .. } => "unknown",
         Outcome::NotBegun => "not_begun",

@@ -78,6 +78,7 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
         };
         offers.push(("Continue", resume, note.to_owned()));
     }
+    offers.extend(failed_step(state).map(|step| without(run, step)));
     offers.push(give_up(story, state, around));
     offers
 }
@@ -124,6 +125,16 @@ fn give_up(story: &Story<'_>, state: &RunState, around: &Around) -> Offer {
         (_, true) => ("Give up", format!("abort {run}"), "brings the services back".to_owned()),
         _ => ("Give up", abandon(), "leaves all as it is".to_owned()),
     }
+}
+
+/// The orderly way on where a step cannot succeed any more: it is left out, which is a loss with a name and a reason.
+fn without(run: &str, step: &StepId) -> Offer {
+    let words = format!("resolve {run} {} --skip --reason TEXT", word(step.as_str()));
+    ("Leave out", words, "a loss; then resume".to_owned())
+}
+
+fn failed_step(state: &RunState) -> Option<&StepId> {
+    state.steps().iter().find(|(_, step)| matches!(step.status, StepStatus::Failed { .. })).map(|(id, _)| id)
 }
 
 fn unknown_step(state: &RunState) -> Option<&StepId> {

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::host::foreign::guarded;
 use anstyle::{AnsiColor, Effects, Style as Look};
@@ -130,6 +130,8 @@ pub fn columns_of(stream: impl AsFd) -> Option<u16> {
 #[derive(Clone)]
 pub struct Out {
     sink: Arc<Mutex<Box<dyn Write + Send>>>,
+    /// The first failure to write that cut something off for a reader who is still there.
+    lost: Arc<OnceLock<String>>,
     /// What it can show.
     pub style: Style,
 }
@@ -143,7 +145,7 @@ impl std::fmt::Debug for Out {
 impl Out {
     /// A sink around any writer.
     pub fn to(writer: impl Write + Send + 'static, style: Style) -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(writer))), style }
+        Self { sink: Arc::new(Mutex::new(Box::new(writer))), lost: Arc::default(), style }
     }
 
     /// The standard output.
@@ -158,16 +160,33 @@ impl Out {
         Self::to(std::io::stderr(), style)
     }
 
-    /// Writes the text; of what a terminal obeys, only what this program draws with. A reader that went away (EPIPE) or a dead terminal (EIO) is no reason to stop.
+    /// Writes the text; of what a terminal obeys, only what this program draws with. A reader that went away (EPIPE) or a dead terminal
+    /// (EIO) is no reason to stop; what any other failure has cut off is remembered, see [`Self::lost`].
     pub fn print(&self, text: &str) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = sink.write_all(guarded(text).as_bytes()).and_then(|()| sink.flush());
+        if let Err(error) = sink.write_all(guarded(text).as_bytes()).and_then(|()| sink.flush())
+            && !gone(&error)
+        {
+            let _the_first_one_counts = self.lost.set(error.to_string());
+        }
+    }
+
+    /// Why something that was printed is not whole where it was printed to; `None` when it is, or when nobody is there any more.
+    #[must_use]
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     /// Writes a line.
     pub fn line(&self, text: &str) {
         self.print(&format!("{text}\n"));
     }
+}
+
+/// Whether a failure means that the reader has gone away: a closed pipe, a dead terminal, a stream that was never open.
+fn gone(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(errno, Some(rustix::io::Errno::PIPE | rustix::io::Errno::IO | rustix::io::Errno::BADF))
 }
 
 /// The two streams of a program: results can be piped while talk stays on the terminal.

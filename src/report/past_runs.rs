@@ -51,7 +51,8 @@ fn line(lead: &str, entries: &[Entry], state: &RunState, style: &Style) -> Strin
     let (tone, end) = match state.ended() {
         Some(End::Done) => (Tone::Good, "done"),
         Some(End::DoneWithLosses) => (Tone::Warn, "done, losses"),
-        Some(End::BackedOut) => backed_out(entries),
+        Some(End::BackedOut | End::BackedOutWithLosses) => backed_out(entries),
+        None if state.backing_out() && state.paused().is_some() => (Tone::Bad, "NOT brought back"),
         Some(End::Failed) => (Tone::Bad, "given up"),
         Some(End::Abandoned) => (Tone::Bad, "abandoned"),
         None => (Tone::Warn, "unfinished"),

@@ -88,10 +88,15 @@ pub(super) fn changes(sheet: &mut Sheet<'_>) {
     let groups = groups(sheet);
     if groups.is_empty() {
         let unknown = unknown(sheet);
+        let waits = waits(sheet);
         sheet.line(&match unknown {
-            0 => "No changes: everything is as the runbook wants it.".to_owned(),
+            0 if waits.is_empty() => "No changes: everything is as the runbook wants it.".to_owned(),
+            0 => "No changes. What is not as the runbook wants it is waited for:".to_owned(),
             n => format!("No changes that can be seen, and {n} unknown: those are marked `?`."),
         });
+        for wait in waits {
+            sheet.labelled(Tone::Warn, "  . ", &wait);
+        }
         sheet.line("");
         super::plan_unsaved::unsaved(sheet);
         return;
@@ -119,6 +124,13 @@ pub(super) fn changes(sheet: &mut Sheet<'_>) {
         differences(sheet);
     }
     sums(sheet);
+}
+
+/// Checks and other waits that are not over yet, with what they see now.
+fn waits(sheet: &Sheet<'_>) -> Vec<String> {
+    let steps = sheet.plan.steps.iter().flat_map(|step| step.change.items.iter().map(move |item| (step, item)));
+    let waits = steps.filter(|(_, item)| item.sign == Sign::Wait);
+    waits.map(|(step, item)| format!("{} {}: {}", step.id, clean(&item.key), clean(&item.before))).collect()
 }
 
 /// Items, steps and instances of which nobody can say whether they would change.

@@ -212,7 +212,21 @@ impl Sheet<'_> {
         if !sources.is_empty() {
             self.labelled(Tone::Strong, "Estimates          ", &sources);
         }
+        let limits = self.limits();
+        if !limits.is_empty() {
+            self.labelled(Tone::Strong, "Waits end          ", &limits);
+        }
         self.line("");
+    }
+
+    /// Waits to which the runbook has set no limit, with the one that they have.
+    fn limits(&self) -> String {
+        let of = |step: &PlannedStep| {
+            let secs = step.gives_up_after.filter(|_| !step.change.is_empty() || step.unforeseen.is_some())?;
+            Some(format!("{} after {}", step.id, words(Duration::from_secs(secs))))
+        };
+        let all: Vec<String> = self.plan.steps.iter().filter_map(of).collect();
+        if all.is_empty() { String::new() } else { format!("{} (no `within` in the runbook)", all.join(", ")) }
     }
 
     fn sources(&self) -> String {

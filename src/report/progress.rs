@@ -186,7 +186,7 @@ impl Progress {
                 if let Some(current) = self.current.as_mut() {
                     current.running.shift_remove(item);
                     current.done += usize::from(current.counts(item));
-                    current.failed += usize::from(!matches!(outcome, Outcome::Applied | Outcome::AlreadySo));
+                    current.failed += usize::from(!matches!(outcome, Outcome::Applied));
                 }
             }
             Checkpoint::StepDone { .. }

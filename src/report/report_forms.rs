@@ -11,7 +11,7 @@ use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
 use super::layout::clean;
 use super::status::between;
 use super::story::{StepTold, Story};
-use crate::journal::checkpoint::{Checkpoint, How, StepId};
+use crate::journal::checkpoint::{Checkpoint, How, Outcome, StepId};
 use crate::journal::record::Entry;
 
 /// The report in two lines: the version of the format, then the whole run as an object of type `report`.
@@ -76,7 +76,7 @@ fn step_value(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Value {
         "step": id,
         "phase": id.phase(),
         "action": story.action(id),
-        "how": step.how,
+        "how": step.how(),
         "attempts": step.attempts,
         "began": step.began,
         "ended": step.ended,
@@ -119,13 +119,23 @@ pub fn report_junit(entries: &[Entry]) -> std::io::Result<String> {
     Document { name: format!("runbook run {name} {}", clean(story.run)), time, suites }.written()
 }
 
+/// What became of an item that has nothing else to say.
+fn outcome_in_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Applied => "ok".to_owned(),
+        Outcome::Failed { why, .. } => format!("FAILED: {}", clean(why)),
+        Outcome::Unknown { why } => format!("UNKNOWN: {}", clean(why)),
+        Outcome::NotBegun => "was not begun".to_owned(),
+    }
+}
+
 fn trouble(kind: &'static str, message: String, more: String) -> Trouble {
     Trouble { kind, message, more }
 }
 
 fn case(story: &Story<'_>, name: &str, id: &StepId, step: &StepTold<'_>) -> Case {
     let line = |(item, told): (&&str, &super::story::ItemTold<'_>)| {
-        format!("{}: {}\n", clean(item), told.note.map_or_else(|| format!("{:?}", told.outcome), clean))
+        format!("{}: {}\n", clean(item), told.note.map_or_else(|| outcome_in_words(told.outcome), clean))
     };
     Case {
         name: clean(id.as_str()),
@@ -137,16 +147,16 @@ fn case(story: &Story<'_>, name: &str, id: &StepId, step: &StepTold<'_>) -> Case
     }
 }
 
-/// Done is a success; what was left out, was so already or was never reached is skipped; a loss is a failure although the run
-/// went on, because a server shows nothing else.
+/// Done is a success; what was so already or was never reached is skipped; a loss, or a step that was left out, is a failure although
+/// the run went on, because a server shows nothing else.
 fn verdict(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Verdict {
-    match (step.how, step.error, step.unknown) {
+    match (step.how(), step.error, step.unknown) {
         (Some(How::Applied | How::Ruled), ..) => Verdict::Passed,
         (Some(How::AlreadySo), ..) if step.rebooted => Verdict::Passed,
         (Some(How::AlreadySo), ..) => Verdict::Skipped("already so".into()),
-        (Some(How::Skipped { why }), ..) => Verdict::Skipped(clean(why)),
+        (Some(How::Skipped { why }), ..) => Verdict::Failure(trouble("left out", clean(why), String::new())),
         (Some(How::WithLosses { losses }), ..) => {
-            let all: Vec<String> = losses.iter().map(|loss| clean(loss)).collect();
+            let all: Vec<String> = losses.iter().map(|loss| clean(&loss.to_string())).collect();
             Verdict::Failure(trouble("losses", format!("done without {}", all.len()), all.join("\n")))
         }
         (None, _, Some(why)) => {

@@ -97,6 +97,10 @@ pub(super) fn words_for(
     if let Some(trouble) = trouble.filter(|_| !state.backing_out()) {
         return trouble;
     }
+    if state.backing_out() && state.paused() == Some(PauseReason::Failed) {
+        let lacks = story.paused_for.map(clean).unwrap_or_default();
+        return (Tone::Bad, "NOT BROUGHT BACK", lacks);
+    }
     if let Some(why) = state.paused() {
         let more = story.paused_for.filter(|_| why != PauseReason::Failed).map(|note| format!(": {}", clean(note)));
         return (Tone::Warn, "PAUSED", format!("{}{}", pause(why), more.unwrap_or_default()));
@@ -193,9 +197,9 @@ fn mark(steps: &[(&StepId, &StepTold<'_>)], state: &RunState) -> (Tone, &'static
 
 /// What is to be said of a phase in a few words.
 fn seen(story: &Story<'_>, steps: &[(&StepId, &StepTold<'_>)]) -> String {
-    let parts = steps.iter().filter(|(_, step)| step.began.is_some() || step.how.is_some()).map(|(id, step)| {
+    let parts = steps.iter().filter(|(_, step)| step.began.is_some() || step.how().is_some()).map(|(id, step)| {
         let title = if step.title.is_empty() { story.action(id) } else { step.title };
-        match step.how {
+        match step.how() {
             Some(_) if step.rebooted => clean(title),
             Some(How::AlreadySo) => format!("{}: already so", clean(title)),
             Some(How::Skipped { .. }) => format!("{}: skipped", clean(title)),

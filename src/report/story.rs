@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::out::Tone;
 use super::progress::is_chore;
 use super::telling::end;
-use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, StepId};
+use crate::action::Subject;
+use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, Resolution, Ruling, StepId};
 use crate::journal::record::Entry;
 use crate::plan::{CameBack, Plan, PlannedStep};
 
@@ -31,7 +32,8 @@ pub(super) struct StepTold<'a> {
     pub(super) took: Duration,
     pub(super) attempts: u32,
     pub(super) of: usize,
-    pub(super) how: Option<&'a How>,
+    /// See [`Self::how`].
+    done: Option<How>,
     pub(super) error: Option<&'a str>,
     pub(super) unknown: Option<&'a str>,
     pub(super) items: IndexMap<&'a str, ItemTold<'a>>,
@@ -123,6 +125,9 @@ impl<'a> Story<'a> {
             | Checkpoint::Paused { .. }
             | Checkpoint::Decision { .. }
             | Checkpoint::Recovered { .. } => {
+                if let Checkpoint::Decision { who, what: Ruling::Resolve { step, how }, reason } = &entry.checkpoint {
+                    self.ruled(step, *how, || format!("set aside by {who}: {reason}"));
+                }
                 if let Checkpoint::Paused { note, .. } = &entry.checkpoint {
                     self.paused_for = note.as_deref();
                 }
@@ -142,6 +147,16 @@ impl<'a> Story<'a> {
                 }
             }
         }
+    }
+
+    /// A person's word settles a step without a record of its own.
+    fn ruled(&mut self, step: &StepId, how: Resolution, why: impl FnOnce() -> String) {
+        let step = self.steps.entry(step.clone()).or_default();
+        step.done = match how {
+            Resolution::Done => Some(How::Ruled),
+            Resolution::Skip => Some(How::Skipped { why: why() }),
+            Resolution::Rerun => None,
+        };
     }
 
     /// The step as planned.
@@ -170,31 +185,63 @@ impl<'a> Story<'a> {
         let plan = self.plan.as_ref()?;
         let back = plan.steps.iter().rev().find(|step| step.brings_back)?;
         let back = self.steps.get(&back.id)?;
+        // Turned back and not over: whatever that step has brought back, something else is still missing.
+        if self.backed_out.is_some() && self.ended.is_none() {
+            return Some((from, None));
+        }
         Some((from, back.ended.filter(|at| *at >= from)))
     }
 
     /// Items that did not come, of all steps: step, item, why, evidence. An app named by the restore and by the
     /// comparison after it is told once, with the first reason.
-    pub(super) fn losses(&self) -> Vec<(&StepId, &'a str, &'a str, &'a [String])> {
-        let mut losses: Vec<(&StepId, &'a str, &'a str, &'a [String])> = Vec::new();
+    pub(super) fn losses(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
+        let mut losses: Vec<(&StepId, &str, &str, Vec<&str>)> = Vec::new();
         for (id, step) in &self.steps {
+            // Somebody has seen that it is done.
+            if matches!(step.how(), Some(How::Ruled)) {
+                continue;
+            }
+            let ruling = match step.how() {
+                Some(How::Skipped { why }) => Some(why.as_str()),
+                _ => None,
+            };
             for (item, told) in &step.items {
                 let (why, causes): (&'a str, &'a [String]) = match told.outcome {
                     Outcome::Failed { why, causes } => (why, causes),
-                    Outcome::Tolerated { why } | Outcome::Unknown { why } => (why, &[]),
-                    Outcome::Applied | Outcome::AlreadySo | Outcome::NotBegun => continue,
+                    Outcome::Unknown { why } => (why, &[]),
+                    Outcome::Applied | Outcome::NotBegun => continue,
                 };
-                if !losses.iter().any(|known| known.1 == *item) {
-                    losses.push((id, item, why, causes));
+                let known = losses.iter().any(|known| known.1 == *item && self.one_subject(known.0, id));
+                if !known {
+                    // Of a step that was left out, the ruling and its reason stand behind what failed in it.
+                    let ruling = ruling.iter().copied();
+                    losses.push((id, item, why, causes.iter().map(String::as_str).chain(ruling).collect()));
                 }
+            }
+            // Left out before anything of it was begun: the step itself is what is missing.
+            if let Some(why) = ruling.filter(|_| step.items.values().all(ItemTold::is_good)) {
+                losses.push((id, if step.title.is_empty() { "the step" } else { step.title }, why, Vec::new()));
             }
             // Once the run is over nobody will settle it any more.
             if let Some(why) = step.in_doubt().filter(|_| self.ended.is_some()) {
                 let open = step.open.iter().filter(|item| step.items.get(*item).is_none_or(|told| told.is_good()));
-                losses.extend(open.map(|item| (id, *item, why, &[][..])));
+                losses.extend(open.map(|item| (id, *item, why, Vec::new())));
             }
         }
         losses
+    }
+
+    /// Whether equal items of two steps are one thing.
+    fn one_subject(&self, one: &StepId, other: &StepId) -> bool {
+        let of = |id: &StepId| self.planned(id).map(|step| &step.subject).filter(|subject| **subject != Subject::Step);
+        one == other || of(one).is_some_and(|subject| of(other) == Some(subject))
+    }
+
+    /// Whether the last thing on record is that it stands still.
+    pub(super) fn paused_now(&self) -> bool {
+        self.asides
+            .last()
+            .is_some_and(|last| matches!(last.checkpoint, Checkpoint::Paused { .. }) && Some(last.wall) == self.latest)
     }
 
     /// Steps of which nobody knows whether they happened, with what was seen last.
@@ -206,18 +253,23 @@ impl<'a> Story<'a> {
     pub(super) fn not_back(&self) -> Vec<String> {
         let way_back = self.plan.as_ref().map(|plan| plan.back_out.as_slice()).unwrap_or_default();
         let steps = self.steps.iter().filter(|(id, _)| way_back.iter().any(|phase| phase == id.phase()));
-        let lacks = steps.flat_map(|(id, step)| match step.how {
-            Some(How::WithLosses { losses }) => losses.clone(),
+        let lacks = steps.flat_map(|(id, step)| match step.how() {
+            Some(How::WithLosses { losses }) => losses.iter().map(ToString::to_string).collect(),
+            Some(How::Skipped { why }) => vec![format!("{id}: {why}")],
             Some(_) => Vec::new(),
             None => vec![format!("{id}: {}", step.unknown.or(step.error).unwrap_or("not done"))],
         });
-        if self.backed_out.is_some() && self.ended.is_some() { lacks.collect() } else { Vec::new() }
+        if self.backed_out.is_some() && (self.ended.is_some() || self.paused_now()) {
+            lacks.collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// How the run ended, in words: those of backing out come from what the way back has brought about.
     pub(super) fn ended_in_words(&self, outcome: End) -> (Tone, String) {
         let (tone, word) = end(outcome);
-        if outcome != End::BackedOut {
+        if !matches!(outcome, End::BackedOut | End::BackedOutWithLosses) {
             return (tone, word.to_owned());
         }
         let doubts: Vec<String> = self.doubts().into_iter().map(|(id, _)| id.to_string()).collect();
@@ -236,7 +288,7 @@ impl<'a> Story<'a> {
 
 impl ItemTold<'_> {
     fn is_good(&self) -> bool {
-        matches!(self.outcome, Outcome::Applied | Outcome::AlreadySo)
+        matches!(self.outcome, Outcome::Applied)
     }
 }
 
@@ -263,7 +315,7 @@ impl<'a> StepTold<'a> {
                 self.items.insert(item, ItemTold { outcome, note: note.as_deref(), took, tries });
             }
             Checkpoint::StepDone { how, took_ms, .. } => {
-                self.how = Some(how);
+                self.done = Some(how.clone());
                 self.ended = Some(at);
                 self.took += Duration::from_millis(*took_ms);
             }
@@ -277,9 +329,14 @@ impl<'a> StepTold<'a> {
         }
     }
 
+    /// How it came to be done: by its own record, or by a person's word.
+    pub(super) fn how(&self) -> Option<&How> {
+        self.done.as_ref()
+    }
+
     /// What was seen last, if nobody knows whether the step happened.
     pub(super) fn in_doubt(&self) -> Option<&'a str> {
-        self.unknown.filter(|_| self.how.is_none())
+        self.unknown.filter(|_| self.done.is_none())
     }
 
     /// Whether an item is one of those that people count.

@@ -72,7 +72,7 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
         Checkpoint::ItemDone { item, outcome, took_ms, note, .. } => {
             let mut said = say(Tone::Plain, String::new())?;
             (said.tone, said.text, said.more) = item_done(item, outcome, *took_ms, note.as_deref(), progress);
-            said.routine = matches!(outcome, Outcome::Applied | Outcome::AlreadySo);
+            said.routine = matches!(outcome, Outcome::Applied);
             said.text = format!("[{place}] {}", said.text);
             Some(said)
         }
@@ -124,7 +124,7 @@ fn step_done(title: &str, how: &How, took_ms: u64) -> ItemSaid {
         How::Ruled => (Tone::Warn, format!("{title}: done by decision")),
         How::WithLosses { losses } => {
             let text = format!("warn {title}: done in {took}, without {}:", losses.len());
-            return (Tone::Warn, text, losses.iter().map(|loss| clean(loss)).collect());
+            return (Tone::Warn, text, losses.iter().map(|loss| clean(&loss.to_string())).collect());
         }
     };
     (tone, text, Vec::new())
@@ -144,8 +144,6 @@ fn item_done(item: &str, outcome: &Outcome, took_ms: u64, note: Option<&str>, pr
             };
             (Tone::Plain, format!("{count}ok {item}: {note}"), Vec::new())
         }
-        Outcome::AlreadySo => (Tone::Faint, format!("{count}ok {item}: already so"), Vec::new()),
-        Outcome::Tolerated { why } => (Tone::Warn, format!("{count}lost {item}: {}", clean(why)), Vec::new()),
         Outcome::Failed { why, causes } => (
             Tone::Bad,
             format!("{count}FAILED {item}: {}", clean(why)),
@@ -196,6 +194,7 @@ pub(super) fn end(outcome: End) -> (Tone, &'static str) {
         End::Done => (Tone::Good, "done"),
         End::DoneWithLosses => (Tone::Warn, "done, with losses"),
         End::BackedOut => (Tone::Warn, "backed out"),
+        End::BackedOutWithLosses => (Tone::Bad, "backed out, with losses"),
         End::Failed => (Tone::Bad, "given up"),
         End::Abandoned => (Tone::Bad, "abandoned"),
     }

@@ -96,8 +96,11 @@ fn intent(item: &str) -> &'static str {
     };
     let journal = String::from_utf8_lossy(&journal);
     let named = format!("\"item\":\"{item}\"");
-    let last = journal.lines().rfind(|line| line.contains(&named) && line.contains("\"item_"));
-    let Some(line) = last.filter(|line| line.contains("\"item_intent\":{")) else { return "no-intent" };
+    let mut of_it = journal.lines().rev().filter(|line| line.contains(&named) && line.contains("\"item_"));
+    let is_intent = |line: &&str| line.contains("\"item_intent\":{");
+    // Whoever leaves at once writes of what is in flight that its outcome is unknown; the intent stands behind that.
+    let last = of_it.find(|line| !line.contains("\"outcome\":{\"unknown\""));
+    let Some(line) = last.filter(is_intent) else { return "no-intent" };
     let seq = line.split_once("\"seq\":").and_then(|(_, rest)| rest.split_once(',')?.0.parse().ok());
     if seq.is_some_and(|seq: u64| Some(&seq) <= marks(&head).iter().max()) { "intent" } else { "not-acknowledged" }
 }

@@ -15,7 +15,7 @@ async fn to_the_end(bed: &mut Bed, at: &str) {
     for _ in 0..6 {
         let ending = bed.sit(None).await.unwrap();
         match ending {
-            Ending::Done { losses } => return assert_eq!(losses, Vec::<String>::new(), "{at}"),
+            Ending::Done { losses } => return assert_eq!(losses, vec![], "{at}"),
             Ending::WaitingForReboot { .. } => {
                 if !bed.model.come_back() {
                     // It had not been asked; nobody asks twice, so the operator takes it down.

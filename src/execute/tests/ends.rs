@@ -28,7 +28,7 @@ async fn a_doubt_while_service_is_away_is_backed_out_of_and_named_everywhere() {
     assert_eq!(trouble.len(), 1, "{trouble:?}");
     assert!(trouble[0].starts_with("whether stop/away happened is not known"), "{trouble:?}");
     let state = bed.state();
-    assert_eq!((bed.online().await, state.ended()), (34, Some(End::BackedOut)));
+    assert_eq!((bed.online().await, state.ended()), (34, Some(End::BackedOutWithLosses)));
     let (entries, style) = (bed.entries(), crate::report::Style::PLAIN);
     let around = crate::report::Around::default();
     let now = entries.last().unwrap().wall;
@@ -83,19 +83,51 @@ async fn a_run_whose_last_step_has_happened_is_done_and_not_given_up() {
     assert_eq!(bed.state().ended(), Some(End::Done));
 }
 
-#[tokio::test]
-async fn a_way_back_that_brings_not_everything_back_says_so() {
+/// A run that was aborted behind the stop of the apps, on a machine on which one of them does not come back.
+async fn turned_back(yaml: &str) -> (Bed, Ending) {
     let faults = Faults { lost_apps: vec!["api-3".into()], ..Faults::default() };
-    let mut bed = Bed::new(&with_commands(), faults.clone()).await;
+    let mut bed = Bed::new(yaml, faults.clone()).await;
     bed.sit(None).await;
     let place = bed.ear.told.borrow().iter().position(|one| one == "step_done stop/1").unwrap() + 1;
-    let mut bed = Bed::new(&with_commands(), faults).await;
+    let mut bed = Bed::new(yaml, faults).await;
     bed.ear = Ear { crash_at: Some(place), ..Ear::default() };
     bed.sit(None).await;
     (bed.ear, bed.urge) = (Ear::default(), Urge::Abort);
-    let Some(Ending::BackedOut { trouble, .. }) = bed.sit(None).await else { panic!("it went on") };
+    let ended = bed.sit(None).await.unwrap();
+    bed.urge = Urge::None;
+    (bed, ended)
+}
+
+#[tokio::test]
+async fn a_way_back_that_fails_is_not_over_and_is_gone_on_with() {
+    let (mut bed, ended) = turned_back(&with_commands()).await;
+    for ended in [ended, bed.sit(None).await.unwrap()] {
+        let Ending::NotBack { trouble, .. } = ended else { panic!("{ended:?}") };
+        assert!(trouble.iter().any(|one| one.contains("api-3")), "{trouble:?}");
+        let (entries, state, style) = (bed.entries(), bed.state(), crate::report::Style::PLAIN);
+        assert_eq!((state.ended(), state.backing_out()), (None, true));
+        let (around, now) = (crate::report::Around::default(), entries.last().unwrap().wall);
+        for screen in [
+            crate::report::status(&entries, &state, now, &style),
+            crate::report::ending(&entries, &state, &around, &style),
+            crate::report::markdown(&entries),
+        ] {
+            let upper = screen.to_uppercase();
+            assert!(upper.contains("NOT BROUGHT BACK") && !screen.contains("services were brought back"), "{screen}");
+        }
+        let ending = crate::report::ending(&entries, &state, &around, &style);
+        assert!(ending.contains("api-3") && ending.contains("runbook resume"), "{ending}");
+        assert!(!crate::report::past_run_line(&entries, &state).contains("\"not_back\":0"));
+    }
+}
+
+#[tokio::test]
+async fn a_way_back_with_tolerated_losses_is_over_and_names_them() {
+    let (bed, ended) = turned_back(&with_commands().replace("tolerate: 0", "tolerate: 1")).await;
+    let Ending::BackedOut { trouble, .. } = ended else { panic!("{ended:?}") };
     assert!(trouble.iter().any(|one| one.contains("api-3")), "{trouble:?}");
     let (entries, state, style) = (bed.entries(), bed.state(), crate::report::Style::PLAIN);
+    assert_eq!(state.ended(), Some(End::BackedOutWithLosses));
     let status = crate::report::status(&entries, &state, entries.last().unwrap().wall, &style);
     assert!(!status.contains("services were brought back") && status.contains("api-3"), "{status}");
     assert!(crate::report::markdown(&entries).contains("**Not everything came back**"));

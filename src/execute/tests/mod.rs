@@ -114,7 +114,7 @@ async fn an_app_that_does_not_come_back_is_named_by_the_comparison() {
     bed.model.come_back();
     let ending = bed.sit(None).await.unwrap();
     let Ending::Done { losses } = ending else { panic!("{ending:?}") };
-    assert!(losses.len() == 1 && losses[0].starts_with("api-3: crash loop"), "{losses:?}");
+    assert!(losses.len() == 1 && losses[0].item == "api-3" && losses[0].why.starts_with("crash loop"), "{losses:?}");
     assert_eq!(bed.state().ended(), Some(End::DoneWithLosses));
 }
 

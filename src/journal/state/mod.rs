@@ -79,7 +79,7 @@ impl RunState {
             Checkpoint::Paused { why, .. } => {
                 (self.at_rest, self.paused, self.failures) = (true, Some(*why), None);
             }
-            Checkpoint::Decision { what, .. } => self.rule(what),
+            Checkpoint::Decision { who, what, reason } => self.rule(what, &format!("set aside by {who}: {reason}")),
             Checkpoint::Recovered { .. } => {}
             Checkpoint::Finished { outcome, .. } => self.ended = Some(*outcome),
             Checkpoint::Abandoned { .. } => self.ended = Some(End::Abandoned),
@@ -141,7 +141,7 @@ impl RunState {
         self.sitting = 1;
     }
 
-    fn rule(&mut self, ruling: &Ruling) {
+    fn rule(&mut self, ruling: &Ruling, words: &str) {
         self.decisions.push(ruling.clone());
         let Ruling::Resolve { step, how } = ruling else { return };
         self.failures = None;
@@ -153,7 +153,7 @@ impl RunState {
             Resolution::Rerun => state.rerun_granted = true,
             Resolution::Done => state.status = StepStatus::Done { how: How::Ruled, took_ms: 0 },
             Resolution::Skip => {
-                let how = How::Skipped { why: "by decision".to_owned() };
+                let how = How::Skipped { why: words.to_owned() };
                 state.status = StepStatus::Done { how, took_ms: 0 };
             }
         }

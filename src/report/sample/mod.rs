@@ -7,6 +7,7 @@ use jiff::Timestamp;
 pub(super) use self::runs::{
     Moment, Run, backed_out, backing_out, failed, in_the_restore, resumed, until_the_load, until_the_reboot, whole,
 };
+use crate::action::Subject;
 use crate::action::change::{Change, Concern, Item, Sign, Wave, Weight};
 use crate::host::span::Span;
 use crate::plan::drift::Drift;
@@ -46,12 +47,17 @@ fn planned(id: &str, action: &str, change: Change, takes: Span, source: Source) 
         phase: id.split('/').next().unwrap().to_owned(),
         title: action.to_owned(),
         action: action.to_owned(),
+        subject: match action {
+            "pm2_saved" | "pm2_stopped" | "pm2_restored" | "pm2_as_saved" => Subject::Apps("services".into()),
+            _ => Subject::Step,
+        },
         takes: Estimate { span: if change.is_empty() { Span::ZERO } else { takes }, source },
         unforeseen: None,
         takes_away: matches!(action, "pm2_stopped" | "rebooted"),
         brings_back: matches!(action, "pm2_restored" | "units_active" | "redis_loaded"),
         reboots: action == "rebooted",
         waits: matches!(action, "redis_loaded" | "healthy" | "pm2_as_saved" | "units_active"),
+        gives_up_after: None,
         change,
     }
 }

@@ -88,7 +88,7 @@ impl Page<'_> {
             Some((_, End::DoneWithLosses)) => {
                 format!("**DONE, WITH LOSSES.** {losses} did not come back; they are named below.")
             }
-            Some((_, End::BackedOut)) => self.backed_out(),
+            Some((_, End::BackedOut | End::BackedOutWithLosses)) => self.backed_out(),
             Some((_, End::Failed)) => "**GIVEN UP** before anything was taken away.".to_owned(),
             Some((_, End::Abandoned)) => match self.story.abandoned {
                 Some((who, why)) => {
@@ -96,6 +96,9 @@ impl Page<'_> {
                 }
                 None => "**ABANDONED.**".to_owned(),
             },
+            None if self.story.backed_out.is_some() && self.story.paused_now() => {
+                "**NOT BROUGHT BACK.** The run turned back, services may be down, and it is not over.".to_owned()
+            }
             None => "**NOT OVER YET.** This is the state so far.".to_owned(),
         };
         self.line(&verdict);
@@ -195,12 +198,17 @@ impl Page<'_> {
             let began = steps.iter().filter_map(|(_, step)| step.began).min();
             let ended = steps.iter().filter_map(|(_, step)| step.ended).max();
             let word = match () {
-                () if steps.iter().any(|(_, step)| step.error.is_some() && step.how.is_none()) => "FAILED",
-                () if steps.iter().any(|(_, step)| step.unknown.is_some() && step.how.is_none()) => "UNKNOWN",
-                () if steps.iter().all(|(_, step)| step.how.is_none()) => "not reached",
-                () if steps.iter().any(|(_, step)| step.how.is_none()) => "cut short",
-                () if steps.iter().any(|(_, step)| matches!(step.how, Some(How::WithLosses { .. }))) => "with losses",
-                () if steps.iter().all(|(_, step)| matches!(step.how, Some(How::AlreadySo)) && !step.rebooted) => {
+                () if steps.iter().any(|(_, step)| step.error.is_some() && step.how().is_none()) => "FAILED",
+                () if steps.iter().any(|(_, step)| step.unknown.is_some() && step.how().is_none()) => "UNKNOWN",
+                () if steps.iter().all(|(_, step)| step.how().is_none()) => "not reached",
+                () if steps.iter().any(|(_, step)| step.how().is_none()) => "cut short",
+                () if steps
+                    .iter()
+                    .any(|(_, step)| matches!(step.how(), Some(How::WithLosses { .. } | How::Skipped { .. }))) =>
+                {
+                    "with losses"
+                }
+                () if steps.iter().all(|(_, step)| matches!(step.how(), Some(How::AlreadySo)) && !step.rebooted) => {
                     "already so"
                 }
                 () if took.as_secs_f64() > slow && took.as_secs() > 5 => "ok, slower than the slow estimate",

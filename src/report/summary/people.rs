@@ -22,10 +22,10 @@ impl Page<'_> {
             for (item, told) in step.items.iter().filter(|(_, told)| told.tries > 1) {
                 lines.push(format!("- {id}: {} was begun {} times", cell(item), told.tries));
             }
-            if let (Some(why), None) = (step.unknown, step.how) {
+            if let (Some(why), None) = (step.unknown, step.how()) {
                 lines.push(format!("- **UNKNOWN** {id}: {}", cell(why)));
             }
-            if let Some(How::Skipped { why }) = step.how {
+            if let Some(How::Skipped { why }) = step.how() {
                 lines.push(format!("- {id} was skipped: {}", cell(why)));
             }
         }
@@ -98,7 +98,7 @@ impl Page<'_> {
                 let (took, slow) = (words(step.took), words(Duration::from_secs_f64(slow.clamp(0.0, 1e9))));
                 lines.push(format!("- [ ] {id} took {took}, the slow estimate was {slow}: book more next time"));
             }
-            if let Some(How::Ruled) = step.how {
+            if let Some(How::Ruled) = step.how() {
                 lines.push(format!("- [ ] {id} was ruled done by a person: check it"));
             }
         }

@@ -16,8 +16,8 @@ impl Page<'_> {
             .map(|(id, item, told)| {
                 let what = if self.story.action(id) == "redis_compacted" { "compacted" } else { "loaded" };
                 let said = match told.outcome {
-                    Outcome::Applied | Outcome::AlreadySo => told.note.map_or_else(|| "ok".to_owned(), cell),
-                    Outcome::Failed { why, .. } | Outcome::Tolerated { why } => format!("**FAILED**: {}", cell(why)),
+                    Outcome::Applied => told.note.map_or_else(|| "ok".to_owned(), cell),
+                    Outcome::Failed { why, .. } => format!("**FAILED**: {}", cell(why)),
                     Outcome::Unknown { why } => format!("**UNKNOWN**: {}", cell(why)),
                     Outcome::NotBegun => "not begun".to_owned(),
                 };

@@ -171,9 +171,10 @@ fn pm2(fields: &mut Fields<'_>, required: bool, names: &Names, out: &mut Finding
     let apps = actions::apps(fields, out);
     let online_at_least = fields.get("online_at_least").and_then(|item| item.measure(out));
     let restarts_at_most = fields.get("restarts_at_most").and_then(|item| item.whole(0..=1_000_000, out));
-    if online_at_least.is_none() && restarts_at_most.is_none() {
+    let restarts_in_all_at_most = fields.get("restarts_in_all_at_most").and_then(|item| item.whole(0..=1_000_000, out));
+    if online_at_least.is_none() && restarts_at_most.is_none() && restarts_in_all_at_most.is_none() {
         let found = out.error(codes::CHOICE, fields.caret(), "the check `pm2` asks nothing");
-        found.label("at least one of: online_at_least, restarts_at_most");
+        found.label("at least one of: online_at_least, restarts_at_most, restarts_in_all_at_most");
     }
-    Some(Pm2Check { pm2: pm2?, apps, online_at_least, restarts_at_most, required })
+    Some(Pm2Check { pm2: pm2?, apps, online_at_least, restarts_at_most, restarts_in_all_at_most, required })
 }

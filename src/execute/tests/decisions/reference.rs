@@ -27,6 +27,7 @@ pub(in crate::execute::tests) enum Stand {
 pub(in crate::execute::tests) enum Comes {
     Done,
     BackedOut,
+    NotBack,
     GivenUp,
     Failed(usize),
     Unknown(usize),
@@ -56,6 +57,8 @@ pub(super) struct Reference {
     applied: [bool; 8],
     /// What the world has seen of each command; for the reboot, how often the machine was asked.
     pub(super) effects: [u32; 8],
+    /// Left out, by a person or by what the runbook says.
+    left_out: [bool; 8],
     /// The boot that a reboot was asked in, until it is proven.
     asked: Option<u32>,
     pub(super) rebooted: bool,
@@ -77,6 +80,7 @@ impl Reference {
             traced: [None; 8],
             applied: [false; 8],
             effects: [0; 8],
+            left_out: [false; 8],
             asked: None,
             rebooted: false,
             down: false,
@@ -112,6 +116,7 @@ impl Reference {
             Resolution::Rerun => self.granted[step] = true,
             Resolution::Done | Resolution::Skip => {
                 self.stand[step] = Stand::Done;
+                self.left_out[step] = how == Resolution::Skip;
                 self.down |= step == R && how == Resolution::Done;
             }
         }
@@ -153,7 +158,12 @@ impl Reference {
                 Some(comes) => return comes,
             }
         }
-        self.ended = Some(End::Done);
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Comes {
+        let lossy = self.left_out.contains(&true);
+        self.ended = Some(if lossy { End::DoneWithLosses } else { End::Done });
         Comes::Done
     }
 
@@ -163,8 +173,7 @@ impl Reference {
         }
         self.close_applied();
         if self.stand.iter().all(|stand| *stand == Stand::Done) {
-            self.ended = Some(End::Done);
-            return Comes::Done;
+            return self.finish();
         }
         if self.backs_out() {
             return self.back_out(words);
@@ -221,10 +230,16 @@ impl Reference {
             self.close();
             self.backing_out = true;
         }
-        if self.stand[F] != Stand::Done && self.step(F, words) == Some(Comes::Crashed) {
-            return Comes::Crashed;
+        if self.stand[F] != Stand::Done {
+            match self.step(F, words) {
+                Some(Comes::Crashed) => return Comes::Crashed,
+                // What is to bring things back has not: it is not over.
+                Some(_) => return Comes::NotBack,
+                None => {}
+            }
         }
-        self.ended = Some(End::BackedOut);
+        let lossy = self.left_out[F] || self.stand.contains(&Stand::Unknown);
+        self.ended = Some(if lossy { End::BackedOutWithLosses } else { End::BackedOut });
         Comes::BackedOut
     }
 
@@ -245,6 +260,7 @@ impl Reference {
         if self.doubt[step] && !repeatable && !self.granted[step] {
             if step == C {
                 self.done(C);
+                self.left_out[C] = true;
                 return None;
             }
             self.stand[step] = Stand::Unknown;

@@ -11,7 +11,9 @@ pub(in crate::report) use self::trouble::{backed_out, backing_out, failed, resum
 use super::{NEW_BOOT, OLD_BOOT, RUN, apps, plan};
 use crate::action::Tick;
 use crate::host::span::Span;
-use crate::journal::checkpoint::{Checkpoint as C, End, How, Opened, Outcome, Owner, PauseReason, Ruling, StepId};
+use crate::journal::checkpoint::{
+    Checkpoint as C, End, How, Loss, Opened, Outcome, Owner, PauseReason, Ruling, StepId,
+};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 
@@ -315,14 +317,14 @@ pub(in crate::report) fn whole() -> Run {
     run.item(
         "verify/1",
         "search",
-        Outcome::Tolerated { why: "did not come back: errored, wanted online".into() },
+        Outcome::Failed { why: "did not come back: errored, wanted online".into(), causes: Vec::new() },
         30.0,
         None,
     );
     run.item(
         "verify/1",
         "org-3x",
-        Outcome::Tolerated { why: "did not come back: stopped, wanted online".into() },
+        Outcome::Failed { why: "did not come back: stopped, wanted online".into(), causes: Vec::new() },
         30.0,
         None,
     );
@@ -330,10 +332,10 @@ pub(in crate::report) fn whole() -> Run {
     run.done(
         "verify/1",
         How::WithLosses {
-            losses: names(&[
-                "search: did not come back: errored, wanted online",
-                "org-3x: did not come back: stopped, wanted online",
-            ]),
+            losses: vec![
+                lost("search", "did not come back: errored, wanted online"),
+                lost("org-3x", "did not come back: stopped, wanted online"),
+            ],
         },
         30.2,
     );
@@ -351,6 +353,10 @@ pub(in crate::report) fn whole() -> Run {
     let summary = json!({ "words": "search; org-3x", "came_back": came_back });
     run.fact(C::Finished { outcome: End::DoneWithLosses, summary });
     run
+}
+
+fn lost(item: &str, why: &str) -> Loss {
+    Loss { item: item.into(), why: why.into() }
 }
 
 fn restore(run: &mut Run) {
@@ -378,9 +384,9 @@ fn restore(run: &mut Run) {
             _ => run.item("restore/1", app, Outcome::Applied, 1.8, None),
         };
     }
-    let losses = names(&[
-        "search: it restarted 3 times in 6.0s, exit status 1, 3 restart(s)",
-        "org-3x: its script /srv/org/3x/index.js is not there",
-    ]);
+    let losses = vec![
+        lost("search", "it restarted 3 times in 6.0s, exit status 1, 3 restart(s)"),
+        lost("org-3x", "its script /srv/org/3x/index.js is not there"),
+    ];
     run.done("restore/1", How::WithLosses { losses }, 26.8);
 }

@@ -346,8 +346,9 @@ impl<'s> Harness<'s> {
         drop(executor);
         let number = |step: &StepId| STEPS.iter().position(|id| *id == step.as_str()).unwrap();
         let comes = match &ended {
-            Ending::Done { losses } if losses.is_empty() => Comes::Done,
+            Ending::Done { .. } => Comes::Done,
             Ending::BackedOut { .. } => Comes::BackedOut,
+            Ending::NotBack { .. } => Comes::NotBack,
             Ending::GivenUp { .. } => Comes::GivenUp,
             Ending::Failed { step, .. } => Comes::Failed(number(step)),
             Ending::Unknown { step, .. } => Comes::Unknown(number(step)),

@@ -1,0 +1,169 @@
+//! What a run says at its end, and what a plan lets through: gates with twins, steps that were left out, waits that nobody limited. Each
+//! is run by the real program on this machine; nothing but a temporary directory is touched.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::program::{Place, hostname};
+
+fn book(place: &Place, top: &str, steps: &str) -> String {
+    let text =
+        format!("version: 1\nname: tiny\nhosts: [{}]\n{top}phases:\n  - name: a\n    steps:\n{steps}", hostname());
+    place.file("tiny.yaml", &text)
+}
+
+/// A page that answers every request in the same way, for as long as the test lives.
+fn page(body: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut asked = [0; 4096];
+            let _whatever_it_asks = stream.read(&mut asked);
+            let length = body.len();
+            let _it_may_be_gone = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    port
+}
+
+fn report(place: &Place) -> Value {
+    let said = place.runbook(&["report", "--format", "json"]);
+    said.out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .find(|line: &Value| line["type"] == "report")
+        .unwrap()
+}
+
+/// Checks of one gate about the same page or instance are as many checks, and a failure behind an effect repeats nothing.
+#[test]
+fn checks_about_the_same_thing_are_told_apart() {
+    let place = Place::new();
+    let port = page("{\"status\":\"healthy\",\"mode\":\"multi\"}");
+    let (url, touched) = (format!("http://127.0.0.1:{port}/health"), place.path("touched"));
+    let steps = format!(
+        "      - command: {{ argv: [/bin/sh, -c, \"echo x >> {}\"] }}\n      - healthy:\n          checks:\n\
+         \x20           - http: {{ url: \"{url}\", json: {{ $.status: {{ eq: NEVER }} }} }}\n\
+         \x20           - http: {{ url: \"{url}\", json: {{ $.mode: {{ eq: multi }} }} }}\n\
+         \x20           - http: {{ url: \"{url}\", json: {{ $.status: {{ eq: NEVER2 }} }}, required: false }}\n\
+         \x20           - tcp: {{ addr: \"127.0.0.1:1\", required: false }}\n\
+         \x20           - tcp: {{ addr: \"127.0.0.1:2\", required: false }}\n        within: 3s\n",
+        touched.display()
+    );
+    let book = book(&place, "", &steps);
+    place.runbook(&["run", &book, "--yes"]).exits(1).says("[check 1]").says("NEVER");
+    place.runbook(&["resume", "--yes"]).exits(1).says("[check 1]");
+    assert_eq!(std::fs::read_to_string(&touched).unwrap(), "x\n", "an effect that was repeated");
+    let losses = report(&place)["losses"].clone();
+    let named: Vec<&str> = losses.as_array().unwrap().iter().map(|loss| loss["item"].as_str().unwrap()).collect();
+    for item in [format!("http {url} [check 1]"), "tcp 127.0.0.1:1".to_owned(), "tcp 127.0.0.1:2".to_owned()] {
+        assert_eq!(named.iter().filter(|one| **one == item).count(), 1, "{item} in {named:?}");
+    }
+    assert!(!named.iter().any(|one| one.contains("[check 2]")), "{named:?}");
+}
+
+/// The same server by two names, behind an effect.
+#[test]
+fn two_checks_of_one_server_end_a_run_in_order() {
+    let place = Place::new();
+    let touched = place.path("touched");
+    let steps = format!(
+        "      - command: {{ argv: [/bin/sh, -c, \"echo x >> {}\"] }}\n      - healthy:\n          checks:\n\
+         \x20           - redis: {{ instances: all }}\n\
+         \x20           - redis: {{ instances: all, keys_at_least: 90% }}\n        within: 3s\n",
+        touched.display()
+    );
+    let book = book(&place, "redis:\n  dead: { url: \"redis://127.0.0.1:1\" }\n", &steps);
+    let said = place.runbook(&["run", &book, "--yes"]);
+    assert!([1, 4, 5].contains(&said.code), "{}", said.all());
+    let again = place.runbook(&["resume", "--yes"]);
+    assert_ne!(again.code, 30, "{}", again.all());
+    assert!(std::fs::read_to_string(&touched).unwrap_or_default().len() <= 2, "an effect that was repeated");
+}
+
+/// A failure that the runbook goes on without is a loss in every form.
+#[test]
+fn a_step_that_failed_and_was_gone_on_without_is_a_loss() {
+    let place = Place::new();
+    let steps = "      - healthy: { checks: [ { tcp: { addr: \"127.0.0.1:1\" } } ] }\n        within: 2s\n        on_failure: continue\n\
+                 \x20     - command: { argv: [\"true\"] }\n";
+    let book = book(&place, "", steps);
+    let plan = place.runbook(&["plan", &book]);
+    assert!(!plan.all().contains("everything is as the runbook wants it"), "{}", plan.all());
+    plan.says("127.0.0.1:1: ");
+    place.runbook(&["run", &book, "--yes", "--detailed-exitcode"]).exits(11).says("with losses").says("127.0.0.1:1");
+    is_lossy(&place, "127.0.0.1:1", "on_failure: continue");
+}
+
+/// A step that a person has set aside is a loss too, with who has said so and why.
+#[test]
+fn a_step_that_was_set_aside_is_a_loss_with_its_reason() {
+    let place = Place::new();
+    let steps = "      - command: { argv: [\"false\"], repeatable: true }\n      - command: { argv: [\"true\"] }\n";
+    let book = book(&place, "", steps);
+    let said = place.runbook(&["run", &book, "--yes"]);
+    said.exits(1);
+    // The way out is printed where it works, and works.
+    let printed = said.err.lines().find(|line| line.contains("--skip")).unwrap_or_else(|| panic!("{}", said.err));
+    let words: Vec<&str> = printed.split_whitespace().skip_while(|word| *word != "resolve").collect();
+    let until = words.iter().position(|word| *word == "TEXT").unwrap();
+    let mut words = words[..until].to_vec();
+    words.push("the disk is gone");
+    place.runbook(&words).exits(0);
+    place.runbook(&["resume", "--yes", "--detailed-exitcode"]).exits(11);
+    is_lossy(&place, "a/1", "the disk is gone");
+}
+
+/// Every form of telling agrees on the loss.
+fn is_lossy(place: &Place, name: &str, ruling: &str) {
+    let status = place.runbook(&["status", "--detailed-exitcode"]);
+    status.exits(11);
+    let history = place.runbook(&["history"]);
+    assert!(history.out.contains("losses"), "{}", history.out);
+    let report_json = report(place);
+    assert_eq!(report_json["ended"], "done_with_losses");
+    let losses = report_json["losses"].to_string() + &report_json["steps"].to_string();
+    assert!(losses.contains(name) && losses.contains(ruling), "{report_json}");
+    assert!(!report_json["losses"].as_array().unwrap().is_empty(), "{report_json}");
+    let junit = place.runbook(&["report", "--format", "junit"]).out;
+    assert!(junit.contains("<failure") && junit.contains(ruling), "{junit}");
+    let markdown = place.runbook(&["report", "--format", "md"]).out;
+    assert!(markdown.contains("DONE, WITH LOSSES") && markdown.contains(ruling), "{markdown}");
+    assert!(!markdown.contains("WITH LOSSES.** 0"), "{markdown}");
+}
+
+/// A wait that the runbook does not limit has a limit, which the plan shows.
+#[test]
+fn a_wait_without_a_limit_has_one_that_the_plan_shows() {
+    let place = Place::new();
+    let book = book(&place, "", "      - healthy: { checks: [ { host: { memory_free: 99.9% } } ] }\n");
+    let plan = place.runbook(&["plan", &book]);
+    plan.says("Waits end").says("a/1 after 5m");
+    let json = place.runbook(&["plan", &book, "--json"]);
+    assert!(json.out.contains("\"gives_up_after\":300"), "{}", json.out);
+}
+
+/// A page that is slower than any one request may be is told as slow, and ends with the gate.
+#[test]
+fn a_page_that_never_answers_is_told_with_its_limit() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let steps = format!(
+        "      - healthy: {{ checks: [ {{ http: {{ url: \"http://127.0.0.1:{port}/health\" }} }} ] }}\n        within: 3s\n"
+    );
+    let book = book(&place, "", &steps);
+    let mut command = place.command(&["run", &book, "--yes"]);
+    let said = command.stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.code() == Some(1) || said.status.code() == Some(5), "{told}");
+    assert!(told.contains("not within 3.0s"), "{told}");
+    drop(listener);
+}
