@@ -101,7 +101,7 @@ async fn one(binary: &Path, dir: &Path) -> Watched {
         attempt: 1,
         run_dir: Path::new("/"),
         within: None,
-        judged_later: false,
+        judged_later: None,
         reboots: true,
     };
     let over = Arc::new(AtomicBool::new(false));

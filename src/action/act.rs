@@ -28,8 +28,8 @@ pub struct Ground<'a> {
     pub attempt: u32,
     /// The run's own directory, for snapshots.
     pub run_dir: &'a Path,
-    /// `pm2_as_saved` follows, so that losses of a restore are judged there.
-    pub judged_later: bool,
+    /// Of a restore that `pm2_as_saved` follows for the same place: how many lost apps that one tolerates.
+    pub judged_later: Option<u32>,
     /// How long the step may take, where the runbook says so.
     pub within: Option<Duration>,
     /// The runbook takes the machine down, so a run must find its way back by itself.
@@ -202,10 +202,10 @@ pub trait Act {
         false
     }
 
-    /// An item that failed does not fail the step; it is a named loss, judged later.
-    fn tolerates_losses(&self, ground: &Ground<'_>) -> bool {
+    /// So many items that failed do not fail the step; they are named losses. Our own chores are never among them.
+    fn tolerates_losses(&self, ground: &Ground<'_>) -> usize {
         let _ = ground;
-        false
+        0
     }
 }
 
@@ -290,7 +290,7 @@ impl Action {
 
     /// See [`Act::tolerates_losses`].
     #[must_use]
-    pub fn tolerates_losses(&self, ground: &Ground<'_>) -> bool {
+    pub fn tolerates_losses(&self, ground: &Ground<'_>) -> usize {
         each!(self, a => a.tolerates_losses(ground))
     }
 }

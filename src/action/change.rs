@@ -54,6 +54,9 @@ pub struct Item {
     pub wave: usize,
     /// How long this item alone takes.
     pub takes: Span,
+    /// Work of our own around the things that people count: a saved list, a daemon, a watch. Never a loss that is tolerated.
+    #[serde(default)]
+    pub chore: bool,
     /// The neighbour's own number for it (PM2's `pm_id`): good for this attempt only, never compared or remembered.
     pub handle: Option<u32>,
 }
@@ -70,8 +73,15 @@ impl Item {
             optional: false,
             wave: 0,
             takes: Span::ZERO,
+            chore: false,
             handle: None,
         }
+    }
+
+    /// The same item as one of our own chores.
+    #[must_use]
+    pub fn as_chore(self) -> Self {
+        Self { chore: true, ..self }
     }
 
     /// The same item with its estimate.

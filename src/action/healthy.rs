@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
-use super::change::{Change, Concern, Item, Sign};
+use super::change::{Change, Concern, Item, Sign, Weight};
 use super::check::{Check, CommandCheck};
 use super::measure;
 use super::programs;
@@ -79,6 +79,7 @@ impl Act for Healthy {
         }
         if !change.items.is_empty() {
             change.concerns.clone_from(&seen.programs);
+            change.concerns.extend(seen.checks.iter().filter_map(failing));
         }
         change
     }
@@ -142,6 +143,16 @@ impl Healthy {
         }
         keep
     }
+}
+
+/// A check of which it is known that it does not hold now: the gate waits for it, and a plan says so.
+fn failing((key, required, doubt): &(String, bool, Option<No>)) -> Option<Concern> {
+    let Some(No::Because(why)) = doubt else { return None };
+    let (weight, cure) = match required {
+        true => (Weight::Warn, "mend it; until then the gate waits for it, and fails in the end"),
+        false => (Weight::Note, "it is not required: the gate only names it"),
+    };
+    Some(Concern::new(weight, key, format!("does not hold now: {why}"), cure))
 }
 
 fn steady_key(step: &str, check: &str) -> String {

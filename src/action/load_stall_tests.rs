@@ -109,7 +109,7 @@ async fn a_stall_is_told_while_it_lasts_and_the_estimate_outlives_it() {
         step: "load/1",
         attempt: 1,
         run_dir: Path::new("/"),
-        judged_later: false,
+        judged_later: None,
         reboots: true,
         within: None,
     };

@@ -221,7 +221,7 @@ mod tests {
             step: "load/1",
             attempt: 1,
             run_dir: Path::new("/"),
-            judged_later: false,
+            judged_later: None,
             within: None,
             reboots: true,
         };

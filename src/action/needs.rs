@@ -160,7 +160,7 @@ mod tests {
             step: "restore/1",
             attempt: 1,
             run_dir: Path::new("/"),
-            judged_later: false,
+            judged_later: None,
             reboots: false,
             within: None,
         };

@@ -80,7 +80,7 @@ impl Act for Pm2AsSaved {
                 "not watched yet",
                 format!("no app restarts for {}", words(self.steady_for)),
             );
-            change.items.push(item.taking(Span::secs(secs, secs + 5.0)));
+            change.items.push(item.as_chore().taking(Span::secs(secs, secs + 5.0)));
         }
         if change.items.iter().any(|item| item.key != STEADY) {
             change.diff = Some(self.diff(seen));

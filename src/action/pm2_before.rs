@@ -27,7 +27,7 @@ const MISSING: &str = "(missing apps)";
 /// What has to be so before the first app starts: nothing left over, a daemon, and every app registered with it.
 pub(super) fn plan(name: &str, pm2: &Pm2Seen, saved: &[App], place: &Pm2Place, change: &mut Change) {
     if pm2.up().is_none() {
-        let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user");
+        let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user").as_chore();
         change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
     }
     if place.boot == AtBoot::Resurrects {
@@ -39,20 +39,23 @@ pub(super) fn plan(name: &str, pm2: &Pm2Seen, saved: &[App], place: &Pm2Place, c
         ));
         if !change.items.is_empty() {
             let item =
-                Item::new(RESURRECT, Sign::Wait, "PM2 may still be starting apps", "every app of its dump is there");
+                Item::new(RESURRECT, Sign::Wait, "PM2 may still be starting apps", "every app of its dump is there")
+                    .as_chore();
             change.items.insert(0, item.in_wave(1).taking(Span::secs(2.0, 60.0)));
         }
     }
     let missing = saved.iter().filter(|app| process_list::find(&pm2.apps, &app.key).is_none()).count();
     if missing > 0 {
         let item =
-            Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order");
+            Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order")
+                .as_chore();
         // What cannot be added is lost by its own name.
         change.items.insert(0, Item { optional: true, ..item.in_wave(2).taking(Span::secs(0.1, 2.0)) });
     }
     for orphan in orphans(pm2, saved) {
         let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
-        let mut item = Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice");
+        let mut item =
+            Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice").as_chore();
         item.handle = Some(orphan.pid);
         change.items.insert(0, item.taking(Span::secs(0.2, 3.5)));
     }

@@ -146,7 +146,7 @@ impl Window {
             step,
             attempt: 1,
             run_dir: self.bed.path(),
-            judged_later: true,
+            judged_later: Some(1_000),
             within: None,
             reboots: false,
         };

@@ -85,7 +85,7 @@ impl Act for Pm2Restored {
         pm2_before::plan(&self.pm2, &seen.pm2, &seen.saved, place, &mut change);
         let was_saved = ground.kept.contains_key(&saved_key(ground.step));
         if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
-            let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs");
+            let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs").as_chore();
             change.items.push(save.in_wave(change.waves.len() - 1).taking(Span::secs(0.5, 3.0)));
         }
         change
@@ -130,8 +130,8 @@ impl Act for Pm2Restored {
         }
     }
 
-    fn tolerates_losses(&self, ground: &Ground<'_>) -> bool {
-        ground.judged_later
+    fn tolerates_losses(&self, ground: &Ground<'_>) -> usize {
+        ground.judged_later.unwrap_or(0) as usize
     }
 }
 

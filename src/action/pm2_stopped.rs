@@ -7,7 +7,7 @@ use super::inventory::AtBoot;
 use super::pm2_ghosts;
 use super::process_list::{self, names};
 use super::way_back::{self, RESUME_UNIT};
-use crate::host::pm2::{App, Pm2Seen, Status};
+use crate::host::pm2::{App, Pm2Seen};
 use crate::host::span::Span;
 use crate::host::{Deed, Host, HostError, Probe};
 
@@ -46,13 +46,8 @@ impl Act for Pm2Stopped {
         let Some(place) = process_list::place(ground, &self.pm2) else {
             return Change::default();
         };
-        let running: Vec<(&App, String)> = seen
-            .pm2
-            .apps
-            .iter()
-            .zip(names(&seen.pm2.apps))
-            .filter(|(app, _)| !app.module && app.status != Status::Stopped)
-            .collect();
+        let running: Vec<(&App, String)> =
+            seen.pm2.apps.iter().zip(names(&seen.pm2.apps)).filter(|(app, _)| !app.module && !app.is_down()).collect();
         let groups = place.groups.len() + 1;
         let mut change = Change { already: seen.pm2.apps.len() - running.len(), ..Change::default() };
         change.waves.push(Wave { name: "resume unit".into(), ..Wave::default() });
@@ -71,7 +66,7 @@ impl Act for Pm2Stopped {
         if change.items.is_empty() && list_is_stopped(&seen.pm2) {
             return Change { already: seen.pm2.apps.len(), ..Change::default() };
         }
-        let save = Item::new(SAVED_LIST, Sign::Alter, "as PM2 saved it last", "every app saved as stopped");
+        let save = Item::new(SAVED_LIST, Sign::Alter, "as PM2 saved it last", "every app saved as stopped").as_chore();
         change.items.push(save.in_wave(groups + 1).taking(Span::secs(0.5, 3.0)));
         if let Some(item) = way_back::item(&seen.resume) {
             change.items.insert(0, item);
@@ -137,9 +132,9 @@ impl Pm2Stopped {
     }
 }
 
-/// PM2's dump holds every app of the list, each as stopped: a boot will only register them.
+/// PM2's dump holds every app of the list, each as down: a boot will only register them, and try one that is errored once more.
 fn list_is_stopped(seen: &Pm2Seen) -> bool {
     let own = seen.apps.iter().filter(|app| !app.module).count();
     let entries = seen.dump.entries();
-    entries.len() == own && entries.iter().all(|entry| entry.status == Status::Stopped)
+    entries.len() == own && entries.iter().all(|entry| entry.status.is_down())
 }

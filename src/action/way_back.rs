@@ -8,6 +8,6 @@ pub(super) const RESUME_UNIT: &str = "(resume unit)";
 
 /// What is left to do when these faults keep the resume unit from working; nothing when there are none.
 pub(super) fn item(faults: &[String]) -> Option<Item> {
-    let missing = || Item::new(RESUME_UNIT, Sign::Add, faults.join("; "), "installed and enabled");
+    let missing = || Item::new(RESUME_UNIT, Sign::Add, faults.join("; "), "installed and enabled").as_chore();
     (!faults.is_empty()).then(|| missing().taking(Span::secs(0.5, 2.0)))
 }

@@ -26,7 +26,7 @@ pub use permit::{Approve, Ask as Question, Reply};
 pub use stop::{Stop, Urge};
 pub use window::Standing;
 
-use crate::action::{Action, Ground, Kept};
+use crate::action::{Ground, Kept};
 use crate::host::{Facts, Host};
 use crate::journal::JournalError;
 use crate::journal::checkpoint::{Checkpoint, End, Loss, PauseReason, StepId};
@@ -338,7 +338,7 @@ fn ground<'g>(
         attempt: 0,
         run_dir,
         // Both look at the whole runbook, so they are asked only for the few steps that want to know.
-        judged_later: matches!(step.action, Action::Pm2Restored(_)) && runbook.judges_restore_after(id),
+        judged_later: runbook.judges_restore_after(id),
         within: step.within,
         reboots: step.action.takes_service_away() && runbook.reboots(),
     }

@@ -213,8 +213,11 @@ impl Executor<'_> {
             return Ok(StepEnd::Stopped);
         }
         let kept = kept(&self.book, id);
-        let tolerant = step.action.tolerates_losses(&self.ground(&kept, step, id));
-        let hard: Vec<_> = tally.lost.iter().filter(|loss| !loss.optional && !tolerant).collect();
+        let tolerated = step.action.tolerates_losses(&self.ground(&kept, step, id));
+        let required = |chore: bool| tally.lost.iter().filter(move |loss| !loss.optional && loss.chore == chore);
+        // A daemon, a list or a connection that is lost fails the step; only apps can be missed.
+        let few = required(false).count() <= tolerated;
+        let hard: Vec<_> = required(true).chain(required(false).filter(|_| !few)).collect();
         if let Some(first) = hard.first() {
             let more = if hard.len() > 1 { format!(" (and {} more)", hard.len() - 1) } else { String::new() };
             return self.fail(id, format!("{}: {}{more}", first.key, first.why));

@@ -21,10 +21,13 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, around: &Around, style: 
     }
     let commands: Vec<Offer> =
         offers(story, state, around).into_iter().map(|(label, words, note)| (label, call(&words), note)).collect();
-    let width = commands.iter().map(|(_, command, _)| command.len()).max().unwrap_or(0);
+    // A long command does not push the notes of the others off the screen.
+    let fits = |command: &String, note: &String| 17 + command.len() + columns(note) <= style.columns();
+    let short = commands.iter().filter(|(_, command, note)| fits(command, note));
+    let width = short.map(|(_, command, _)| command.len()).max().unwrap_or(0);
     let mut out = String::new();
     for (label, command, note) in &commands {
-        let gap = " ".repeat(width - command.len() + 3);
+        let gap = " ".repeat(width.saturating_sub(command.len()) + 3);
         let note = if note.is_empty() { String::new() } else { format!("{gap}({note})") };
         let note = if 12 + command.len() + columns(&note) <= style.columns() { note } else { String::new() };
         out.push_str(&format!("  {}{}{note}\n", pad(label, 10), style.paint(Tone::Strong, command)));
@@ -78,7 +81,7 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
         };
         offers.push(("Continue", resume, note.to_owned()));
     }
-    offers.extend(failed_step(state).map(|step| without(run, step)));
+    offers.extend(failed_step(story, state).map(|step| without(run, step)));
     offers.push(give_up(story, state, around));
     offers
 }
@@ -133,8 +136,16 @@ fn without(run: &str, step: &StepId) -> Offer {
     ("Leave out", words, "a loss; then resume".to_owned())
 }
 
-fn failed_step(state: &RunState) -> Option<&StepId> {
-    state.steps().iter().find(|(_, step)| matches!(step.status, StepStatus::Failed { .. })).map(|(id, _)| id)
+/// A failed step that stands in the way: while the run turns back, one of the way back.
+fn failed_step<'a>(story: &Story<'_>, state: &'a RunState) -> Option<&'a StepId> {
+    let on_the_way = |id: &StepId| {
+        let way_back = story.plan.as_ref().map(|plan| plan.back_out.as_slice()).unwrap_or_default();
+        !state.backing_out() || way_back.iter().any(|phase| phase == id.phase())
+    };
+    let failed = |(id, step): &(&StepId, &crate::journal::step::StepState)| {
+        matches!(step.status, StepStatus::Failed { .. }) && on_the_way(id)
+    };
+    state.steps().iter().find(failed).map(|(id, _)| id)
 }
 
 fn unknown_step(state: &RunState) -> Option<&StepId> {

@@ -301,5 +301,5 @@ fn pack(parts: &[String], width: usize, style: &Style) -> Vec<String> {
 
 /// Items with a key in brackets belong to the tool's own housekeeping: a saved list, a resume unit.
 pub(super) fn is_chore(item: &Item) -> bool {
-    item.key.starts_with('(')
+    item.chore
 }

@@ -179,13 +179,18 @@ impl Runbook {
         self.steps().any(|(.., step)| matches!(step.action, Action::Rebooted(_)))
     }
 
-    /// Whether a comparison with the snapshot follows the step, so that losses are judged there.
+    /// How many apps may be lost by a restore, as the comparison with the snapshot says that follows it for the same place; `None`
+    /// where none follows. More than that fails the restore itself: a resume then goes on restoring what is not back.
     #[must_use]
-    pub fn judges_restore_after(&self, id: &StepId) -> bool {
-        let judges = |step: &Step| matches!(step.action, Action::Pm2AsSaved(_));
-        // Asked for every step of a plan: where none judges, no step has to be looked for.
-        let any = self.phases.iter().flat_map(|phase| &phase.steps).any(judges);
-        any && self.steps().skip_while(|(one, ..)| one != id).any(|(.., step)| judges(step))
+    pub fn judges_restore_after(&self, id: &StepId) -> Option<u32> {
+        let Action::Pm2Restored(restore) = &self.step(id)?.action else { return None };
+        let after = self.steps().skip_while(|(one, ..)| one != id);
+        after
+            .filter_map(|(.., step)| match &step.action {
+                Action::Pm2AsSaved(judge) if judge.pm2 == restore.pm2 => Some(judge.tolerate),
+                _ => None,
+            })
+            .next()
     }
 
     /// The phase with this name.

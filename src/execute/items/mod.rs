@@ -38,6 +38,8 @@ pub(super) struct Loss {
     pub(super) key: String,
     pub(super) why: String,
     pub(super) optional: bool,
+    /// One of our own chores: no app that could be missed.
+    pub(super) chore: bool,
 }
 
 /// How the items of a step ended.

@@ -49,7 +49,12 @@ impl Fan<'_> {
                 Verdict::Applied
             }
             Outcome::Failed { why, causes } => {
-                work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
+                work.tally.lost.push(Loss {
+                    key: item.key.clone(),
+                    why: why.clone(),
+                    optional: item.optional,
+                    chore: item.chore,
+                });
                 Verdict::Failed { why, causes }
             }
             Outcome::Unknown { .. } if planted(Bug::UnknownIsDone) => Verdict::Applied,
@@ -80,7 +85,12 @@ impl Fan<'_> {
             batch.push(Checkpoint::ItemIntent { step: self.step.clone(), item: item.key.clone() });
             let outcome = Verdict::Failed { why: format!("not begun: {why}"), causes: Vec::new() };
             batch.push(self.done(&item.key, outcome, Duration::ZERO, None));
-            work.tally.lost.push(Loss { key: item.key, why: format!("not begun: {why}"), optional: item.optional });
+            work.tally.lost.push(Loss {
+                key: item.key,
+                why: format!("not begun: {why}"),
+                optional: item.optional,
+                chore: item.chore,
+            });
         }
         batch
     }
@@ -95,7 +105,12 @@ impl Fan<'_> {
                 _ => why.to_owned(),
             };
             if self.action.waits() {
-                work.tally.lost.push(Loss { key: item.key.clone(), why: why.clone(), optional: item.optional });
+                work.tally.lost.push(Loss {
+                    key: item.key.clone(),
+                    why: why.clone(),
+                    optional: item.optional,
+                    chore: item.chore,
+                });
                 batch.push(self.done(&item.key, Verdict::Failed { why, causes: Vec::new() }, Duration::ZERO, None));
             } else {
                 work.tally.unknown.push((item.key.clone(), why.clone()));

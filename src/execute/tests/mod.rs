@@ -98,14 +98,14 @@ async fn a_rewrite_that_fails_before_the_stop_leaves_everything_running() {
 }
 
 #[tokio::test]
-async fn an_app_that_does_not_come_back_is_named_by_the_comparison() {
+async fn apps_that_do_not_come_back_fail_the_restore_beyond_what_is_tolerated() {
     let faults = Faults { lost_apps: vec!["api-3".into()], ..Faults::default() };
     let mut bed = Bed::new(&small_yaml(), faults.clone()).await;
     bed.sit(None).await.unwrap();
     bed.model.come_back();
     let ending = bed.sit(None).await.unwrap();
     let Ending::Failed { step, error, .. } = ending else { panic!("{ending:?}") };
-    assert!(step.as_str() == "verify/1" && error.starts_with("api-3: did not come back"), "{step} {error}");
+    assert!(step.as_str() == "restore/1" && error.starts_with("api-3: crash loop"), "{step} {error}");
     assert_eq!(bed.online().await, 33);
 
     let tolerant = small_yaml().replace("tolerate: 0", "tolerate: 1");

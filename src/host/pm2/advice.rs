@@ -102,7 +102,9 @@ impl Adviser {
         let mut say = |of: Named, seen: &str, cure: &str| {
             all.extend(of.list().map(|names| Advice { seen: format!("{names}{seen}"), cure: cure.to_owned() }));
         };
-        let twins = Named::of(apps.iter().filter(|app| app.key.ordinal == 1 && !app.module));
+        // The processes of a cluster are alike on purpose, whatever their variable for the instance is called.
+        let is_copy = |app: &&App| app.key.ordinal == 1 && !app.module && app.exec_mode != "cluster_mode";
+        let twins = Named::of(apps.iter().filter(is_copy));
         say(
             twins,
             ": listed more than once, alike in everything",
@@ -215,6 +217,13 @@ mod tests {
             .collect();
         let listed = Listing::of(&entries);
         listed.adviser.advice(version, &listed.apps).into_iter().map(|one| one.seen).collect()
+    }
+
+    #[test]
+    fn the_processes_of_a_cluster_are_no_copies() {
+        let of = |mode: &str| json!({ "name": "api", "pm_exec_path": "/dev/null", "exec_mode": mode, "instance_var": "INSTANCE_ID" });
+        assert_eq!(told("7.0.4", &[of("cluster_mode"), of("cluster_mode"), of("cluster_mode")]), Vec::<String>::new());
+        assert!(told("7.0.4", &[of("fork_mode"), of("fork_mode")])[0].contains("alike in everything"));
     }
 
     #[test]

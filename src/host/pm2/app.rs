@@ -72,6 +72,12 @@ impl Status {
         }
     }
 
+    /// `stopped` or `errored`; see [`App::is_down`].
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Errored)
+    }
+
     /// PM2's word.
     #[must_use]
     pub fn word(&self) -> &str {
@@ -180,6 +186,12 @@ impl App {
     #[must_use]
     pub fn is_ghost(&self) -> bool {
         self.status == Status::Online && self.pid.is_none()
+    }
+
+    /// Nothing of it runs, and nothing will by itself: `errored` is as down as `stopped`, and PM2's stop leaves it `errored`.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.status.is_down()
     }
 
     /// Whether the status is one that passes by itself.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::app::{App, Status};
+use super::app::App;
 use super::cli::{Cli, RunBy, START};
 use super::daemon::{DaemonSeen, DaemonUp, up_of};
 use super::dump::{DumpEntry, DumpSeen, read_dump};
@@ -183,12 +183,12 @@ fn not_done(what: &str, saw: &str) -> SteerError {
 type Tally = BTreeMap<(String, String, bool), usize>;
 
 fn tally_dump(entries: &[DumpEntry]) -> Tally {
-    tally(entries.iter().map(|entry| (entry.namespace.clone(), entry.name.clone(), entry.status == Status::Stopped)))
+    tally(entries.iter().map(|entry| (entry.namespace.clone(), entry.name.clone(), entry.status.is_down())))
 }
 
 fn tally_apps(apps: &[App]) -> Tally {
     let own = apps.iter().filter(|app| !app.module);
-    tally(own.map(|app| (app.key.namespace.clone(), app.key.name.clone(), app.status == Status::Stopped)))
+    tally(own.map(|app| (app.key.namespace.clone(), app.key.name.clone(), app.is_down())))
 }
 
 fn tally(keys: impl Iterator<Item = (String, String, bool)>) -> Tally {

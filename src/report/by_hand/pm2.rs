@@ -9,7 +9,7 @@ use super::quote::{is_exact, word};
 use super::{Sheet, function};
 use crate::action::inventory::Pm2Place;
 use crate::action::process_list::at;
-use crate::host::pm2::{App, Pm2Seen, Status, Wanted, wanted};
+use crate::host::pm2::{App, Pm2Seen, Wanted, wanted};
 
 /// Names in one command.
 const CHUNK: usize = 12;
@@ -135,7 +135,7 @@ impl<'a> Place<'a> {
         };
         for (group, name) in self.groups().into_iter().rev() {
             let all: Vec<&App> = apps.iter().copied().filter(|app| self.group(app) == group).collect();
-            let running: Vec<&App> = all.into_iter().filter(|app| app.status != Status::Stopped).collect();
+            let running: Vec<&App> = all.into_iter().filter(|app| !app.is_down()).collect();
             self.each(sheet, "stop", name, &running);
         }
         self.save_stopped(sheet);

@@ -41,7 +41,8 @@ pub(super) fn apps() -> Vec<String> {
     apps
 }
 
-fn planned(id: &str, action: &str, change: Change, takes: Span, source: Source) -> PlannedStep {
+fn planned(id: &str, action: &str, mut change: Change, takes: Span, source: Source) -> PlannedStep {
+    change.items.iter_mut().for_each(|item| item.chore = item.key.starts_with('('));
     PlannedStep {
         id: id.into(),
         phase: id.split('/').next().unwrap().to_owned(),
