@@ -48,7 +48,7 @@ fn inhibitor_after_the_stop_backs_out(lab: &Lab) {
     wait_for_phase(lab, 120, "stop");
     let mut lock = inhibit(lab);
     let ended = finish(child, 300);
-    assert_eq!(ended.status.code(), Some(1), "{}", told(&ended));
+    assert_eq!(ended.status.code(), Some(12), "{}", told(&ended));
     assert_eq!(wait_for_end(lab, 10), "backed_out");
     assert!(!journal(lab).iter().any(|(kind, _)| kind == "reboot_intent"), "the machine was not asked to go down");
     release(lab, &mut lock);
@@ -81,7 +81,7 @@ fn failing_rewrite_backs_out(lab: &Lab) {
     lab.run(&["pkill", "-f", "pkill -KILL"]);
     let _ = killer.kill();
     let _ = killer.wait();
-    assert_eq!(ended.status.code(), Some(1), "{}", told(&ended));
+    assert_eq!(ended.status.code(), Some(12), "{}", told(&ended));
     assert_eq!(wait_for_end(lab, 10), "backed_out");
     assert!(told(&ended).contains("rewrite child failed"), "{}", told(&ended));
 }

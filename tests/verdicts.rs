@@ -1,12 +1,16 @@
 //! What a run says at its end, and what a plan lets through: gates with twins, steps that were left out, waits that nobody limited. Each
 //! is run by the real program on this machine; nothing but a temporary directory is touched.
+#![expect(clippy::disallowed_methods, reason = "a test waits for another process")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::time::Duration;
 
-use serde_json::Value;
+use runbook::host::pm2::Status;
+use serde_json::{Value, json};
 
+use crate::support::pm2::{Bed, skipped};
 use crate::support::program::{Place, hostname};
 
 fn book(place: &Place, top: &str, steps: &str) -> String {
@@ -166,4 +170,77 @@ fn a_page_that_never_answers_is_told_with_its_limit() {
     assert!(said.status.code() == Some(1) || said.status.code() == Some(5), "{told}");
     assert!(told.contains("not within 3.0s"), "{told}");
     drop(listener);
+}
+
+/// A runbook that takes the apps of a real daemon down and up, with a command in between.
+fn window(place: &Place, bed: &Bed, between: &str) -> String {
+    let cli = bed.at.cli.as_ref().unwrap().display();
+    let text = format!(
+        "version: 1\nname: window\nhosts: [{}]\npm2:\n  services: {{ user: {}, home: {}, cli: {cli} }}\nphases:\n\
+         \x20 - name: save\n    steps:\n      - pm2_saved: {{ pm2: services }}\n\
+         \x20 - name: stop\n    steps:\n      - pm2_stopped: {{ pm2: services }}\n\
+         \x20 - name: between\n    steps:\n      - command: {{ argv: [/bin/sh, -c, \"{between}\"], repeatable: true }}\n\
+         \x20 - name: restore\n    steps:\n      - pm2_restored: {{ pm2: services }}\n\
+         \x20     - pm2_as_saved: {{ pm2: services, steady_for: 1s }}\n",
+        hostname(),
+        bed.at.user,
+        bed.at.home.display(),
+    );
+    place.file("window.yaml", &text)
+}
+
+/// Starts apps of a real daemon, and waits until each has the status it is to have.
+fn start(bed: &Bed, apps: &[(&str, Status)]) {
+    bed.steer(async |steer| {
+        for (name, _) in apps {
+            let settings = json!({ "env": { "LEDGER_KEY": name }, "max_restarts": 2, "min_uptime": 5_000 });
+            steer.start_new(&bed.recipe(name, &settings)).await.unwrap();
+        }
+    });
+    for _ in 0..100 {
+        if statuses(bed) == apps.iter().map(|(name, status)| ((*name).to_owned(), status.clone())).collect::<Vec<_>>() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{:?}", statuses(bed));
+}
+
+fn statuses(bed: &Bed) -> Vec<(String, Status)> {
+    let mut all: Vec<_> = bed.list().into_iter().map(|app| (app.key.name, app.status)).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    all
+}
+
+/// An app that is errored is down: nothing is stopped, nothing is waited for, and it is as before in the end.
+#[test]
+fn an_errored_app_is_as_down_as_a_stopped_one() {
+    for version in ["6.0.14", "7"] {
+        let Some(bed) = Bed::new(version) else { return skipped("PM2 is not installed (tests/lab/pm2.sh)") };
+        std::fs::create_dir_all(bed.path().join("fault")).unwrap();
+        std::fs::write(bed.path().join("fault/bad"), "").unwrap();
+        start(&bed, &[("bad", Status::Errored), ("good", Status::Online)]);
+        let place = Place::new();
+        let book = window(&place, &bed, "true");
+        let said = place.runbook(&["run", &book, "--yes", "--detailed-exitcode"]);
+        said.exits(0).says("as before");
+        assert!(!said.all().contains("NOT") && !said.all().contains("FAILED"), "{}", said.all());
+        assert_eq!(statuses(&bed), [("bad".to_owned(), Status::Errored), ("good".to_owned(), Status::Online)]);
+    }
+}
+
+/// A restore that lost an app is gone on with after the repair, for as long as the run is unfinished.
+#[test]
+fn a_resume_after_the_repair_restores_what_is_not_back() {
+    let Some(bed) = Bed::new("7") else { return skipped("PM2 is not installed (tests/lab/pm2.sh)") };
+    std::fs::create_dir_all(bed.path().join("fault")).unwrap();
+    start(&bed, &[("bad", Status::Online), ("good", Status::Online)]);
+    let place = Place::new();
+    let fault = bed.path().join("fault/bad");
+    let book = window(&place, &bed, &format!("touch {}", fault.display()));
+    place.runbook(&["run", &book, "--yes"]).exits(1).says("bad").says("resume");
+    place.runbook(&["status"]).exits(1).says("FAILED").says("restore/1");
+    std::fs::remove_file(&fault).unwrap();
+    place.runbook(&["resume", "--yes", "--detailed-exitcode"]).exits(0);
+    assert_eq!(statuses(&bed), [("bad".to_owned(), Status::Online), ("good".to_owned(), Status::Online)]);
 }

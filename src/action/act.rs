@@ -147,6 +147,8 @@ pub enum Settled {
     Failed(String),
     /// It is being done right now, by whom: what becomes of it is to be seen.
     AtWork(String),
+    /// Evidence says that it was begun and ended in the middle, by whoever left the run at once: what it has done is not known.
+    Cut,
     /// There is no evidence; the step's `on_unknown`, then a person, decides.
     Unknown,
 }

@@ -92,8 +92,8 @@ impl Act for Command {
             _ => Settled::Unknown,
         };
         match recalled {
-            Settled::Unknown | Settled::Failed(_) if self.is_done(on).await => Settled::Done,
-            Settled::Unknown if self.repeatable => Settled::Again,
+            Settled::Unknown | Settled::Cut | Settled::Failed(_) if self.is_done(on).await => Settled::Done,
+            Settled::Unknown | Settled::Cut if self.repeatable => Settled::Again,
             other => other,
         }
     }
@@ -145,7 +145,8 @@ fn proven(seen: &CommandSeen) -> Settled {
         CommandEnd::Killed { signal } => Settled::Failed(format!("ended by signal {signal}")),
         CommandEnd::TimedOut { .. } => Settled::Failed("the deadline passed, and all of it was ended".into()),
         // Ended in the middle by whoever left the run: what it did until then is open.
-        CommandEnd::Stopped { .. } | CommandEnd::Unknown { .. } => Settled::Unknown,
+        CommandEnd::Stopped { .. } => Settled::Cut,
+        CommandEnd::Unknown { .. } => Settled::Unknown,
     }
 }
 

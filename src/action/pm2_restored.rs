@@ -83,8 +83,7 @@ impl Act for Pm2Restored {
             }
         }
         pm2_before::plan(&self.pm2, &seen.pm2, &seen.saved, place, &mut change);
-        let was_saved = ground.kept.contains_key(&saved_key(ground.step));
-        if (!was_saved && !change.items.is_empty()) || !list_is_saved(&seen.pm2) {
+        if !change.items.is_empty() || !list_is_saved(&seen.pm2) {
             let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs").as_chore();
             change.items.push(save.in_wave(change.waves.len() - 1).taking(Span::secs(0.5, 3.0)));
         }
@@ -104,7 +103,7 @@ impl Act for Pm2Restored {
         }
         if item.key == SAVED_LIST {
             pm2_ghosts::lay(SAVED_LIST, &pm2, Some(&snapshot), on, tell).await;
-            return save(pm2, on, ground).await;
+            return on.tell(&Deed::SaveList(pm2)).await.map_or_else(Outcome::from, |_| Outcome::applied());
         }
         match process_list::saved_app(ground, &self.pm2, &item.key) {
             Some(saved) => bring(item, pm2, &saved, snapshot, on, tell).await,
@@ -201,21 +200,6 @@ async fn bring(
     };
     tell(Tick::say(&item.key, "started, being watched").freeing_slot());
     Return { name: &item.key, saved, pm2: &pm2, on, tell }.verdict(started).await
-}
-
-/// Saves the list as it came out, and remembers that: apps that are lost stay different from the snapshot for ever.
-async fn save(pm2: Pm2At, on: &dyn Host, ground: &Ground<'_>) -> Outcome {
-    let key = saved_key(ground.step);
-    match on.tell(&Deed::SaveList(pm2)).await {
-        Err(error) => error.into(),
-        Ok(_) if ground.kept.contains_key(&key) => Outcome::applied(),
-        Ok(_) => Outcome::Applied { note: None, keep: vec![(key, true.into())] },
-    }
-}
-
-/// The key under which a saved list is captured.
-fn saved_key(step: &str) -> String {
-    format!("{step}.saved")
 }
 
 /// What is left to do for one app of the snapshot.

@@ -10,6 +10,7 @@ use super::site::{Identity, identity, stamps, who};
 use super::sitting::{Sat, Sitting, resumed, tidy};
 use super::{Desk, Exit, Failure, fail_open, witness};
 use crate::execute::{Ending, Stop, stop};
+use crate::host::foreign::named;
 use crate::host::local::LocalHost;
 use crate::host::notice::{self, Severity};
 use crate::host::{Facts, clock};
@@ -72,11 +73,17 @@ impl Resume {
         };
         let Some(id) = desk.site.unfinished(&store, self.run.as_deref())? else {
             sweep(desk, &store).await?;
-            desk.screen.alert(
-                "no run is unfinished
-",
-            );
-            return Ok(None);
+            return match &self.run {
+                // Whoever names a run wants that one to go on.
+                Some(run) => {
+                    let text = format!("run {} is not unfinished, and no other one is", named(run, 64));
+                    Err(Failure::say(Exit::Usage, text).hint(call("history")))
+                }
+                None => {
+                    desk.screen.alert("no run is unfinished\n");
+                    Ok(None)
+                }
+            };
         };
         let mut prompt = if self.unattended { Prompt::nobody(&desk.screen) } else { self.answers.prompt(desk) };
         sit(desk, &store, id, &self.answers, &mut prompt, stop, self.unattended).await.map(Some)

@@ -12,6 +12,10 @@ use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, S
 use crate::journal::step::{StepState, StepStatus};
 use crate::runbook::{OnFailure, OnUnknown, Step};
 
+/// What is known of an item without evidence.
+const UNWRITTEN: &str = "was begun and its outcome was never written";
+/// What is known of one that whoever left the run at once has taken with it.
+const CUT: &str = "was begun, and was ended in the middle when the run was left at once";
 /// How long a command may take when its step sets no `within`.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// What ending it may take beyond that.
@@ -44,9 +48,10 @@ impl Executor<'_> {
                     let why = format!("{item} was begun by an earlier sitting and is still at work: {who}");
                     return Ok(Some(StepEnd::Unknown(why)));
                 }
-                Settled::Failed(_) | Settled::Unknown if ruled => {}
-                Settled::Unknown if planted(Bug::DoubtRepeated) => {}
-                Settled::Unknown => return self.apply_policy(step, id, &item),
+                Settled::Failed(_) | Settled::Cut | Settled::Unknown if ruled => {}
+                Settled::Cut | Settled::Unknown if planted(Bug::DoubtRepeated) => {}
+                Settled::Cut => return self.apply_policy(step, id, &item, CUT),
+                Settled::Unknown => return self.apply_policy(step, id, &item, UNWRITTEN),
                 proof => self.on_record(id, &item, &proof)?,
             }
         }
@@ -97,7 +102,7 @@ impl Executor<'_> {
             Settled::Done => found(id, item, BY_EVIDENCE),
             Settled::NotBegun => settled(id, item, Outcome::NotBegun),
             Settled::Failed(why) => settled(id, item, Outcome::Failed { why: why.clone(), causes: Vec::new() }),
-            Settled::Again | Settled::Unknown | Settled::AtWork(_) => return Ok(()),
+            Settled::Again | Settled::Cut | Settled::Unknown | Settled::AtWork(_) => return Ok(()),
         };
         self.book.write(&[record])
     }
@@ -180,12 +185,18 @@ impl Executor<'_> {
     }
 
     /// `on_unknown` of the step.
-    fn apply_policy(&mut self, step: &Step, id: &StepId, item: &str) -> Result<Option<StepEnd>, ExecuteError> {
+    fn apply_policy(
+        &mut self,
+        step: &Step,
+        id: &StepId,
+        item: &str,
+        seen: &str,
+    ) -> Result<Option<StepEnd>, ExecuteError> {
         let how = match step.on_unknown {
             Some(OnUnknown::Rerun) => Resolution::Rerun,
             Some(OnUnknown::Skip) => Resolution::Skip,
             Some(OnUnknown::Stop) | None => {
-                let why = format!("{item} was begun and its outcome was never written");
+                let why = format!("{item} {seen}");
                 // On record, so that every screen asks for the decision instead of offering to look again.
                 let known = |state: &StepState| matches!(state.status, StepStatus::Unknown { .. });
                 if !self.book.state().steps().get(id).is_some_and(known) {
@@ -197,7 +208,7 @@ impl Executor<'_> {
         self.book.write(&[Checkpoint::Decision {
             who: "on_unknown of the runbook".into(),
             what: Ruling::Resolve { step: id.clone(), how },
-            reason: format!("{item} was in doubt after a crash"),
+            reason: format!("{item} {seen}"),
         }])?;
         Ok((how == Resolution::Skip).then_some(StepEnd::Done))
     }

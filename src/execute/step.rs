@@ -227,8 +227,14 @@ impl Executor<'_> {
             Err(error) => return self.fail(id, format!("looked again and could not tell: {error}")),
         };
         let lost = |key: &str| tally.lost.iter().any(|loss| loss.key == key);
-        if let Some(item) =
-            left.items.iter().find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown)
+        // While apps are missing, what goes around all of them (their saved list) is left to do as well, and says nothing.
+        let missing = left.items.iter().any(|item| !item.chore);
+        let still = |item: &&crate::action::Item| !item.chore || !missing;
+        if let Some(item) = left
+            .items
+            .iter()
+            .filter(still)
+            .find(|item| !lost(&item.key) && !item.optional && item.sign != Sign::Unknown)
         {
             return self.fail(
                 id,

@@ -156,7 +156,7 @@ fn the_way_back_is_barred(lab: &Lab) {
     let ended = said(&lab.run(&["unshare", "--mount", "sh", "-c", &line]));
     assert_eq!(apps(lab), before, "nothing was stopped: {ended:?}");
     assert_ne!(ended.code, 0, "{ended:?}");
-    Seen::err(&ended).only(&["backed out, services are as before"]).word_after(".runbook-").is("B6");
+    Seen::err(&ended).only(&["backed out, services were brought back"]).word_after(".runbook-").is("B6");
     runbook(lab, &["abort", "--abandon", "--reason", "the next fault"]);
     assert_eq!(apps(lab), before);
 }

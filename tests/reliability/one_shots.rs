@@ -122,11 +122,15 @@ fn judge(rig: &Rig, scenario: Scenario, story: &Story) -> Result<(), String> {
     let runs = rig.runs()?;
     let [run] = runs.as_slice() else { return Err(format!("{} runs", runs.len())) };
     let state = &run.reading.as_ref().map_err(ToString::to_string)?.state;
-    let ended = match scenario {
-        Scenario::BackOut => End::BackedOut,
-        _ => End::Done,
+    let ended: &[End] = match scenario {
+        // With a doubt where a command was ended in the middle.
+        Scenario::BackOut if story.left_at_once => &[End::BackedOut, End::BackedOutWithLosses],
+        Scenario::BackOut => &[End::BackedOut],
+        // What the runbook goes on without is lost.
+        Scenario::Continue => &[End::DoneWithLosses],
+        _ => &[End::Done],
     };
-    if state.ended() != Some(ended) {
+    if !state.ended().is_some_and(|end| ended.contains(&end)) {
         return Err(format!("ended {:?}", state.ended()));
     }
     let ledger = Ledger::read();
