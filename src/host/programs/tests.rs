@@ -17,7 +17,8 @@ impl Bed {
             drop(writeln!(std::io::stderr(), "skipped: only root gives files away"));
             return None;
         }
-        let bed = Self { dir: tempfile::tempdir().unwrap() };
+        // Its name must not end like one of the letters that stand for directories below.
+        let bed = Self { dir: tempfile::Builder::new().suffix("-bed").tempdir().unwrap() };
         for (dir, uid) in [("ours", 0), ("theirs", OTHER)] {
             std::fs::create_dir(bed.dir.path().join(dir)).unwrap();
             bed.script(&format!("{dir}/run"), "#!/bin/sh\n", uid);
