@@ -127,8 +127,8 @@ pub(crate) fn parse(out: &mut Findings<'_>) -> Option<Node> {
 fn options() -> Options {
     serde_yaml::options! {
         budget: serde_yaml::budget! {
-            max_nodes: 250_000, max_events: 600_000, max_depth: 32, max_aliases: 1000, flow_nesting_limit: 32,
-            max_total_scalar_bytes: 4 << 20,
+            max_nodes: 250_000, max_events: 600_000, max_depth: 32, max_aliases: 1000, max_anchors: 1000,
+            flow_nesting_limit: 32, max_total_scalar_bytes: 4 << 20,
         },
         // What is written has the size of the file as its bound; what aliases repeat has this one.
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: 20_000, max_replay_stack_depth: 32 },
