@@ -128,7 +128,13 @@ fn usual(action: &Action) -> Span {
             Span::secs(steady + 1.0, steady + 20.0)
         }
         Action::UnitsActive(_) => Span::secs(2.0, 30.0),
-        _ => Span::secs(2.0, 10.0),
+        Action::RedisCompacted(_)
+        | Action::RedisLoaded(_)
+        | Action::Pm2Saved(_)
+        | Action::Pm2Stopped(_)
+        | Action::Pm2Restored(_)
+        | Action::UnitsEnabled(_)
+        | Action::UnitsStopped(_) => Span::secs(2.0, 10.0),
     }
 }
 

@@ -265,7 +265,14 @@ fn snapshots(written: &Written, out: &mut Findings<'_>) {
             Action::Pm2Stopped(wish) => &wish.pm2,
             Action::Pm2Restored(wish) => &wish.pm2,
             Action::Pm2AsSaved(wish) => &wish.pm2,
-            _ => continue,
+            Action::RedisCompacted(_)
+            | Action::RedisLoaded(_)
+            | Action::UnitsEnabled(_)
+            | Action::UnitsActive(_)
+            | Action::UnitsStopped(_)
+            | Action::Command(_)
+            | Action::Rebooted(_)
+            | Action::Healthy(_) => continue,
         };
         if !saved.contains(&needs.as_str()) {
             let message = format!("`{}` of `{needs}` without an earlier `pm2_saved`", step.action.key());

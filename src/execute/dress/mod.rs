@@ -273,7 +273,7 @@ pub fn memory_demanded(runbook: &Runbook) -> Option<u64> {
     });
     let least = |check: &Check| match check {
         Check::Host(host) => host.memory_at_least.map(|bytes| bytes.0),
-        _ => None,
+        Check::Redis(_) | Check::Tcp(_) | Check::Http(_) | Check::Unit(_) | Check::Command(_) | Check::Pm2(_) => None,
     };
     checks.flatten().filter_map(least).max()
 }

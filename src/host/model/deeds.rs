@@ -119,7 +119,16 @@ fn effort(deed: &Deed) -> (Duration, Duration) {
         Deed::BringApp { .. } => millis(100, 300),
         Deed::TakeSnapshot { .. } => millis(500, 500),
         Deed::Run(_) => millis(500, 0),
-        _ => millis(200, 100),
+        Deed::EnableUnit(_)
+        | Deed::LiftStartTimeout(_)
+        | Deed::StartUnit(_)
+        | Deed::StopUnit(_)
+        | Deed::EndOrphan { .. }
+        | Deed::SaveList(_)
+        | Deed::StartDaemon(_)
+        | Deed::Recall { .. }
+        | Deed::InstallResume
+        | Deed::RemoveResume => millis(200, 100),
     }
 }
 

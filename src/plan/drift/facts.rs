@@ -89,7 +89,7 @@ fn subjects(step: &Step, inventory: &Inventory) -> Subjects {
                     },
                     Check::Unit(check) => on.units.extend(check.units.iter().cloned()),
                     Check::Pm2(check) => on.pm2.push(check.pm2.clone()),
-                    _ => {}
+                    Check::Tcp(_) | Check::Http(_) | Check::Host(_) | Check::Command(_) => {}
                 }
             }
         }
