@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use super::around::Around;
 use super::came_back_view;
-use super::layout::{clean, labelled, paragraph};
+use super::layout::{clean, labelled, paragraph, patterns};
 use super::offers::next;
 use super::out::{Style, Tone};
 use super::status::between;
 use super::story::Story;
 use crate::host::span::{clock, words};
-use crate::journal::checkpoint::{End, Outcome, PauseReason};
+use crate::journal::checkpoint::{End, Outcome, PauseReason, StepId};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
+
+/// As many losses for one reason are named one by one.
+const FEW: usize = 3;
 
 /// The closing screen of a sitting: how it ended, what did not come, what to type next. Ends with a newline.
 #[must_use]
@@ -126,15 +129,27 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     }
 }
 
-/// By name: what was seen, and the evidence.
+/// By name: what was seen, and the evidence. Many of one step for the same reason are one line, with what their names share.
 fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
+    let mut groups: Vec<(&StepId, &str, Vec<&str>, Vec<&str>)> = Vec::new();
     for (id, item, why, causes) in story.losses() {
+        match groups.iter_mut().find(|group| (group.0, group.1) == (id, why) && group.3 == causes) {
+            Some(group) => group.2.push(item),
+            None => groups.push((id, why, vec![item], causes)),
+        }
+    }
+    for (id, why, items, causes) in groups {
         let (tone, label) = match state.steps().get(id) {
             Some(step) if step.is_done() => (Tone::Warn, "  lost     "),
             Some(step) if matches!(step.status, StepStatus::Unknown { .. }) => (Tone::Bad, "  UNKNOWN  "),
             _ => (Tone::Bad, "  FAILED   "),
         };
-        labelled(out, label, label.trim(), tone, &format!("{id} {}: {}", clean(item), clean(why)), style);
+        let names: Vec<String> = items.iter().map(|item| clean(item)).collect();
+        let words: Vec<&str> = names.iter().map(String::as_str).collect();
+        let named = if words.len() > FEW { vec![patterns(&words, 100)] } else { names };
+        for name in named {
+            labelled(out, label, label.trim(), tone, &format!("{id} {name}: {}", clean(why)), style);
+        }
         for cause in causes.iter().take(5) {
             paragraph(out, "             ", &clean(cause), style);
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fold::Fold;
 use super::layout::{clean, columns, wrap};
 use super::out::{Out, Tone};
 use super::progress::{Clock, Progress, Running, Wall, machine_clock, machine_wall};
@@ -30,6 +31,7 @@ pub struct Lines {
     summed: usize,
     /// The time of day, for what has none of its own.
     wall: Wall,
+    fold: Fold,
 }
 
 impl Lines {
@@ -43,7 +45,7 @@ impl Lines {
     #[must_use]
     pub fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         let spoke = clock();
-        Self { out, progress: Progress::new(runbook, plan, clock), spoke, summed: 0, wall }
+        Self { out, progress: Progress::new(runbook, plan, clock), spoke, summed: 0, wall, fold: Fold::default() }
     }
 
     fn say(&mut self, time: &str, said: &Said) {
@@ -124,6 +126,12 @@ impl Reporter for Lines {
                 }
                 let time = self.progress.clock_time(entry.wall);
                 let many = self.progress.current.as_ref().is_some_and(|current| current.of > MANY);
+                if said.is_none() || self.fold.takes(&entry.checkpoint) {
+                    return;
+                }
+                if let Some(folded) = self.fold.release(&self.progress) {
+                    self.say(&time, &folded);
+                }
                 match said {
                     Some(said) if said.routine && many => self.sums_up(&time),
                     Some(said) => self.say(&time, &said),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 use jiff::Timestamp;
 
+use super::fold::Fold;
 use super::layout::{clean, columns, fit, pad, right, wrap};
 use super::lines::EVIDENCE;
 use super::out::{Out, Style, Tone};
@@ -47,6 +48,7 @@ struct Board {
     progress: Progress,
     style: Style,
     wall: Wall,
+    fold: Fold,
 }
 
 impl Live {
@@ -66,7 +68,12 @@ impl Live {
 
     pub(super) fn with_clock(out: Out, runbook: &Runbook, plan: &Plan, clock: Clock, wall: Wall) -> Self {
         let style = out.style;
-        let board = Arc::new(Mutex::new(Board { progress: Progress::new(runbook, plan, clock), style, wall }));
+        let board = Arc::new(Mutex::new(Board {
+            progress: Progress::new(runbook, plan, clock),
+            style,
+            wall,
+            fold: Fold::default(),
+        }));
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(Terminal(out.clone())), HZ);
         let multi = MultiProgress::with_draw_target(target);
         let bar = multi.add(ProgressBar::no_length());
@@ -137,8 +144,17 @@ impl Reporter for Live {
         board.progress.take_in(event, state);
         let many = board.progress.current.as_ref().is_some_and(|current| current.of > MANY);
         let time = board.progress.clock_time(wall);
+        let held = matches!(event, Event::Durable(entry) if board.fold.takes(&entry.checkpoint));
+        let said = said.filter(|_| !held);
+        let folded = said.as_ref().and_then(|_| {
+            let board = &mut *board;
+            board.fold.release(&board.progress)
+        });
         // The drawing thread needs the board; it must be free before anything is printed.
         drop(board);
+        if let Some(folded) = folded {
+            self.print(&time, &folded);
+        }
         if let Some(said) = said.filter(|said| !(said.routine && many)) {
             self.print(&time, &said);
         }

@@ -15,6 +15,7 @@ pub mod drift_view;
 mod ending;
 mod estimates;
 pub mod findings;
+mod fold;
 mod html;
 mod journal_view;
 pub mod json;
