@@ -155,7 +155,7 @@ impl RedisCompacted {
             Some(marks) => marks.get(&instance.name).and_then(Value::as_u64),
             None => self.min_saving.is_none().then(|| ground.baseline.redis(&instance.at()).map(base_mark)).flatten(),
         };
-        at_start.is_some_and(|mark| base_mark(now) > mark)
+        at_start.is_some_and(|mark| is_newer(now, mark))
     }
 
     /// Why a rewrite does not pay, if it does not.
@@ -192,7 +192,18 @@ async fn services_up(on: &dyn Probe, ground: &Ground<'_>) -> Option<bool> {
     up
 }
 
-/// What identifies the base file: its sequence number, or the inode before Redis 7. Grows or changes with a rewrite.
+/// Whether the base file is another one than the mark says. A sequence number grows (aof.c, `getNewBaseFileNameAndMarkPreAsHistory`);
+/// an inode is any other number, often a smaller one.
+fn is_newer(seen: &RedisSeen, mark: u64) -> bool {
+    let now = base_mark(seen);
+    let files = seen.facts.as_ref().and_then(|facts| facts.files.as_ref());
+    match files.map(|files| &files.layout) {
+        Some(Layout::Single { .. }) => now != mark && mark != 0,
+        _ => now > mark,
+    }
+}
+
+/// What identifies the base file: its sequence number, or the inode before Redis 7.
 fn base_mark(seen: &RedisSeen) -> u64 {
     let files = seen.facts.as_ref().and_then(|facts| facts.files.as_ref());
     files.map_or(0, |files| match files.layout {
@@ -292,6 +303,16 @@ mod tests {
         let compacted = compacted_bytes(base, incr, used_memory);
         let (now, then) = (Work::of_sizes(base, incr), Work::of_sizes(compacted, 0));
         Gain { base, incr, compacted, used_memory, now, then, takes: rewrite_secs(used_memory, None) }
+    }
+
+    #[test]
+    fn a_smaller_inode_is_another_file_and_a_smaller_number_is_none() {
+        use crate::host::model::sample;
+        let mut seen = sample::small().redis(&sample::at(6379)).unwrap().clone();
+        let number = base_mark(&seen);
+        assert!(is_newer(&seen, number - 1) && !is_newer(&seen, number) && !is_newer(&seen, number + 1));
+        seen.facts.as_mut().unwrap().files.as_mut().unwrap().layout = Layout::Single { inode: 7 };
+        assert!(is_newer(&seen, 9) && is_newer(&seen, 5) && !is_newer(&seen, 7));
     }
 
     #[test]
