@@ -67,6 +67,10 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
     } else if state.backing_out() || (unknown_step(state).is_some() && around.brings_back(story, state)) {
         let doubt = if unknown_step(state).is_some() { "; the doubt stays on record" } else { "" };
         offers.push(("Back out", resume, format!("brings the services back{doubt}")));
+        // Of the way back itself somebody has to say what has happened: the run is not over before that.
+        if let Some(step) = unknown_step(state).filter(|step| state.backing_out() && on_the_way_back(story, step)) {
+            offers.extend(rulings(run, step));
+        }
     } else if let Some(step) = unknown_step(state) {
         offers.extend(rulings(run, step));
         let note = "leaves all as it is".to_owned();
@@ -138,14 +142,15 @@ fn without(run: &str, step: &StepId) -> Offer {
 
 /// A failed step that stands in the way: while the run turns back, one of the way back.
 fn failed_step<'a>(story: &Story<'_>, state: &'a RunState) -> Option<&'a StepId> {
-    let on_the_way = |id: &StepId| {
-        let way_back = story.plan.as_ref().map(|plan| plan.back_out.as_slice()).unwrap_or_default();
-        !state.backing_out() || way_back.iter().any(|phase| phase == id.phase())
-    };
+    let on_the_way = |id: &StepId| !state.backing_out() || on_the_way_back(story, id);
     let failed = |(id, step): &(&StepId, &crate::journal::step::StepState)| {
         matches!(step.status, StepStatus::Failed { .. }) && on_the_way(id)
     };
     state.steps().iter().find(failed).map(|(id, _)| id)
+}
+
+fn on_the_way_back(story: &Story<'_>, id: &StepId) -> bool {
+    story.plan.as_ref().is_some_and(|plan| plan.back_out.iter().any(|phase| phase == id.phase()))
 }
 
 fn unknown_step(state: &RunState) -> Option<&StepId> {

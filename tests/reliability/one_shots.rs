@@ -99,6 +99,8 @@ fn react(rig: &Rig, said: &Said, story: &mut Story) -> Result<(), String> {
         // Paused, left at once, or ended by TERM.
         Some(20 | 130 | 143) => Ok(()),
         Some(21) if story.left_at_once => ask(rig, story),
+        // On the way back it is not asked about before the services are up, and the run is not over without an answer.
+        Some(14) if story.left_at_once => ask(rig, story),
         code => Err(format!("exit {code:?}, somebody is asked: {}{}", said.out, said.err)),
     }
 }
@@ -146,7 +148,7 @@ fn judge(rig: &Rig, scenario: Scenario, story: &Story) -> Result<(), String> {
         .map(|token| (token, shots.get(token).copied().unwrap_or(0), wanted.get(token).copied().unwrap_or(0)))
         .filter(|(_, seen, wanted)| seen != wanted)
         .filter(|(token, seen, wanted)| !(story.left_at_once && scenario.may_repeat(token) && seen > wanted))
-        // Ended in the middle while services were down: the run turns back, or goes on turning back, instead of asking.
+        // Ended in the middle while services were down: the run has turned back instead of asking.
         .filter(|(token, seen, wanted)| !(story.left_at_once && scenario.may_turn_back(token) && seen < wanted))
         .map(|(token, seen, wanted)| format!("{token} {seen} times instead of {wanted}"))
         .collect();

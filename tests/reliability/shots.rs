@@ -107,10 +107,9 @@ impl Scenario {
         self == Self::Retry && token.ends_with("-3")
     }
 
-    /// Whether a one-shot that was ended in the middle is left undone: a doubt makes the run turn back, and on the way back
-    /// it is named in the end instead of being asked about.
+    /// Whether a one-shot is left out where a doubt has made the run turn back.
     pub(crate) fn may_turn_back(self, token: &str) -> bool {
-        self == Self::BackOut && !token.starts_with("shot-one-")
+        self == Self::BackOut && token.starts_with("shot-two-")
     }
 
     /// What the ledger must hold of one-shots, no more and no less.
