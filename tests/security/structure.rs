@@ -213,7 +213,8 @@ fn told_by(place: &mut Place, progress: &str, killed: bool) -> Told {
         all.push((words.join(" "), place.runbook(words)));
     }
     let end = place.bench.journal();
-    assert!(end.contains("{\"finished\":{\"outcome\":\"done\""), "no end: {:#?}", all[1]);
+    // One of its commands fails, and the runbook goes on: a loss.
+    assert!(end.contains("{\"finished\":{\"outcome\":\"done_with_losses\""), "no end: {:#?}", all[1]);
     assert_eq!(end.contains("\"resumed\""), killed, "{end}");
     let mut all: Vec<_> = all.into_iter().map(|(what, text)| (what, pieces(&text))).collect();
     all.push(("journal".into(), journal(place).into_iter().collect()));
