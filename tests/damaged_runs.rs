@@ -126,6 +126,11 @@ fn a_changed_runbook_and_a_removed_run_have_a_way_out_too() {
     place.runbook(&["journal", "verify"]).exits(30).says("REFUSED").says("was changed");
     place.runbook(&["resume"]).exits(30).says("abort --abandon");
     place.runbook(&["abort", &run, "--abandon", "--reason", "edited by mistake"]).exits(0).says("SET ASIDE");
+    for form in ["md", "html"] {
+        let told = place.runbook(&["report", &run, "--format", form]);
+        told.exits(0).says("SET ASIDE").says("edited by mistake");
+        assert!(!told.out.contains("NOT OVER YET"), "{}", told.out);
+    }
 
     let place = Place::new();
     let (_, dir) = killed(&place);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::resume::{Frozen, may_take_up};
 use super::site::identity;
 use super::{Desk, Failure, resume_unit};
-use crate::execute::Standing;
+use crate::execute::{Standing, stop};
 use crate::host::local::LocalHost;
 use crate::host::systemd::resume_unit::RESUME;
 use crate::host::{Host, clock};
@@ -22,6 +22,9 @@ const BUS_WITHIN: Duration = Duration::from_secs(2);
 /// Looks; read-only. `at_work`: a process works on the run.
 pub(super) async fn look(desk: &Desk, store: &Store, id: &RunId, reading: &Reading, at_work: bool) -> Around {
     let mut around = Around { at_work: Some(at_work), ..Around::default() };
+    if at_work {
+        around.asked = store.dir(id).ok().map(|dir| stop::requested(dir.path()));
+    }
     if at_work || reading.state.ended().is_some() {
         return seen_boot(around);
     }

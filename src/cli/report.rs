@@ -35,10 +35,11 @@ impl Report {
         let listed = desk.site.pick(self.run.as_deref())?.ok_or_else(none)?;
         let reading = listed.reading?;
         let entries = &reading.entries;
-        let window = window(&desk.site.store()?, &listed.id);
+        let store = desk.site.store()?;
+        let (window, aside) = (window(&store, &listed.id), store.aside(&listed.id));
         match self.format {
-            Format::Md => desk.screen.result(&markdown_in(entries, window.as_ref())),
-            Format::Html => desk.screen.result(&html(entries, window.as_ref(), clock::now())),
+            Format::Md => desk.screen.result(&markdown_in(entries, window.as_ref(), aside.as_ref())),
+            Format::Html => desk.screen.result(&html(entries, window.as_ref(), aside.as_ref(), clock::now())),
             Format::Json => desk.screen.lines(report_lines(entries)),
             Format::Junit => {
                 let xml = report_junit(entries).map_err(|error| Failure::new(Exit::Bug, error))?;

@@ -8,7 +8,7 @@ use super::{Ending, ExecuteError, Executor, Urge};
 use crate::action::Sign;
 use crate::journal::checkpoint::{Checkpoint, End, How, Loss, Outcome, PauseReason, StepId};
 use crate::journal::step::{ItemState, StepStatus};
-use crate::runbook::OnFailure;
+use crate::runbook::{OnFailure, Phase, Step};
 
 impl Executor<'_> {
     /// Restores service and ends the run.
@@ -30,7 +30,7 @@ impl Executor<'_> {
             if let Some(ending) = self.left()? {
                 return Ok(ending);
             }
-            let end = self.step(phase, step, &id).await?;
+            let end = self.way_back_step(phase, step, &id).await?;
             if matches!(end, StepEnd::Stopped | StepEnd::Unknown(_))
                 && let Some(ending) = self.left()?
             {
@@ -61,6 +61,23 @@ impl Executor<'_> {
         let end = if lacks.is_empty() { End::BackedOut } else { End::BackedOutWithLosses };
         self.book.finish(end, reason, Some(&came_back))?;
         Ok(Ending::BackedOut { reason: reason.to_owned(), trouble: lacks })
+    }
+
+    /// One step of the way back. An abort that comes in the middle of it asks for what is done already: the attempt that it
+    /// has cut short is followed by another one, instead of leaving services down.
+    async fn way_back_step(&mut self, phase: &Phase, step: &Step, id: &StepId) -> Result<StepEnd, ExecuteError> {
+        loop {
+            let end = self.step(phase, step, id).await?;
+            if !matches!(end, StepEnd::Stopped) || self.stop.urge() != Urge::Abort {
+                return Ok(end);
+            }
+            self.close_running("an abort came while the run was turning back")?;
+            self.stop.forget();
+            super::stop::withdraw(&self.run_dir);
+            if self.book.state().steps().get(id).is_some_and(|state| state.is_done()) {
+                return Ok(StepEnd::Done);
+            }
+        }
     }
 
     /// What the steps of the way back have brought about is looked at once more when all of them are done: the end is told from

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::story::Story;
+use crate::execute::Urge;
 use crate::journal::state::RunState;
 
 /// See the module. The default knows nothing, and then only the journal is told.
@@ -11,6 +12,8 @@ use crate::journal::state::RunState;
 pub struct Around {
     /// Whether a process is at work on it.
     pub at_work: Option<bool>,
+    /// What a second terminal has asked of that process, and what it has not heeded yet.
+    pub asked: Option<Urge>,
     /// This boot, and since when.
     pub boot: Option<(String, Timestamp)>,
     /// The resume unit, in a few words.

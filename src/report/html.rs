@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::summary::markdown_in;
+use crate::journal::aside::Aside;
 use crate::journal::record::Entry;
 use crate::runbook::Window;
 
@@ -14,10 +15,10 @@ table{border-collapse:collapse;margin:.5rem 0}td,th{border:1px solid #bbb;paddin
 .n{text-align:right;font-variant-numeric:tabular-nums}code{background:#eee;padding:0 .2rem;overflow-wrap:anywhere}\
 li{margin:.2rem 0}@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}code{background:#333}td,th{border-color:#555}}";
 
-/// The session report as an HTML document, verdict first. `window` as for the Markdown report; `made_at` stands at its foot.
+/// The session report as an HTML document, verdict first. `window` and `aside` as for the Markdown report; `made_at` stands at its foot.
 #[must_use]
-pub fn html(entries: &[Entry], window: Option<&Window>, made_at: Timestamp) -> String {
-    let text = markdown_in(entries, window);
+pub fn html(entries: &[Entry], window: Option<&Window>, aside: Option<&Aside>, made_at: Timestamp) -> String {
+    let text = markdown_in(entries, window, aside);
     let title = text.lines().next().unwrap_or_default().trim_start_matches("# ");
     let mut page = Page { out: String::new(), open: Vec::new() };
     for line in text.lines() {
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn the_report_of_a_whole_run_stands_alone() {
         let run = sample::whole();
-        let page = html(&run.entries, sample::runbook().window.as_ref(), AT.parse().unwrap());
+        let page = html(&run.entries, sample::runbook().window.as_ref(), None, AT.parse().unwrap());
         insta::assert_snapshot!("html_whole", page);
         for tag in ["<table>", "<ul>", "<h2>", "<tr>", "<p>"] {
             let close = tag.replace('<', "</");
@@ -210,7 +211,7 @@ mod tests {
                 _ => {}
             }
         }
-        let page = html(&entries, None, AT.parse().unwrap());
+        let page = html(&entries, None, None, AT.parse().unwrap());
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
         let tags: Vec<&str> = page.split('<').skip(1).filter_map(|part| part.split(['>', ' ']).next()).collect();
         let known = [

@@ -11,6 +11,7 @@ use super::offers::next;
 use super::out::{Style, Tone};
 use super::story::{StepTold, Story};
 use super::telling::{pause, person};
+use crate::execute::Urge;
 use crate::host::span::{clock, words};
 use crate::journal::checkpoint::{How, PauseReason, StepId};
 use crate::journal::record::Entry;
@@ -43,6 +44,7 @@ pub fn status_in(
     out.push('\n');
     cut_off(&mut out, &story, now, zone, style);
     in_work(&mut out, state, around, style);
+    asked(&mut out, state, around, style);
     at_the_end(&mut out, &story, style);
     if let Some(why) = around.window.as_ref().filter(|_| state.ended().is_none() && around.refused.is_none()) {
         paragraph(&mut out, "Window         ", &clean(why), style);
@@ -223,6 +225,17 @@ fn in_work(out: &mut String, state: &RunState, around: &Around, style: &Style) {
         _ => ("In doubt  ?    ", "begun, and the outcome is not on record"),
     };
     paragraph(out, label, &format!("{step}: {} ({note})", clean(&patterns(&names, 120))), style);
+}
+
+/// What a second terminal has asked of the process at work, until it is heeded.
+fn asked(out: &mut String, state: &RunState, around: &Around, style: &Style) {
+    let text = match around.asked {
+        Some(Urge::Abort) if state.backing_out() => "to give up; it turns back already",
+        Some(Urge::Abort) => "to give up; what is running now is let finish first",
+        Some(Urge::Pause) => "to pause; what is running now is let finish first",
+        Some(Urge::None | Urge::Terminate | Urge::Now) | None => return,
+    };
+    paragraph(out, "Asked          ", text, style);
 }
 
 /// What a run that backed out has left open, by name.

@@ -41,6 +41,9 @@ impl Approve for Yes<'_> {
 pub(super) struct Ear {
     pub(super) told: Rc<RefCell<Vec<String>>>,
     pub(super) crash_at: Option<usize>,
+    /// What is asked of the sitting the first time that this entry is heard.
+    pub(super) asks_at: Option<(&'static str, Urge)>,
+    pub(super) stop: Stop,
 }
 
 /// The payload of a made-up crash; thrown past the panic hook.
@@ -51,6 +54,12 @@ impl Reporter for Ear {
         let Event::Durable(entry) = event else { return };
         let step = entry.checkpoint.step().map(ToString::to_string).unwrap_or_default();
         self.told.borrow_mut().push(format!("{} {step}", entry.checkpoint.kind()).trim_end().to_owned());
+        if let Some((_, urge)) =
+            self.asks_at.filter(|(entry, _)| self.told.borrow().last().is_some_and(|told| told == entry))
+        {
+            self.asks_at = None;
+            self.stop.ask(urge);
+        }
         if self.crash_at == Some(self.told.borrow().len()) {
             std::panic::resume_unwind(Box::new(Crash));
         }
@@ -155,7 +164,9 @@ impl Bed {
     pub(super) async fn sit(&mut self, polls: Option<u32>) -> Option<Ending> {
         let mut journal = self.journal().await;
         let (mut ear, mut yes) = (self.ear.clone(), Yes { model: &self.model, after: self.thinks });
-        let mut executor = self.executor(Book::new(&mut journal, &mut ear), &mut yes);
+        ear.stop = Stop::default();
+        let stop = ear.stop.clone();
+        let mut executor = self.executor(Book::new(&mut journal, &mut ear), &mut yes, stop);
         let mut run = Box::pin(AssertUnwindSafe(executor.run()).catch_unwind());
         let mut left = polls;
         let ended = std::future::poll_fn(|cx| {
@@ -178,11 +189,10 @@ impl Bed {
         let mut journal = self.journal().await;
         journal.cramp(room);
         let (mut ear, mut yes) = (self.ear.clone(), Yes { model: &self.model, after: self.thinks });
-        self.executor(Book::new(&mut journal, &mut ear), &mut yes).run().await.unwrap_err()
+        self.executor(Book::new(&mut journal, &mut ear), &mut yes, Stop::default()).run().await.unwrap_err()
     }
 
-    fn executor<'a>(&'a self, book: Book<'a>, approve: &'a mut Yes<'a>) -> Executor<'a> {
-        let stop = Stop::default();
+    fn executor<'a>(&'a self, book: Book<'a>, approve: &'a mut Yes<'a>, stop: Stop) -> Executor<'a> {
         stop.ask(self.urge);
         Executor {
             runbook: &self.loaded.runbook,

@@ -132,3 +132,50 @@ async fn a_way_back_with_tolerated_losses_is_over_and_names_them() {
     assert!(!status.contains("services were brought back") && status.contains("api-3"), "{status}");
     assert!(crate::report::markdown(&entries).contains("**Not everything came back**"));
 }
+
+/// Aborted behind the stop of the apps, and asked something more in the middle of bringing them back.
+async fn turning_back_and_asked(urge: Urge) -> (Bed, Ending) {
+    let mut bed = died_after(&with_commands(), "step_done stop/1").await;
+    bed.urge = Urge::Abort;
+    bed.ear = Ear { asks_at: Some(("item_intent restore/1", urge)), ..Ear::default() };
+    let ended = bed.sit(None).await.unwrap();
+    (bed.ear, bed.urge) = (Ear::default(), Urge::None);
+    (bed, ended)
+}
+
+#[tokio::test]
+async fn a_signal_in_the_middle_of_a_way_back_pauses_it_and_a_resume_goes_on() {
+    for urge in [Urge::Pause, Urge::Terminate, Urge::Now] {
+        let (mut bed, ended) = turning_back_and_asked(urge).await;
+        assert_eq!(ended, Ending::Paused(urge));
+        let (entries, state, style) = (bed.entries(), bed.state(), crate::report::Style::PLAIN);
+        assert_eq!((state.ended(), state.backing_out()), (None, true), "{urge:?}");
+        let status = crate::report::status(&entries, &state, entries.last().unwrap().wall, &style);
+        assert!(status.contains("runbook resume") && !status.contains("were brought back"), "{urge:?}: {status}");
+        let Some(Ending::BackedOut { trouble, .. }) = bed.sit(None).await else { panic!("{urge:?}: it did not go on") };
+        assert_eq!((trouble, bed.online().await), (vec![], 34), "{urge:?}");
+        assert_eq!(bed.state().ended(), Some(End::BackedOut), "{urge:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_second_terminal_has_asked_is_told_until_it_is_heeded() {
+    let bed = died_after(&with_commands(), "step_done stop/1").await;
+    let (entries, state, style) = (bed.entries(), bed.state(), crate::report::Style::PLAIN);
+    let told = |asked| {
+        let around = crate::report::Around { at_work: Some(true), asked, ..crate::report::Around::default() };
+        let now = entries.last().unwrap().wall;
+        crate::report::status_in(&entries, &state, &around, now, &jiff::tz::TimeZone::UTC, &style)
+    };
+    assert!(told(Some(Urge::Abort)).contains("Asked          to give up"));
+    assert!(told(Some(Urge::Pause)).contains("Asked          to pause"));
+    assert!(!told(Some(Urge::None)).contains("Asked") && !told(None).contains("Asked"));
+}
+
+#[tokio::test]
+async fn an_abort_in_the_middle_of_a_way_back_leaves_nothing_down() {
+    let (bed, ended) = turning_back_and_asked(Urge::Abort).await;
+    let Ending::BackedOut { trouble, .. } = ended else { panic!("{ended:?}") };
+    assert_eq!((trouble, bed.online().await), (vec![], 34));
+    assert_eq!(bed.state().ended(), Some(End::BackedOut));
+}

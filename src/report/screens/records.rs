@@ -67,7 +67,7 @@ fn journal_screens() {
 #[test]
 fn session_reports() {
     let whole = sample::whole();
-    let text = markdown_in(&whole.entries, sample::runbook().window.as_ref());
+    let text = markdown_in(&whole.entries, sample::runbook().window.as_ref(), None);
     for must in [
         "9.8 GB -> 2.4 GB",
         "estimated 26m00s",
@@ -81,7 +81,7 @@ fn session_reports() {
     assert!(!text.contains('\u{1b}'));
     keep_text("report_whole", &text);
     for (name, run) in [("report_failed", sample::failed()), ("report_backed_out", sample::backed_out())] {
-        keep_text(name, &markdown_in(&run.entries, sample::runbook().window.as_ref()));
+        keep_text(name, &markdown_in(&run.entries, sample::runbook().window.as_ref(), None));
     }
     assert!(markdown(&[]).contains("NOT OVER"), "an empty journal is survived");
 }

@@ -14,6 +14,7 @@ use super::status::{between, name_of};
 use super::story::Story;
 use super::telling::person;
 use crate::host::span::{Span, clock, words};
+use crate::journal::aside::Aside;
 use crate::journal::checkpoint::{End, How};
 use crate::journal::record::Entry;
 use crate::runbook::Window;
@@ -21,15 +22,16 @@ use crate::runbook::Window;
 /// The session report as Markdown, verdict first, times of day in UTC.
 #[must_use]
 pub fn markdown(entries: &[Entry]) -> String {
-    markdown_in(entries, None)
+    markdown_in(entries, None, None)
 }
 
-/// [`markdown`] with the runbook's window: how much of it was used, and times of day in its zone.
+/// [`markdown`] with the runbook's window: how much of it was used, and times of day in its zone; and with the note of a run
+/// that was set aside.
 #[must_use]
-pub fn markdown_in(entries: &[Entry], window: Option<&Window>) -> String {
+pub fn markdown_in(entries: &[Entry], window: Option<&Window>, aside: Option<&Aside>) -> String {
     let story = Story::of(entries);
     let zone = window.map_or(TimeZone::UTC, |window| window.timezone.clone());
-    let mut page = Page { story, zone: &zone, window, surprises: Vec::new(), text: String::new() };
+    let mut page = Page { story, zone: &zone, window, aside, surprises: Vec::new(), text: String::new() };
     page.verdict();
     page.facts();
     page.timeline();
@@ -47,6 +49,7 @@ struct Page<'a> {
     story: Story<'a>,
     zone: &'a TimeZone,
     window: Option<&'a Window>,
+    aside: Option<&'a Aside>,
     /// What is not as it was, for the follow-ups.
     surprises: Vec<String>,
     text: String,
@@ -96,6 +99,7 @@ impl Page<'_> {
                 }
                 None => "**ABANDONED.**".to_owned(),
             },
+            None if self.aside.is_some() => self.set_aside(),
             None if self.story.backed_out.is_some() && self.story.paused_now() => {
                 "**NOT BROUGHT BACK.** The run turned back, services may be down, and it is not over.".to_owned()
             }
@@ -103,6 +107,20 @@ impl Page<'_> {
         };
         self.line(&verdict);
         self.line(&format!("\nRun `{run}`."));
+    }
+
+    /// Nobody can go on with it, and what is in doubt stays so.
+    fn set_aside(&self) -> String {
+        let note = self.aside.map(|note| {
+            let at = note.at.strftime("%F %H:%M UTC");
+            format!(
+                " by {}, {at}: {}. It could not be gone on with: {}.",
+                cell(&note.who),
+                cell(&note.reason),
+                cell(&note.found)
+            )
+        });
+        format!("**SET ASIDE**{} Nobody goes on with it; what is in doubt stays so.", note.unwrap_or_default())
     }
 
     /// In the words of what the way back brought about.
