@@ -5,8 +5,6 @@ use super::around;
 use super::ask_to_stop::at_work;
 use super::site::zone;
 use super::{Desk, Exit, Failure};
-use crate::execute::Urge;
-use crate::execute::stop::requested;
 use crate::host::clock;
 use crate::journal::RunState;
 use crate::journal::checkpoint::{End, PauseReason};
@@ -59,12 +57,7 @@ impl Status {
         let style = desk.screen.streams.result.style;
         desk.screen.result(&report::status_in(&reading.entries, &reading.state, &around, clock::now(), &zone, &style));
         if at_work {
-            let asked = match store.dir(&id).map_or(Urge::None, |dir| requested(dir.path())) {
-                Urge::Pause => " It was asked to pause, and does at its next checkpoint.",
-                Urge::Abort => " It was asked to give up, and does at its next checkpoint.",
-                _ => "",
-            };
-            desk.screen.result(&format!("A process is at work on it.{asked}\n"));
+            desk.screen.result("A process is at work on it.\n");
         } else if reading.state.ended().is_none() {
             desk.screen.result("NO process is at work on it.\n");
         }
