@@ -38,8 +38,10 @@ part_install() {
 }
 part_fmt() { cargo fmt --check; }
 part_shell() {
-  bash -n tests/*.sh tests/security/attacks/*.sh .ci/run examples/*.sh fuzz/run.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
-  shellcheck -x tests/*.sh tests/security/attacks/*.sh .ci/run examples/*.sh fuzz/run.sh tests/lab/*.sh tests/lab/root/usr/local/lib/lab/*.sh
+  local all=(tests/*.sh tests/security/attacks/*.sh .ci/run examples/*.sh fuzz/run.sh tests/lab/*.sh)
+  all+=(tests/lab/root/usr/local/lib/lab/*.sh tests/lab/topologies/*/root/usr/local/lib/lab/*.sh)
+  bash -n "${all[@]}"
+  shellcheck -x "${all[@]}"
 }
 part_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
 part_doc() { cargo doc --locked --no-deps --document-private-items; }

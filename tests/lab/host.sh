@@ -6,7 +6,7 @@ set -euo pipefail
 usage() {
   cat >&2 <<'EOF'
 usage: host.sh VERB NAME ...
-  up NAME [--apps N] [--data small|large] [--crash N] [--binary FILE] [--runbook FILE] [--owner PID]
+  up NAME [--topology staging|quay] [--apps N] [--data small|large] [--crash N] [--binary FILE] [--runbook FILE] [--owner PID]
                                build what is missing, boot, and make it look like the field's host; ready when it returns
   run NAME -- COMMAND...       run a command inside, as root, with a clean environment; TERM ends it, KILL only lets go of it
   wait NAME [--after BOOT_ID] [--reachable] [--within SECONDS]
@@ -101,20 +101,27 @@ start_keeper() {
   echo "$owner" >"$dir/owner"
 }
 
+# Where a topology lies: its recipe, its root tree, its runbook.
+topology_at() {
+  if [ "$1" = staging ]; then echo "$here"; else echo "$here/topologies/$1"; fi
+}
+
 # Mounts NAME's own disk layer over the given ones and gives it an identity of its own.
 plug_in() {
-  local layers=$1
+  local layers=$1 topology=$2
   [ ! -e "$dir" ] || fail "host $name exists already: host.sh down $name"
   mkdir -p "$dir/upper" "$dir/work" "$dir/root"
+  sed -n 's/^LAB_HOSTNAME=//p' "$(topology_at "$topology")/recipe.env" >"$dir/hostname"
   mount -t overlay "runbook-lab-$name" -o "lowerdir=$layers,upperdir=$dir/upper,workdir=$dir/work" "$dir/root"
   # Not empty and not "uninitialized": systemd would take this for a first boot and enable units by preset.
   tr -d - </proc/sys/kernel/random/uuid >"$dir/root/etc/machine-id"
 }
 
 up() {
-  local apps=40 data=small crash=0 binary='' runbook=$here/restart-staging.yaml owner=0 layers
+  local topology=staging apps=40 data=small crash=0 binary='' runbook='' owner=0 layers
   while [ $# -gt 0 ]; do
     case $1 in
+      --topology) topology=$2; shift 2 ;;
       --apps) apps=$2; shift 2 ;;
       --data) data=$2; shift 2 ;;
       --crash) crash=$2; shift 2 ;;
@@ -126,11 +133,12 @@ up() {
   done
   [ "$(id -u)" -eq 0 ] || fail "needs root: containers and overlay mounts"
   [ -z "$binary" ] || [ -x "$binary" ] || fail "no program at $binary"
-  layers=$("$here/build.sh" --apps "$apps" --data "$data")
-  plug_in "$layers"
+  layers=$("$here/build.sh" --topology "$topology" --apps "$apps" --data "$data")
+  plug_in "$layers" "$topology"
   trap 'down' EXIT
   [ -z "$binary" ] || install -m 755 "$binary" "$dir/root/usr/local/bin/runbook"
-  install -D -m 644 "$runbook" "$dir/root/etc/runbook/restart-staging.yaml"
+  [ -n "$runbook" ] || runbook=$(topology_at "$topology")/restart-$topology.yaml
+  install -D -m 644 "$runbook" "$dir/root/etc/runbook/restart-$topology.yaml"
   start_keeper "$owner"
   wait_for_boot
   enter /usr/local/lib/lab/morning.sh "$crash"
@@ -139,9 +147,10 @@ up() {
 
 # Used by build.sh: boots the base alone with the tree root/ laid over it, lets dress.sh fill it, and keeps its disk layer.
 dress() {
-  local base='' apps='' data='' into=''
+  local topology=staging base='' apps='' data='' into=''
   while [ $# -gt 0 ]; do
     case $1 in
+      --topology) topology=$2; shift 2 ;;
       --base) base=$2; shift 2 ;;
       --apps) apps=$2; shift 2 ;;
       --data) data=$2; shift 2 ;;
@@ -149,9 +158,9 @@ dress() {
       *) usage ;;
     esac
   done
-  plug_in "$base"
+  plug_in "$base" "$topology"
   trap 'down' EXIT
-  cp -r --no-preserve=ownership "$here/root/." "$dir/root/"
+  cp -r --no-preserve=ownership "$(topology_at "$topology")/root/." "$dir/root/"
   start_keeper $$
   wait_for_boot
   enter /usr/local/lib/lab/dress.sh "$apps" "$data" >&2

@@ -10,8 +10,7 @@ say_state() { echo "$1" >"$dir/state.new" && mv "$dir/state.new" "$dir/state"; }
 
 name=$1 dir=$2 owner=$3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/lab/recipe.env
-. "$here/recipe.env"
+hostname=$(cat "$dir/hostname")
 
 # A control group of its own, so that the systemd inside and that of other hosts (or of this machine) never share one.
 in_own_cgroup() {
@@ -31,7 +30,7 @@ in_own_cgroup() {
 boot() {
   echo "--- boot $1 at $(date -u +%FT%TZ)" >>"$dir/console.log"
   (in_own_cgroup env -i PATH="$PATH" TERM=dumb systemd-nspawn --quiet -D "$dir/root" --boot --register=no --keep-unit --private-network \
-    --machine="$name" --hostname="$LAB_HOSTNAME" --console=pipe) </dev/null >>"$dir/console.log" 2>&1 9>&- &
+    --machine="$name" --hostname="$hostname" --console=pipe) </dev/null >>"$dir/console.log" 2>&1 9>&- &
   nspawn=$!
   echo "$nspawn" >"$dir/nspawn.pid"
   echo "$1" >"$dir/boots"

@@ -6,7 +6,7 @@ set -euo pipefail
 # Command and the Debian package that brings it.
 packages_for() {
   case $1 in
-    lab) printf '%s\n' mmdebstrap:mmdebstrap systemd-nspawn:systemd-container npm:npm nsenter:util-linux pgrep:procps ;;
+    lab) printf '%s\n' mmdebstrap:mmdebstrap systemd-nspawn:systemd-container npm:npm nsenter:util-linux pgrep:procps pip3:python3-pip ;;
     rust) printf '%s\n' cargo:cargo cc:gcc ;;
     lint) printf '%s\n' shellcheck:shellcheck ;;
     services) printf '%s\n' redis-server:redis-server strace:strace ;;

@@ -12,6 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 /// How the host is dressed. Each pair of `apps` and `large` is built once (a minute or two) and then cached: prefer the default.
 #[derive(Debug, Clone)]
 pub(crate) struct Dress {
+    /// Which host: `staging`, or one of `tests/lab/topologies`, whose number of apps and sizes are its own.
+    pub(crate) topology: &'static str,
     /// PM2 apps that are online; 15 more are stopped on purpose.
     pub(crate) apps: u32,
     /// Data sets of some hundred MB instead of some ten.
@@ -22,7 +24,7 @@ pub(crate) struct Dress {
 
 impl Default for Dress {
     fn default() -> Self {
-        Self { apps: 40, large: false, crash: 0 }
+        Self { topology: "staging", apps: 40, large: false, crash: 0 }
     }
 }
 
@@ -50,7 +52,9 @@ impl Lab {
         let (apps, crash, owner) = (dress.apps.to_string(), dress.crash.to_string(), std::process::id().to_string());
         let data = if dress.large { "large" } else { "small" };
         let binary = env!("CARGO_BIN_EXE_runbook");
-        lab.must(&["up", "--apps", &apps, "--data", data, "--crash", &crash, "--binary", binary, "--owner", &owner]);
+        let mut words = vec!["up", "--topology", dress.topology, "--apps", &apps, "--data", data, "--crash", &crash];
+        words.extend(["--binary", binary, "--owner", &owner]);
+        lab.must(&words);
         Some(lab)
     }
 

@@ -1,0 +1,3 @@
+#!/bin/sh
+# An app that is no Node program.
+while :; do date; sleep 5; done

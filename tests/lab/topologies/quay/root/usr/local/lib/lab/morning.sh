@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs after the first boot: starts what nobody enabled (old, stock, tally, the door), as somebody did by hand long ago, and waits for all.
+# Usage: morning.sh CRASHING-APPS   (1: `fragile` will not survive its next start)
+set -euo pipefail
+
+# shellcheck source=tests/lab/topologies/quay/root/usr/local/lib/lab/as.sh
+. /usr/local/lib/lab/as.sh
+systemctl start valkey-server@stock.service tally.service old.service quay-door.socket
+for name in copy copy2; do
+  for _ in {1..300}; do
+    ask "$name" info replication | grep -q '^master_link_status:up' && break
+    sleep 0.2
+  done
+done
+# PM2 starts again what it had given up; it gives up again.
+for _ in {1..100}; do
+  as ferry pm2 jlist | jq -e '.[] | select(.name == "wreck") | .pm2_env.status == "errored"' >/dev/null && break
+  sleep 0.2
+done
+as ferry pm2 save --force
+[ "${1:-0}" -lt 1 ] || install -D -o tide -g tide -m 644 /dev/null /home/tide/broken/fragile
