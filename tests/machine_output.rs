@@ -179,3 +179,46 @@ fn a_result_that_is_cut_short_is_an_error_and_a_reader_that_left_is_none() {
     let told = String::from_utf8_lossy(&said.stderr);
     assert!(said.status.code() == Some(0) && told.contains("cut short"), "{:?} {told}", said.status);
 }
+
+/// A bad disk and a descriptor that cannot be written to are no readers that have left: what was printed there is not whole.
+#[test]
+fn a_result_that_a_bad_stream_did_not_take_is_an_error() {
+    let place = Place::new();
+    let book = place.file("tiny.yaml", &book(TRUE));
+    for words in [&["show", &book][..], &["plan", &book, "--json"], &["schema"], &["explain"]] {
+        // The memory of this process where nothing is mapped: every write ends with EIO, as on a disk that is dying.
+        let dying = std::fs::OpenOptions::new().write(true).open("/proc/self/mem").unwrap();
+        let said = Said::from(place.command(words).stdout(dying).output().unwrap());
+        said.exits(31).says("cut short").says("Input/output error");
+        let only_to_read = std::fs::File::open("/dev/null").unwrap();
+        let said = Said::from(place.command(words).stdout(only_to_read).output().unwrap());
+        said.exits(31).says("cut short").says("Bad file descriptor");
+    }
+}
+
+/// The line to the server is gone: its terminal answers with EIO, and there is nobody who could miss anything.
+#[test]
+fn a_terminal_that_hung_up_has_no_reader() {
+    let place = Place::new();
+    let (begun, code) = (place.path("begun"), place.path("code"));
+    let program = env!("CARGO_BIN_EXE_runbook");
+    let inner = format!(
+        "trap '' HUP; : > {}; while kill -0 $PPID 2>&-; do sleep 0.05; done; {program} explain; echo $? > {}",
+        begun.display(),
+        code.display()
+    );
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &inner, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    let Ok(mut terminal) = script.stdout(Stdio::null()).spawn() else { return };
+    let waited = |path: &std::path::Path| {
+        (0..400).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::fs::read(path).is_ok_and(|seen| path == begun || !seen.is_empty())
+        })
+    };
+    assert!(waited(&begun), "nothing was started");
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    assert!(waited(&code), "it hangs on the dead terminal");
+    assert_eq!(std::fs::read_to_string(&code).unwrap().trim(), "0");
+}

@@ -205,7 +205,7 @@ impl Cli {
     fn printed(&self, desk: &Desk, exit: Exit) -> Result<Exit, Failure> {
         let Some(why) = desk.screen.streams.result.lost() else { return Ok(exit) };
         let text = format!("what was printed on the standard output is cut short: {}", tame(why, 200));
-        if self.command.acts() || !matches!(exit, Exit::Done | Exit::Changes | Exit::Losses) {
+        if self.command.acts() {
             desk.screen.alert(&format!("runbook: {text}\n"));
             return Ok(exit);
         }

@@ -5,7 +5,7 @@
 //! terminal would obey: secrets are hidden where foreign text is taken in ([`crate::host::foreign`]).
 
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::host::foreign::guarded;
@@ -130,6 +130,8 @@ pub fn columns_of(stream: impl AsFd) -> Option<u16> {
 #[derive(Clone)]
 pub struct Out {
     sink: Arc<Mutex<Box<dyn Write + Send>>>,
+    /// It is, or was, a terminal: one that hangs up has no reader any more.
+    terminal: bool,
     /// The first failure to write that cut something off for a reader who is still there.
     lost: Arc<OnceLock<String>>,
     /// What it can show.
@@ -145,27 +147,39 @@ impl std::fmt::Debug for Out {
 impl Out {
     /// A sink around any writer.
     pub fn to(writer: impl Write + Send + 'static, style: Style) -> Self {
-        Self { sink: Arc::new(Mutex::new(Box::new(writer))), lost: Arc::default(), style }
+        Self { sink: Arc::new(Mutex::new(Box::new(writer))), terminal: false, lost: Arc::default(), style }
     }
 
     /// The standard output.
     #[must_use]
     pub fn stdout(style: Style) -> Self {
-        Self::to(std::io::stdout(), style)
+        Self::stream(std::io::stdout(), style)
     }
 
     /// The standard error output.
     #[must_use]
     pub fn stderr(style: Style) -> Self {
-        Self::to(std::io::stderr(), style)
+        Self::stream(std::io::stderr(), style)
+    }
+
+    /// A stream of this process, by a descriptor of its own: the library's handle takes a stream that cannot be written to (EBADF)
+    /// for one that swallows everything, and then a result that went nowhere would be a success.
+    fn stream(stream: impl AsFd + Write + Send + 'static, style: Style) -> Self {
+        let terminal = is_terminal(&stream);
+        let own: std::io::Result<OwnedFd> = stream.as_fd().try_clone_to_owned();
+        let out = match own {
+            Ok(fd) => Self::to(std::fs::File::from(fd), style),
+            Err(_) => Self::to(stream, style),
+        };
+        Self { terminal, ..out }
     }
 
     /// Writes the text; of what a terminal obeys, only what this program draws with. A reader that went away (EPIPE) or a dead terminal
-    /// (EIO) is no reason to stop; what any other failure has cut off is remembered, see [`Self::lost`].
+    /// (its EIO) is no reason to stop; what any other failure has cut off is remembered, see [`Self::lost`].
     pub fn print(&self, text: &str) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = sink.write_all(guarded(text).as_bytes()).and_then(|()| sink.flush())
-            && !gone(&error)
+            && !gone(&error, self.terminal)
         {
             let _the_first_one_counts = self.lost.set(error.to_string());
         }
@@ -183,10 +197,16 @@ impl Out {
     }
 }
 
-/// Whether a failure means that the reader has gone away: a closed pipe, a dead terminal, a stream that was never open.
-fn gone(error: &std::io::Error) -> bool {
+/// Whether a failure means that the reader has gone away: a closed pipe, or a terminal that hung up. The same EIO of anything else
+/// is a bad disk, and what was printed there is not whole.
+fn gone(error: &std::io::Error, terminal: bool) -> bool {
     let errno = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-    matches!(errno, Some(rustix::io::Errno::PIPE | rustix::io::Errno::IO | rustix::io::Errno::BADF))
+    errno == Some(rustix::io::Errno::PIPE) || (terminal && errno == Some(rustix::io::Errno::IO))
+}
+
+/// Whether a stream is a terminal, or was one: after a hang-up it answers every question with EIO, as nothing else does.
+fn is_terminal(stream: impl AsFd) -> bool {
+    matches!(rustix::termios::tcgetattr(stream), Ok(_) | Err(rustix::io::Errno::IO))
 }
 
 /// The two streams of a program: results can be piped while talk stays on the terminal.
@@ -251,6 +271,34 @@ mod tests {
             }
         }
         Out::to(Dead, Style::PLAIN).line("nobody reads this");
+    }
+
+    #[test]
+    fn only_a_closed_pipe_and_a_terminal_that_hung_up_have_no_reader() {
+        struct Broken(i32);
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(Error::from_raw_os_error(self.0))
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        use rustix::io::Errno;
+        for (errno, terminal, lost) in [
+            (Errno::PIPE, false, false),
+            (Errno::PIPE, true, false),
+            (Errno::IO, true, false),
+            (Errno::IO, false, true),
+            (Errno::BADF, false, true),
+            (Errno::BADF, true, true),
+            (Errno::NOSPC, false, true),
+            (Errno::DQUOT, false, true),
+        ] {
+            let out = Out { terminal, ..Out::to(Broken(errno.raw_os_error()), Style::PLAIN) };
+            out.line("the result");
+            assert_eq!(out.lost().is_some(), lost, "{errno} on a terminal: {terminal}");
+        }
     }
 
     #[test]
