@@ -1,5 +1,6 @@
 //! What every action can do: look, plan purely, apply one item. The executor does the walking, journaling and telling.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -222,7 +223,11 @@ pub struct Preview {
 
 async fn preview_of<A: Act>(act: &A, on: &dyn Probe, ground: &Ground<'_>) -> Result<Preview, HostError> {
     let seen = act.probe(on, ground).await?;
-    Ok(Preview { change: act.plan(&seen, ground), remember: act.remember(&seen) })
+    let mut change = act.plan(&seen, ground);
+    // One key is one thing: a unit that is declared under two of its names is made so once.
+    let mut keys = HashSet::new();
+    change.items.retain(|item| keys.insert(item.key.clone()));
+    Ok(Preview { change, remember: act.remember(&seen) })
 }
 
 /// Calls the same method on whichever action it is: a closed set, delegated by a plain match.

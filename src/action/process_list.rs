@@ -1,6 +1,6 @@
 //! What the three PM2 actions share: which list is meant, how an app is called, and what the snapshot wants of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::act::Ground;
@@ -72,6 +72,9 @@ pub fn label(key: &AppKey) -> String {
 
 /// [`label`] of every app in its order, with more behind it where another app of the list would be called the same: apps of
 /// one name may run different scripts, a first instance may have a number or none, and a colon may belong to a name.
+///
+/// They are always distinct, whatever the apps are called: a name may hold the very words that tell others apart, so whoever
+/// would still be called like one before it bears its number among those.
 #[must_use]
 pub fn names(apps: &[App]) -> Vec<String> {
     let labels: Vec<String> = apps.iter().map(|app| label(&app.key)).collect();
@@ -88,7 +91,27 @@ pub fn names(apps: &[App]) -> Vec<String> {
         let namespace = if *elsewhere { format!(", in {}", app.key.namespace) } else { String::new() };
         format!("{label} ({}{number}{namespace})", app.key.script)
     };
-    apps.iter().zip(&labels).map(named).collect()
+    distinct(apps.iter().zip(&labels).map(named))
+}
+
+/// The same texts, with ` [2]`, ` [3]` … behind those that another one before them has taken.
+fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let mut next: HashMap<String, usize> = HashMap::new();
+    let mut free = |text: String| {
+        if taken.insert(text.clone()) {
+            return text;
+        }
+        let number = next.entry(text.clone()).or_insert(1);
+        loop {
+            *number += 1;
+            let numbered = format!("{text} [{number}]");
+            if taken.insert(numbered.clone()) {
+                return numbered;
+            }
+        }
+    };
+    texts.map(&mut free).collect()
 }
 
 /// The app of a list with the given identity.
@@ -170,5 +193,17 @@ mod tests {
         let first = AppKey { instance: Some(0), ordinal: 0, ..key.clone() };
         let plain = AppKey { instance: None, ..first.clone() };
         assert_eq!(names(&[app(first), app(plain)]), ["eu:api (/a, numbered)", "eu:api (/a)"]);
+    }
+
+    #[test]
+    fn names_that_spell_what_tells_others_apart_are_distinct_all_the_same() {
+        let app = |name: &str, ordinal: u32| {
+            let (namespace, name, script) = ("default".to_owned(), name.to_owned(), "/a".to_owned());
+            let key = AppKey { namespace, name, instance: None, script, ordinal };
+            App { key, ..App::from_pm2_env(&serde_json::json!({})) }
+        };
+        let crafted = [app("api", 0), app("api", 1), app("api#1", 0), app("api#1 (/a)", 0), app("api#1 (/a) [2]", 0)];
+        let told = ["api", "api#1 (/a)", "api#1 (/a) [2]", "api#1 (/a) [3]", "api#1 (/a) [2] [2]"];
+        assert_eq!(names(&crafted), told);
     }
 }

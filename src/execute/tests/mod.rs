@@ -5,6 +5,7 @@ mod crashes;
 mod decisions;
 mod ends;
 mod full;
+mod hostile_lists;
 mod laws;
 mod others;
 mod windows;
