@@ -193,3 +193,20 @@ fn the_resume_unit_is_shown_with_this_program_and_this_state_directory() {
     let state = place.path("state").canonicalize().unwrap();
     said.exits(0).says(&format!("--state-dir {} resume --unattended", state.display())).says("resume --fail-open");
 }
+
+/// Whatever `resume` answers is an answer, and systemd does not ask again at once; only a crash is tried again.
+#[test]
+fn the_resume_unit_repeats_no_answer() {
+    let place = Place::new();
+    let unit = place.runbook(&["install-resume-unit", "--print"]).out;
+    let listed = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    let listed: Vec<u8> = listed.split(' ').map(|code| code.parse().unwrap()).collect();
+    let help = place.runbook(&["--help"]).out;
+    let (_, table) = help.split_once("Exit codes:\n").unwrap();
+    let codes = table
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next()?.parse::<u8>().ok());
+    let answers: Vec<u8> = codes.filter(|code| ![0, 70].contains(code)).collect();
+    assert_eq!(listed, answers);
+}

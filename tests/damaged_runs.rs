@@ -113,7 +113,7 @@ fn a_damaged_run_is_refused_told_and_set_aside() {
     place.runbook(&["status", &run]).exits(1).says("disk replaced");
     place.runbook(&["journal", "verify", &run]).exits(30).says("SET ASIDE");
     place.runbook(&["resume"]).exits(0).says("no run is unfinished");
-    place.runbook(&["resume", "--fail-open", &run]).exits(0).says("0 started, 0 not");
+    place.runbook(&["resume", "--fail-open", &run]).exits(0).says("0 apps, 0 units and daemons; 0 not");
     place.runbook(&["run", file, "--yes"]).exits(0);
 }
 

@@ -33,7 +33,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// What was tried and what came of it.
 #[derive(Debug, Default)]
 struct Tally {
-    started: usize,
+    apps: usize,
+    /// Units, and daemons without one.
+    units: usize,
     trouble: Vec<String>,
 }
 
@@ -55,14 +57,16 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
     // Side by side: a place whose daemon hangs keeps nobody else's apps down.
     let paths = snapshots(&dir);
     for one in join_all(paths.iter().map(|path| restore(&host, runbook.as_ref(), path))).await {
-        tally.started += one.started;
+        tally.apps += one.apps;
+        tally.units += one.units;
         tally.trouble.extend(one.trouble);
     }
     let exit = if tally.trouble.is_empty() { Exit::Done } else { Exit::Failed };
     let text = format!(
-        "run {id} could not go on after the boot, so everything that was online was started WITHOUT any check: {} started, {} not.\n{}\n\
+        "run {id} did not go on, so everything that was online was started WITHOUT any check: {} apps, {} units and daemons; {} not.\n{}\n\
          Check data and roles now. Next: {}; {}",
-        tally.started,
+        tally.apps,
+        tally.units,
         tally.trouble.len(),
         tally.trouble.iter().take(10).cloned().collect::<Vec<_>>().join("\n"),
         report::call("status"),
@@ -100,7 +104,8 @@ async fn start_units(host: &LocalHost, runbook: &Runbook, tally: &mut Tally) {
     let units = runbook.inventory.units_of(None);
     let deeds: Vec<Deed> = units.iter().map(|known| Deed::StartUnit(known.unit.to_owned())).collect();
     for (known, told) in units.iter().zip(join_all(deeds.iter().map(|deed| host.tell(deed))).await) {
-        tally.count(known.unit, told.map(drop));
+        let came = tally.came(known.unit, told.map(drop));
+        tally.units += came;
     }
 }
 
@@ -128,10 +133,11 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path) -> Ta
         warnings: Vec::new(),
     });
     let daemon = at.unit.clone().map_or_else(|| Deed::StartDaemon(at.clone()), Deed::StartUnit);
-    tally.count("PM2's daemon", host.tell(&daemon).await.map(drop));
+    let came = tally.came("PM2", host.tell(&daemon).await.map(drop));
+    tally.units += came;
     if let Err(error) = answers(host, &at).await {
         let wanted = saved.apps().iter().filter(|app| wanted(app) == Some(Wanted::Online)).count();
-        tally.trouble.push(format!("{wanted} apps of {}: their daemon does not answer: {error}", at.user));
+        tally.trouble.push(format!("{wanted} apps are down, their daemon does not answer: {error}"));
         return tally;
     }
     let online = saved.apps().iter().filter(|app| wanted(app) == Some(Wanted::Online)).map(|app| app.key.clone());
@@ -139,11 +145,12 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path) -> Ta
     let brought = futures_util::stream::iter(online.map(|app| bring(host, at, reference, app)));
     let brought: Vec<_> = brought.buffer_unordered(AT_ONCE).collect().await;
     for (app, told) in brought {
-        tally.count(&label(&app), told);
+        let came = tally.came(&label(&app), told);
+        tally.apps += came;
     }
     // PM2's own list still says that everything is stopped; the next boot must not believe it.
     if let Err(error) = host.tell(&Deed::SaveList(at.clone())).await {
-        tally.trouble.push(format!("pm2 save: {error}"));
+        tally.trouble.push(format!("pm2 save of {}: {error}", at.whose()));
     }
     tally
 }
@@ -179,10 +186,11 @@ fn place(runbook: Option<&Runbook>, path: &Path) -> Option<Pm2At> {
 }
 
 impl Tally {
-    fn count(&mut self, about: &str, told: Result<(), HostError>) {
-        match told {
-            Ok(()) => self.started += 1,
-            Err(error) => self.trouble.push(format!("{about}: {error}")),
+    /// One if it did, and why not otherwise.
+    fn came(&mut self, about: &str, told: Result<(), HostError>) -> usize {
+        if let Err(error) = &told {
+            self.trouble.push(format!("{about}: {error}"));
         }
+        usize::from(told.is_ok())
     }
 }

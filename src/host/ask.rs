@@ -160,7 +160,7 @@ impl Ask {
             Self::IncrCost(files) => format!("increments in {}", files.dir),
             Self::Unit(name) => format!("unit {name}"),
             Self::Inhibitors => "logind inhibitors".into(),
-            Self::Pm2(at) | Self::Pm2List(at) => format!("pm2 of {}", at.user),
+            Self::Pm2(at) | Self::Pm2List(at) => format!("pm2 of {}", at.whose()),
             Self::Disk(path) => format!("disk of {}", path.display()),
             Self::Http(ask) => format!("http {}", ask.url),
             Self::Tcp(addr) => format!("tcp {addr}"),

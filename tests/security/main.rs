@@ -8,6 +8,9 @@
 
 mod argv;
 mod attacks;
+#[path = "../support/pm2.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod bed;
 mod bench;
 mod bounds;
 mod campaign;

@@ -56,11 +56,11 @@ impl LocalHost {
                     self.fresh.keep(at_work, at, saved.answered);
                     Ok(Told::Done)
                 }
-                Err(error) => Err(self.steer_error(at, format!("pm2 save of {}", at.user), error).await),
+                Err(error) => Err(self.steer_error(at, format!("pm2 save of {}", at.whose()), error).await),
             },
             Deed::StartDaemon(at) => match pm2::ensure_daemon(at, &self.run_by().await).await {
                 Ok(up) => Ok(Told::Said(format!("PM2 {}", up.version))),
-                Err(error) => Err(self.steer_error(at, format!("pm2 daemon of {}", at.user), error).await),
+                Err(error) => Err(self.steer_error(at, format!("pm2 daemon of {}", at.whose()), error).await),
             },
             Deed::Run(asked) => self.run(asked).await,
             Deed::Recall { effect, by_order } => self.recall(effect, *by_order).await,
@@ -260,7 +260,7 @@ async fn rewrite(at: &RedisAt) -> Result<Told, HostError> {
 
 /// Writes the snapshot into a directory of its own.
 async fn take_snapshot(at: &Pm2At, dir: &Path, allow_fewer: bool) -> Result<Told, HostError> {
-    let about = format!("snapshot of {}", at.user);
+    let about = format!("snapshot of {}", at.whose());
     let refuse = |error: &dyn std::fmt::Display| HostError::refused(&about, error.to_string());
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| refuse(&error))?;
     let seen = machine::look();

@@ -145,7 +145,7 @@ impl LocalHost {
             }
             Err(error) => {
                 let slow = matches!(&error, SteerError::Rpc(RpcError::Connect { .. } | RpcError::Unknown { .. }));
-                let error = HostError::unreachable(format!("pm2 of {}", at.user), error);
+                let error = HostError::unreachable(format!("pm2 of {}", at.whose()), error);
                 *line = Line { steer: None, failed: slow.then(|| (clock::boottime(), error.clone())) };
                 Err(error)
             }

@@ -119,7 +119,7 @@ impl LocalHost {
         let steer = self.steer(at).await?;
         let listed = match steer.list().await {
             Ok(apps) => apps,
-            Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.user), error).await),
+            Err(error) => return Err(self.steer_error(at, format!("pm2 of {}", at.whose()), error).await),
         };
         let seen = ListSeen::of(listed, steer.heard());
         *kept = Some((begun, seen.clone()));

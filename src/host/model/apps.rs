@@ -22,7 +22,7 @@ const GIVES_UP_AFTER: u32 = 16;
 impl World {
     /// The daemon's list of `at`, or why there is none.
     fn listing(&mut self, at: &Pm2At) -> Result<&mut Pm2Seen, HostError> {
-        let about = format!("pm2 of {}", at.user);
+        let about = format!("pm2 of {}", at.whose());
         match self.pm2_mut(at) {
             Some(seen) if seen.up().is_some() => Ok(seen),
             Some(_) => Err(HostError::unreachable(about, "no daemon is running")),
@@ -36,7 +36,7 @@ impl World {
         let dump_copied = matches!(seen.dump, DumpSeen::Read { .. });
         let apps: Vec<App> = seen.apps.iter().filter(|app| !app.module).cloned().collect();
         if apps.is_empty() {
-            return Err(HostError::refused(format!("snapshot of {}", at.user), "the list is empty"));
+            return Err(HostError::refused(format!("snapshot of {}", at.whose()), "the list is empty"));
         }
         // Made up, but the same for the same list: a hash of what the file would say.
         let sha256 = hex::encode(Sha256::digest(serde_json::to_vec(&apps).unwrap_or_default()));

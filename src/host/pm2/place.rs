@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::host::foreign::{Shown, tame};
+use crate::host::foreign::{Shown, named, tame};
 use crate::host::off_thread;
 use crate::host::safe_file::{self, Refusal, Trust};
 
@@ -27,6 +27,16 @@ pub struct Pm2At {
 }
 
 impl Pm2At {
+    /// Whose daemon this is, for messages: the user, and the home where it is not that user's usual one. One user may have several.
+    #[must_use]
+    pub fn whose(&self) -> String {
+        let usual = [Path::new("/root/.pm2").to_owned(), Path::new("/home").join(&self.user).join(".pm2")];
+        if usual[usize::from(self.user != "root")] == self.home {
+            return self.user.clone();
+        }
+        format!("{} in {}", self.user, named(&self.home.to_string_lossy(), 200))
+    }
+
     /// The RPC socket (PM2 `paths.js`).
     #[must_use]
     pub fn rpc_socket(&self) -> PathBuf {

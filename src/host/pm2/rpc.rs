@@ -29,6 +29,8 @@ use crate::host::foreign::{Shown, Untrusted};
 pub(super) const RPC: &str = "rpc.sock";
 const QUEUE: usize = 256;
 const READ_BYTES: usize = 64 << 10;
+/// Methods that change nothing, whoever asks them how often (PM2 `Daemon.js`).
+const QUESTIONS: [&str; 4] = ["ping", "getVersion", "getReport", "getMonitorData"];
 
 /// Why a daemon could not be asked, or did not do as asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -79,7 +81,7 @@ pub enum RpcError {
         why: String,
     },
     /// The call left and no answer came: whether it happened is not known. List the apps before asking again.
-    #[error("{method} was sent and not answered ({why}); whether it happened is unknown")]
+    #[error("{method} was sent and not answered ({why}){}", whether(method))]
     Unknown {
         /// Method.
         method: &'static str,
@@ -103,6 +105,11 @@ pub enum RpcError {
 }
 
 /// What a refusal means is read from the words as they came: no secret of an app may hide it.
+/// What a question without an answer leaves open: nothing, where it changes nothing.
+fn whether(method: &str) -> &'static str {
+    if QUESTIONS.contains(&method) { "" } else { "; whether it happened is unknown" }
+}
+
 fn refused(method: &'static str, said: &Untrusted) -> RpcError {
     match said.raw().contains("PM2 is being killed") {
         true => RpcError::GoingDown { method },

@@ -236,7 +236,7 @@ impl Scale<'_> {
     fn pm2(&mut self, name: &str, before: &Facts, after: &Facts) {
         let Some(place) = self.runbook.inventory.pm2.get(name) else { return };
         let (path, at) = (format!("pm2/{name}"), process_list::at(place));
-        let about = format!("pm2 of {}", at.user);
+        let about = format!("pm2 of {}", at.whose());
         let sides = ((before, before.pm2(&at)), (after, after.pm2(&at)));
         let Some((old, new)) = self.both(&path, &about, sides.0, sides.1) else { return };
         let up = |seen: &Pm2Seen| match &seen.daemon {

@@ -102,7 +102,7 @@ impl ResumeUnit {
              # A crash is tried again; an answer is not.\n\
              Restart=on-failure\n\
              RestartSec=10\n\
-             RestartPreventExitStatus=1 2 3 4 5 6 7 8 9 10 11 20 21 30 31 130 143\n\
+             RestartPreventExitStatus=1 2 3 4 5 6 7 8 9 10 11 12 13 14 20 21 30 31 130 143\n\
              {sandbox}\
              \n\
              [Install]\n\
