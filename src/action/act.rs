@@ -200,6 +200,12 @@ pub trait Act {
         false
     }
 
+    /// A wait that has failed as soon as one required item has: what the others still wait for is in vain, and whoever has to
+    /// repair that one is told at once.
+    fn all_or_nothing(&self) -> bool {
+        false
+    }
+
     /// From here on users notice.
     fn takes_service_away(&self) -> bool {
         false
@@ -281,6 +287,12 @@ impl Action {
     #[must_use]
     pub fn waits(&self) -> bool {
         each!(self, a => a.waits())
+    }
+
+    /// See [`Act::all_or_nothing`].
+    #[must_use]
+    pub fn all_or_nothing(&self) -> bool {
+        each!(self, a => a.all_or_nothing())
     }
 
     /// See [`Act::repeatable`].

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::check::{Check, CommandCheck};
+use super::dead_end::{Patience, Way};
 use super::measure;
 use super::programs;
 use super::verdict::{No, ask, questions};
@@ -94,6 +95,7 @@ impl Act for Healthy {
         let began = on.as_probe().uptime();
         let mut since = None;
         let mut pause = Duration::from_millis(500);
+        let mut hopes = Patience::default();
         loop {
             let now = on.as_probe().uptime();
             match ask(question, on, ground).await {
@@ -110,8 +112,14 @@ impl Act for Healthy {
                 }
                 Err(why) => {
                     since = None;
-                    tell(Tick::say(&item.key, why));
-                    pause = (pause * 2).min(SLOWEST);
+                    let end = question.dead_end(on.as_probe(), ground).await;
+                    // What may be at its end is looked at closely.
+                    pause = if end.is_some() { Duration::from_secs(1) } else { (pause * 2).min(SLOWEST) };
+                    match hopes.judge(end, &why, on, ground).await {
+                        Way::Ended(why) => return Outcome::failed(why),
+                        Way::Blocked(why) => tell(Tick::say(&item.key, why)),
+                        Way::Open => tell(Tick::say(&item.key, why)),
+                    }
                 }
             }
             on.sleep(pause).await;
@@ -119,6 +127,10 @@ impl Act for Healthy {
     }
 
     fn waits(&self) -> bool {
+        true
+    }
+
+    fn all_or_nothing(&self) -> bool {
         true
     }
 }

@@ -10,6 +10,7 @@ mod certificate;
 pub mod change;
 pub mod check;
 pub mod command;
+mod dead_end;
 pub mod glob;
 pub mod healthy;
 pub mod inventory;

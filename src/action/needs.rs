@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::act::Ground;
+use super::dead_end::{self, DeadEnd};
 use super::inventory::{Needs, RedisInstance, RedisKind, Role};
 use super::process_list::{self, as_wanted};
 use super::verdict::{ask, questions};
@@ -23,6 +24,8 @@ const OPTIONAL_WITHIN: Duration = Duration::from_secs(20);
 pub(super) struct Missing {
     /// In words.
     pub(super) what: String,
+    /// Why it will not come by waiting, as far as this look tells.
+    pub(super) end: Option<DeadEnd>,
     again: Again,
 }
 
@@ -38,11 +41,15 @@ enum Again {
 
 impl Missing {
     fn soon(what: impl Into<String>) -> Self {
-        Self { what: what.into(), again: Again::Soon }
+        Self { what: what.into(), end: None, again: Again::Soon }
     }
 
     fn later(what: impl Into<String>) -> Self {
-        Self { what: what.into(), again: Again::Later }
+        Self { what: what.into(), end: None, again: Again::Later }
+    }
+
+    fn with(self, end: Option<DeadEnd>) -> Self {
+        Self { end, ..self }
     }
 
     /// Waits until another look is worth it.
@@ -68,20 +75,23 @@ pub(super) async fn missing(needs: &Needs, on: &dyn Host, ground: &Ground<'_>, w
         match probe.unit(known.unit).await {
             Err(error) => return Some(Missing::soon(error.to_string())),
             Ok(seen) if seen.active_state != "active" => {
-                return Some(Missing::soon(format!("{}: {} ({})", known.unit, seen.active_state, seen.sub_state)));
+                let what = format!("{}: {} ({})", known.unit, seen.active_state, seen.sub_state);
+                return Some(Missing::soon(what).with(dead_end::of_seen(&seen)));
             }
             Ok(_) => {}
         }
     }
     for name in &needs.pm2 {
         if let Some(why) = place_missing(name, probe, ground).await {
-            return Some(Missing::later(format!("pm2 {name}: {why}")));
+            let end = dead_end::of_place(name, probe, ground).await;
+            return Some(Missing::later(format!("pm2 {name}: {why}")).with(end));
         }
     }
     for question in questions(&needs.checks, ground) {
         let counts = question.required() || waited < OPTIONAL_WITHIN;
         if counts && let Err(why) = ask(&question, on, ground).await {
-            return Some(Missing::later(format!("{}: {why}", question.key())));
+            let end = if question.required() { question.dead_end(probe, ground).await } else { None };
+            return Some(Missing::later(format!("{}: {why}", question.key())).with(end));
         }
     }
     None
@@ -98,7 +108,8 @@ async fn redis_missing(instance: &RedisInstance, on: &dyn Probe, ground: &Ground
         (_, Some(_)) => Again::Later,
         (_, None) => Again::Soon,
     };
-    Some(Missing { what: format!("redis {}: {why}", instance.name), again })
+    let end = dead_end::of_instance(instance, &seen, on, ground).await;
+    Some(Missing { what: format!("redis {}: {why}", instance.name), end, again })
 }
 
 async fn place_missing(name: &str, on: &dyn Probe, ground: &Ground<'_>) -> Option<String> {

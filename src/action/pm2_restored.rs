@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
+use super::dead_end::{Patience, Way};
 use super::inventory::Pm2Place;
 use super::needs;
 use super::pm2_before;
@@ -119,12 +120,18 @@ impl Act for Pm2Restored {
             return Ok(());
         };
         let began = on.as_probe().uptime();
+        let mut patience = Patience::default();
         loop {
             let waited = on.as_probe().uptime().saturating_sub(began);
             let Some(missing) = needs::missing(&group.needs, on, ground, waited).await else {
                 return Ok(());
             };
-            tell(Tick::say(&wave.name, format!("waiting {} for {}", words(waited), missing.what)));
+            let what = match patience.judge(missing.end.clone(), &missing.what, on, ground).await {
+                Way::Ended(why) => return Err(format!("`{}` needs what does not come: {why}", wave.name)),
+                Way::Blocked(why) => why,
+                Way::Open => missing.what.clone(),
+            };
+            tell(Tick::say(&wave.name, format!("waiting {} for {what}", words(waited))));
             missing.wait(on).await;
         }
     }

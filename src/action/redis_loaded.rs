@@ -121,6 +121,10 @@ impl Act for RedisLoaded {
     fn waits(&self) -> bool {
         true
     }
+
+    fn all_or_nothing(&self) -> bool {
+        true
+    }
 }
 
 /// The key under which an instance is captured as ready.

@@ -5,16 +5,17 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use super::act::{Ground, Outcome, Tell, Tick};
+use super::dead_end::{self, Patience, Way};
 use super::inventory::RedisInstance;
 use super::load_damage;
 use super::load_watch::LoadWatch;
 use super::loads::{self, Board};
-use super::needs::{is_ready, role_wanted};
+use super::needs::is_ready;
 use super::redis_loaded::work;
 use crate::host::ask::LogOf;
 use crate::host::foreign::{Shown, Untrusted};
 use crate::host::json_text::JsonText;
-use crate::host::redis::{self, Door, RedisSeen, RoleWanted, ServerName};
+use crate::host::redis::{Door, RedisSeen, ServerName};
 use crate::host::span::{bytes, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::{Host, HostError};
@@ -28,8 +29,6 @@ const UNANSWERED: Duration = Duration::from_secs(3);
 const OWED: Duration = Duration::from_secs(30);
 /// Starts of the server after which a load is called a restart loop.
 const RESTARTS: u64 = 2;
-/// Looks in a row at a reason that waiting will not cure.
-const HOPELESS_LOOKS: u32 = 10;
 
 /// It took the connection and said nothing.
 fn silent(seen: &RedisSeen) -> bool {
@@ -57,7 +56,7 @@ pub(super) struct Watch<'a> {
     /// It said that it loads, at the last look.
     pub(super) loading: bool,
     good: u32,
-    hopeless: u32,
+    patience: Patience,
 }
 
 impl<'a> Watch<'a> {
@@ -74,7 +73,7 @@ impl<'a> Watch<'a> {
             unit_load: None,
             loading: false,
             good: 0,
-            hopeless: 0,
+            patience: Patience::default(),
         }
     }
 
@@ -107,11 +106,12 @@ impl<'a> Watch<'a> {
             Err(why) => why,
         };
         self.good = 0;
-        self.hopeless = if hopeless(self.instance, &seen) { self.hopeless + 1 } else { 0 };
-        if self.hopeless >= HOPELESS_LOOKS {
-            return Look::Lost(Outcome::failed(format!("{why}; waiting longer will not change that")));
+        let end = dead_end::of_instance(self.instance, &seen, on, self.ground).await;
+        match self.patience.judge(end, &why, self.on, self.ground).await {
+            Way::Ended(why) => Look::Lost(Outcome::failed(why)),
+            Way::Blocked(why) => Look::Wait(Tick::say(&self.instance.name, why)),
+            Way::Open => Look::Wait(self.load.look(&seen, why).await),
         }
-        Look::Wait(self.load.look(&seen, why).await)
     }
 
     /// What the server answers; the load is told of by the kernel's word for as long as it does not, as behind a stalled disk.
@@ -138,7 +138,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A unit that failed, is dead, or starts again and again will not load however long one waits.
+    /// A unit that starts again and again will not load however long one waits.
     fn judge_unit(&mut self, unit: Result<Box<UnitSeen>, HostError>) -> Result<(), Outcome> {
         let Ok(unit) = unit else { return Ok(()) };
         let notifies = unit.service_type.starts_with("notify");
@@ -155,14 +155,6 @@ impl<'a> Watch<'a> {
                 unit.result
             );
             return Err(Outcome::failed(why));
-        }
-        if matches!(unit.active_state.as_str(), "failed" | "inactive") {
-            self.hopeless += 1;
-            if self.hopeless >= HOPELESS_LOOKS {
-                let why =
-                    format!("{} is {} (result {}): start it, then resume", unit.id, unit.active_state, unit.result);
-                return Err(Outcome::failed(why));
-            }
         }
         Ok(())
     }
@@ -215,25 +207,6 @@ fn alarming(lines: &[Untrusted], pid: u32) -> Option<Shown> {
     let own = format!("{pid}:");
     let cries = |line: &&Untrusted| line.raw().starts_with(&own) && line.raw().contains("!!!");
     lines.iter().rev().find(cries).map(|line| line.line())
-}
-
-/// Reasons that time does not cure: a wrong password, another program, a wrong role with nothing loading, lost keys.
-fn hopeless(instance: &RedisInstance, seen: &RedisSeen) -> bool {
-    match &seen.door {
-        Door::NoAuth | Door::WrongPass | Door::NoPerm { .. } | Door::NotRedis { .. } => true,
-        Door::Secret { .. } | Door::BadAddress { .. } => true,
-        Door::Open => seen.facts.as_ref().is_some_and(|facts| {
-            // A replica that is meant to be one gets its time; no copy of somebody's data makes it the master it should be.
-            let syncing = match &facts.role {
-                Some(redis::Role::Replica { link_up, sync_in_progress, .. }) => {
-                    role_wanted(instance) != Some(RoleWanted::Master) && (!link_up || *sync_in_progress)
-                }
-                _ => false,
-            };
-            facts.loading.is_none() && !facts.async_loading && !syncing
-        }),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

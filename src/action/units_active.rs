@@ -56,7 +56,11 @@ impl Act for UnitsActive {
             };
             match watch.judge(&seen, on.as_probe().uptime()) {
                 Next::Done => return watch.outcome(),
-                Next::Lost(why) => return Outcome::failed(why),
+                Next::Lost(why) => {
+                    let said =
+                        on.last_words(unit).await.map_or(String::new(), |line| format!("; it said last: {line}"));
+                    return Outcome::failed(format!("{why}{said}"));
+                }
                 Next::Wait(say) => tell(Tick::say(unit, say)),
                 Next::Start(state) => {
                     tell(Tick::say(unit, format!("{state}; starting it")));

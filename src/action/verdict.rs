@@ -8,6 +8,7 @@ use super::check::{
     Check, CommandCheck, Comparison, HeaderValue, HostCheck, HttpCheck, Link, Pm2Check, RedisCheck, RedisTarget,
     TcpCheck,
 };
+use super::dead_end::{self, DeadEnd};
 use super::glob::any_matches;
 use super::inventory::{Pm2Place, RedisInstance, Role};
 use super::measure::Amount;
@@ -17,7 +18,7 @@ use crate::host::ask::{HttpAsk, HttpHeader};
 use crate::host::command::CommandAsked;
 use crate::host::json_path::{JsonPath, Operator, holds};
 use crate::host::pm2::{App, Status};
-use crate::host::redis::{self, RedisAt, RoleWanted, Wanted, ready};
+use crate::host::redis::{self, Door, RedisAt, RoleWanted, Wanted, ready};
 use crate::host::span::bytes;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -176,6 +177,23 @@ impl Question<'_> {
         }
     }
 
+    /// Why waiting will not make it hold, where a look can tell; asked only of one that does not hold.
+    pub(super) async fn dead_end(&self, on: &dyn Probe, ground: &Ground<'_>) -> Option<DeadEnd> {
+        match &self.about {
+            About::Redis(check, instance, at) => redis_dead_end(check, *instance, at, on, ground).await,
+            About::Unit(name, true, _) => dead_end::of_unit(name, on).await,
+            About::Pm2(pm2) => dead_end::of_place(&pm2.pm2, on, ground).await,
+            About::Tcp(tcp) => {
+                let listens =
+                    |one: &&RedisInstance| one.url.trim_end_matches('/').ends_with(&format!("//{}", tcp.addr));
+                let instance = ground.inventory.redis.values().find(listens)?;
+                dead_end::of_unit(instance.unit.as_deref()?, on).await
+            }
+            // A page is served by whoever it is, a machine may be given more, and a program may say something else.
+            About::Unit(_, false, _) | About::Http(_) | About::Host(_) | About::Command(_) => None,
+        }
+    }
+
     /// Runs a command check.
     pub(super) async fn run(&self, on: &dyn Host) -> Result<(), String> {
         let About::Command(CommandCheck { argv, user, cwd, .. }) = &self.about else {
@@ -234,13 +252,42 @@ async fn redis_holds(
             return Err(why.join(", ").into());
         }
     }
-    let Some(quota) = check.keys_at_least else {
-        return Ok(());
-    };
+    match keys_lacking(check, &seen, at, ground) {
+        Some(Lacking { now, least, before }) => Err(format!("{now} keys, wanted {least} (of {before} before)").into()),
+        None => Ok(()),
+    }
+}
+
+/// A data set that is too small.
+struct Lacking {
+    now: u64,
+    least: u64,
+    before: u64,
+}
+
+fn keys_lacking(check: &RedisCheck, seen: &redis::RedisSeen, at: &RedisAt, ground: &Ground<'_>) -> Option<Lacking> {
     let count = |seen: &redis::RedisSeen| seen.facts.as_ref().map_or(0, |facts| facts.keys.values().sum::<u64>());
     let before = ground.baseline.redis(at).map_or(0, count);
-    let (now, least) = (count(&seen), quota.of(before));
-    if now >= least { Ok(()) } else { Err(format!("{now} keys, wanted {least} (of {before} before)").into()) }
+    let (now, least) = (count(seen), check.keys_at_least?.of(before));
+    (now < least).then_some(Lacking { now, least, before })
+}
+
+/// An instance that does not answer hangs on its unit, one that lacks keys on a load. Roles and links are changed by others.
+async fn redis_dead_end(
+    check: &RedisCheck,
+    instance: Option<&RedisInstance>,
+    at: &RedisAt,
+    on: &dyn Probe,
+    ground: &Ground<'_>,
+) -> Option<DeadEnd> {
+    let instance = instance.or_else(|| ground.inventory.redis.values().find(|one| one.url == at.url))?;
+    let seen = on.redis(at).await.ok()?;
+    match dead_end::of_instance(instance, &seen, on, ground).await {
+        Some(DeadEnd::Answer) if seen.door == Door::Open => {
+            keys_lacking(check, &seen, at, ground).map(|lacking| DeadEnd::Keys(lacking.now))
+        }
+        other => other,
+    }
 }
 
 async fn unit_holds(name: &str, active: bool, on: &dyn Probe) -> Result<(), No> {

@@ -219,7 +219,8 @@ impl Executor<'_> {
         let few = required(false).count() <= tolerated;
         let hard: Vec<_> = required(true).chain(required(false).filter(|_| !few)).collect();
         if let Some(first) = hard.first() {
-            let more = if hard.len() > 1 { format!(" (and {} more)", hard.len() - 1) } else { String::new() };
+            let more = hard.iter().skip(1).filter(|loss| !loss.cut).count();
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
             return self.fail(id, format!("{}: {}{more}", first.key, first.why));
         }
         let left = match self.look(step, id).await {

@@ -155,6 +155,13 @@ pub trait Host: Probe {
         })
     }
 
+    /// The last line in which what a unit runs has complained, as the system's journal has it. Nothing is changed, but a process
+    /// is started for it, so a plan cannot ask. `None` where there is no such line, or no journal.
+    fn last_words<'a>(&'a self, unit: &'a str) -> Pending<'a, Option<shown::Shown>> {
+        let _ = unit;
+        Box::pin(async { None })
+    }
+
     /// The same machine, to be asked only.
     fn as_probe(&self) -> &dyn Probe;
 }

@@ -13,7 +13,7 @@ use super::story::{StepTold, Story};
 use super::telling::{pause, person};
 use crate::execute::Urge;
 use crate::host::span::{clock, words};
-use crate::journal::checkpoint::{How, PauseReason, StepId};
+use crate::journal::checkpoint::{How, Outcome, PauseReason, StepId};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::step::StepStatus;
@@ -44,6 +44,7 @@ pub fn status_in(
     out.push('\n');
     cut_off(&mut out, &story, now, zone, style);
     in_work(&mut out, state, around, style);
+    failed_so_far(&mut out, state, style);
     asked(&mut out, state, around, style);
     at_the_end(&mut out, &story, style);
     if let Some(why) = around.window.as_ref().filter(|_| state.ended().is_none() && around.refused.is_none()) {
@@ -226,6 +227,27 @@ fn in_work(out: &mut String, state: &RunState, around: &Around, style: &Style) {
     };
     paragraph(out, label, &format!("{step}: {} ({note})", clean(&patterns(&names, 120))), style);
 }
+
+/// What has failed in a step that goes on with the others: whoever can repair it need not wait for the end.
+fn failed_so_far(out: &mut String, state: &RunState, style: &Style) {
+    let Some((_, step)) = state.running().filter(|_| state.ended().is_none()) else { return };
+    let now = step.items.iter().filter(|(_, item)| item.attempt == step.attempts);
+    let failed: Vec<(&String, &String)> = now
+        .filter_map(|(name, item)| match &item.outcome {
+            Some(Outcome::Failed { why, .. }) => Some((name, why)),
+            Some(Outcome::Applied | Outcome::Unknown { .. } | Outcome::NotBegun) | None => None,
+        })
+        .collect();
+    for (item, why) in failed.iter().take(FAILED_SO_FAR) {
+        paragraph(out, "Failed         ", &format!("{}: {}", clean(item), clean(why)), style);
+    }
+    if failed.len() > FAILED_SO_FAR {
+        paragraph(out, "               ", &format!("and {} more", failed.len() - FAILED_SO_FAR), style);
+    }
+}
+
+/// Failures of a step at work that are named.
+const FAILED_SO_FAR: usize = 6;
 
 /// What a second terminal has asked of the process at work, until it is heeded.
 fn asked(out: &mut String, state: &RunState, around: &Around, style: &Style) {

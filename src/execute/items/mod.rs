@@ -29,6 +29,9 @@ use crate::journal::checkpoint::{Checkpoint, StepId};
 /// How long actions that are in flight may take to finish after the first Ctrl-C.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How long the others are still waited for when one has failed the step: what fails for the same reason is told with it.
+const GATHER: Duration = Duration::from_secs(3);
+
 /// How long outcomes wait for the next intents. Until they are written they are in doubt, which a crash settles by a look.
 const HELD_FOR: Duration = Duration::from_millis(100);
 
@@ -40,6 +43,8 @@ pub(super) struct Loss {
     pub(super) optional: bool,
     /// One of our own chores: no app that could be missed.
     pub(super) chore: bool,
+    /// It was given up only because another one had failed the step.
+    pub(super) cut: bool,
 }
 
 /// How the items of a step ended.
@@ -80,6 +85,8 @@ enum Happened {
     Felt(Duration, Option<PressureSeen>),
     /// Outcomes have been held back for long enough.
     Due,
+    /// One has failed the step, and those that fail with it have had their time.
+    Vain,
 }
 
 type Flying<'f> = FuturesUnordered<LocalBoxFuture<'f, Happened>>;
@@ -166,6 +173,7 @@ impl<'a> Fan<'a> {
                     flying.push(self.feel(LOOK_EVERY));
                 }
                 Happened::Due => (due, work.timed) = (true, false),
+                Happened::Vain => too_late = too_late.or_else(|| work.in_vain()),
                 Happened::TooLate(why) => too_late = Some(why),
             }
         }
@@ -175,6 +183,9 @@ impl<'a> Fan<'a> {
             flying.push(self.due());
         }
         begin(&never, work, book)?;
+        if too_late.is_none() && self.action.all_or_nothing() && work.gathers() {
+            flying.push(self.gather());
+        }
         if let Some(why) = &too_late {
             self.give_up(why, work, book)?;
         }
@@ -273,6 +284,14 @@ impl<'a> Fan<'a> {
         Box::pin(async {
             self.host.sleep(HELD_FOR).await;
             Happened::Due
+        })
+    }
+
+    /// The end of the time for those that fail together.
+    fn gather(&self) -> LocalBoxFuture<'_, Happened> {
+        Box::pin(async {
+            self.host.sleep(GATHER).await;
+            Happened::Vain
         })
     }
 

@@ -54,6 +54,7 @@ impl Fan<'_> {
                     why: why.clone(),
                     optional: item.optional,
                     chore: item.chore,
+                    cut: false,
                 });
                 Verdict::Failed { why, causes }
             }
@@ -90,6 +91,7 @@ impl Fan<'_> {
                 why: format!("not begun: {why}"),
                 optional: item.optional,
                 chore: item.chore,
+                cut: false,
             });
         }
         batch
@@ -110,6 +112,7 @@ impl Fan<'_> {
                     why: why.clone(),
                     optional: item.optional,
                     chore: item.chore,
+                    cut: work.gathering,
                 });
                 batch.push(self.done(&item.key, Verdict::Failed { why, causes: Vec::new() }, Duration::ZERO, None));
             } else {

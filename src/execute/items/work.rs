@@ -26,13 +26,24 @@ pub(super) struct Work {
     /// Outcomes that wait for the sync of the next intents, and whether a time for them is running.
     pub(super) held: Vec<Checkpoint>,
     pub(super) timed: bool,
+    /// The first required failure was seen, and a time for those that fail with it is running.
+    pub(super) gathering: bool,
 }
 
 impl Work {
     pub(super) fn new(change: &Change) -> Self {
         let throttle = change.slots.map(Throttle::new);
         let (said, held) = (BTreeMap::new(), Vec::new());
-        Self { lanes: Lanes::new(change), tally: Tally::default(), said, throttle, full: None, held, timed: false }
+        Self {
+            lanes: Lanes::new(change),
+            tally: Tally::default(),
+            said,
+            throttle,
+            full: None,
+            held,
+            timed: false,
+            gathering: false,
+        }
     }
 
     /// Whether outcomes may wait for company: only in a fan of hundreds, and only while others are in flight.
@@ -46,6 +57,19 @@ impl Work {
         let mut held = std::mem::take(&mut self.held);
         once_each(&mut held);
         held
+    }
+
+    /// Whether a first required failure has just been seen; once.
+    pub(super) fn gathers(&mut self) -> bool {
+        let first = !self.gathering && self.in_vain().is_some();
+        self.gathering |= first;
+        first
+    }
+
+    /// Why what is still waited for is waited for in vain.
+    pub(super) fn in_vain(&self) -> Option<String> {
+        let lost = self.tally.lost.iter().find(|loss| !loss.optional)?;
+        Some(format!("no longer waited for, because {} cannot come", lost.key))
     }
 
     pub(super) fn felt(&mut self, at: Duration, seen: Option<PressureSeen>) {

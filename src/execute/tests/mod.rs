@@ -2,6 +2,7 @@
 
 mod bed;
 mod crashes;
+mod dead_ends;
 mod decisions;
 mod ends;
 mod full;

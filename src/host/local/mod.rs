@@ -7,6 +7,7 @@ mod deeds;
 mod effects;
 mod fresh;
 mod questions;
+mod unit_log;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use tokio::sync::{Mutex, Notify};
 use super::command::{Lend, Stops};
 use super::pm2::{App, ListSeen, Pm2At, RpcError, Snapshot, Steer, SteerError};
 use super::redis::{self, RedisAt, RedisSeen};
+use super::shown::Shown;
 use super::systemd::bus::{Bus, SystemdError};
 use super::systemd::resume_unit::ResumeUnit;
 use super::{Answer, Ask, Deed, Host, HostError, Pending, Probe, Told, clock};
@@ -221,6 +223,10 @@ impl Host for LocalHost {
                 Err(_) => false,
             }
         })
+    }
+
+    fn last_words<'a>(&'a self, unit: &'a str) -> Pending<'a, Option<Shown>> {
+        Box::pin(unit_log::last_words(unit))
     }
 
     fn as_probe(&self) -> &dyn Probe {

@@ -192,6 +192,7 @@ pub(crate) fn unit(name: &str, enabled: bool, notifies: bool) -> UnitSeen {
         start_timeout: Some(Duration::from_secs(90)),
         stop_timeout: Some(Duration::from_secs(90)),
         restart: "always".into(),
+        job: 0,
         fragment_path: format!("/etc/systemd/system/{name}"),
         drop_in_paths: Vec::new(),
         need_daemon_reload: false,

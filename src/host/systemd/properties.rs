@@ -109,6 +109,15 @@ impl Bag {
         words.take(LIST_MAX).collect()
     }
 
+    /// The number at the head of a structure: the job of a unit. 0 when absent.
+    pub(super) fn first_number(&self, key: &str) -> u32 {
+        let Some(Variant::Structure(fields)) = self.get(key) else { return 0 };
+        match fields.fields().first() {
+            Some(Variant::U32(number)) => *number,
+            _ => 0,
+        }
+    }
+
     /// A text that somebody wrote for people.
     pub(super) fn said(&self, key: &str) -> Shown {
         match self.get(key) {

@@ -50,6 +50,9 @@ pub struct UnitSeen {
     pub stop_timeout: Option<Duration>,
     /// `Restart=`.
     pub restart: String,
+    /// The number of the job that systemd has queued or works on for it; 0 when none.
+    #[serde(default, skip_serializing_if = "no_job")]
+    pub job: u32,
     /// The unit file.
     pub fragment_path: String,
     /// Drop-ins on top of it.
@@ -72,6 +75,28 @@ pub struct UnitSeen {
     /// Settings that the arguments of a Redis server give; of a password only that there is one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redis_settings: BTreeMap<String, String>,
+}
+
+fn no_job(job: &u32) -> bool {
+    *job == 0
+}
+
+impl UnitSeen {
+    /// It does not run and nobody is about to start it: no job is queued for it, systemd does not wait to restart it, and no
+    /// socket, timer or path stands by to do so.
+    #[must_use]
+    pub fn is_left_down(&self) -> bool {
+        let down = matches!(self.active_state.as_str(), "failed" | "inactive");
+        // A pause before `Restart=` is called activating; newer versions have states beside it that are not.
+        let restarts = self.sub_state.contains("auto-restart");
+        down && self.job == 0 && !restarts && self.triggered_by.is_empty()
+    }
+
+    /// systemd works on its start, or has it in its queue.
+    #[must_use]
+    pub fn is_on_its_way(&self) -> bool {
+        self.active_state == "activating" || (self.job != 0 && self.active_state != "active")
+    }
 }
 
 impl Bus {
@@ -134,6 +159,7 @@ fn seen(asked: &str, load_state: String, unit_file_state: String, unit: &Bag, se
         start_timeout: service.span("TimeoutStartUSec"),
         stop_timeout: service.span("TimeoutStopUSec"),
         restart: service.text("Restart"),
+        job: unit.first_number("Job"),
         fragment_path: unit.text("FragmentPath"),
         drop_in_paths: unit.list("DropInPaths"),
         need_daemon_reload: unit.flag("NeedDaemonReload"),
