@@ -30,7 +30,10 @@ impl Executor<'_> {
             if let Some(ending) = self.left()? {
                 return Ok(ending);
             }
-            let end = self.way_back_step(phase, step, &id).await?;
+            let end = match self.loads_on_the_way_back(step, &id).await? {
+                Some(end) => end,
+                None => self.way_back_step(phase, step, &id).await?,
+            };
             if matches!(end, StepEnd::Stopped | StepEnd::Unknown(_))
                 && let Some(ending) = self.left()?
             {

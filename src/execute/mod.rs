@@ -6,6 +6,7 @@
 
 mod back_out;
 mod book;
+mod boots;
 mod doubt;
 pub mod dress;
 mod items;
@@ -158,6 +159,10 @@ impl Executor<'_> {
     }
 
     async fn go_through(&mut self) -> Result<Ending, ExecuteError> {
+        if self.book.state().in_a_new_boot() {
+            self.tell_of_the_boot();
+            self.wait_for_the_boot().await;
+        }
         if self.book.state().backing_out() {
             return self.back_out("resumed while backing out").await;
         }
@@ -169,7 +174,10 @@ impl Executor<'_> {
             if let Some(ending) = self.stop_asked().await? {
                 return Ok(ending);
             }
-            let end = self.step(phase, step, &id).await?;
+            let end = match self.gates_of_earlier_boots(step, &id).await? {
+                Some(end) => end,
+                None => self.step(phase, step, &id).await?,
+            };
             if let Some(ending) = self.after(step, &id, end).await? {
                 return Ok(ending);
             }

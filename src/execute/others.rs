@@ -21,7 +21,7 @@ impl Executor<'_> {
         why: String,
     ) -> Result<String, ExecuteError> {
         let Action::Pm2Restored(restore) = &failed.action else { return Ok(why) };
-        if !self.book.state().rebooted() {
+        if self.book.state().boots() < 2 {
             return Ok(why);
         }
         let runbook = self.runbook;

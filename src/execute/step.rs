@@ -67,7 +67,7 @@ impl Executor<'_> {
     }
 
     /// How long a step may take: as the runbook says, or for a wait as the plan says.
-    fn within(&self, step: &Step, id: &StepId) -> Option<Duration> {
+    pub(super) fn within(&self, step: &Step, id: &StepId) -> Option<Duration> {
         let planned = || self.plan.steps.iter().find(|planned| planned.id == *id)?.gives_up_after;
         step.within.or_else(|| planned().map(Duration::from_secs))
     }
@@ -260,7 +260,7 @@ impl Executor<'_> {
     }
 
     /// A step that fails before its first effect still has its place in the journal.
-    fn open_and_fail(&mut self, step: &Step, id: &StepId, error: &str) -> Result<StepEnd, ExecuteError> {
+    pub(super) fn open_and_fail(&mut self, step: &Step, id: &StepId, error: &str) -> Result<StepEnd, ExecuteError> {
         let started = self.started(step, id, Vec::new());
         self.book.write(&[started])?;
         self.fail(id, error.to_owned())

@@ -98,6 +98,8 @@ pub struct StepState {
     pub(super) sitting: u32,
     /// A decision allows one more attempt in spite of doubt.
     pub(super) rerun_granted: bool,
+    /// The boot of the run, from 1, in which it was done by a process; 0 when it was not.
+    pub(super) done_in: usize,
 }
 
 impl Default for StepState {
@@ -111,6 +113,7 @@ impl Default for StepState {
             reboot: None,
             sitting: 0,
             rerun_granted: false,
+            done_in: 0,
         }
     }
 }

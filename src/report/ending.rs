@@ -26,6 +26,15 @@ pub fn ending(entries: &[Entry], state: &RunState, around: &Around, style: &Styl
     let (tone, word, text) = outcome(&story, state);
     labelled(&mut out, &format!("{word}  "), &word, tone, &text, style);
     figures(&mut out, &story, style);
+    if let n @ 1.. = story.foreign_boots().count() {
+        let times = if n == 1 { "once".to_owned() } else { format!("{n} times") };
+        paragraph(
+            &mut out,
+            "  boots    ",
+            &format!("the machine was restarted {times} meanwhile, and not by this run"),
+            style,
+        );
+    }
     losses(&mut out, &story, state, style);
     troubles(&mut out, &story, state, style);
     if let Some(found) = &story.came_back {

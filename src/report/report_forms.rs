@@ -40,6 +40,9 @@ pub fn report_lines(entries: &[Entry]) -> Vec<String> {
         "reboots": story.reboots.iter().map(|one| json!({
             "old": clean(one.old), "new": clean(one.new), "took_s": one.took.as_secs_f64(),
         })).collect::<Vec<_>>(),
+        "boots": story.boots.iter().map(|one| json!({
+            "old": clean(one.old), "new": clean(one.new), "found": one.found, "by_run": one.by_run,
+        })).collect::<Vec<_>>(),
         "steps": story.steps.iter().map(|(id, step)| step_value(&story, id, step)).collect::<Vec<_>>(),
         "losses": story.losses().into_iter().map(|(id, item, why, causes)| json!({
             "step": id, "item": clean(item), "why": clean(why),

@@ -43,6 +43,7 @@ pub fn status_in(
     out.push_str(&phases(&story, state, style));
     out.push('\n');
     cut_off(&mut out, &story, now, zone, style);
+    other_boots(&mut out, &story, zone, style);
     in_work(&mut out, state, around, style);
     failed_so_far(&mut out, state, style);
     asked(&mut out, state, around, style);
@@ -271,6 +272,18 @@ fn at_the_end(out: &mut String, story: &Story<'_>, style: &Style) {
     for (id, why) in story.doubts() {
         paragraph(out, "Not known  ?   ", &format!("whether {id} happened: {}", clean(why)), style);
     }
+}
+
+/// The machine was restarted by somebody else.
+fn other_boots(out: &mut String, story: &Story<'_>, zone: &TimeZone, style: &Style) {
+    let Some(last) = story.foreign_boots().last() else { return };
+    let at = last.found.to_zoned(zone.clone()).strftime("%H:%M");
+    let times = match story.foreign_boots().count() {
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
+    };
+    let text = format!("{times} since the run began, and not by the run; found at {at} {}", name_of(zone));
+    paragraph(out, "Restarted      ", &text, style);
 }
 
 fn cut_off(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone, style: &Style) {

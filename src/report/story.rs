@@ -55,6 +55,17 @@ pub(super) struct RebootTold<'a> {
     pub(super) took: Duration,
 }
 
+/// A boot in which the run was found again.
+#[derive(Debug, Clone)]
+pub(super) struct BootTold<'a> {
+    pub(super) old: &'a str,
+    pub(super) new: &'a str,
+    /// The first record in it.
+    pub(super) found: Timestamp,
+    /// The run's own reboot has proven it; otherwise somebody, or something, else restarted the machine.
+    pub(super) by_run: bool,
+}
+
 /// A whole run.
 pub(super) struct Story<'a> {
     pub(super) run: &'a str,
@@ -64,6 +75,8 @@ pub(super) struct Story<'a> {
     pub(super) latest: Option<Timestamp>,
     pub(super) steps: IndexMap<StepId, StepTold<'a>>,
     pub(super) reboots: Vec<RebootTold<'a>>,
+    /// Every boot after the one in which it began.
+    pub(super) boots: Vec<BootTold<'a>>,
     /// Failed attempts, in order: step, reason.
     pub(super) failures: Vec<(Timestamp, StepId, &'a str)>,
     /// Everything else that a person should read: pauses, resumes, decisions.
@@ -89,6 +102,7 @@ impl<'a> Story<'a> {
             latest: entries.last().map(|entry| entry.wall),
             steps: IndexMap::new(),
             reboots: Vec::new(),
+            boots: Vec::new(),
             failures: Vec::new(),
             asides: Vec::new(),
             paused_for: None,
@@ -98,7 +112,13 @@ impl<'a> Story<'a> {
             owner: None,
             came_back: None,
         };
+        let mut boot = entries.first().map_or("", |entry| &*entry.boot_id);
         for entry in entries {
+            if *entry.boot_id != *boot {
+                let (old, new) = (boot, &*entry.boot_id);
+                story.boots.push(BootTold { old, new, found: entry.wall, by_run: false });
+                boot = new;
+            }
             story.take_in(entry);
         }
         story
@@ -141,6 +161,10 @@ impl<'a> Story<'a> {
                         Checkpoint::StepFailed { error, .. } => self.failures.push((entry.wall, id.clone(), error)),
                         Checkpoint::Rebooted { old, new, took_ms, .. } => {
                             self.reboots.push(RebootTold { old, new, took: Duration::from_millis(*took_ms) });
+                            if let Some(boot) = self.boots.last_mut().filter(|boot| boot.old == old && boot.new == new)
+                            {
+                                boot.by_run = true;
+                            }
                         }
                         _ => {}
                     }
@@ -157,6 +181,11 @@ impl<'a> Story<'a> {
             Resolution::Skip => Some(How::Skipped { why: why() }),
             Resolution::Rerun => None,
         };
+    }
+
+    /// Boots that the run had not asked for.
+    pub(super) fn foreign_boots(&self) -> impl Iterator<Item = &BootTold<'a>> {
+        self.boots.iter().filter(|boot| !boot.by_run)
     }
 
     /// The step as planned.

@@ -1,6 +1,7 @@
 //! Whole runs of the real executor, with a real journal, on the model of a small host.
 
 mod bed;
+mod boots;
 mod crashes;
 mod dead_ends;
 mod decisions;

@@ -38,6 +38,12 @@ pub struct RunState {
     failures: Option<(usize, u32)>,
     decisions: Vec<Ruling>,
     latest_wall: Option<Timestamp>,
+    /// The boot that the last record was written in, and how many there were.
+    boot: Option<Arc<str>>,
+    boots: usize,
+    /// How many boots there were when work was last done, and when the present sitting began.
+    worked_in: usize,
+    came_to: usize,
 }
 
 /// How the keys begin that only one step reads and writes.
@@ -58,7 +64,22 @@ impl RunState {
     pub fn after(&mut self, entry: &Entry) -> Result<(), Illegal> {
         self.judge(entry)?;
         self.latest_wall = self.latest_wall.max(Some(entry.wall));
+        if self.boot.as_ref() != Some(&entry.boot_id) {
+            self.boot = Some(Arc::clone(&entry.boot_id));
+            self.boots += 1;
+        }
+        match &entry.checkpoint {
+            Checkpoint::Resumed { .. } => self.came_to = self.worked_in,
+            // Words of people and of whoever repairs a journal: nothing was looked at for them.
+            Checkpoint::Decision { .. } | Checkpoint::Recovered { .. } | Checkpoint::Abandoned { .. } => {}
+            _ => self.worked_in = self.boots,
+        }
         self.take_in(&entry.checkpoint);
+        if let Checkpoint::StepDone { step, .. } = &entry.checkpoint
+            && let Some(state) = self.steps.get_mut(step)
+        {
+            state.done_in = self.boots;
+        }
         if let Checkpoint::RebootIntent { step, .. } = &entry.checkpoint
             && let Some(reboot) = self.steps.get_mut(step).and_then(|step| step.reboot.as_mut())
         {
@@ -236,7 +257,7 @@ impl RunState {
     /// Whether the machine has been rebooted, and the first step that is not done was tried since and came to nothing.
     pub(in crate::journal) fn held_up(&self) -> bool {
         let first = self.steps.get_index(self.first_open).map(|(_, state)| &state.status);
-        self.rebooted && matches!(first, Some(StepStatus::Failed { .. } | StepStatus::Unknown { .. }))
+        self.boots > 1 && matches!(first, Some(StepStatus::Failed { .. } | StepStatus::Unknown { .. }))
     }
 
     /// Whether every step is done.
@@ -273,6 +294,24 @@ impl RunState {
     #[must_use]
     pub fn rebooted(&self) -> bool {
         self.rebooted
+    }
+
+    /// How many boots the records of the run were written in; 1 until the machine was down.
+    #[must_use]
+    pub fn boots(&self) -> usize {
+        self.boots
+    }
+
+    /// Whether this sitting found another boot than the one in which the run was last at work.
+    #[must_use]
+    pub fn in_a_new_boot(&self) -> bool {
+        self.sitting > 1 && self.came_to < self.boots
+    }
+
+    /// Whether a step was done in a boot that is over: what it has waited for may be gone.
+    #[must_use]
+    pub fn done_in_an_earlier_boot(&self, step: &StepId) -> bool {
+        self.steps.get(step).is_some_and(|state| state.is_done() && state.done_in > 0 && state.done_in < self.boots)
     }
 
     /// Whether the first step that takes service away was ever started.

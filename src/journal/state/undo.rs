@@ -89,6 +89,7 @@ impl RunState {
             captured: BTreeMap::new(),
             shared_keys: Vec::new(),
             decisions: self.decisions.clone(),
+            boot: self.boot.clone(),
             ..*self
         };
         Before { rest, steps, fresh, shared: self.shared_keys.len() }

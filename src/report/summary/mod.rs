@@ -128,7 +128,12 @@ impl Page<'_> {
         let reason = self.story.backed_out.map(cell).unwrap_or_default();
         let lacking = self.story.not_back();
         let back = if lacking.is_empty() {
-            "Services were brought back without a reboot.".to_owned()
+            let restarted = match self.story.boots.len() {
+                0 => "without a reboot".to_owned(),
+                1 => "; the machine was restarted meanwhile, and not by this run".to_owned(),
+                n => format!("; the machine was restarted {n} times meanwhile, and not by this run"),
+            };
+            format!("Services were brought back {restarted}.").replace(" ;", ";")
         } else {
             let named: Vec<String> = lacking.iter().map(|one| cell(one)).collect();
             format!("**Not everything came back**: {}.", named.join("; "))
@@ -162,6 +167,10 @@ impl Page<'_> {
         for reboot in &self.story.reboots {
             let took = words(reboot.took);
             rows.push(("Boot", format!("`{}` -> `{}` in {took}", cell(reboot.old), cell(reboot.new))));
+        }
+        for boot in self.story.foreign_boots() {
+            let (old, new, at) = (cell(boot.old), cell(boot.new), self.at(boot.found));
+            rows.push(("Other boot", format!("`{old}` -> `{new}`, **not by this run**; found at {at}")));
         }
         for (name, value) in rows {
             self.line(&format!("| {name} | {value} |"));
