@@ -120,7 +120,7 @@ fn a_closed_window_is_exit_6_unless_ignored_with_a_reason() {
 fn without_a_terminal_the_missing_flag_is_named_before_anything_is_done() {
     let place = Place::new();
     let plain = place.file("plain.yaml", &good("", TRUE));
-    place.runbook(&["run", &plain]).exits(9).says("add --yes");
+    place.runbook(&["run", &plain]).exits(9).says("plain.yaml --yes");
     let named = place.file(
         "named.yaml",
         &good(
@@ -131,7 +131,7 @@ fn without_a_terminal_the_missing_flag_is_named_before_anything_is_done() {
             ),
         ),
     );
-    place.runbook(&["run", &named, "--yes"]).exits(9).says("add --confirm tiny");
+    place.runbook(&["run", &named, "--yes"]).exits(9).says("named.yaml --yes --confirm tiny");
     place.runbook(&["run", &named, "--yes", "--confirm", "other"]).exits(2).says("is not the name of this runbook");
     place.runbook(&["run", &plain, "--yes", "--step"]).exits(9);
     assert_eq!(place.state(), Vec::new(), "nothing was begun");

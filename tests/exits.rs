@@ -11,7 +11,7 @@ use runbook::journal::store::{NewRun, RunId, Store};
 use runbook::journal::{Journal, Stamp};
 use serde_json::Value;
 
-use crate::support::program::{Place, Said, hostname};
+use crate::support::program::{Place, Said, hostname, offered};
 
 /// A run that waits for a file: its second step has failed and is tried again by a resume.
 fn waiting(place: &Place) -> PathBuf {
@@ -165,19 +165,6 @@ const STATES: [(&str, Spoil); 27] = [
         });
     }),
 ];
-
-/// The commands that a screen offers: at the beginning of a line or behind a label, up to what they do.
-fn offered(said: &Said) -> Vec<String> {
-    let tools = ["runbook ", "kill ", "rm ", "mount ", "systemctl "];
-    let command = |line: &str| {
-        let line = line.trim();
-        let label = line.split("  ").next().filter(|label| label.len() <= 9 && *label != line);
-        let rest = label.map_or(line, |label| line[label.len()..].trim_start());
-        let found = [line, rest].into_iter().find(|text| tools.iter().any(|tool| text.starts_with(tool)))?;
-        Some(found.split("   ").next()?.trim().to_owned())
-    };
-    said.all().lines().filter_map(command).collect()
-}
 
 /// A copy of the place, for a command that must not spoil what the others find.
 fn copied(place: &Place) -> Place {

@@ -14,6 +14,7 @@ mod lab_plan;
 mod lab_restart;
 mod lab_trouble;
 mod machine_output;
+mod next_commands;
 mod ownership;
 mod pm2_whole;
 mod rehearse;

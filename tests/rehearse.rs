@@ -117,7 +117,7 @@ fn a_step_that_fails_between_the_stop_and_the_reboot_backs_out() {
     let said = rehearse(&place, &["--fail", "stop/compact-again"]);
     said.exits(12).says("backed out, services were brought back").says("made to fail");
     let said = rehearse(&place, &["--fail", "compact/1"]);
-    said.exits(1).says("FAILED bds").says("nothing was taken away yet");
+    said.exits(1).says("FAILED bds").says("Stopped by a failure");
     assert!(!said.all().contains("pm2_stopped: 133"), "{said:?}");
     rehearse(&place, &["--fail", "stop/2"]).exits(2).says("there is no step `stop/2`");
 }

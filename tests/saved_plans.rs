@@ -40,7 +40,7 @@ fn a_saved_plan_is_private_and_is_run_by_its_name() {
     for file in ["origin.json", "plan.json", "facts.json", "runbook.yaml"] {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }
-    place.runbook(&["run", "--plan", &id]).exits(9).says("add --yes");
+    place.runbook(&["run", "--plan", &id]).exits(9).says(&format!("run --plan {id} --yes"));
     place.runbook(&["run", "--plan", &id, "--yes"]).exits(0);
     place.runbook(&["history"]).exits(0).says("tiny");
     place.runbook(&["run", "--plan", "p-0000", "--yes"]).exits(2).says("there is no saved plan p-0000");

@@ -7,6 +7,7 @@ use super::inventory::{AtBoot, Pm2Place};
 use super::process_list::{self, label};
 use crate::host::json_text::JsonText;
 use crate::host::pm2::{DaemonSeen, DumpSeen, Pm2Seen, Support};
+use crate::host::shell_word::word;
 use crate::host::span::Span;
 use crate::host::{Deed, Host, HostError, Probe, Told};
 
@@ -143,7 +144,8 @@ fn daemon_stops(daemon: &DaemonSeen, place: Option<&Pm2Place>, stop: &mut dyn Fn
             "no PM2 daemon is running, so nothing can be saved; none was started".into(),
             &match place.and_then(|place| place.unit.as_deref()) {
                 Some(unit) => {
-                    format!("systemctl start {unit} (not `pm2`, which starts an empty daemon for whoever calls it)")
+                    // The command itself would start an empty daemon for whoever calls it.
+                    format!("by its unit, not by `pm2`: systemctl start {}", word(unit))
                 }
                 None => "start it as its own user; check `user`, `home` and `unit`".to_owned(),
             },

@@ -37,6 +37,7 @@ fn concern(about: &str, why: &NotRoots) -> Concern {
         return Concern::new(Weight::Warn, about, seen(format!("{} {why}", path.display())), cure);
     }
     let text = format!("{} would execute what others may change: {} {why}", ourselves(), path.display());
-    let cure = format!("{cure}; or name its owner as `user:`, and it runs as that user");
+    // What can be typed comes last: behind a command nothing may stand.
+    let cure = format!("name its owner as `user:`, and it runs as that user; or: {cure}");
     Concern::new(Weight::Stop, about, seen(text), seen(cure))
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::loads;
+use crate::host::shell_word::word;
 use crate::host::span::{Span, words};
 use crate::host::systemd::UnitSeen;
 use crate::host::systemd::boot::{AtBoot, Trap, boot_verdict, start_timeout_trap};
@@ -97,13 +98,13 @@ impl UnitsEnabled {
                 } else {
                     format!("will not come back: {note}")
                 };
-                concern(bad, seen, format!("systemctl enable {}, or set `fix: true`", unit.id));
+                concern(bad, seen, format!("set `fix: true`, or: systemctl enable {}", word(&unit.id)));
             }
             AtBoot::Masked { .. } => {
                 concern(
                     bad,
                     "is masked: nothing can start it".into(),
-                    format!("systemctl unmask {}, if it is meant to run", unit.id),
+                    format!("if it is meant to run: systemctl unmask {}", word(&unit.id)),
                 );
             }
             AtBoot::Static { note } => {
@@ -149,11 +150,11 @@ fn known_before(unit: &UnitSeen) -> Vec<Concern> {
     let mut out = Vec::new();
     if unit.active_state == "failed" {
         let seen = format!("has failed already, before this run (result {})", unit.result);
-        out.push(warn(seen, format!("journalctl -u {0}; systemctl reset-failed {0}", unit.id)));
+        out.push(warn(seen, format!("journalctl -u {0}; systemctl reset-failed {0}", word(&unit.id))));
     }
     if unit.need_daemon_reload {
         let seen = "its files are newer than what systemd has read: the boot will use them, a start now does not";
-        out.push(warn(seen.into(), format!("systemctl cat {}, then systemctl daemon-reload", unit.id)));
+        out.push(warn(seen.into(), format!("systemctl cat {}; systemctl daemon-reload", word(&unit.id))));
     }
     if unit.stop_timeout.is_none() && unit.id.ends_with(".service") && unit.active_state == "active" {
         let seen = "has no stop time-out: a stop that hangs holds up the shutdown for ever".to_owned();

@@ -14,7 +14,7 @@ use crate::journal::checkpoint::Ruling;
 use crate::journal::step::StepStatus;
 use crate::journal::store::{RunId, Store};
 use crate::report::{Around, Refused, word};
-use crate::runbook::ConfirmKind;
+use crate::runbook::{ConfirmKind, OnUnknown};
 
 /// How long the system's bus may take to say how the resume unit is.
 const BUS_WITHIN: Duration = Duration::from_secs(2);
@@ -61,7 +61,9 @@ fn now(around: &mut Around, frozen: &Frozen, reading: &Reading) {
     around.backs_out = Some(standing.backs_out());
     let Some((id, step)) = standing.next_step().filter(|_| !state.backing_out()) else { return };
     let unknown = matches!(state.status(&id), Some(StepStatus::Unknown { .. }));
-    if state.waiting_for_reboot().is_some() || unknown {
+    let ruled = matches!(step.on_unknown, Some(OnUnknown::Rerun | OnUnknown::Skip));
+    around.settles = unknown && (step.action.repeatable() || ruled);
+    if state.waiting_for_reboot().is_some() || (unknown && !around.settles) {
         return;
     }
     around.window = standing.forbids(step, &id, clock::now());

@@ -42,7 +42,8 @@ pub(super) async fn show(desk: &Desk, id: &RunId, ending: &Ending, store: &Store
     match store.read(id) {
         Ok(reading) => {
             let look = around::look(desk, store, id, &reading, false);
-            let around = if here { look.await } else { report::Around::default() };
+            let around =
+                if here { look.await } else { report::Around { rehearsed: true, ..report::Around::default() } };
             desk.screen.alert(&report::ending(&reading.entries, &reading.state, &around, desk.screen.style()));
         }
         Err(error) => desk.screen.alert(&format!("{id}: {}\n{error}\n", line(ending))),

@@ -13,7 +13,7 @@ use crate::host::pm2::{AbsentWhy, DaemonSeen, Pm2Seen, RunningDaemon, Support, e
 use crate::host::redis::RedisSeen;
 use crate::host::span::count;
 use crate::host::{Answer, Ask, HostError, Probe, clock};
-use crate::report::{Diagnosed, call, diagnosis};
+use crate::report::{Diagnosed, Typed, call, commands_are_of, diagnosis};
 use crate::runbook::Runbook;
 
 /// What to look at besides the host itself.
@@ -32,6 +32,7 @@ impl Doctor {
         all.push(state_place(desk));
         all.extend(runs(desk));
         if let Some(name) = &self.name {
+            commands_are_of(Typed { runbook: name.clone(), ..Typed::default() });
             let loaded = check::load(desk, &read(&desk.site, name, true)?)?;
             all.extend(named(&host, &loaded.runbook).await);
             all.extend(other_daemons(Some(&loaded.runbook)));

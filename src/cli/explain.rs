@@ -3,6 +3,7 @@ use clap::Args;
 
 use super::{Desk, Exit, Failure};
 use crate::host::foreign::named;
+use crate::report::call;
 use crate::runbook::codes;
 
 /// What to explain.
@@ -111,7 +112,7 @@ impl Explain {
             return Ok(Exit::Done);
         };
         let unknown =
-            || Failure::say(Exit::Usage, format!("there is no code {}", named(code, 40))).hint("runbook explain");
+            || Failure::say(Exit::Usage, format!("there is no code {}", named(code, 40))).hint(call("explain"));
         desk.screen.result(&text(code).ok_or_else(unknown)?);
         Ok(Exit::Done)
     }

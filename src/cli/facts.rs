@@ -9,7 +9,7 @@ use super::{Desk, Exit, Failure, check, offline, resume_unit};
 use crate::host::foreign::named;
 use crate::host::local::LocalHost;
 use crate::host::small_file;
-use crate::report::{recorded, unanswered};
+use crate::report::{Typed, commands_are_of, recorded, unanswered};
 
 /// What to record.
 #[derive(Debug, Args)]
@@ -23,7 +23,9 @@ pub(super) struct RecordFacts {
 
 impl RecordFacts {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
-        let source = read(&desk.site, &self.runbook(desk)?, true)?;
+        let name = self.runbook(desk)?;
+        commands_are_of(Typed { runbook: name.clone(), ..Typed::default() });
+        let source = read(&desk.site, &name, true)?;
         let loaded = check::load(desk, &source)?;
         right_host(&loaded.runbook)?;
         let host = LocalHost::new(resume_unit::of(&desk.site, &loaded.runbook)?);

@@ -139,8 +139,8 @@ pub(super) fn left_stuck(urge: Urge) {
         let sink = Out::stderr(Style::PLAIN);
         sink.line("runbook: left without a checkpoint: a call to the system does not come back (a disk or terminal that hangs?)");
         sink.line("  what was done is on record; what was under way is settled by evidence");
-        sink.line("  runbook status    where the run stands");
-        sink.line("  runbook resume    goes on with it");
+        sink.line(&format!("  {}", offer("status", "where the run stands")));
+        sink.line(&format!("  {}", offer("resume", "goes on with it")));
         let _nobody_waits = told.send(());
     };
     if std::thread::Builder::new().spawn(tell).is_ok() {

@@ -33,7 +33,7 @@ pub(super) fn in_the_way(desk: &Desk) -> Vec<InTheWay> {
         found.push(InTheWay::new(Exit::Failed, what, ways));
     }
     if let Err(failure) = identity() {
-        let ways = [format!("{} (systemd-machine-id-setup makes a machine id)", call("doctor"))];
+        let ways = [offer("doctor", "systemd-machine-id-setup makes a machine id")];
         found.push(InTheWay::new(failure.exit, failure.reason(), ways));
     }
     found

@@ -2,7 +2,7 @@
 use super::source::{names, read};
 use super::{Desk, Exit, Failure};
 use crate::host::span::count;
-use crate::report::shelf;
+use crate::report::{self, shelf, word};
 
 pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
     let names = names(&desk.site);
@@ -13,7 +13,11 @@ pub(super) fn call(desk: &Desk) -> Result<Exit, Failure> {
     let named = |name: String| {
         let doc = match read(&desk.site, &name, false).map(|source| source.load()) {
             Ok(Ok(loaded)) => loaded.runbook.doc,
-            Ok(Err(findings)) => format!("(invalid: runbook check {name} names {})", count(findings.len(), "finding")),
+            Ok(Err(findings)) => format!(
+                "(invalid: {} names {})",
+                report::call(&format!("check {}", word(&name))),
+                count(findings.len(), "finding")
+            ),
             Err(failure) => format!("(unreadable: {})", failure.reason()),
         };
         (name, doc)

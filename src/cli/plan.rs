@@ -20,6 +20,7 @@ use crate::host::{Probe, off_thread};
 use crate::journal::store::Store;
 use crate::plan::verdict::judge;
 use crate::plan::{History, Plan as Planned, Rehearsed, Verdict, rehearse};
+use crate::report::{Typed, call_on, commands_are_of, onward};
 use crate::runbook::{Loaded, Runbook};
 
 /// What to rehearse.
@@ -62,6 +63,7 @@ pub(super) struct Rehearsal {
 
 impl Plan {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        commands_are_of(Typed { runbook: self.name.clone(), facts: self.offline.clone(), later: self.at.is_some() });
         if let Some(path) = &self.offline {
             return self.offline(desk, path).await;
         }
@@ -222,7 +224,8 @@ pub(super) fn allowed(
 ) -> Result<(), Failure> {
     let refused: Vec<&str> = plan.refused().map(|step| step.id.as_str()).collect();
     if !refused.is_empty() {
-        let again = format!("{}runbook plan {}", cure(plan), runbook.name);
+        let again = [cure(plan), call_on("plan", &runbook.name, "")].into_iter().filter(|line| !line.is_empty());
+        let again = again.collect::<Vec<_>>().join("\n  ");
         let text = format!("refused at {}: {}nothing was changed", refused.join(", "), first_reason(plan));
         return Err(Failure::say(Exit::Refused, text).hint(again));
     }
@@ -230,13 +233,15 @@ pub(super) fn allowed(
     if !unseen.is_empty() {
         let text =
             format!("the plan is incomplete, because a probe failed; nothing was changed. {}", unseen.join("; "));
-        return Err(Failure::say(Exit::Unforeseen, text).hint(format!("runbook doctor {}", runbook.name)));
+        return Err(Failure::say(Exit::Unforeseen, text).hint(call_on("doctor", &runbook.name, "")));
     }
     if verdict.allows() || ignore_window {
         return Ok(());
     }
     let text = outside(plan, verdict, runbook);
-    Err(Failure::say(Exit::Window, text).hint("runbook plan --at TIME; --ignore-window REASON runs all the same"))
+    let next = onward(plan, runbook, verdict).command;
+    let all_the_same = "--ignore-window REASON runs all the same; the reason goes into the report";
+    Err(Failure::say(Exit::Window, text).hint(format!("{next}\n  {all_the_same}")))
 }
 
 /// Each reason why something could not be looked at, with the steps that it keeps from being planned.
@@ -265,7 +270,7 @@ fn first_reason(plan: &Planned) -> String {
 /// Its cure, to be read before the plan is asked for again.
 fn cure(plan: &Planned) -> String {
     let mut concerns = plan.steps.iter().flat_map(|step| &step.change.concerns);
-    concerns.find(|one| one.weight == Weight::Stop).map_or_else(String::new, |one| format!("{}\n  then: ", one.cure))
+    concerns.find(|one| one.weight == Weight::Stop).map_or_else(String::new, |one| one.cure.clone())
 }
 
 fn outside(plan: &Planned, verdict: &Verdict, runbook: &Runbook) -> String {

@@ -8,7 +8,7 @@ use super::screen::Screen;
 use super::{Desk, Exit, Failure};
 use crate::execute::{Approve, Question, Reply};
 use crate::host::foreign::named;
-use crate::report::{Asked, Live, asked};
+use crate::report::{Asked, Live, asked, word};
 use crate::runbook::{ConfirmKind, Runbook};
 
 /// Flags that answer beforehand.
@@ -52,7 +52,7 @@ impl Answers {
         match self.confirm.as_deref() {
             Some(name) if name != runbook.name => {
                 let text = format!("--confirm {} is not the name of this runbook", named(name, 80));
-                Err(Failure::say(Exit::Usage, text).hint(format!("--confirm {}", runbook.name)))
+                Err(Failure::say(Exit::Usage, text).hint(format!("--confirm {}", word(&runbook.name))))
             }
             _ => Ok(()),
         }
@@ -65,7 +65,7 @@ impl Answers {
             flags.push("--yes".to_owned());
         }
         if wants_name(runbook) && self.confirm.is_none() {
-            flags.push(format!("--confirm {}", runbook.name));
+            flags.push(format!("--confirm {}", word(&runbook.name)));
         }
         flags
     }

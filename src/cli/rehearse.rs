@@ -21,6 +21,7 @@ use crate::host::model::{Faults, Pace};
 use crate::host::span::{bytes, words};
 use crate::plan::chance::{MOST_RUNS, draw};
 use crate::plan::verdict::judge;
+use crate::report::{Typed, commands_are_of, path_word};
 use crate::runbook::{Loaded, Runbook, StepId};
 
 /// How long a rehearsal takes at its default speed, in seconds.
@@ -75,6 +76,7 @@ fn factor(text: &str) -> Option<f64> {
 
 impl Rehearse {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
+        commands_are_of(Typed { runbook: self.name.clone(), facts: self.offline.clone(), later: false });
         let source = offline::source(&desk.site, &self.name)?;
         let loaded = check::load(desk, &source)?;
         let runbook = &loaded.runbook;
@@ -170,7 +172,8 @@ impl Rehearse {
             offline::facts(path)?
         } else if let Err(elsewhere) = right_host(runbook) {
             if runbook.name != offline::SHIPPED {
-                let hint = format!("record facts there: runbook facts {} -o FILE; then: --offline FILE", runbook.name);
+                let hint =
+                    "record facts on its host with `runbook facts -o FILE`, and name them here with --offline FILE";
                 return Err(elsewhere.hint(hint));
             }
             offline::shipped_facts()?
@@ -270,7 +273,8 @@ impl Rehearse {
     fn tidy(&self, desk: &Desk, dir: TempDir) {
         if self.keep {
             let state: &Path = &dir.keep().join("state");
-            desk.screen.alert(&format!("The journal is kept: runbook report --state-dir {}\n", state.display()));
+            let report = format!("runbook report --state-dir {}", path_word(state));
+            desk.screen.alert(&format!("The journal is kept:\n  {report}\n"));
         }
     }
 }

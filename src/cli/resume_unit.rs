@@ -5,11 +5,11 @@ use anyhow::Context as _;
 
 use super::site::Site;
 use super::{Exit, Failure};
-use crate::host::foreign::tame;
 use crate::host::root_owned;
 use crate::host::secret::SecretRef;
 use crate::host::systemd::resume_unit::{FAIL_OPEN, RESUME, ResumeUnit, sha256_of};
 use crate::host::systemd::unit_files::UNIT_DIR;
+use crate::report::path_word;
 use crate::runbook::Runbook;
 
 /// Where systemd looks for a credential by its plain name (systemd.exec(5), `LoadCredential=`).
@@ -29,9 +29,8 @@ pub(super) fn own_file_is_roots(site: &Site, reboots: bool) -> Result<(), Failur
     let Ok(binary) = std::env::current_exe() else { return Ok(()) };
     root_owned::judge(&binary).map(drop).map_err(|why| {
         let text = format!("root would execute this program again from a file that others may change: {why}");
-        let own = tame(&binary.display().to_string(), 300);
         Failure::say(Exit::Refused, text)
-            .hint(format!("install -m 755 {own} /usr/local/bin/runbook    and run that one"))
+            .hint(format!("install -m 755 {} /usr/local/bin/runbook    and run that one", path_word(&binary)))
     })
 }
 

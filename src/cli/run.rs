@@ -26,7 +26,7 @@ use crate::journal::lock::{CHILDREN_LOCK, ChildrenLock, HostLock, LockError};
 use crate::journal::record::FORMAT;
 use crate::journal::store::{NewRun, Store};
 use crate::plan::Plan;
-use crate::report::{self, offer};
+use crate::report::{self, Typed, call, call_on, commands_are_of, offer, word};
 use crate::runbook::{Runbook, StepId};
 
 /// What to carry out.
@@ -55,6 +55,7 @@ impl Run {
     pub(super) async fn call(&self, desk: &Desk) -> Result<Exit, Failure> {
         let saved = self.plan.as_deref().map(|id| saved_plan::find(desk, id)).transpose()?;
         let name = saved.as_ref().map(SavedPlan::runbook).or(self.name.as_deref()).unwrap_or_default();
+        commands_are_of(Typed { runbook: name.to_owned(), ..Typed::default() });
         let source = read(&desk.site, name, true)?;
         if let Some(saved) = &saved {
             saved.is_of(desk, &source)?;
@@ -126,7 +127,21 @@ impl Run {
             return Ok(());
         }
         let text = "this run must be confirmed, and there is no terminal to ask on; nothing was done";
-        Err(Failure::say(Exit::NeedsAnswer, text).hint(format!("add {}", lacking.join(" "))))
+        Err(Failure::say(Exit::NeedsAnswer, text).hint(self.again_with(&lacking)))
+    }
+
+    /// The same command with more answers.
+    fn again_with(&self, answers: &[String]) -> String {
+        let window = self.answers.ignore_window.as_ref().map(|reason| format!("--ignore-window {}", word(reason)));
+        let yes = self.answers.yes.then(|| "--yes".to_owned());
+        let confirm = self.answers.confirm.as_ref().map(|name| format!("--confirm {}", word(name)));
+        let detailed = self.answers.detailed_exitcode.then(|| "--detailed-exitcode".to_owned());
+        let flags = yes.into_iter().chain(confirm).chain(answers.iter().cloned()).chain(window).chain(detailed);
+        let flags = flags.collect::<Vec<_>>().join(" ");
+        match &self.plan {
+            Some(id) => call(&format!("run --plan {} {flags}", word(id))),
+            None => call_on("run", self.name.as_deref().unwrap_or_default(), &flags),
+        }
     }
 }
 

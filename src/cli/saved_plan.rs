@@ -17,7 +17,7 @@ use crate::journal::record::sha256_hex;
 use crate::journal::store::Store;
 use crate::plan::drift::{Drift, MAX_AGE, carried, drift};
 use crate::plan::{FORMAT, Plan, Rehearsed};
-use crate::report::{drift_lines, drifted};
+use crate::report::{call, call_on, drift_lines, drifted, offer};
 
 /// Where a saved plan comes from: `origin.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,8 +61,9 @@ pub(super) fn save(desk: &Desk, source: &Source, rehearsal: &Rehearsal) -> Resul
         desk.screen.lines([serde_json::json!({ "type": "saved", "plan": id.as_str() }).to_string()]);
     } else {
         desk.screen.result(&format!(
-            "\nSaved as {id}, good for {} while nothing that matters to it moves:\n  runbook run --plan {id}\n",
-            words(MAX_AGE)
+            "\nSaved as {id}, good for {} while nothing that matters to it moves:\n  {}\n",
+            words(MAX_AGE),
+            call(&format!("run --plan {id}"))
         ));
     }
     Ok(())
@@ -72,7 +73,7 @@ pub(super) fn save(desk: &Desk, source: &Source, rehearsal: &Rehearsal) -> Resul
 pub(super) fn find(desk: &Desk, name: &str) -> Result<SavedPlan, Failure> {
     let none = || {
         let text = format!("there is no saved plan {} in {}", named(name, 40), desk.site.state_dir.display());
-        Failure::say(Exit::Usage, text).hint("runbook plan NAME --save")
+        Failure::say(Exit::Usage, text).hint(offer("list", "names the runbooks; `plan --save` keeps a plan of one"))
     };
     let id = PlanId::parse(name).ok_or_else(none)?;
     let dir = desk.site.look()?.ok_or_else(none)?.saved_plan(&id)?.ok_or_else(none)?;
@@ -88,13 +89,13 @@ pub(super) fn find(desk: &Desk, name: &str) -> Result<SavedPlan, Failure> {
 fn part<T: DeserializeOwned>(dir: &Directory, id: &PlanId, name: &str) -> Result<T, Failure> {
     serde_json::from_slice(&dir.read(name)?).map_err(|error| {
         let text = format!("{name} of the saved plan {id} is not understood: {error}");
-        Failure::say(Exit::Stale, text).hint("runbook plan NAME --save")
+        Failure::say(Exit::Stale, text).hint(offer("list", "names the runbooks; `plan --save` keeps a plan of one"))
     })
 }
 
 fn unusable(id: &PlanId, origin: &Origin, why: &str) -> Failure {
     let text = format!("the plan {id}, saved by version {}, cannot be used: {why}", named(&origin.tool_version, 40));
-    Failure::say(Exit::Stale, text).hint(format!("runbook plan {} --save", named(&origin.runbook, 400)))
+    Failure::say(Exit::Stale, text).hint(call_on("plan", &origin.runbook, "--save"))
 }
 
 impl SavedPlan {
@@ -131,8 +132,8 @@ impl SavedPlan {
         let what = if moved.len() == 1 { "a fact has".to_owned() } else { format!("{} facts have", moved.len()) };
         let text = format!("the plan {} is out of date: {what} moved since it was saved; nothing was done", self.id);
         let only_age = moved.iter().all(|one| one.about == "plan" && one.fact == "age");
-        let again = format!("runbook plan {} --save", named(self.runbook(), 400));
-        let hint = if only_age { format!("{again}, or --max-age LENGTH") } else { again };
+        let again = call_on("plan", self.runbook(), "--save");
+        let hint = if only_age { format!("{again}\n  --max-age LENGTH takes an older one") } else { again };
         Failure::say(Exit::Stale, text).hint(hint)
     }
 }

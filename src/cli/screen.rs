@@ -126,7 +126,8 @@ impl Screen {
         }
         let detail = if self.verbose { Detail::Full } else { Detail::Short };
         let style = if result { self.streams.result.style } else { self.streams.talk.style };
-        let text = report::plan(plan, runbook, verdict, detail, &style);
+        let screen = if result { report::plan } else { report::plan_to_agree };
+        let text = screen(plan, runbook, verdict, detail, &style);
         if result { self.result(&text) } else { self.talk(&text) }
     }
 

@@ -14,6 +14,7 @@ use super::site::Site;
 use super::{Exit, Failure};
 use crate::host::foreign::named;
 use crate::host::{clock, root_owned};
+use crate::report::call;
 use crate::runbook::{Diagnostic, Loaded, MAX_BYTES, load_bytes};
 
 /// A runbook's file, read.
@@ -85,7 +86,7 @@ fn in_good_hands(path: &Path, shown: &str) -> Result<Option<PathBuf>, Failure> {
     if !path.symlink_metadata().is_ok_and(|seen| !seen.is_symlink()) {
         let missing = |error: std::io::Error| {
             Failure::new(Exit::Invalid, anyhow!(error).context(format!("cannot open the directory of {shown}")))
-                .hint("runbook list")
+                .hint(call("list"))
         };
         return parent.metadata().map(|_| None).map_err(missing);
     }
@@ -110,7 +111,7 @@ fn not_opened(site: &Site, name: &str, shown: &str, errno: rustix::io::Errno) ->
                 Some(near) if strsim::damerau_levenshtein(&near, name) <= 3 => {
                     failure.hint(format!("did you mean {near}?"))
                 }
-                _ => failure.hint("runbook list"),
+                _ => failure.hint(call("list")),
             }
         }
         other => Failure::new(Exit::Invalid, anyhow!(other).context(format!("cannot open {shown}"))),

@@ -5,6 +5,7 @@ use jiff::{Timestamp, ToSpan, Zoned};
 
 use super::{Exit, Failure};
 use crate::host::foreign::named;
+use crate::report::call_on;
 use crate::runbook::Runbook;
 
 /// The start that `--at` means.
@@ -34,7 +35,7 @@ impl NoStart {
             Self::NotATime => "10:15, 2026-11-28T10:15 or 2026-11-28T10:15:00Z".into(),
             Self::TwoReadings { readings, .. } => {
                 let [one, other] = readings.each_ref().map(|reading| reading.timestamp());
-                format!("runbook plan {runbook} --at {one}\n  or: runbook plan {runbook} --at {other}")
+                [one, other].map(|at| call_on("plan", runbook, &format!("--at {at}"))).join("\n  ")
             }
         }
     }

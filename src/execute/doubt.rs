@@ -178,7 +178,7 @@ impl Executor<'_> {
             }
             Ok(false) => Ok(Some(StepEnd::Leaving(format!(
                 "the boot id is still {old}: the machine has not gone down since it was asked to. It is never asked twice; \
-                 take it down yourself, or `runbook abort`"
+                 take it down yourself, or give the run up"
             )))),
             Err(error) => Ok(Some(StepEnd::Unknown(error.to_string()))),
         }

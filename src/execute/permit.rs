@@ -106,10 +106,9 @@ impl Executor<'_> {
 fn refused(reply: Reply, step: &StepId) -> Option<Ending> {
     match reply {
         Reply::Yes => None,
-        Reply::No => Some(Ending::NeedsAnswer {
-            step: step.clone(),
-            how: "it was answered with no; `runbook resume` asks again".into(),
-        }),
+        Reply::No => {
+            Some(Ending::NeedsAnswer { step: step.clone(), how: "it was answered with no; a resume asks again".into() })
+        }
         Reply::NoOne { how } => Some(Ending::NeedsAnswer { step: step.clone(), how }),
     }
 }

@@ -38,6 +38,7 @@ pub mod root_owned;
 pub mod safe_file;
 pub mod secret;
 pub(crate) mod shared_text;
+pub mod shell_word;
 pub mod shown;
 pub mod signals;
 pub mod small_file;

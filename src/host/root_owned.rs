@@ -26,6 +26,7 @@ use thiserror::Error;
 use super::access_list::{Writers, writers};
 use super::foreign::{named, tame};
 use super::passwd::{members, name_of};
+use super::shell_word::word;
 use super::small_file::read_text;
 
 /// As many links as the kernel follows.
@@ -200,7 +201,7 @@ impl Walk<'_> {
             })?;
             if let Some(member) = found.first() {
                 let why = format!("can be written by group {group}, in which {member} is");
-                return Ok(Some((why, format!("{off}, or take {member} out of the group"))));
+                return Ok(Some((why, off)));
             }
         }
         Ok(None)
@@ -227,8 +228,9 @@ fn kind(path: &Path) -> Option<u32> {
     rustix::fs::statfs(path).ok().map(|seen| seen.f_type as u32)
 }
 
+/// As a word of the command that cures it.
 fn shown(path: &Path) -> String {
-    named(&path.display().to_string(), 300)
+    word(&named(&path.display().to_string(), 4096))
 }
 
 fn user_word(uid: u32) -> String {

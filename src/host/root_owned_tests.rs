@@ -103,8 +103,11 @@ fn what_others_may_change_names_the_component_and_the_cure() {
     for (gid, who) in [(4, "ann"), (6, "someone"), (1000, "ann")] {
         let (_, why, cure) = bed.refused(&bed.file(&format!("fine/group{gid}"), 0, gid, 0o775));
         assert_eq!(why, format!("can be written by group {gid}, in which {who} is"));
-        assert!(cure.ends_with(&format!("or take {who} out of the group")), "{cure}");
+        assert_eq!(cure, format!("chmod g-w {}", bed.at(&format!("fine/group{gid}")).display()));
     }
+    // The cure is pasted into a shell.
+    let (path, _, cure) = bed.refused(&bed.file("fine/it's; open", 0, 0, 0o777));
+    assert_eq!(cure, format!("chmod go-w '{}'", path.display().to_string().replace('\'', r"'\''")));
     let (path, why, cure) = bed.refused(&bed.link("fine/link", "/bin/sh", OTHER));
     assert_eq!((path, why.starts_with("is a link of user ")), (bed.at("fine/link"), true), "{why}");
     assert!(cure.starts_with("chown -h root:root "), "{cure}");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::host::planted::{Bug, planted};
+use crate::host::shell_word::path_word;
 
 /// Private file.
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
@@ -261,14 +262,14 @@ fn is_ours(fd: impl AsFd, path: &Path, loose: u32) -> Result<fs::Stat, FileError
             format!(
                 "it belongs to user id {}, not {me}; run as its owner, or if nobody tampered with it: chown {me} {}",
                 stat.st_uid,
-                path.display()
+                path_word(path)
             ),
         ));
     }
     let mode = stat.st_mode & 0o7777;
     if mode & loose != 0 {
         let why =
-            format!("its mode {mode:04o} lets others in; if nobody tampered with it: chmod go-rwx {}", path.display());
+            format!("its mode {mode:04o} lets others in; if nobody tampered with it: chmod go-rwx {}", path_word(path));
         return Err(FileError::refused(path, why));
     }
     Ok(stat)

@@ -10,6 +10,8 @@ use crate::journal::state::RunState;
 /// See the module. The default knows nothing, and then only the journal is told.
 #[derive(Debug, Clone, Default)]
 pub struct Around {
+    /// It is a rehearsal's: the run is known to nobody, and nothing can be typed for it.
+    pub rehearsed: bool,
     /// Whether a process is at work on it.
     pub at_work: Option<bool>,
     /// What a second terminal has asked of that process, and what it has not heeded yet.
@@ -20,6 +22,8 @@ pub struct Around {
     pub resume_unit: Option<String>,
     /// Why nobody can go on with it here.
     pub refused: Option<Refused>,
+    /// The step in doubt may be done twice, or the runbook says what then: a resume needs nobody's word.
+    pub settles: bool,
     /// Why the window does not allow the next step.
     pub window: Option<String>,
     /// Flags that a resume needs besides.

@@ -1,5 +1,6 @@
 //! What came back differently, for the closing screen and the session report: surprises by name, the rest counted.
 
+use super::calls::call;
 use super::layout::{clean, labelled, paragraph, patterns};
 use super::out::{Style, Tone};
 use crate::plan::CameBack;
@@ -62,7 +63,7 @@ fn app_of(path: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Appends the lines of the closing screen; nothing where everything is as before.
-pub(super) fn lines(out: &mut String, found: &CameBack, style: &Style) {
+pub(super) fn lines(out: &mut String, found: &CameBack, run: &str, style: &Style) {
     let rows = rows(found);
     let told: Vec<&Row> = rows.iter().filter(|row| matches!(row.class, Class::Unexpected | Class::Unknown)).collect();
     for row in told.iter().take(SHORT) {
@@ -75,7 +76,8 @@ pub(super) fn lines(out: &mut String, found: &CameBack, style: &Style) {
         labelled(out, label, label.trim(), tone, &text, style);
     }
     if told.len() > SHORT {
-        paragraph(out, "           ", &format!("{} more: runbook report", told.len() - SHORT), style);
+        let more = told.len() - SHORT;
+        paragraph(out, "           ", &format!("{more} more: {}", call(&format!("report {run} --format md"))), style);
     }
     paragraph(out, "  since    ", &counted(found), style);
 }
@@ -131,7 +133,7 @@ mod tests {
 
     fn screen(style: Style) -> String {
         let mut out = String::new();
-        lines(&mut out, &found(), &style);
+        lines(&mut out, &found(), "r1", &style);
         for line in out.lines() {
             assert!(super::super::layout::columns(line) <= style.columns(), "too wide: {line:?}");
         }

@@ -36,9 +36,9 @@ pub fn ending(entries: &[Entry], state: &RunState, around: &Around, style: &Styl
         );
     }
     losses(&mut out, &story, state, style);
-    troubles(&mut out, &story, state, style);
+    troubles(&mut out, &story, state, around, style);
     if let Some(found) = &story.came_back {
-        came_back_view::lines(&mut out, found, style);
+        came_back_view::lines(&mut out, found, story.run, style);
     }
     out.push_str(&next(&story, state, around, style));
     out
@@ -166,7 +166,7 @@ fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) 
 }
 
 /// A step that stands in the way: what was seen, what it means, what was not done.
-fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
+fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, around: &Around, style: &Style) {
     if state.ended().is_some() {
         return;
     }
@@ -175,10 +175,15 @@ fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style
     for (id, step) in state.steps() {
         let (label, seen, means) = match &step.status {
             StepStatus::Failed { error } => ("FAILED", error, "every outcome is known, so the step can be tried again"),
+            StepStatus::Unknown { why } if around.settles => {
+                ("UNKNOWN", why, "it may or may not have happened, and doing it twice does no harm")
+            }
             StepStatus::Unknown { why } => ("UNKNOWN", why, "it may or may not have happened; look, then decide"),
             _ => continue,
         };
-        let named = story.losses().iter().any(|(of, item, why, _)| *of == id && *seen == format!("{item}: {why}"));
+        // Told above by its item, whatever the step says beside it (how many more, which sitting).
+        let told = |item: &str, why: &str| seen.starts_with(&format!("{item}: {why}"));
+        let named = story.losses().iter().any(|(of, item, why, _)| *of == id && told(item, why));
         let lead = format!("  {label:<9}");
         if !named {
             labelled(out, &lead, label, Tone::Bad, &format!("{id}: {}", clean(seen)), style);

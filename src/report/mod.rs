@@ -1,6 +1,6 @@
 //! Floor 8: what people and programs are shown. Plans, progress, status, summaries.
 //!
-//! Everything here but the name of the state directory in commands is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
+//! Everything here but what was typed in front of a command ([`commands_name`], [`commands_are_of`]) is a pure function of plans and checkpoints, written through one sink that cannot panic. Text that
 //! came from a machine was tamed when it entered; it is tamed once more here, because this is the last door.
 
 mod around;
@@ -29,6 +29,7 @@ mod offers;
 pub mod out;
 mod past_runs;
 mod plan_changes;
+mod plan_next;
 mod plan_unsaved;
 pub mod plan_view;
 mod plan_window;
@@ -48,8 +49,7 @@ mod telling;
 
 pub use around::{Around, Refused};
 pub use by_hand::by_hand;
-pub use by_hand::quote::word;
-pub use calls::{call, commands_name, offer};
+pub use calls::{Typed, call, call_on, commands_are_of, commands_name, offer};
 pub use chance_view::chance;
 pub use choose::{Mode, Watcher};
 pub use diagnosis::{Diagnosed, diagnosis};
@@ -68,7 +68,8 @@ pub use live::Live;
 pub use offers::ways;
 pub use out::{Out, Streams, Style, Surroundings, Tone, When, columns_of};
 pub use past_runs::{PastRun, past_run};
-pub use plan_view::{Detail, plan};
+pub use plan_next::{Onward, onward};
+pub use plan_view::{Detail, plan, plan_to_agree};
 pub use progress::{Clock, Wall};
 pub use question::{Asked, asked};
 pub use recorded_view::{recorded, unanswered};
@@ -76,3 +77,5 @@ pub use report_forms::{report_junit, report_lines};
 pub use shelf::{script, shelf};
 pub use status::{status, status_in};
 pub use summary::{ending, markdown, markdown_in};
+
+pub use crate::host::shell_word::{path_word, word};

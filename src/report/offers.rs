@@ -1,11 +1,11 @@
 //! What can be typed next for a run: exact commands, none that could not succeed where and when they are printed.
 
 use super::around::Around;
-use super::by_hand::quote::word;
 use super::calls::{call, offer};
 use super::layout::{columns, pad};
 use super::out::{Style, Tone};
 use super::story::Story;
+use crate::host::shell_word::word;
 use crate::journal::checkpoint::{PauseReason, StepId};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
@@ -16,6 +16,9 @@ type Offer = (&'static str, String, String);
 
 /// The exact commands that come next; none that could not succeed.
 pub(super) fn next(story: &Story<'_>, state: &RunState, around: &Around, style: &Style) -> String {
+    if around.rehearsed {
+        return String::new();
+    }
     if let Some(refused) = around.refused.as_ref().filter(|_| state.ended().is_none() && around.at_work != Some(true)) {
         return refused.ways.iter().map(|way| format!("  {way}\n")).collect();
     }
@@ -71,7 +74,7 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
         if let Some(step) = unknown_step(state).filter(|step| state.backing_out() && on_the_way_back(story, step)) {
             offers.extend(rulings(run, step));
         }
-    } else if let Some(step) = unknown_step(state) {
+    } else if let Some(step) = unknown_step(state).filter(|_| !around.settles) {
         offers.extend(rulings(run, step));
         let note = "leaves all as it is".to_owned();
         offers.push(("Give up", format!("abort {run} --abandon --reason TEXT"), note));
@@ -80,6 +83,7 @@ fn offers(story: &Story<'_>, state: &RunState, around: &Around) -> Vec<Offer> {
         let failed = state.paused() == Some(PauseReason::Failed);
         let note = match (&around.window, failed) {
             (Some(_), _) => "outside the window, with a reason",
+            (None, _) if around.settles => "looks what has happened, and goes on from there",
             (None, true) => "tries the step again",
             (None, false) => "looks again first",
         };
@@ -137,7 +141,7 @@ fn give_up(story: &Story<'_>, state: &RunState, around: &Around) -> Offer {
 /// The orderly way on where a step cannot succeed any more: it is left out, which is a loss with a name and a reason.
 fn without(run: &str, step: &StepId) -> Offer {
     let words = format!("resolve {run} {} --skip --reason TEXT", word(step.as_str()));
-    ("Leave out", words, "a loss; then resume".to_owned())
+    ("Skip it", words, "a loss; then resume".to_owned())
 }
 
 /// A failed step that stands in the way: while the run turns back, one of the way back.

@@ -35,14 +35,26 @@ pub(super) struct Sheet<'a> {
     pub(super) detail: Detail,
     pub(super) style: &'a Style,
     pub(super) zone: TimeZone,
+    /// It ends with the next command.
+    pub(super) leads_on: bool,
     pub(super) text: String,
 }
 
 /// The screen of a plan. Ends with a newline.
 #[must_use]
 pub fn plan(plan: &Plan, runbook: &Runbook, verdict: &Verdict, detail: Detail, style: &Style) -> String {
+    screen(plan, runbook, verdict, detail, style, true)
+}
+
+/// [`plan()`] in front of the question whether to carry it out: the answer is what comes next, and no command.
+#[must_use]
+pub fn plan_to_agree(plan: &Plan, runbook: &Runbook, verdict: &Verdict, detail: Detail, style: &Style) -> String {
+    screen(plan, runbook, verdict, detail, style, false)
+}
+
+fn screen(plan: &Plan, runbook: &Runbook, verdict: &Verdict, detail: Detail, style: &Style, leads_on: bool) -> String {
     let zone = runbook.window.as_ref().map_or(TimeZone::UTC, |window| window.timezone.clone());
-    let mut sheet = Sheet { plan, runbook, verdict, detail, style, zone, text: String::new() };
+    let mut sheet = Sheet { plan, runbook, verdict, detail, style, zone, leads_on, text: String::new() };
     sheet.header();
     sheet.probed();
     sheet.table();

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::layout::{clean, columns, fit, pad};
 use super::out::Tone;
+use super::plan_next::{Onward, onward};
 use super::plan_view::Sheet;
 use crate::host::span::{clock, words};
 use crate::plan::{Verdict, WayBack};
@@ -174,42 +175,16 @@ fn bar(sheet: &mut Sheet<'_>, opens: Timestamp, closes: Timestamp) {
     sheet.line(&format!("  {from} |{typical_part}{slow_part}{rest}{edge} {to}"));
 }
 
-/// What to type now.
+/// What to type now; where somebody is asked next, only what stands in the way.
 pub(super) fn next(sheet: &mut Sheet<'_>) {
-    let name = super::layout::clean(&sheet.plan.runbook);
-    let refused = sheet.plan.refused().count();
-    let unforeseen = sheet.plan.unforeseen().count();
-    let (note, command) = if refused > 0 {
-        let steps = if refused == 1 { "1 step is refused".to_owned() } else { format!("{refused} steps are refused") };
-        (
-            Some(format!("REFUSED: {steps}; see above for the cure. Nothing was changed.")),
-            format!("runbook plan {name}"),
-        )
-    } else if unforeseen > 0 {
-        let steps = if unforeseen == 1 { "1 step".to_owned() } else { format!("{unforeseen} steps") };
-        (Some(format!("INCOMPLETE: {steps} could not be looked at; see `?` above.")), format!("runbook plan {name}"))
-    } else {
-        match sheet.verdict {
-            Verdict::Closed { opens } => {
-                let at = opens.to_zoned(sheet.zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string();
-                (None, format!("runbook plan {name} --at {at}"))
-            }
-            Verdict::TooLong { closes, .. } => {
-                let next = sheet.runbook.window.as_ref().and_then(|window| window.current_or_next(*closes));
-                let at = next
-                    .map(|next| next.opens.to_zoned(sheet.zone.clone()).strftime(" --at %Y-%m-%dT%H:%M").to_string());
-                (None, format!("runbook plan {name}{}", at.unwrap_or_default()))
-            }
-            _ if !sheet.plan.changes_anything() => (None, format!("runbook run {name}   (waits and checks only)")),
-            _ => (None, format!("runbook run {name}")),
-        }
-    };
-    if let Some(note) = note {
-        let tone = if refused > 0 { Tone::Bad } else { Tone::Warn };
+    let Onward { note, command } = onward(sheet.plan, sheet.runbook, sheet.verdict);
+    if let Some((tone, note)) = note.filter(|(tone, _)| sheet.leads_on || *tone != Tone::Plain) {
         sheet.tone(tone, &note);
     }
-    let command = sheet.style.paint(Tone::Strong, &command);
-    sheet.line(&format!("Next:  {command}"));
+    if sheet.leads_on {
+        let command = sheet.style.paint(Tone::Strong, &command);
+        sheet.line(&format!("Next:  {command}"));
+    }
 }
 
 fn after(at: Timestamp, length: Duration) -> Timestamp {

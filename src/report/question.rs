@@ -1,11 +1,10 @@
 //! Questions in the middle of a run: what each is about, on lines of its own, and the line on which it is answered.
 
+use super::calls::call;
 use super::layout::{clean, labelled, paragraph};
 use super::out::{Style, Tone};
 use crate::execute::Question;
-
-/// Where service is away already, *not now* is no safe answer.
-const DOWN: &str = "The services are DOWN and stay down until you answer, `runbook resume` or `runbook abort`.";
+use crate::host::shell_word::word;
 
 /// A question as it is put to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,17 +22,20 @@ pub struct Asked {
 /// How it is put.
 #[must_use]
 pub fn asked(question: &Question, style: &Style) -> Asked {
-    let terminal = "runbook resume, on a terminal".to_owned();
+    let terminal = format!("on a terminal, {}", call("resume"));
     let yes = "yes".to_owned();
     match question {
         Question::Confirm { step, type_name, because, services_down } => {
             let (wanted, elsewhere) = match type_name {
-                Some(name) => (clean(name), format!("runbook resume --confirm {}", clean(name))),
-                None => (yes, "runbook resume --yes".to_owned()),
+                Some(name) => (clean(name), call(&format!("resume --confirm {}", word(name)))),
+                None => (yes, call("resume --yes")),
             };
             let mut about = put(step.as_str(), &clean(because), style);
             if *services_down {
-                paragraph(&mut about, "", DOWN, style);
+                // Where service is away already, *not now* is no safe answer.
+                let ways = [call("resume"), call("abort")].join("` or `");
+                let down = format!("The services are DOWN and stay down until you answer, `{ways}`.");
+                paragraph(&mut about, "", &down, style);
             }
             Asked { about, line: format!("Type {wanted}, or Enter for not now"), wanted, elsewhere }
         }

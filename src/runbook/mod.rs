@@ -30,7 +30,7 @@ pub use load::{Loaded, MAX_BYTES, load, load_bytes};
 pub use render::render;
 pub use source::Span;
 pub use step_id::StepId;
-pub use window::Window;
+pub use window::{Opening, Window};
 
 /// The JSON Schema of the language for editors, as committed beside the shipped runbooks. It knows keys, types and words;
 /// what only the whole file shows is [`load()`]'s alone.

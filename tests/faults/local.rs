@@ -61,7 +61,7 @@ fn operators_are_refused_before_anything_is_done() {
     seen(place.runbook(&["run", &other, "--yes"]).exits(5).says("is for stg-9"), &place).from("runbook:").is("O5");
 
     let unanswered = place.runbook(&["run", &fine]);
-    seen(unanswered.exits(9).says("add --yes"), &place).from("runbook:").is("O9");
+    seen(unanswered.exits(9).says(" --yes"), &place).from("runbook:").is("O9");
 
     let window = "window: { days: [sat], opens: \"10:00\", length: 1m, timezone: UTC }\n";
     let slow = "      - command: { argv: [\"true\"], repeatable: true }\n        takes: 5m\n";

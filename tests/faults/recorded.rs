@@ -62,7 +62,7 @@ type Refused = (&'static str, &'static str, fn(&mut Facts));
 fn refuses(cases: &[Refused]) {
     for (id, words, change) in cases {
         let (_place, said) = plan(change, |book| book);
-        said.exits(5).says(words).says("nothing was changed").says("runbook plan restart-staging");
+        said.exits(5).says(words).says("nothing was changed").says("runbook plan ").says("restart-staging.yaml");
         Seen::err(&said).from("runbook: ").is(id);
     }
 }

@@ -108,3 +108,16 @@ impl Said {
 pub(crate) fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
 }
+
+/// The commands that a screen offers: at the beginning of a line or behind a label, up to what they do.
+pub(crate) fn offered(said: &Said) -> Vec<String> {
+    let tools = ["runbook ", "kill ", "rm ", "mount ", "systemctl "];
+    let command = |line: &str| {
+        let line = line.trim();
+        let label = line.split("  ").next().filter(|label| label.len() <= 9 && *label != line);
+        let rest = label.map_or(line, |label| line[label.len()..].trim_start());
+        let found = [line, rest].into_iter().find(|text| tools.iter().any(|tool| text.starts_with(tool)))?;
+        Some(found.split("   ").next()?.trim().to_owned())
+    };
+    said.all().lines().filter_map(command).collect()
+}

@@ -1,17 +1,7 @@
-//! Words for a POSIX shell. Every foreign value of the sheet passes here: what is not plain stands in single quotes, in
-//! which a shell obeys nothing at all.
+//! Which words of the sheet can be typed: all are quoted for a POSIX shell, and what was escaped on its way here is none any more.
 
 use crate::host::foreign::named;
-
-/// The value as exactly one word of a command.
-#[must_use]
-pub fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '%' | '+' | ':' | ',' | '.' | '/' | '-');
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
+pub(super) use crate::host::shell_word::word;
 
 /// Whether a name or path from outside can be typed and is still what the machine calls it: what was escaped or cut on its way
 /// here ([`named`]) is not, and a line end in it would begin a line of the sheet.
