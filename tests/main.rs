@@ -5,6 +5,7 @@ mod damaged_runs;
 mod eta;
 mod exits;
 mod floors;
+mod healthy_hosts;
 mod history_prune;
 mod lab_by_hand;
 mod lab_daemon;

@@ -36,6 +36,7 @@ pub mod rebooted;
 pub mod redis_compacted;
 pub mod redis_loaded;
 mod redis_wait;
+mod restless;
 mod rewrite_gain;
 mod rewrite_obstacles;
 pub mod units_active;

@@ -7,6 +7,7 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::measure;
 use super::process_list::{self, label, names};
+use super::restless;
 use crate::host::pm2::{App, ListSeen, Pm2At, Wanted, wanted};
 use crate::host::span::{Span, words};
 use crate::host::{Host, HostError, Probe};
@@ -129,23 +130,30 @@ impl Pm2AsSaved {
     async fn watch(&self, pm2: &Pm2At, on: &dyn Host, ground: &Ground<'_>, tell: Tell<'_>) -> Outcome {
         let began = on.as_probe().uptime();
         let mut first: Option<ListSeen> = None;
+        let snapshot = process_list::snapshot(ground, &self.pm2);
+        let saved = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.apps);
         loop {
             let list = match on.as_probe().pm2_list(pm2).await {
                 Ok(list) => list,
                 Err(error) => return error.into(),
             };
-            let unsteady = restarted(first.get_or_insert_with(|| list.clone()), &list);
+            let watched = on.as_probe().uptime().saturating_sub(began);
+            let restarts = restless::seen(first.get_or_insert_with(|| list.clone()), &list, saved, watched);
+            let unsteady = restarts.unsteady;
             if let Some(app) = self.intolerable(&unsteady, ground) {
                 return Outcome::failed(format!("{} restarted while it was watched", label(&app.key)));
             }
-            let watched = on.as_probe().uptime().saturating_sub(began);
             if watched >= self.steady_for {
                 let names = self.names_of(&unsteady, ground);
                 let mut keys = vec![steady_key(ground.step)];
                 keys.extend(names.iter().map(|name| unsteady_key(ground.step, name)));
                 let keep = keys.into_iter().map(|key| (key, true.into())).collect();
-                let but =
+                let mut but =
                     if names.is_empty() { String::new() } else { format!(", but {} restarted", names.join(", ")) };
+                let usual = self.names_of(&restarts.usual, ground);
+                if !usual.is_empty() {
+                    but.push_str(&format!("; restarted by order or as ever: {}", usual.join(", ")));
+                }
                 return Outcome::Applied { note: Some(format!("watched for {}{but}", words(watched))), keep };
             }
             tell(Tick {
@@ -186,12 +194,6 @@ impl Pm2AsSaved {
         let after = process_list::lines(own.map(|app| (&app.key, app.status.word())));
         (before, after)
     }
-}
-
-/// The apps that have been restarted between two lists.
-fn restarted<'a>(before: &ListSeen, now: &'a ListSeen) -> Vec<&'a App> {
-    let more = |app: &&App| process_list::find(&before.apps, &app.key).is_some_and(|then| then.restarts < app.restarts);
-    now.apps.iter().filter(more).collect()
 }
 
 /// The key under which an app is captured as restarting while it was watched.

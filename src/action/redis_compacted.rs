@@ -11,7 +11,7 @@ use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::{RedisInstance, Selector};
 use super::loads;
 use super::rewrite_gain::{Gain, secs};
-use super::rewrite_obstacles::{accounting, concern, stranger};
+use super::rewrite_obstacles::{accounting, concern, nothing_to_rewrite, stranger};
 use super::{measure, process_list};
 use crate::host::json_text::JsonText;
 use crate::host::pm2::Status;
@@ -108,6 +108,12 @@ impl Act for RedisCompacted {
             }
             if let Some(strange) = stranger(instance, now) {
                 change.concerns.push(strange);
+                continue;
+            }
+            if let Some(nothing) = nothing_to_rewrite(instance, now) {
+                change.concerns.extend(footing(now).into_iter().map(|o| concern(instance, o)));
+                change.concerns.push(nothing);
+                change.already += 1;
                 continue;
             }
             let gain = Gain::of(instance, now, look.cost.as_ref(), ground);

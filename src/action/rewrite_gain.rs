@@ -6,7 +6,7 @@ use super::act::Ground;
 use super::inventory::RedisInstance;
 use super::loads;
 use crate::host::redis::eta::{IncrCost, Work};
-use crate::host::redis::{Range, RedisSeen, compacted_bytes, rewrite_secs};
+use crate::host::redis::{Layout, Range, RedisFacts, RedisSeen, compacted_bytes, rewrite_secs};
 use crate::host::span::{bytes, words};
 
 /// What a rewrite of one instance would change about its next load, and what it costs.
@@ -25,8 +25,7 @@ impl Gain {
     /// Of an instance as it was seen, with what its increments cost if that was sampled.
     pub(super) fn of(instance: &RedisInstance, seen: &RedisSeen, cost: Option<&IncrCost>, ground: &Ground<'_>) -> Self {
         let facts = seen.facts.as_ref();
-        let (base, incr) =
-            facts.and_then(|facts| facts.files.as_ref()).map_or((0, 0), |f| (f.base_bytes(), f.incr_bytes()));
+        let (base, incr) = facts.map_or((0, 0), parts);
         let used_memory = facts.and_then(|facts| facts.memory.as_ref()).map_or(0, |memory| memory.used_memory);
         let compacted = compacted_bytes(base, incr, used_memory);
         let work = |base, incr| loads::work(instance, (base, incr), seen, ground, cost);
@@ -79,6 +78,17 @@ impl Gain {
             ),
         }
     }
+}
+
+/// Bytes of base and of increments. Before Redis 7 both are one file: how much of it is base the server knows once it has
+/// rewritten it, and until then the memory gives a guess. Taking all of it for a base would call every rewrite useless.
+fn parts(facts: &RedisFacts) -> (u64, u64) {
+    let Some(files) = &facts.files else { return (0, 0) };
+    let Layout::Single { .. } = files.layout else { return (files.base_bytes(), files.incr_bytes()) };
+    let rewritten = facts.aof.as_ref().filter(|aof| aof.last_rewrite_secs.is_some()).map(|aof| aof.base_size);
+    let guess = || facts.memory.as_ref().map_or(u64::MAX, |memory| memory.used_memory / 3);
+    let base = rewritten.unwrap_or_else(guess).min(files.bytes());
+    (base, files.bytes() - base)
 }
 
 /// Seconds in words.

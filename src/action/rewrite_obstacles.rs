@@ -21,6 +21,16 @@ pub(super) fn concern(instance: &RedisInstance, obstacle: Obstacle) -> Concern {
     Concern::new(weight, &instance.name, obstacle.seen, obstacle.cure)
 }
 
+/// An instance without an append-only file has nothing that could be rewritten, and is no obstacle: what its next start would
+/// lose, or not find again by its settings, is judged where it is stopped or restarted.
+pub(super) fn nothing_to_rewrite(instance: &RedisInstance, now: &RedisSeen) -> Option<Concern> {
+    let facts = now.facts.as_ref()?;
+    // While loading, Redis itself reports AOF as off.
+    let off = facts.loading.is_none() && facts.aof.as_ref().is_some_and(|aof| !aof.enabled);
+    let seen = "keeps snapshots and no append-only file: there is nothing to rewrite";
+    off.then(|| Concern::new(Weight::Note, &instance.name, seen, ""))
+}
+
 /// Why this is not the instance that the runbook means, or cannot be told to be: it does not let itself be asked, or a
 /// failover has given it another role. Compacting the wrong server proves nothing about the one that will be restarted.
 pub(super) fn stranger(instance: &RedisInstance, now: &RedisSeen) -> Option<Concern> {

@@ -14,7 +14,9 @@ set -euo pipefail
   done
   for user in ferry tide; do
     as "$user" pm2 jlist | jq -r --arg user "$user" '.[] | .pm2_env as $e |
-      "app \($user) \($e.namespace)/\(.name) #\($e.SHARD // $e.NODE_APP_INSTANCE // 0) \($e.status) \($e.exec_mode) watch=\($e.watch // false | tostring) cron=\($e.cron_restart)"'
+      "app \($user) \($e.namespace)/\(.name) #\($e.SHARD // $e.NODE_APP_INSTANCE // 0)" as $app |
+      "\($app) \($e.status) \($e.exec_mode) watch=\($e.watch // false | tostring) cron=\($e.cron_restart)",
+      "id of \($app) \(.pm_id) \($e.pm_out_log_path)"'
   done
   for unit in redis-server@manifest manifest-copy@copy manifest-copy@copy2 valkey-server@sessions valkey-server@stock tally old quay-rules ferry-apps pm2-tide; do
     echo "unit $unit.service $(systemctl is-active "$unit.service" || true)"
