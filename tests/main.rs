@@ -13,6 +13,7 @@ mod lab_host;
 mod lab_model;
 mod lab_plan;
 mod lab_restart;
+mod lab_second;
 mod lab_trouble;
 mod machine_output;
 mod next_commands;

@@ -80,11 +80,10 @@ for name in copy copy2; do
   done
 done
 
-# PM2: started from files, one app deleted, some stopped on purpose, one that never comes up.
+# PM2: started from files, some stopped on purpose, one that never comes up.
 systemctl start ferry-apps.service pm2-tide.service
 as ferry pm2 start /srv/ferry/ferry.config.js || true
 as tide pm2 start /home/tide/tide.config.js
-as ferry pm2 delete surplus
 as ferry pm2 stop retired
 as tide pm2 stop retired
 as ferry pm2 save --force
