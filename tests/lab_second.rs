@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::support::lab::{Dress, Lab, told};
-use crate::support::runs::{finish, runbook, start_anew, wait_for_end};
+use crate::support::runs::{finish, outcome, runbook, start_anew, wait_for};
 
 const RUNBOOK: &str = "restart-quay";
 
@@ -46,7 +46,9 @@ fn goes_the_whole_way(lab: &Lab) -> String {
     let run = finish(start_anew(lab, &words), 180);
     assert_eq!(run.status.code(), Some(21), "{}", told(&run));
     lab.wait_until_reachable(&boot);
-    wait_for_end(lab, 240)
+    let over = |kind: &str, content: &Value| kind == "finished" || kind == "paused" && content["why"] == "failed";
+    wait_for(lab, 240, "end of the run", over);
+    outcome(lab).unwrap_or_else(|| format!("not over: {}", verdict(lab)))
 }
 
 /// What others say of the host, by what it is about. `errored` and `stopped` are both down.

@@ -131,14 +131,14 @@ impl Pm2AsSaved {
         let began = on.as_probe().uptime();
         let mut first: Option<ListSeen> = None;
         let snapshot = process_list::snapshot(ground, &self.pm2);
-        let saved = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.apps);
         loop {
             let list = match on.as_probe().pm2_list(pm2).await {
                 Ok(list) => list,
                 Err(error) => return error.into(),
             };
             let watched = on.as_probe().uptime().saturating_sub(began);
-            let restarts = restless::seen(first.get_or_insert_with(|| list.clone()), &list, saved, watched);
+            let restarts =
+                restless::seen(first.get_or_insert_with(|| list.clone()), &list, snapshot.as_deref(), watched);
             let unsteady = restarts.unsteady;
             if let Some(app) = self.intolerable(&unsteady, ground) {
                 return Outcome::failed(format!("{} restarted while it was watched", label(&app.key)));

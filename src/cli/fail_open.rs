@@ -131,6 +131,7 @@ async fn restore(host: &LocalHost, runbook: Option<&Runbook>, path: &Path) -> Ta
         version: saved.version().to_owned(),
         dump_copied: false,
         warnings: Vec::new(),
+        taken_ms: None,
     });
     let daemon = at.unit.clone().map_or_else(|| Deed::StartDaemon(at.clone()), Deed::StartUnit);
     let came = tally.came("PM2", host.tell(&daemon).await.map(drop));

@@ -44,7 +44,8 @@ impl World {
         let shared = Arc::new(apps.clone());
         self.know(at, Arc::clone(&shared));
         self.snapshots.push((path.clone(), sha256.clone(), shared));
-        Ok(Told::Snapshot(SnapshotRef { path, sha256, apps, version, dump_copied, warnings: Vec::new() }))
+        let (warnings, taken_ms) = (Vec::new(), None);
+        Ok(Told::Snapshot(SnapshotRef { path, sha256, apps, version, dump_copied, warnings, taken_ms }))
     }
 
     pub(super) fn stop_app(&mut self, at: &Pm2At, id: u32) -> Result<Told, HostError> {

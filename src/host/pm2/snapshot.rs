@@ -63,6 +63,9 @@ pub struct SnapshotRef {
     pub dump_copied: bool,
     /// What does not prevent a snapshot and should be known.
     pub warnings: Vec<String>,
+    /// When it was taken, in milliseconds since the epoch: how old each process was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_ms: Option<i64>,
 }
 
 /// Why there is no snapshot, or why one is not believed.
@@ -183,7 +186,8 @@ pub async fn take(at: &Pm2At, dir: &Path, terms: &Terms) -> Result<SnapshotRef, 
         io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.clone()),
         _ => file_error(&path, error),
     })?;
-    Ok(SnapshotRef { sha256, path, apps, version, dump_copied, warnings })
+    let taken_ms = terms.taken_at.parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond());
+    Ok(SnapshotRef { sha256, path, apps, version, dump_copied, warnings, taken_ms })
 }
 
 fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {

@@ -10,7 +10,7 @@ if (KIND === 'broken') throw new Error(`${APP}: its settings no longer parse`);
 if (KIND === 'once') { console.log('tidied'); process.exit(0); }
 if (fs.existsSync(path.join(__dirname, 'broken', APP))) throw new Error(`${APP}: the licence has ended`);
 // Lives for a while, then ends: PM2 starts it again, for ever.
-if (KIND === 'flapping') setTimeout(() => process.exit(3), 7000);
+if (KIND === 'flapping') setTimeout(() => process.exit(3), 2500);
 
 const answer = (request, response) => {
   response.writeHead(200, { 'content-type': 'application/json' });

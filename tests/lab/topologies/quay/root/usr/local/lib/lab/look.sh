@@ -13,7 +13,11 @@ set -euo pipefail
     echo "server $name $(get role) link=$(get master_link_status) loading=$(get loading) aof=$(get aof_enabled) limit=$(get maxmemory) keys $keys"
   done
   for user in ferry tide; do
-    as "$user" pm2 jlist | jq -r --arg user "$user" '.[] | .pm2_env as $e |
+    # Three looks: an app that is between two lives (its clock, its files, its habit) is no app that is down.
+    for _ in 1 2 3; do
+      as "$user" pm2 jlist
+      sleep 0.4
+    done | jq -rs --arg user "$user" '[.[][]] | group_by(.pm_id)[] | (map(select(.pm2_env.status == "online")) + .)[0] | .pm2_env as $e |
       "app \($user) \($e.namespace)/\(.name) #\($e.SHARD // $e.NODE_APP_INSTANCE // 0)" as $app |
       "\($app) \($e.status) \($e.exec_mode) watch=\($e.watch // false | tostring) cron=\($e.cron_restart)",
       "id of \($app) \(.pm_id) \($e.pm_out_log_path)"'
