@@ -112,6 +112,32 @@ pub struct Wave {
     pub at_once: usize,
     /// It starts when those before it have ended, however they ended.
     pub regardless: bool,
+    /// Those of `after` of which items may be lost: so many in all as `lost_at_most` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub soft: Vec<usize>,
+    /// See `soft`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lost_at_most: usize,
+    /// Which group of the PM2 place its gate is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<usize>,
+}
+
+fn is_none(number: &usize) -> bool {
+    *number == 0
+}
+
+/// What so many lost items of one wave hold back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// The wave's name: a group, or one app.
+    pub wave: String,
+    /// Required items of it.
+    pub of: usize,
+    /// So many of them have to be lost.
+    pub lost: usize,
+    /// So many items of other waves then do not begin.
+    pub waiting: usize,
 }
 
 /// How many items of the waves that are limited at all may be in flight at once, over all of them together: a number that
@@ -196,6 +222,46 @@ impl Change {
         self.waves.get(index).cloned().unwrap_or_default()
     }
 
+    /// What the loss of apps would hold back, the worst first: for each wave the smallest number that holds back anything.
+    #[must_use]
+    pub fn held_back(&self) -> Vec<HeldBack> {
+        let required =
+            |wave: usize| self.items.iter().filter(move |item| item.wave == wave && !item.optional && !item.chore);
+        let mut found = Vec::new();
+        for (at, wave) in self.waves.iter().enumerate().filter(|(_, wave)| wave.group.is_some()) {
+            let of = required(at).count();
+            let waits = |lost: usize| {
+                let shut = self.shut_by(at, lost, &|wave| required(wave).count());
+                self.items.iter().filter(|item| shut.contains(&item.wave)).count()
+            };
+            let least = (1..=of).map(|lost| (lost, waits(lost))).find(|(_, waiting)| *waiting > 0);
+            found.extend(least.map(|(lost, waiting)| HeldBack { wave: wave.name.clone(), of, lost, waiting }));
+        }
+        found.sort_by_key(|one| std::cmp::Reverse(one.waiting));
+        found
+    }
+
+    /// The waves that do not start when `lost` items of the wave `at` are lost.
+    fn shut_by(&self, at: usize, lost: usize, required: &dyn Fn(usize) -> usize) -> Vec<usize> {
+        let mut shut: Vec<usize> = Vec::new();
+        loop {
+            let gone = |wave: usize| match wave {
+                _ if wave == at => lost,
+                _ if shut.contains(&wave) => required(wave).max(1),
+                _ => 0,
+            };
+            let next = self.waves.iter().enumerate().position(|(index, wave)| {
+                let soft: usize = wave.soft.iter().map(|before| gone(*before)).sum();
+                let hard = wave.after.iter().any(|before| !wave.soft.contains(before) && gone(*before) > 0);
+                index != at && !wave.regardless && !shut.contains(&index) && (hard || soft > wave.lost_at_most)
+            });
+            match next {
+                Some(index) => shut.push(index),
+                None => return shut,
+            }
+        }
+    }
+
     /// How long the whole change takes when its waves follow each other and each keeps its `at_once` busy.
     #[must_use]
     pub fn takes(&self) -> Span {
@@ -243,6 +309,27 @@ mod tests {
             ..Change::default()
         };
         assert_eq!(chain.takes(), Span::secs(8.0, 8.0), "the third wave runs beside the other two");
+    }
+
+    #[test]
+    fn what_a_loss_holds_back_is_counted_through_everything_behind_it() {
+        let wave = |name: &str, after: &[usize]| Wave {
+            name: name.into(),
+            after: after.to_vec(),
+            group: Some(0),
+            ..Wave::default()
+        };
+        let soft = Wave { soft: vec![0], lost_at_most: 1, ..wave("soft", &[0]) };
+        let regardless = Wave { regardless: true, ..wave("rest", &[0, 1, 2, 3]) };
+        let waves = vec![wave("ids", &[]), wave("cart", &[]), soft, wave("web", &[1, 2]), regardless];
+        let wanted = [(0, 3), (1, 1), (2, 5), (3, 40), (4, 9)];
+        let items = wanted.iter().flat_map(|(at, n)| vec![item(1.0, *at); *n]).collect();
+        let told: Vec<String> = Change { waves, items, ..Change::default() }
+            .held_back()
+            .into_iter()
+            .map(|one| format!("{} of {} {}: {}", one.lost, one.of, one.wave, one.waiting))
+            .collect();
+        assert_eq!(told, ["2 of 3 ids: 45", "1 of 1 cart: 40", "1 of 5 soft: 40"]);
     }
 
     #[test]

@@ -123,11 +123,21 @@ pub struct Needs {
     pub units: Vec<String>,
     /// Other groups of the same place that are up.
     pub groups: Vec<String>,
+    /// Single apps of other groups of the same place that are up, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<String>,
+    /// So many apps of those groups, and of the apps named, may be lost in all; the group starts without them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_at_most: u32,
     /// Other PM2 places whose apps are all up.
     pub pm2: Vec<String>,
     /// Checks that hold. One that is not required holds the group up for 20 seconds at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Which Redis instances a step means.

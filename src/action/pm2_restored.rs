@@ -75,13 +75,15 @@ impl Act for Pm2Restored {
         for (saved, name) in seen.saved.iter().zip(names(&seen.saved)) {
             match item_for(name, saved, process_list::find(&seen.pm2.apps, &saved.key)) {
                 Some(item) => {
-                    let group = place.group_of(&saved.key.name).unwrap_or(place.groups.len());
-                    let mut item = item.in_wave(group + pm2_before::WAVES);
+                    let mut item = item.in_wave(wave_of(place, &saved.key.name));
                     item.optional = place.is_optional(&saved.key.name);
                     change.items.push(item);
                 }
                 None => change.already += 1,
             }
+        }
+        if !change.items.is_empty() {
+            change.concerns.extend(needed_in_vain(place, &seen.saved));
         }
         pm2_before::plan(&self.pm2, &seen.pm2, &seen.saved, place, &mut change);
         if !change.items.is_empty() || !list_is_saved(&seen.pm2) {
@@ -116,7 +118,7 @@ impl Act for Pm2Restored {
         let Some(place) = process_list::place(ground, &self.pm2) else {
             return Ok(());
         };
-        let Some(group) = place.groups.iter().find(|group| group.name == wave.name) else {
+        let Some(group) = wave.group.and_then(|at| place.groups.get(at)) else {
             return Ok(());
         };
         let began = on.as_probe().uptime();
@@ -148,17 +150,33 @@ impl Pm2Restored {
         let daemon = Wave { name: "daemon".into(), after: vec![0], ..Wave::default() };
         let missing = Wave { name: "missing apps".into(), after: vec![1], ..Wave::default() };
         let mut waves = vec![Wave { name: "left over".into(), ..Wave::default() }, daemon, missing];
-        for group in &place.groups {
-            let before =
-                |name: &String| place.groups.iter().position(|g| g.name == *name).map(|at| at + pm2_before::WAVES);
-            let after = (0..pm2_before::WAVES).chain(group.needs.groups.iter().filter_map(before)).collect();
-            waves.push(Wave { name: group.name.clone(), after, gated: true, at_once, regardless: false });
-        }
-        let all = (0..waves.len()).collect::<Vec<_>>();
+        let named = named_apps(place);
+        let wave = |name: &str, group: usize| {
+            let needs = &place.groups[group].needs;
+            let of_groups = needs.groups.iter().flat_map(|name| waves_of(place, name));
+            let of_apps = needs.apps.iter().filter_map(|app| named.iter().position(|(one, _)| *one == app.as_str()));
+            let first_named = pm2_before::WAVES + place.groups.len();
+            let needed: Vec<usize> = of_groups.chain(of_apps.map(|at| at + first_named)).collect();
+            let after = (0..pm2_before::WAVES).chain(needed.iter().copied()).collect();
+            let lost_at_most = needs.lost_at_most as usize;
+            let soft = if lost_at_most > 0 { needed } else { Vec::new() };
+            Wave {
+                name: name.to_owned(),
+                after,
+                gated: true,
+                at_once,
+                soft,
+                lost_at_most,
+                group: Some(group),
+                ..Wave::default()
+            }
+        };
+        waves.extend(place.groups.iter().enumerate().map(|(at, group)| wave(&group.name, at)));
+        waves.extend(named.iter().map(|(app, group)| wave(app, *group)));
         // Apps that no group names come last: nobody said what they need.
         waves.push(Wave {
             name: "other apps".into(),
-            after: all.clone(),
+            after: (0..waves.len()).collect(),
             at_once,
             regardless: true,
             ..Wave::default()
@@ -182,6 +200,54 @@ impl Pm2Restored {
             }
         }
     }
+}
+
+/// Apps that other groups need by name, with their own group. Each has a wave of its own, so that nobody waits for the rest of it.
+fn named_apps(place: &Pm2Place) -> Vec<(&str, usize)> {
+    let mut named: Vec<(&str, usize)> = Vec::new();
+    for app in place.groups.iter().flat_map(|group| &group.needs.apps) {
+        if let Some(group) = place.group_of(app)
+            && !named.iter().any(|(known, _)| known == app)
+        {
+            named.push((app, group));
+        }
+    }
+    named
+}
+
+/// The wave in which an app starts.
+fn wave_of(place: &Pm2Place, app: &str) -> usize {
+    let named = named_apps(place);
+    let groups = place.groups.len();
+    let at = named.iter().position(|(name, _)| *name == app).map(|at| groups + at);
+    at.or_else(|| place.group_of(app)).unwrap_or(groups + named.len()) + pm2_before::WAVES
+}
+
+/// All waves of a group.
+fn waves_of(place: &Pm2Place, group: &str) -> Vec<usize> {
+    let Some(at) = place.groups.iter().position(|one| one.name == group) else { return Vec::new() };
+    let own = named_apps(place).into_iter().enumerate().filter(|(_, (_, of))| *of == at);
+    let named = own.map(|(n, _)| n + place.groups.len());
+    std::iter::once(at).chain(named).map(|wave| wave + pm2_before::WAVES).collect()
+}
+
+/// Apps that are needed by name and that this restore does not start: nobody waits for them.
+fn needed_in_vain(place: &Pm2Place, saved: &[App]) -> Vec<Concern> {
+    let of = |name: &str| saved.iter().find(|app| app.key.name == name);
+    let told = named_apps(place).into_iter().filter_map(|(name, _)| {
+        let seen = match of(name).map(wanted) {
+            None => "is needed by other apps, and was not in PM2's list when it was saved",
+            Some(Some(Wanted::Online)) => return None,
+            Some(_) => "is needed by other apps, and was not running when it was saved",
+        };
+        Some(Concern::new(
+            Weight::Warn,
+            name,
+            seen,
+            "they start without it; start it before the window, or drop the need",
+        ))
+    });
+    told.collect()
 }
 
 /// Starts (or registers, or stops) one app and waits for the verdict that it really is so.

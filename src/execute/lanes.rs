@@ -12,13 +12,15 @@ struct Lane {
     gated: bool,
     at_once: usize,
     regardless: bool,
+    soft: Vec<usize>,
+    lost_at_most: usize,
     waiting: VecDeque<Item>,
     flying: Vec<Item>,
     /// Started, and still to prove themselves: they are in flight and hold no slot.
     proving: Vec<Item>,
     state: Gate,
-    /// A required item failed here: what comes after must not start.
-    broken: bool,
+    /// Required items that failed here, by name: what comes after must not start, unless it can do without them.
+    lost: Vec<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,8 @@ impl Lanes {
                     gated: wave.gated,
                     at_once: wave.at_once,
                     regardless: wave.regardless,
+                    soft: wave.soft,
+                    lost_at_most: wave.lost_at_most,
                     ..Lane::default()
                 }
             })
@@ -92,18 +96,32 @@ impl Lanes {
     pub(super) fn unreachable(&self) -> Vec<(usize, String)> {
         let waits = |(_, lane): &(usize, &Lane)| lane.state == Gate::Shut && !lane.waiting.is_empty();
         let shut = self.0.iter().enumerate().filter(waits);
-        shut.filter_map(|(index, lane)| Some((index, format!("`{}` before it did not come up", self.culprit(lane)?))))
-            .collect()
+        shut.filter_map(|(index, lane)| {
+            let culprit = self.culprit(lane)?;
+            let who = match culprit.lost.as_slice() {
+                [] => format!("`{}`", culprit.name),
+                [one] if *one == culprit.name => format!("`{one}`"),
+                [one] => format!("{one} of `{}`", culprit.name),
+                [one, more @ ..] => format!("{one} of `{}` (and {} more of it)", culprit.name, more.len()),
+            };
+            Some((index, format!("{who} before it did not come up")))
+        })
+        .collect()
     }
 
-    /// The broken wave before this one, however far back.
-    fn culprit(&self, lane: &Lane) -> Option<&str> {
+    /// The wave before this one whose losses keep it shut, however far back.
+    fn culprit<'l>(&'l self, lane: &'l Lane) -> Option<&'l Lane> {
         if lane.regardless {
             return None;
         }
-        lane.after.iter().filter_map(|w| self.0.get(*w)).find_map(|before| {
-            let broken = before.broken || before.state == Gate::Closed;
-            if broken { Some(before.name.as_str()) } else { self.culprit(before) }
+        let before = |w: &usize| self.0.get(*w);
+        let lost: usize = lane.soft.iter().filter_map(before).map(|before| before.lost.len()).sum();
+        if lost > lane.lost_at_most {
+            return lane.soft.iter().filter_map(before).find(|before| !before.lost.is_empty());
+        }
+        lane.after.iter().filter(|w| !lane.soft.contains(w)).filter_map(before).find_map(|before| {
+            let broken = !before.lost.is_empty() || before.state == Gate::Closed;
+            if broken { Some(before) } else { self.culprit(before) }
         })
     }
 
@@ -120,7 +138,9 @@ impl Lanes {
             return Vec::new();
         };
         lane.state = Gate::Closed;
-        lane.waiting.drain(..).collect()
+        let never: Vec<Item> = lane.waiting.drain(..).collect();
+        lane.lost.extend(never.iter().filter(|item| !item.optional).map(|item| item.key.clone()));
+        never
     }
 
     /// Items that have a slot now; they count as flying from here on. `budget` is the number of slots that all limited
@@ -172,7 +192,7 @@ impl Lanes {
         if let Some(lane) = self.0.get_mut(item.wave.min(last)) {
             lane.flying.retain(|flying| flying.key != item.key);
             lane.proving.retain(|proving| proving.key != item.key);
-            lane.broken |= failed;
+            lane.lost.extend(failed.then(|| item.key.clone()));
         }
     }
 
@@ -248,10 +268,27 @@ mod tests {
         assert_eq!(keys(&ready), ["a", "c"]);
         lanes.land(&ready[0], true);
         let (index, why) = lanes.unreachable().pop().unwrap();
-        assert_eq!((index, why.as_str()), (1, "`ids` before it did not come up"));
+        assert_eq!((index, why.as_str()), (1, "a of `ids` before it did not come up"));
         assert_eq!(keys(&lanes.close(1)), ["b"]);
         lanes.land(&ready[1], false);
         assert!(lanes.empty());
+    }
+
+    #[test]
+    fn a_soft_need_starts_without_as_many_as_it_can_do_without() {
+        let first = Wave { name: "ids".into(), ..Wave::default() };
+        let soft = Wave { after: vec![0], soft: vec![0], lost_at_most: 1, ..Wave::default() };
+        let hard = Wave { after: vec![0], ..Wave::default() };
+        let mut lanes = Lanes::new(&change(vec![first, soft, hard], &[("a", 0), ("b", 0), ("s", 1), ("h", 2)]));
+        lanes.ask_next();
+        let ready = lanes.take_ready(None);
+        lanes.land(&ready[0], true);
+        assert_eq!(lanes.unreachable().len(), 1, "only the hard one");
+        assert!(lanes.ask_next().is_empty(), "those before it have not ended");
+        lanes.land(&ready[1], true);
+        let told: Vec<String> = lanes.unreachable().into_iter().map(|(index, why)| format!("{index} {why}")).collect();
+        let why = "a of `ids` (and 1 more of it) before it did not come up";
+        assert_eq!(told, [format!("1 {why}"), format!("2 {why}")], "one too many");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::layout::{clean, columns, fit, pad, paragraph, right};
 use super::out::{Style, Tone};
 use super::{plan_changes, plan_window};
-use crate::action::change::Weight;
+use crate::action::change::{HeldBack, Weight};
 use crate::action::{Item, Sign};
 use crate::host::span::{Span, clock, words};
 use crate::plan::{Plan, PlannedStep, Source, Verdict};
@@ -228,7 +228,23 @@ impl Sheet<'_> {
         if !limits.is_empty() {
             self.labelled(Tone::Strong, "Waits end          ", &limits);
         }
+        let held = self.held_back();
+        if !held.is_empty() {
+            self.labelled(Tone::Strong, "Holds back         ", &held);
+        }
         self.line("");
+    }
+
+    /// What one lost app would keep from starting, the worst first.
+    fn held_back(&self) -> String {
+        let mut all: Vec<HeldBack> = self.plan.steps.iter().flat_map(|step| step.change.held_back()).collect();
+        all.sort_by_key(|one| std::cmp::Reverse(one.waiting));
+        let shown = if matches!(self.detail, Detail::Short) { HELD } else { usize::MAX };
+        let mut told: Vec<String> = all.iter().take(shown).map(held_words).collect();
+        if all.len() > shown {
+            told.push(format!("{} more with -v", all.len() - shown));
+        }
+        told.join("; ")
     }
 
     /// Waits to which the runbook has set no limit, with the one that they have.
@@ -274,6 +290,20 @@ impl Sheet<'_> {
             .collect();
         named.join(", ")
     }
+}
+
+/// Losses that are told on one screen.
+const HELD: usize = 3;
+
+/// What a loss holds back, in words.
+fn held_words(held: &HeldBack) -> String {
+    let wave = clean(&held.wave);
+    let who = match (held.of, held.lost) {
+        (1, _) => format!("`{wave}` fails"),
+        (of, 1) => format!("one of {of} in `{wave}` fails"),
+        (of, lost) => format!("{lost} of {of} in `{wave}` fail"),
+    };
+    format!("if {who}, {} wait{}", held.waiting, if held.waiting == 1 { "s" } else { "" })
 }
 
 /// The steps by phase, in order.

@@ -99,8 +99,22 @@ fn replicas(written: &Written, out: &mut Findings<'_>) {
 fn group_circles(name: &str, place: &Pm2Place, written: &Written, out: &mut Findings<'_>) {
     let names: Vec<&str> = place.groups.iter().map(|group| group.name.as_str()).collect();
     let group = |name: &str| place.groups.iter().find(|group| group.name == name);
-    let next =
-        |name: &str| group(name).map(|g| g.needs.groups.iter().map(String::as_str).collect()).unwrap_or_default();
+    // Whoever needs an app waits for the group that has it, or for a part of that one.
+    let of_app =
+        |app: &String| place.group_of(app).and_then(|at| place.groups.get(at)).map(|group| group.name.as_str());
+    let next = |name: &str| {
+        let needs = group(name).map(|group| &group.needs);
+        let groups = needs.iter().flat_map(|needs| needs.groups.iter().map(String::as_str));
+        groups.chain(needs.iter().flat_map(|needs| needs.apps.iter().filter_map(of_app))).collect()
+    };
+    for one in &place.groups {
+        for app in one.needs.apps.iter().filter(|app| of_app(app).is_none()) {
+            let Some(span) = group_span(written, name, &one.name) else { continue };
+            let message = format!("`{}` needs the app `{}`, which no group of `{name}` has", one.name, app);
+            let found = out.error(codes::UNKNOWN_GROUP, span, message).label("would wait for an app that starts last");
+            found.help("add the app to a group of its own");
+        }
+    }
     if let Some(found) = circle(&names, next)
         && let Some(span) = found.first().and_then(|group| group_span(written, name, group))
     {

@@ -10,6 +10,7 @@ mod full;
 mod hostile_lists;
 mod laws;
 mod others;
+mod soft_needs;
 mod windows;
 
 use crate::execute::Ending;

@@ -203,7 +203,10 @@ impl<'a> Place<'a> {
         let mut order: Vec<usize> = Vec::new();
         while !left.is_empty() {
             let known = |name: &String| order.iter().any(|at| self.place.groups[*at].name == *name);
-            let ready = left.iter().position(|at| self.place.groups[*at].needs.groups.iter().all(known)).unwrap_or(0);
+            let has = |app: &String| self.place.group_of(app).is_none_or(|at| order.contains(&at));
+            let needs = |at: &usize| &self.place.groups[*at].needs;
+            let ready = left.iter().position(|at| needs(at).groups.iter().all(known) && needs(at).apps.iter().all(has));
+            let ready = ready.unwrap_or(0);
             order.push(left.remove(ready));
         }
         let named = order.into_iter().map(|at| (at, self.place.groups[at].name.as_str()));

@@ -228,10 +228,33 @@ fn needs(
     };
     let groups =
         fields.get("groups").map(|item| many(item, groups, codes::UNKNOWN_GROUP, "group", out)).unwrap_or_default();
+    let apps: Vec<String> = fields.get("apps").map(|item| named_apps(&item, out)).unwrap_or_default();
+    let lost_at_most = fields.get("lost_at_most").and_then(|item| {
+        let number = item.whole(0..=10_000, out)?;
+        if groups.is_empty() && apps.is_empty() {
+            let found = item.error(codes::CHOICE, "`lost_at_most` belongs to `groups` or `apps`".to_owned(), out);
+            found.label("of what?").help("name the groups or the apps that may be lost in part");
+        }
+        Some(number)
+    });
     let pm2 =
         fields.get("pm2").map(|item| many(item, &names.pm2, codes::UNKNOWN_PM2, "PM2 place", out)).unwrap_or_default();
     let checks = fields.get("checks").map(|item| item.list(out)).unwrap_or_default();
     let checks = checks.iter().filter_map(|item| checks::check(item, names, inventory, env, out)).collect();
     fields.close(out);
-    Needs { redis, units, groups, pm2, checks }
+    Needs { redis, units, groups, apps, lost_at_most: lost_at_most.unwrap_or(0), pm2, checks }
+}
+
+/// Apps by their names: what is waited for must be one thing, and not whatever a pattern happens to match.
+fn named_apps(item: &Item<'_>, out: &mut Findings<'_>) -> Vec<String> {
+    let name = |one: &Item<'_>, out: &mut Findings<'_>| {
+        let name = one.word(out)?;
+        if name.contains(['*', '?']) {
+            let found = one.error(codes::NAME, format!("{} is a pattern", one.what), out);
+            found.label("the name of one app").help("name each app, or need its group: `groups: [...]`");
+            return None;
+        }
+        Some(name)
+    };
+    item.one_or_more(out).iter().filter_map(|one| name(one, out)).collect()
 }
