@@ -77,7 +77,7 @@ fn code(path: &Path) -> String {
             continue;
         }
         // A test module stands at the end of its file; a declaration of one is a single line.
-        if after_cfg_test && line.starts_with("mod ") && line.ends_with('{') {
+        if after_cfg_test && line.contains("mod ") && line.ends_with('{') {
             break;
         }
         after_cfg_test = after_cfg_test && line.starts_with("#[");
@@ -198,4 +198,95 @@ fn anyhow_is_known_to_the_front_door_alone_and_every_file_says_what_it_is_for() 
 fn imports_are_found_in_every_form() {
     let code = "use crate::host::{Probe};\nuse crate::{action::Act, plan};\nlet x = crate::event::Event;\n$crate::no();\nnotcrate::no();";
     assert_eq!(imports(code), ["host", "action", "plan", "event"]);
+}
+
+/// Where Rust's own notation is written on purpose, none of it for people: it is compared with a variable of a test.
+const DEBUG_ALLOWED: [&str; 1] = ["host/planted.rs"];
+
+/// What a person reads is in words: `Some("a")`, `2.5s` of a duration and names of types are none. Implementations of `Debug` are
+/// for programmers and left out, and so is what only tests and fuzzers see.
+#[test]
+fn nothing_that_is_shown_is_written_in_rusts_own_notation() {
+    let mut wrong = Vec::new();
+    for (path, code) in floors().iter().filter(|floor| *floor != "fuzzing").flat_map(|floor| files(floor)) {
+        let name = path.strip_prefix(source()).unwrap().to_str().unwrap().to_owned();
+        if DEBUG_ALLOWED.contains(&name.as_str()) || name.ends_with("/fuzz.rs") {
+            continue;
+        }
+        wrong.extend(in_debug(&without_debug_impls(&code)).into_iter().map(|line| format!("{name}: {line}")));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Lines with a placeholder such as `{x:?}`, `{0:#?}` or `{:>8?}`, or with `dbg!`.
+fn in_debug(code: &str) -> Vec<String> {
+    let placeholder = |line: &str| {
+        let plain = line.replace("{{", "").replace("}}", "");
+        let opened = plain.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+        opened.map(|(inner, _)| inner).any(|inner| inner.contains(':') && inner.ends_with('?'))
+    };
+    code.lines().filter(|line| placeholder(line) || line.contains("dbg!")).map(str::to_owned).collect()
+}
+
+/// The code without the bodies of `impl Debug for …`.
+fn without_debug_impls(code: &str) -> String {
+    let mut out = String::new();
+    let mut inside: Option<usize> = None;
+    for line in code.lines() {
+        let begins = line.starts_with("impl") && line.contains("Debug for ");
+        if begins {
+            inside = Some(0);
+        }
+        let Some(depth) = inside.as_mut() else {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        };
+        *depth = (*depth + line.matches('{').count()).saturating_sub(line.matches('}').count());
+        if *depth == 0 {
+            inside = None;
+        }
+    }
+    out
+}
+
+#[test]
+fn rusts_own_notation_is_found_in_every_form() {
+    let code = "format!(\"{x:?}\");\nformat!(\"{:#?} {}\", a, b);\n#[error(\"{0:>4?}\")]\nf(\"${{A:?}}/{b}\");\nlet y = { a::b()? };\ndbg!(x);";
+    assert_eq!(in_debug(code).len(), 4, "{:?}", in_debug(code));
+    let with = "fn a() {}\nimpl fmt::Debug for X {\nfn fmt() {\nwrite!(f, \"{:?}\", 1)\n}\n}\nfn b() {}\n";
+    assert_eq!(without_debug_impls(with), "fn a() {}\nfn b() {}\n");
+}
+
+/// A next command is made by one function, which quotes it and repeats what was typed in front of it. These speak of commands in
+/// general: what a word means, the title of a page for a CI server, and what a file says that is no result.
+const SPEAK_OF_COMMANDS: [&str; 10] = [
+    "cli/explain.rs",
+    "cli/mod.rs",
+    "host/facts.rs",
+    "report/by_hand/mod.rs",
+    "report/calls.rs",
+    "report/findings.rs",
+    "report/junit.rs",
+    "report/report_forms.rs",
+    "runbook/codes.rs",
+    "runbook/render.rs",
+];
+
+#[test]
+fn commands_of_this_program_are_made_in_one_place() {
+    let commands = "list show check plan facts rehearse run resume status attach pause abort resolve journal history report doctor";
+    let mut wrong = Vec::new();
+    for (path, code) in floors().iter().filter(|floor| *floor != "fuzzing").flat_map(|floor| files(floor)) {
+        let name = path.strip_prefix(source()).unwrap().to_str().unwrap().to_owned();
+        let spoken = |line: &&str| {
+            commands
+                .split(' ')
+                .any(|one| line.contains(&format!("runbook {one} ")) || line.contains(&format!("runbook {one}\"")))
+        };
+        if !SPEAK_OF_COMMANDS.contains(&name.as_str()) {
+            wrong.extend(code.lines().filter(spoken).map(|line| format!("{name}: {line}")));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }

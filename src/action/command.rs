@@ -77,7 +77,7 @@ impl Act for Command {
         let deadline = ground.within.map_or(DEADLINE, |within| within.saturating_add(AFTER_WITHIN));
         match on.tell(&Deed::Run(CommandAsked { effect, deadline, ..self.asked(&self.argv) })).await {
             Ok(Told::Ran(seen)) => conclude(&seen, ground),
-            Ok(other) => Outcome::failed(format!("an odd answer to a command: {other:?}")),
+            Ok(_) => Outcome::failed("the answer to it was not that of a command"),
             Err(error) => error.into(),
         }
     }

@@ -65,7 +65,7 @@ impl Act for Pm2Saved {
                     Err(error) => return Outcome::failed(error.to_string()),
                 },
             },
-            Ok(other) => Outcome::failed(format!("an odd answer to a snapshot: {other:?}")),
+            Ok(_) => Outcome::failed("the answer to it was not that of a snapshot: nothing was kept"),
             Err(error) => error.into(),
         }
     }

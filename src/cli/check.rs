@@ -34,7 +34,7 @@ impl Check {
         let all = if self.runbooks.is_empty() { names(&desk.site) } else { self.runbooks.clone() };
         if all.is_empty() {
             let text = format!("there are no runbooks in {}", desk.site.runbooks.display());
-            return Err(Failure::say(Exit::Usage, text).hint("name a file: runbook check ./FILE.yaml"));
+            return Err(Failure::say(Exit::Usage, text).hint("name a file: check ./FILE.yaml"));
         }
         let mut exit = Exit::Done;
         let mut found = Vec::new();

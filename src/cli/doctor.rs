@@ -9,9 +9,9 @@ use crate::action::process_list;
 use crate::host::disk::{DiskKind, disk};
 use crate::host::local::LocalHost;
 use crate::host::machine::{self, MachineSeen};
-use crate::host::pm2::{AbsentWhy, DaemonSeen, Pm2Seen, RunningDaemon, Support, every_daemon};
+use crate::host::pm2::{DaemonSeen, Pm2Seen, RunningDaemon, Support, every_daemon};
 use crate::host::redis::RedisSeen;
-use crate::host::span::count;
+use crate::host::span::{count, listed};
 use crate::host::{Answer, Ask, HostError, Probe, clock};
 use crate::report::{Diagnosed, Typed, call, commands_are_of, diagnosis};
 use crate::runbook::Runbook;
@@ -175,7 +175,8 @@ fn pm2_findings(name: &str, seen: &Pm2Seen) -> Vec<Diagnosed> {
         }
     }
     if !seen.twins.is_empty() {
-        let text = format!("processes {:?} are further daemons of the same home; the list is only a part", seen.twins);
+        let twins = listed(&seen.twins);
+        let text = format!("processes {twins} are further daemons of the same home; the list is only a part");
         miss(text, "end the extra daemons, then bring their apps back with `pm2 resurrect`");
     }
     let ghosts: Vec<String> =
@@ -226,8 +227,7 @@ fn asked(name: &str, place: &str, answer: Result<Answer, HostError>, required: b
 /// Why no daemon was heard, in words.
 fn silent(daemon: &DaemonSeen) -> String {
     match daemon {
-        DaemonSeen::Absent { why: AbsentWhy::NoSocket } => "no daemon: there is no socket".into(),
-        DaemonSeen::Absent { why: AbsentWhy::StaleSocket } => "no daemon: it was killed and left its socket".into(),
+        DaemonSeen::Absent { why } => format!("no daemon: {why}"),
         DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => why.clone(),
         DaemonSeen::Up(up) => format!("PM2 {}", up.version),
     }

@@ -21,7 +21,7 @@ use crate::host::model::{Faults, Pace};
 use crate::host::span::{bytes, words};
 use crate::plan::chance::{MOST_RUNS, draw};
 use crate::plan::verdict::judge;
-use crate::report::{Typed, commands_are_of, path_word};
+use crate::report::{Typed, call_in, commands_are_of};
 use crate::runbook::{Loaded, Runbook, StepId};
 
 /// How long a rehearsal takes at its default speed, in seconds.
@@ -172,8 +172,7 @@ impl Rehearse {
             offline::facts(path)?
         } else if let Err(elsewhere) = right_host(runbook) {
             if runbook.name != offline::SHIPPED {
-                let hint =
-                    "record facts on its host with `runbook facts -o FILE`, and name them here with --offline FILE";
+                let hint = "record facts on its host (`facts -o FILE`), and name them here with --offline FILE";
                 return Err(elsewhere.hint(hint));
             }
             offline::shipped_facts()?
@@ -273,7 +272,7 @@ impl Rehearse {
     fn tidy(&self, desk: &Desk, dir: TempDir) {
         if self.keep {
             let state: &Path = &dir.keep().join("state");
-            let report = format!("runbook report --state-dir {}", path_word(state));
+            let report = call_in(state, "report");
             desk.screen.alert(&format!("The journal is kept:\n  {report}\n"));
         }
     }

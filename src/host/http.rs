@@ -13,6 +13,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::host::clock;
 use crate::host::foreign::{Shown, Untrusted, named, tame};
+use crate::host::span::words;
 use crate::host::tls::{Tls, TlsError};
 
 const BODY_MAX: u64 = 256 * 1024;
@@ -57,7 +58,7 @@ pub enum HttpError {
         why: String,
     },
     /// The deadline passed.
-    #[error("{url} gave no complete answer within {waited:?}: is it still starting?")]
+    #[error("{url} gave no complete answer within {}: is it still starting?", words(*.waited))]
     Silent {
         /// Without user part and query.
         url: String,

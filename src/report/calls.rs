@@ -43,6 +43,12 @@ pub fn call(command: &str) -> String {
     format!("runbook{} {command}", STATE_DIR.get().map_or("", String::as_str))
 }
 
+/// A command about another state directory than this process's own.
+#[must_use]
+pub fn call_in(state_dir: &Path, command: &str) -> String {
+    format!("runbook {command} --state-dir {}", path_word(state_dir))
+}
+
 /// A command, and behind it what it does.
 #[must_use]
 pub fn offer(command: &str, what: &str) -> String {

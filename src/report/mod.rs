@@ -49,7 +49,7 @@ mod telling;
 
 pub use around::{Around, Refused};
 pub use by_hand::by_hand;
-pub use calls::{Typed, call, call_on, commands_are_of, commands_name, offer};
+pub use calls::{Typed, call, call_in, call_on, commands_are_of, commands_name, offer};
 pub use chance_view::chance;
 pub use choose::{Mode, Watcher};
 pub use diagnosis::{Diagnosed, diagnosis};

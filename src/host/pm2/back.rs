@@ -135,7 +135,7 @@ pub fn back(app: &App, earlier: Option<&App>, alive: bool, steady: Duration) -> 
         Status::Errored => Verdict::Gone(Cause::Errored),
         Status::Stopping => Verdict::NotYet("stopping".to_owned()),
         Status::Stopped => stopped(app, earlier, steady),
-        Status::Other(word) => Verdict::NotYet(format!("status {word:?}")),
+        Status::Other(word) => Verdict::NotYet(format!("status `{word}`")),
     }
 }
 

@@ -141,7 +141,7 @@ impl Cli {
             TransientOutcome::Exited { .. } => Ok(log),
             TransientOutcome::TimedOut => Err(failed(format!("no end within {} s; {log}", deadline.as_secs()))),
             TransientOutcome::NotBegun { result } => Err(failed(format!("not begun: {result}; {log}"))),
-            other => Err(failed(format!("{other:?}; {log}"))),
+            other => Err(failed(format!("{other}; {log}"))),
         }
     }
 
@@ -160,7 +160,7 @@ impl Cli {
         }
         let outcome = bus.start_transient(&asked).await.map_err(|error| failed(error.to_string()))?;
         let log = format!("see journalctl -u {}", asked.name);
-        if outcome == TransientOutcome::Running { Ok(log) } else { Err(failed(format!("{outcome:?}; {log}"))) }
+        if outcome == TransientOutcome::Running { Ok(log) } else { Err(failed(format!("{outcome}; {log}"))) }
     }
 
     /// The unit of a command: the daemon's user and environment, no secret in either (any local user can read both).

@@ -22,6 +22,15 @@ pub enum AbsentWhy {
     StaleSocket,
 }
 
+impl std::fmt::Display for AbsentWhy {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::NoSocket => "there is no socket",
+            Self::StaleSocket => "it was killed and left its socket",
+        })
+    }
+}
+
 /// A daemon that answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonUp {

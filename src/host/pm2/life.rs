@@ -17,6 +17,7 @@ use super::procs::alive;
 use super::rpc::Rpc;
 use super::steer::SteerError;
 use crate::host::off_thread;
+use crate::host::span::listed as numbers;
 
 const SAVE: Duration = Duration::from_secs(30);
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -47,7 +48,10 @@ pub async fn ensure_daemon(at: &Pm2At, by: &RunBy) -> Result<DaemonUp, SteerErro
     }
     // A second daemon on the same home would split the list between the two.
     if !seen.twins.is_empty() {
-        return Err(not_done("start the daemon", &format!("processes {:?} are daemons without a socket", seen.twins)));
+        return Err(not_done(
+            "start the daemon",
+            &format!("processes {} are daemons without a socket", numbers(&seen.twins)),
+        ));
     }
     let said = located(at, None).await?.run(by, START, START_WITHIN).await?;
     for _ in 0..LOOKS {
@@ -98,7 +102,7 @@ pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
         return Ok(Saved { dump, answered });
     }
     let wrong = want.iter().chain(&have).find(|(entry, _)| have.get(*entry) != want.get(*entry));
-    let which = wrong.map_or_else(String::new, |((_, name, _), _)| format!(", first difference at app {name:?}"));
+    let which = wrong.map_or_else(String::new, |((_, name, _), _)| format!(", first difference at app `{name}`"));
     let (saved, listed) = (have.values().sum::<usize>(), want.values().sum::<usize>());
     Err(not_done("save", &format!("{saved} saved, {listed} listed{which}; {said}")))
 }

@@ -21,7 +21,7 @@ pub enum RecipeError {
     #[error("the record of the app is not an object")]
     NotAnObject,
     /// A setting that the daemon needs is absent or of another type. Without `env`, `prepare` ends the daemon.
-    #[error("app {app:?}: {field} is missing or not {expected}; take a new snapshot")]
+    #[error("app `{app}`: {field} is missing or not {expected}; take a new snapshot")]
     Field {
         /// The app's name as far as known.
         app: String,

@@ -24,6 +24,7 @@ use super::rpc::{Rpc, RpcError};
 use crate::host::foreign::{Shown, tame};
 use crate::host::off_thread;
 use crate::host::planted::{Bug, planted};
+use crate::host::span::listed as numbers;
 
 /// Name of the snapshot in its directory.
 pub const FILE: &str = "pm2.snapshot.json";
@@ -83,7 +84,7 @@ pub enum SnapshotError {
         why: String,
     },
     /// More than one daemon has this home; the list is only the part of one of them.
-    #[error("processes {0:?} are further PM2 daemons of the same home; end them or merge their apps first")]
+    #[error("processes {} are further PM2 daemons of the same home; end them or merge their apps first", numbers(.0))]
     Twins(Vec<u32>),
     /// Apps keep being in a state that passes.
     #[error("still in transition after several looks: {}; wait or settle them by hand", .0.join(", "))]
@@ -195,7 +196,7 @@ fn check_daemon(at: &Pm2At, seen: &Pm2Seen) -> Result<String, SnapshotError> {
     match &seen.daemon {
         DaemonSeen::Up(_) if !seen.twins.is_empty() => Err(SnapshotError::Twins(seen.twins.clone())),
         DaemonSeen::Up(up) => Ok(up.version.clone()),
-        DaemonSeen::Absent { why } => Err(not_up(format!("{why:?}"))),
+        DaemonSeen::Absent { why } => Err(not_up(why.to_string())),
         DaemonSeen::Denied { why } | DaemonSeen::Foreign { why } | DaemonSeen::Dying { why } => {
             Err(not_up(why.clone()))
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use redis::{RedisError, Value};
 use serde::{Deserialize, Serialize};
 
+use super::odd::odd;
 use crate::host::foreign::{Shown, tame, tame_bytes};
 
 /// The answer to PING. Only [`Door::Open`] means that commands are served; it says nothing about the data.
@@ -157,7 +158,7 @@ impl Door {
             Value::SimpleString(text) => Self::Odd { text: tame(text, 200) },
             Value::BulkString(bytes) => Self::Odd { text: tame_bytes(bytes, 200) },
             Value::ServerError(error) => Self::of_reply(error.code(), error.details().unwrap_or_default(), "PING"),
-            other => Self::Odd { text: tame(&format!("{other:?}"), 200) },
+            other => Self::Odd { text: odd(Some(other)) },
         }
     }
 

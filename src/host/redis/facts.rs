@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use redis::Value;
 
 use super::info::Fields;
+use super::odd::odd;
 use super::seen::{Aof, Loading, Memory, Rdb, RedisFacts, ReplicaOf, Role, Server, ServerName};
 use super::settings;
-use crate::host::foreign::{Shown, named, named_bytes, tame};
+use crate::host::foreign::{Shown, named, named_bytes};
 
 const MAX_REPLICAS: usize = 256;
 
@@ -127,13 +128,13 @@ fn memory(info: &Fields) -> Option<Memory> {
 
 /// The role: ROLE decides which, INFO adds the state of a replica's link. `Err` holds the odd answer.
 pub(super) fn role(answer: &Value, info: &Fields) -> Result<Role, Shown> {
-    let odd = || tame(&format!("{answer:?}"), 120);
-    let Value::Array(items) = answer else { return Err(odd()) };
+    let strange = || odd(Some(answer));
+    let Value::Array(items) = answer else { return Err(strange()) };
     match (items.first().and_then(text).as_deref(), items.get(1..)) {
         (Some("master"), Some(rest)) => Ok(Role::Master { replicas: replicas(rest.get(1)) }),
         (Some("slave" | "replica"), Some([host, port, state, ..])) => Ok(Role::Replica {
-            master_host: text(host).ok_or_else(odd)?,
-            master_port: number(port).and_then(|port| u16::try_from(port).ok()).ok_or_else(odd)?,
+            master_host: text(host).ok_or_else(strange)?,
+            master_port: number(port).and_then(|port| u16::try_from(port).ok()).ok_or_else(strange)?,
             // `connected` in ROLE comes before the link is called up; INFO is asked in the same breath. Without INFO
             // (Tile38) the state is all there is.
             link_up: info
@@ -144,7 +145,7 @@ pub(super) fn role(answer: &Value, info: &Fields) -> Result<Role, Shown> {
                 .decimal("master_sync_perc")
                 .filter(|_| info.number("master_sync_total_bytes").is_some_and(|total| total > 0)),
         }),
-        _ => Err(odd()),
+        _ => Err(strange()),
     }
 }
 

@@ -11,6 +11,7 @@ use super::at::{RedisAddr, RedisAt, RedisKind};
 use super::door::Door;
 use super::files::{self, Names};
 use super::info::Fields;
+use super::odd::odd;
 use super::seen::{RedisFacts, RedisSeen, Unseen};
 use super::whose::server_of;
 use super::wire::{self, Patience, Wire};
@@ -137,7 +138,7 @@ fn merge(answers: &[Value]) -> Result<BTreeMap<String, String>, String> {
     for answer in answers {
         match answer {
             Value::ServerError(error) => return Err(words(error).into()),
-            other => config.extend(facts::settings(other).ok_or_else(|| tame(&format!("{other:?}"), 120).to_string())?),
+            other => config.extend(facts::settings(other).ok_or_else(|| odd(Some(other)).to_string())?),
         }
     }
     Ok(config)

@@ -19,6 +19,7 @@ pub(crate) mod fuzz;
 mod info;
 mod knock;
 mod look;
+mod odd;
 mod preflight;
 mod progress;
 mod ready;

@@ -202,7 +202,7 @@ fn differences(found: &mut Found, facts: &RedisFacts) {
 fn not_in_file(severity: Severity, key: &str, now: &str, file: &str, path: &str) -> Obstacle {
     Obstacle {
         severity,
-        seen: format!("{key} is {now:?} now, but {file:?} in {path}"),
+        seen: format!("{key} is \"{now}\" now, but \"{file}\" in {path}"),
         cure: "CONFIG REWRITE, or correct the file; else the next start does something else".to_owned(),
     }
 }

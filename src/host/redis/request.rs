@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::at::{RedisAt, RedisKind};
 use super::door::Door;
 use super::info::Fields;
+use super::odd::odd;
 use super::wire::{self, Patience, Wire};
 use crate::host::foreign::{Shown, tame};
 
@@ -129,7 +130,7 @@ async fn before(wire: &mut Wire, patience: Patience) -> Result<Option<RewriteRep
             return Err(before_sending(Door::of_reply(error.code(), error.details().unwrap_or_default(), "INFO")));
         }
         other => {
-            return Err(RedisFault::NotRedis { text: tame(&format!("{other:?}"), 120) });
+            return Err(RedisFault::NotRedis { text: odd(other) });
         }
     };
     if info.flag("loading") == Some(true) {
@@ -152,7 +153,7 @@ async fn send(wire: &mut Wire, patience: Patience) -> Result<RewriteReply, Redis
         Some(Value::ServerError(error)) => refusal(error.code(), error.details().unwrap_or_default()),
         Some(Value::SimpleString(text)) => agreement(text),
         Some(Value::BulkString(bytes)) => agreement(&String::from_utf8_lossy(bytes)),
-        other => Err(RedisFault::AnswerLost { door: Door::Odd { text: tame(&format!("{other:?}"), 120) } }),
+        other => Err(RedisFault::AnswerLost { door: Door::Odd { text: odd(other) } }),
     }
 }
 

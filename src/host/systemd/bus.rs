@@ -11,6 +11,7 @@ use zbus::{Connection, fdo};
 use super::proxies::{LoginProxy, SystemdProxy};
 use crate::host::foreign::{Shown, named, tame};
 use crate::host::machine;
+use crate::host::span::words;
 
 /// Where the system bus is; the environment is not asked, it may come from a less privileged caller.
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
@@ -95,7 +96,7 @@ pub enum SystemdError {
         why: Shown,
     },
     /// No reply in time: it may have happened.
-    #[error("{what}: no reply within {after:?}; it may have happened all the same, look with systemctl status")]
+    #[error("{what}: no reply within {}; it may have happened all the same, look with systemctl status", words(*.after))]
     TimedOut {
         /// What was asked.
         what: String,
@@ -211,7 +212,7 @@ impl Bus {
         match tokio::time::timeout(deadline, dial).await {
             Ok(Ok(connection)) => Ok(Self { connection, deadline }),
             Ok(Err(why)) => Err(unreachable(why.to_string())),
-            Err(_) => Err(unreachable(format!("no greeting within {deadline:?}"))),
+            Err(_) => Err(unreachable(format!("no greeting within {}", words(deadline)))),
         }
     }
 
@@ -265,7 +266,7 @@ mod tests {
         let path = dir.path().join("mute");
         let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let said = Bus::at(&format!("unix:path={}", path.display()), Duration::from_millis(200)).await.unwrap_err();
-        assert!(said.to_string().contains("no greeting within 200ms"), "{said}");
+        assert!(said.to_string().contains("no greeting within 0.2s"), "{said}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::proxies::JobRemovedStream;
 use super::unit::UnitSeen;
 use super::unit_name;
 use crate::host::foreign::named;
+use crate::host::span::words;
 
 /// What a job asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,6 @@ pub(super) async fn wait_for(ends: &mut JobRemovedStream, job: &OwnedObjectPath,
     };
     match tokio::time::timeout(deadline, heard).await {
         Ok(end) => end,
-        Err(_) => JobEnd::NotHeard(format!("the job had not ended after {deadline:?}")),
+        Err(_) => JobEnd::NotHeard(format!("the job had not ended after {}", words(deadline))),
     }
 }

@@ -213,7 +213,21 @@ fn judge(active: &str, result: &str, code: Option<u64>, status: i32) -> Transien
         (_, _, Some(1)) => TransientOutcome::Exited { code: status, hint: setup_hint(status).to_owned() },
         (_, _, Some(2 | 3)) => TransientOutcome::Killed { signal: status },
         ("failed", ..) => TransientOutcome::NotBegun { result: result.to_owned() },
-        _ => TransientOutcome::Unknown { why: format!("the unit is {active} with result {result:?}") },
+        _ => TransientOutcome::Unknown { why: format!("the unit is {active} with result `{result}`") },
+    }
+}
+
+impl std::fmt::Display for TransientOutcome {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Running => write!(out, "still at it"),
+            Self::Exited { code, hint } if hint.is_empty() => write!(out, "exit status {code}"),
+            Self::Exited { code, hint } => write!(out, "exit status {code} ({hint})"),
+            Self::Killed { signal } => write!(out, "ended by signal {signal}"),
+            Self::TimedOut => write!(out, "ended at its deadline"),
+            Self::NotBegun { result } => write!(out, "not begun: {result}"),
+            Self::Unknown { why } => write!(out, "its end was not seen: {why}"),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::bus::{Bus, RELOAD_DEADLINE, SystemdError};
 use super::unit_name;
 use crate::host::foreign::named;
 use crate::host::small_file::write_whole;
+use crate::host::span::words;
 
 /// Where the administrator's units live.
 pub const UNIT_DIR: &str = "/etc/systemd/system";
@@ -79,7 +80,7 @@ impl Bus {
             None => Ok(path),
             Some(timeout) => Err(SystemdError::NotVerified {
                 what: format!("lift the start time-out of {unit}"),
-                why: format!("it is still {timeout:?} with {}: see systemctl cat {unit}", path.display()),
+                why: format!("it is still {} with {}: see systemctl cat {unit}", words(timeout), path.display()),
             }),
         }
     }

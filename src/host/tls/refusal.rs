@@ -4,7 +4,7 @@ use std::io;
 
 use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use crate::host::foreign::tame;
 
@@ -26,15 +26,41 @@ fn words(error: &Error) -> String {
             | AlertDescription::UnknownCA
             | AlertDescription::CertificateUnknown => {
                 format!(
-                    "it refused us ({alert:?}): it wants a certificate of ours; write `tls: {{ cert: FILE, key: {{ file: FILE }} }}`"
+                    "it refused us ({}): it wants a certificate of ours; write `tls: {{ cert: FILE, key: {{ file: FILE }} }}`",
+                    alert_words(*alert)
                 )
             }
-            other => format!("it refused the handshake ({other:?})"),
+            other => format!("it refused the handshake ({})", alert_words(*other)),
         },
         Error::PeerIncompatible(why) => {
-            format!("no common version or cipher ({why:?}): TLS 1.2 and 1.3 are spoken here")
+            let lacks = match why {
+                PeerIncompatible::ServerDoesNotSupportTls12Or13
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => "version",
+                PeerIncompatible::NoCipherSuitesInCommon => "cipher",
+                PeerIncompatible::NoKxGroupsInCommon => "key exchange",
+                PeerIncompatible::NoSignatureSchemesInCommon => "signature scheme",
+                _ => "version or cipher",
+            };
+            format!("no common {lacks}: TLS 1.2 and 1.3 are spoken here")
         }
         other => tame(&other.to_string(), 200).into(),
+    }
+}
+
+/// The words of RFC 8446, 6, for what a server says when it hangs up.
+fn alert_words(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateRequired => "certificate required".to_owned(),
+        AlertDescription::BadCertificate => "bad certificate".to_owned(),
+        AlertDescription::HandshakeFailure => "handshake failure".to_owned(),
+        AlertDescription::UnknownCA => "unknown certificate authority".to_owned(),
+        AlertDescription::CertificateUnknown => "certificate unknown".to_owned(),
+        AlertDescription::ProtocolVersion => "protocol version".to_owned(),
+        AlertDescription::InsufficientSecurity => "insufficient security".to_owned(),
+        AlertDescription::UnrecognisedName => "unrecognised name".to_owned(),
+        AlertDescription::InternalError => "internal error".to_owned(),
+        AlertDescription::AccessDenied => "access denied".to_owned(),
+        other => format!("alert {}", u8::from(other)),
     }
 }
 

@@ -30,7 +30,7 @@ pub enum SteerError {
         saw: String,
     },
     /// The number belongs to another app by now, or to none.
-    #[error("app {0:?} is not at its number any more; look again")]
+    #[error("app `{0}` is not at its number any more; look again")]
     Moved(String),
     /// The daemon is going down and restarts nothing.
     #[error("the PM2 daemon was told to end and starts nothing any more; restart the daemon")]
@@ -53,7 +53,7 @@ pub enum SteerError {
     #[error("root executes only what others cannot change: {0}")]
     NotRoots(#[from] NotRoots),
     /// Something must exist first.
-    #[error("app {app:?}: its {what} {missing} does not exist; nothing was started")]
+    #[error("app `{app}`: its {what} {missing} does not exist; nothing was started")]
     Missing {
         /// The app.
         app: String,

@@ -41,7 +41,7 @@ impl Steer {
         }
         // A one-shot may be over by the time of the list: then its start time tells.
         let started = |now: &App| now.pid.is_some() || now.uptime_started != before.uptime_started;
-        let what = format!("start {:?}", app.key.name);
+        let what = format!("start `{}`", app.key.name);
         self.settle(&what, asked, |listed| at_number(listed, id, &app.key).filter(|now| started(now))).await
     }
 
@@ -100,7 +100,7 @@ impl Steer {
             return Ok(app);
         }
         let told = told.and_then(|app| app.pm_id);
-        let what = format!("{word} {:?}", key.name);
+        let what = format!("{word} `{}`", key.name);
         let taken: Vec<PmId> = self.orders().keys().copied().collect();
         self.settle(&what, asked, |listed| {
             let unknown = |id: PmId| !known.contains(&id) && !taken.contains(&id);

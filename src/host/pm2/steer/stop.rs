@@ -35,7 +35,7 @@ impl Steer {
             }
         }
         let saw = format!("it was told {TRIES} times and started anew each time");
-        Err(SteerError::NotDone { what: format!("stop {:?}", app.key.name), saw })
+        Err(SteerError::NotDone { what: format!("stop `{}`", app.key.name), saw })
     }
 
     /// Stops and forgets an app.
@@ -48,7 +48,7 @@ impl Steer {
             self.rpc.call(&Request::StopWatch(id)).await?;
         }
         let asked = self.rpc.call_within(&Request::DeleteId(id), now.stop_deadline()).await;
-        let what = format!("delete {:?}", app.key.name);
+        let what = format!("delete `{}`", app.key.name);
         self.settle(&what, asked, |listed| at_number(listed, id, &app.key).is_none().then(|| now.clone())).await
     }
 
@@ -67,14 +67,14 @@ impl Steer {
         {
             return Ok(stopped);
         }
-        self.settle(&format!("stop {:?}", app.key.name), asked, |listed| at_number(listed, id, &app.key).filter(down))
+        self.settle(&format!("stop `{}`", app.key.name), asked, |listed| at_number(listed, id, &app.key).filter(down))
             .await
     }
 
     async fn stays_down(&self, id: PmId, app: &App) -> Result<bool, SteerError> {
         pause(QUIET).await;
         let listed = self.list().await.map_err(|error| SteerError::Unknown {
-            what: format!("stop {:?}", app.key.name),
+            what: format!("stop `{}`", app.key.name),
             why: error.to_string(),
         })?;
         Ok(at_number(&listed, id, &app.key).is_none_or(|now| down(&now)))
