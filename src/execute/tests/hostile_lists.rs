@@ -65,13 +65,26 @@ fn lists() -> impl Strategy<Value = Vec<Made>> {
     let mut odd: Vec<String> = odd.map(str::to_owned).into();
     odd.extend([format!("{long}1"), format!("{long}2")]);
     // What labels have been made of: a name that ends like it is taken for another app.
-    let ends = prop::sample::select(vec!["", "", "/1", "#1", " (/a)", " (/a, numbered)", " (/a, in default)", " [2]"]);
-    let crafted = (prop::sample::select(vec!["api", "api", "eu:api"]), ends.clone(), ends);
+    let ends = prop::sample::select(vec![
+        "",
+        "",
+        "",
+        "",
+        "/1",
+        "#1",
+        "#1",
+        " (/a)",
+        " (/a, numbered)",
+        " (/a, in default)",
+        " [2]",
+    ]);
+    let crafted = (prop::sample::select(vec!["api", "api", "api", "eu:api"]), ends.clone(), ends);
     let crafted = crafted.prop_map(|(name, one, two)| format!("{name}{one}{two}"));
     let name = prop_oneof![4 => crafted, 1 => prop::sample::select(odd)];
-    let namespace = prop::sample::select(vec!["default", "default", "default", "eu", "", "(x", "default:", "\u{7f}"]);
-    let script = prop::sample::select(vec!["/a", "/a", "/a", "/b", "", "/a, numbered"]);
-    let instance = prop::sample::select(vec![None, None, Some(0), Some(1)]);
+    let namespace = prop::sample::select(vec!["eu", "", "(x", "default:", "\u{7f}"]);
+    let namespace = prop_oneof![6 => Just("default"), 1 => namespace];
+    let script = prop_oneof![6 => Just("/a"), 1 => prop::sample::select(vec!["/b", "", "/a, numbered"])];
+    let instance = prop_oneof![4 => Just(None), 1 => Just(Some(0)), 1 => Just(Some(1))];
     let app = (namespace, name, script, instance, prop::bool::weighted(0.8));
     let app = app.prop_map(|(namespace, name, script, instance, online)| {
         (namespace.to_owned(), name, script.to_owned(), instance, online)
@@ -87,6 +100,8 @@ async fn whole(list: &[Made], crash_at: usize) -> (usize, usize) {
     bed.ear = Ear { crash_at: Some(crash_at), ..Ear::default() };
     for _ in 0..8 {
         match bed.sit(None).await {
+            // It may have died behind its last word.
+            None if bed.state().ended().is_some() => return (before, bed.online().await),
             None => bed.ear = Ear::default(),
             Some(Ending::WaitingForReboot { .. }) => {
                 assert_eq!(bed.online().await, 0, "every app was stopped");
@@ -105,6 +120,13 @@ async fn whole(list: &[Made], crash_at: usize) -> (usize, usize) {
         bed.model.pass(std::time::Duration::from_secs(2));
     }
     panic!("no end");
+}
+
+#[tokio::test]
+async fn apps_that_are_called_like_the_labels_of_others_come_through_a_window() {
+    let app = |name: &str| ("default".to_owned(), name.to_owned(), "/a".to_owned(), None, true);
+    let list = ["api", "api", "api#1", "api#1 (/a)", "api#1 (/a) [2]"].map(app);
+    assert_eq!(whole(&list, 40).await, (5, 5));
 }
 
 proptest! {
