@@ -43,7 +43,10 @@ part_shell() {
   bash -n "${all[@]}"
   shellcheck -x "${all[@]}"
 }
-part_clippy() { cargo clippy --locked --all-targets -- -D warnings; }
+part_clippy() {
+  cargo clippy --locked --all-targets -- -D warnings
+  tests/forgotten.sh
+}
 part_doc() { cargo doc --locked --no-deps --document-private-items; }
 # Packages in Cargo.lock, those of other systems included. Each is somebody to trust: one more is a decision, and is made here.
 readonly packages=192

@@ -5,46 +5,35 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::{Role, Selector};
+use super::kinds::kinds;
 use super::measure::{Amount, Bytes, Quota};
 use crate::host::redis::{RedisAt, RedisKind};
 use crate::host::secret::SecretRef;
 use crate::host::tls::Tls;
 
-/// One question with the answer that is expected.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
+kinds! {
+    /// One question with the answer that is expected.
+    Check, CheckKind;
     /// Redis answers, and as expected.
-    Redis(RedisCheck),
+    Redis(RedisCheck) = "redis",
     /// Something accepts a TCP connection.
-    Tcp(TcpCheck),
+    Tcp(TcpCheck) = "tcp",
     /// An HTTP endpoint answers, and as expected.
-    Http(HttpCheck),
+    Http(HttpCheck) = "http",
     /// systemd units are active (or are not).
-    Unit(UnitCheck),
+    Unit(UnitCheck) = "unit",
     /// The machine has room.
-    Host(HostCheck),
+    Host(HostCheck) = "host",
     /// A read-only program ends with status 0.
-    Command(CommandCheck),
+    Command(CommandCheck) = "command",
     /// Apps of a PM2 place are online.
-    Pm2(Pm2Check),
+    Pm2(Pm2Check) = "pm2",
+    /// Forgotten everywhere on purpose: see `tests/forgotten.sh`.
+    #[cfg(feature = "forgotten-kinds")]
+    Forgotten(TcpCheck) = "forgotten",
 }
 
 impl Check {
-    /// The YAML key.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::Redis(_) => "redis",
-            Self::Tcp(_) => "tcp",
-            Self::Http(_) => "http",
-            Self::Unit(_) => "unit",
-            Self::Host(_) => "host",
-            Self::Command(_) => "command",
-            Self::Pm2(_) => "pm2",
-        }
-    }
-
     /// Whether the gate fails with it.
     #[must_use]
     pub fn required(&self) -> bool {

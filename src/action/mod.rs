@@ -15,11 +15,13 @@ pub mod glob;
 pub mod healthy;
 pub mod inventory;
 mod kept;
+mod kinds;
 mod load_damage;
 mod load_watch;
 pub mod loads;
 pub mod may_differ;
 pub mod measure;
+mod nature;
 pub mod needs;
 pub mod pm2_as_saved;
 mod pm2_before;
@@ -47,72 +49,38 @@ mod way_back;
 
 pub use act::{Act, Ground, Kept, Outcome, Preview, Settled, Tell, Tick};
 pub use change::{Change, Item, Sign, Slots, Wave};
+use kinds::kinds;
 
-/// One wish.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
+kinds! {
+    /// One wish. The YAML key is also the name of the file that defines it.
+    Action, ActionKind;
     /// Append-only files are small.
-    RedisCompacted(redis_compacted::RedisCompacted),
+    RedisCompacted(redis_compacted::RedisCompacted) = "redis_compacted",
     /// Instances are loaded.
-    RedisLoaded(redis_loaded::RedisLoaded),
+    RedisLoaded(redis_loaded::RedisLoaded) = "redis_loaded",
     /// The process list is captured.
-    Pm2Saved(pm2_saved::Pm2Saved),
+    Pm2Saved(pm2_saved::Pm2Saved) = "pm2_saved",
     /// The apps are stopped.
-    Pm2Stopped(pm2_stopped::Pm2Stopped),
+    Pm2Stopped(pm2_stopped::Pm2Stopped) = "pm2_stopped",
     /// The apps are up again.
-    Pm2Restored(pm2_restored::Pm2Restored),
+    Pm2Restored(pm2_restored::Pm2Restored) = "pm2_restored",
     /// The process list is as captured.
-    Pm2AsSaved(pm2_as_saved::Pm2AsSaved),
+    Pm2AsSaved(pm2_as_saved::Pm2AsSaved) = "pm2_as_saved",
     /// Units start by themselves.
-    UnitsEnabled(units_enabled::UnitsEnabled),
+    UnitsEnabled(units_enabled::UnitsEnabled) = "units_enabled",
     /// Units run.
-    UnitsActive(units_active::UnitsActive),
+    UnitsActive(units_active::UnitsActive) = "units_active",
     /// Units do not run.
-    UnitsStopped(units_stopped::UnitsStopped),
+    UnitsStopped(units_stopped::UnitsStopped) = "units_stopped",
     /// A program has run.
-    Command(command::Command),
+    Command(command::Command) = "command",
     /// The kernel is a new one.
-    Rebooted(rebooted::Rebooted),
+    Rebooted(rebooted::Rebooted) = "rebooted",
     /// Checks hold.
-    Healthy(healthy::Healthy),
-}
-
-impl Action {
-    /// Every YAML key, in the order in which a help text shows them.
-    pub const KEYS: [&'static str; 12] = [
-        "redis_compacted",
-        "redis_loaded",
-        "pm2_saved",
-        "pm2_stopped",
-        "pm2_restored",
-        "pm2_as_saved",
-        "units_enabled",
-        "units_active",
-        "units_stopped",
-        "command",
-        "rebooted",
-        "healthy",
-    ];
-
-    /// The YAML key, which is also the name of the file that defines the wish.
-    #[must_use]
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::RedisCompacted(_) => "redis_compacted",
-            Self::RedisLoaded(_) => "redis_loaded",
-            Self::Pm2Saved(_) => "pm2_saved",
-            Self::Pm2Stopped(_) => "pm2_stopped",
-            Self::Pm2Restored(_) => "pm2_restored",
-            Self::Pm2AsSaved(_) => "pm2_as_saved",
-            Self::UnitsEnabled(_) => "units_enabled",
-            Self::UnitsActive(_) => "units_active",
-            Self::UnitsStopped(_) => "units_stopped",
-            Self::Command(_) => "command",
-            Self::Rebooted(_) => "rebooted",
-            Self::Healthy(_) => "healthy",
-        }
-    }
+    Healthy(healthy::Healthy) = "healthy",
+    /// Forgotten everywhere on purpose: see `tests/forgotten.sh`.
+    #[cfg(feature = "forgotten-kinds")]
+    Forgotten(command::Command) = "forgotten",
 }
 
 /// What the items of an action are. Equal keys of equal subjects name one thing, whichever step speaks of it.
@@ -131,23 +99,6 @@ pub enum Subject {
 }
 
 impl Action {
-    /// Whether it brings service back.
-    #[must_use]
-    pub fn brings_back(&self) -> bool {
-        match self {
-            Self::Pm2Restored(_) | Self::UnitsActive(_) | Self::RedisLoaded(_) => true,
-            Self::RedisCompacted(_)
-            | Self::Pm2Saved(_)
-            | Self::Pm2Stopped(_)
-            | Self::Pm2AsSaved(_)
-            | Self::UnitsEnabled(_)
-            | Self::UnitsStopped(_)
-            | Self::Command(_)
-            | Self::Rebooted(_)
-            | Self::Healthy(_) => false,
-        }
-    }
-
     /// What its items are.
     #[must_use]
     pub fn subject(&self) -> Subject {
@@ -184,8 +135,11 @@ mod tests {
             Action::Rebooted(Default::default()),
             Action::Healthy(Default::default()),
         ];
-        for (wish, key) in wishes.iter().zip(Action::KEYS) {
-            assert_eq!(wish.key(), key);
+        assert_eq!(wishes.len(), ActionKind::ALL.len());
+        for (wish, kind) in wishes.iter().zip(ActionKind::ALL) {
+            let key = kind.key();
+            assert_eq!((wish.key(), ActionKind::of_key(key)), (key, Some(*kind)));
+            assert_eq!(serde_json::to_value(kind).unwrap(), key);
             let value = serde_json::to_value(wish).unwrap();
             assert!(value.get(key).is_some(), "{value}");
             assert_eq!(&serde_json::from_value::<Action>(value).unwrap(), wish);

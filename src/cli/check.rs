@@ -7,7 +7,7 @@ use super::site::identity;
 use super::source::{Source, names, read};
 use super::{Desk, Exit, Failure};
 use crate::action::change::Weight;
-use crate::action::{Action, programs};
+use crate::action::programs;
 use crate::host::programs::look;
 use crate::report::{Annotation, annotations, finding_line};
 use crate::runbook::{Diagnostic, Loaded, Runbook, Severity, render};
@@ -101,11 +101,7 @@ fn for_root(desk: &Desk, name: &str, runbook: &Runbook) -> Vec<String> {
         lines.push(format!("warning: {}; a plan refuses it\n", failure.reason()));
     }
     for (id, _, step) in runbook.steps() {
-        let asked = match &step.action {
-            Action::Command(wish) => wish.programs(),
-            Action::Healthy(wish) => wish.programs(),
-            _ => Vec::new(),
-        };
+        let asked = step.action.programs();
         let told = asked.iter().flat_map(|asked| programs::told(asked, &look(asked)));
         for one in told.filter(|one| one.weight == Weight::Stop) {
             lines.push(format!("warning: {id}: {}; cure: {}\n", one.seen, one.cure));

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::source::{Source, read};
 use super::{Exit, Failure};
-use crate::action::Action;
 use crate::action::bare_body::bare_body;
 use crate::action::check::{Check, HttpCheck};
 use crate::cli::site::Site;
@@ -89,11 +88,14 @@ pub(super) async fn record(site: &Site, loaded: &crate::runbook::Loaded, host: &
 
 /// Every HTTP check of a runbook.
 fn http_checks(runbook: &Runbook) -> Vec<&HttpCheck> {
-    let checks = runbook.steps().filter_map(|(.., step)| match &step.action {
-        Action::Healthy(healthy) => Some(&healthy.checks),
-        _ => None,
-    });
-    checks.flatten().filter_map(|check| if let Check::Http(http) = check { Some(http) } else { None }).collect()
+    runbook.steps().flat_map(|(.., step)| step.action.checks()).filter_map(page).collect()
+}
+
+fn page(check: &Check) -> Option<&HttpCheck> {
+    match check {
+        Check::Http(http) => Some(http),
+        Check::Redis(_) | Check::Tcp(_) | Check::Unit(_) | Check::Host(_) | Check::Command(_) | Check::Pm2(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Executor<'_> {
                 How::Skipped { .. } | How::Ruled => continue,
                 How::Applied | How::AlreadySo => &[],
             };
-            if !step.action.brings_back() {
+            if !step.action.kind().brings_back() {
                 continue;
             }
             match self.look(step, &id).await {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::ExecuteError;
-use crate::action::{Action, Subject, Tick};
+use crate::action::{ActionKind, Subject, Tick};
 use crate::event::{Event, Reporter};
 use crate::journal::Journal;
 use crate::journal::checkpoint::{Checkpoint, End, How, Loss, PauseReason, StepId};
@@ -74,7 +74,7 @@ impl<'a> Book<'a> {
     pub(super) fn untouched(&self, runbook: &Runbook) -> bool {
         let effects = self.state().steps().iter().filter(|(id, _)| !runbook.only_waits(id));
         !effects.into_iter().any(|(id, state)| {
-            let command = runbook.step(id).is_some_and(|step| matches!(step.action, Action::Command(_)));
+            let command = runbook.step(id).is_some_and(|step| may_be_half_done(step.action.kind()));
             state.items.values().any(|item| item.may_have_happened() || (command && item.intents > 0))
         })
     }
@@ -107,5 +107,15 @@ impl<'a> Book<'a> {
             }
         }
         losses
+    }
+}
+
+/// Whether one that failed may have done a part of its work.
+fn may_be_half_done(action: ActionKind) -> bool {
+    match action {
+        ActionKind::Command => true,
+        ActionKind::RedisCompacted | ActionKind::RedisLoaded | ActionKind::UnitsEnabled => false,
+        ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2Restored | ActionKind::Pm2AsSaved => false,
+        ActionKind::UnitsActive | ActionKind::UnitsStopped | ActionKind::Rebooted | ActionKind::Healthy => false,
     }
 }

@@ -8,7 +8,6 @@
 use super::step::StepEnd;
 use super::stop::Urge;
 use super::{ExecuteError, Executor};
-use crate::action::Action;
 use crate::journal::checkpoint::StepId;
 use crate::runbook::Step;
 
@@ -20,30 +19,30 @@ impl Executor<'_> {
         id: &StepId,
         why: String,
     ) -> Result<String, ExecuteError> {
-        let Action::Pm2Restored(restore) = &failed.action else { return Ok(why) };
+        let Some(place) = failed.action.restores() else { return Ok(why) };
         if self.book.state().boots() < 2 {
             return Ok(why);
         }
         let runbook = self.runbook;
-        let mut left = vec![restore.pm2.as_str()];
+        let mut left = vec![place];
         let mut told = why;
         for (other, phase, step) in runbook.steps().skip_while(|(other, ..)| other != id).skip(1) {
-            let Action::Pm2Restored(restore) = &step.action else { continue };
+            let Some(place) = step.action.restores() else { continue };
             let done = self.book.state().steps().get(&other).is_some_and(|state| state.is_done());
-            if done || left.contains(&restore.pm2.as_str()) {
+            if done || left.contains(&place) {
                 continue;
             }
             if self.stop.urge() != Urge::None {
                 break;
             }
-            self.book.talk(&format!("{id} failed; {} is restored all the same", restore.pm2));
+            self.book.talk(&format!("{id} failed; {} is restored all the same", place));
             let trouble = match self.step(phase, step, &other).await? {
                 StepEnd::Done => continue,
                 StepEnd::Failed(error) | StepEnd::Unknown(error) => error,
                 StepEnd::Refused(_) => "it needs an answer first".to_owned(),
                 StepEnd::Leaving(_) | StepEnd::Stopped => break,
             };
-            left.push(restore.pm2.as_str());
+            left.push(place);
             told.push_str(&format!("; {other}: {trouble}"));
         }
         Ok(told)

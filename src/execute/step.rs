@@ -7,7 +7,7 @@ use super::items::{Fan, Tally};
 use super::stop::Urge;
 use super::{Ending, ExecuteError, Executor, kept};
 use crate::action::act::start_key;
-use crate::action::{Action, Change, Ground, Preview, Sign};
+use crate::action::{Change, Ground, Preview, Sign};
 use crate::host::HostError;
 use crate::journal::checkpoint::{Checkpoint, How, Loss, Outcome, StepId};
 use crate::runbook::{Phase, Step};
@@ -170,9 +170,9 @@ impl Executor<'_> {
         change: &Change,
         within: Option<Duration>,
     ) -> Result<Tally, ExecuteError> {
-        let boot_id = match &step.action {
-            Action::Rebooted(_) => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
-            _ => None,
+        let boot_id = match step.action.goes_down() {
+            true => self.host.as_probe().machine().await.ok().and_then(|seen| seen.boot_id.clone()),
+            false => None,
         };
         let kept = kept(&self.book, id);
         let attempt = self.book.state().steps().get(id).map_or(0, |state| state.attempts);

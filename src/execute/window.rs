@@ -12,7 +12,7 @@
 
 use jiff::Timestamp;
 
-use crate::action::Action;
+use crate::action::ActionKind;
 use crate::host::planted::{Bug, planted};
 use crate::host::span::words;
 use crate::journal::checkpoint::{How, Ruling, StepId};
@@ -42,7 +42,7 @@ impl Standing<'_> {
             let status = self.state.status(id);
             matches!(status, Some(StepStatus::Done { how: How::Applied | How::AlreadySo | How::Ruled, .. }))
         };
-        let mut reboots = self.runbook.steps().filter(|(.., step)| matches!(step.action, Action::Rebooted(_)));
+        let mut reboots = self.runbook.steps().filter(|(.., step)| step.action.goes_down());
         self.state.rebooted() || reboots.any(|(id, ..)| down(&id))
     }
 
@@ -60,7 +60,7 @@ impl Standing<'_> {
 
     /// Whether service was taken away and nothing on record has brought it back.
     fn service_is_away(&self) -> bool {
-        let brings = |step: &Step| matches!(step.action, Action::Pm2Restored(_) | Action::UnitsActive(_));
+        let brings = |step: &Step| starts_services(step.action.kind());
         let open = |id: &StepId| !self.state.steps().get(id).is_some_and(|state| state.is_done());
         let no_return = self.state.opened().and_then(|opened| opened.no_return.as_ref());
         let after = self.runbook.steps().skip_while(|(id, ..)| Some(id) != no_return);
@@ -79,7 +79,7 @@ impl Standing<'_> {
     #[must_use]
     pub fn forbids(&self, step: &Step, id: &StepId, now: Timestamp) -> Option<String> {
         let window = self.runbook.window.as_ref()?;
-        let decisive = step.action.takes_service_away() || matches!(step.action, Action::Rebooted(_));
+        let decisive = step.action.takes_service_away();
         let set_aside = self.state.decisions().iter().any(|ruling| matches!(ruling, Ruling::IgnoreWindow));
         if set_aside || self.state.backing_out() || self.went_down() {
             return None;
@@ -102,11 +102,17 @@ impl Standing<'_> {
 
     /// Whether the window is asked for a step that takes nothing away.
     fn binds(&self, step: &Step) -> bool {
-        match step.action {
-            _ if step.action.waits() => false,
-            Action::Pm2Restored(_) => false,
-            Action::UnitsActive(_) if self.service_is_away() => false,
-            _ => !self.service_is_away() || self.backs_out(),
+        let while_nothing_is_away = || !self.service_is_away() || self.backs_out();
+        if step.action.waits() {
+            return false;
+        }
+        match step.action.kind() {
+            ActionKind::Pm2Restored => false,
+            ActionKind::UnitsActive => !self.service_is_away(),
+            ActionKind::RedisCompacted | ActionKind::RedisLoaded | ActionKind::UnitsEnabled => while_nothing_is_away(),
+            ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2AsSaved => while_nothing_is_away(),
+            ActionKind::UnitsStopped | ActionKind::Command => while_nothing_is_away(),
+            ActionKind::Rebooted | ActionKind::Healthy => while_nothing_is_away(),
         }
     }
 
@@ -133,4 +139,13 @@ impl Standing<'_> {
 
 fn closed(opening: &Opening, window: &Window) -> String {
     format!("the window is closed; it opens at {}", opening.opens.to_zoned(window.timezone.clone()))
+}
+/// Whether it starts what serves users.
+fn starts_services(action: ActionKind) -> bool {
+    match action {
+        ActionKind::Pm2Restored | ActionKind::UnitsActive => true,
+        ActionKind::RedisCompacted | ActionKind::RedisLoaded | ActionKind::UnitsEnabled => false,
+        ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2AsSaved => false,
+        ActionKind::UnitsStopped | ActionKind::Command | ActionKind::Rebooted | ActionKind::Healthy => false,
+    }
 }

@@ -71,6 +71,9 @@ pub enum Ask {
     Pressure,
     /// What a command would execute, and whether root may. Nothing is started.
     Program(ProgramAsked),
+    /// Forgotten everywhere on purpose: see `tests/forgotten.sh`.
+    #[cfg(feature = "forgotten-kinds")]
+    Forgotten,
 }
 
 /// The answer to the [`Ask`] of the same name.

@@ -90,6 +90,9 @@ pub enum Deed {
     RemoveResume,
     /// Asks logind to take the machine down.
     GoDown(Down),
+    /// Forgotten everywhere on purpose: see `tests/forgotten.sh`.
+    #[cfg(feature = "forgotten-kinds")]
+    Forgotten,
 }
 
 /// What a deed answers when it was accepted.

@@ -69,18 +69,15 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Whether an answer means anything beyond the moment and the machine. Log lines stay where they are: services write
-/// secrets into them. Who owns a program counts when it is run.
+/// Whether an answer means anything beyond the moment and the machine: what is recorded is named here. Log lines stay where
+/// they are: services write secrets into them. Who owns a program counts when it is run.
 fn travels(ask: &Ask) -> bool {
-    !matches!(
-        ask,
-        Ask::LoadProgress { .. }
-            | Ask::LogTail { .. }
-            | Ask::Snapshot { .. }
-            | Ask::Pm2List(_)
-            | Ask::Pressure
-            | Ask::Program(_)
-    )
+    match ask {
+        Ask::Machine | Ask::Redis(_) | Ask::IncrCost(_) | Ask::Unit(_) | Ask::Inhibitors | Ask::Pm2(_) => true,
+        Ask::Disk(_) | Ask::Http(_) | Ask::Tcp(_) | Ask::ResumeUnit => true,
+        Ask::LoadProgress { .. } | Ask::LogTail { .. } | Ask::Snapshot { .. } => false,
+        Ask::Pm2List(_) | Ask::Pressure | Ask::Program(_) => false,
+    }
 }
 
 impl Probe for Recorder<'_> {

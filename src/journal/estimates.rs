@@ -9,6 +9,7 @@ use super::Reading;
 use super::checkpoint::{Checkpoint, How};
 use super::step::StepStatus;
 use super::store::{Listed, Store, StoreError};
+use crate::action::ActionKind;
 use crate::action::loads::record_of;
 use crate::host::redis::eta::{Expected, History, LoadRecord};
 use crate::host::span::Span;
@@ -141,17 +142,20 @@ fn of_run(listed: &Listed) -> Vec<Judged> {
         }
         for item in &step.change.items {
             let name = item.key.as_str();
-            match (step.action.as_str(), load(reading, name)) {
-                ("redis_loaded", Some(load)) => {
+            match step.action {
+                ActionKind::RedisLoaded => {
+                    let Some(load) = load(reading, name) else { continue };
                     found.push(row(step, Some(name), Made::Plan, interval(item.takes), load.wall_secs()));
                     let started = load.expected.map(|expected| (expected, load.wall_secs()));
                     found.extend(started.map(|(expected, took)| row(step, Some(name), Made::Start, expected, took)));
                 }
-                ("redis_compacted", _) => {
+                ActionKind::RedisCompacted => {
                     let took = rewrite_took(reading, step, name);
                     found.extend(took.map(|took| row(step, Some(name), Made::Plan, interval(item.takes), took)));
                 }
-                _ => {}
+                ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2Restored | ActionKind::Pm2AsSaved => {}
+                ActionKind::UnitsEnabled | ActionKind::UnitsActive | ActionKind::UnitsStopped => {}
+                ActionKind::Command | ActionKind::Rebooted | ActionKind::Healthy => {}
             }
         }
     }

@@ -113,7 +113,7 @@ mod tests {
             id: format!("a/{}", n + 1).as_str().into(),
             phase: "a".into(),
             title: String::new(),
-            action: "command".into(),
+            action: crate::action::ActionKind::Command,
             subject: Default::default(),
             change: crate::action::Change::default(),
             takes: Estimate { span: Span::secs(*typical, *slow), source: Source::Usual },

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::action::redis_loaded::LOOKS_READY;
-use crate::action::{Action, Change, Sign};
+use crate::action::{Action, ActionKind, Change, Sign};
 use crate::host::redis::eta::History as Loads;
 use crate::host::span::Span;
 use crate::runbook::Step;
@@ -80,8 +80,7 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
     }
     let reckoned = change.takes();
     // Loading and rewriting follow the data, which change from run to run: there the facts beat the past.
-    let follows_data = matches!(step.action, Action::RedisLoaded(_) | Action::RedisCompacted(_));
-    if follows_data && reckoned.typical > 0.0 {
+    if follows_data(step.action.kind()) && reckoned.typical > 0.0 {
         return Estimate { span: reckoned, source: by_loads(step, change, &history.loads) };
     }
     if let Some((span, runs)) = history.of(id) {
@@ -92,7 +91,7 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
         return Estimate { span: Span::secs(typical, typical * 1.5), source: Source::Declared };
     }
     // Nothing on the machine says how long its reboot takes; what can be reckoned is only what goes before it.
-    if matches!(step.action, Action::Rebooted(_)) {
+    if step.action.goes_down() {
         let mut before = change.clone();
         before.items.retain(|item| item.sign != Sign::Reboot);
         return Estimate { span: before.takes().then(usual(&step.action)), source: Source::Usual };
@@ -103,9 +102,19 @@ pub fn estimate(step: &Step, id: &str, change: &Change, history: &History) -> Es
     Estimate { span: usual(&step.action), source: Source::Usual }
 }
 
+/// Whether it takes as long as the data are large.
+fn follows_data(action: ActionKind) -> bool {
+    match action {
+        ActionKind::RedisLoaded | ActionKind::RedisCompacted => true,
+        ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2Restored | ActionKind::Pm2AsSaved => false,
+        ActionKind::UnitsEnabled | ActionKind::UnitsActive | ActionKind::UnitsStopped => false,
+        ActionKind::Command | ActionKind::Rebooted | ActionKind::Healthy => false,
+    }
+}
+
 /// Whether every load that is waited for has been measured before.
 fn by_loads(step: &Step, change: &Change, loads: &Loads) -> Source {
-    let waits = matches!(step.action, Action::RedisLoaded(_));
+    let waits = step.action.kind() == ActionKind::RedisLoaded;
     let loading = change.items.iter().filter(|item| item.before != LOOKS_READY);
     let known = loading.map(|item| loads.of(&item.key, None).len()).min();
     match known {

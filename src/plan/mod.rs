@@ -20,7 +20,7 @@ pub use eta::{Estimate, History, Source};
 pub use rehearse::{look_around, rehearse};
 pub use verdict::Verdict;
 
-use crate::action::{Change, Subject};
+use crate::action::{ActionKind, Change, Subject};
 use crate::host::Facts;
 use crate::host::redis::Unsaved;
 use crate::host::span::Span;
@@ -73,8 +73,8 @@ pub struct PlannedStep {
     pub phase: String,
     /// Its title.
     pub title: String,
-    /// The action's YAML key.
-    pub action: String,
+    /// Its action.
+    pub action: ActionKind,
     /// What its items are.
     #[serde(default)]
     pub subject: Subject,

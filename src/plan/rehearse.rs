@@ -10,7 +10,7 @@ use super::eta::{Estimate, History, Source, estimate};
 use super::{FORMAT, Plan, PlannedStep, Rehearsed, UnsavedAt, default_within};
 use crate::action::act::start_key;
 use crate::action::inventory::RedisInstance;
-use crate::action::{Action, Change, Ground, Kept, Outcome, Preview, Sign};
+use crate::action::{ActionKind, Change, Ground, Kept, Outcome, Preview, Sign};
 use crate::host::json_text::JsonText;
 use crate::host::model::Model;
 use crate::host::redis::{self, RedisKind, Unsaved};
@@ -112,7 +112,7 @@ impl Walk<'_> {
             Some(_) => Estimate { span: Span::ZERO, source: Source::Nothing },
             None => estimate(step, id.as_str(), &preview.change, history),
         };
-        if matches!(step.action, Action::Pm2Restored(_) | Action::Pm2Stopped(_)) {
+        if has_own_pace(step.action.kind()) {
             // What an app usually takes is its own business, which no list tells.
             for item in &mut preview.change.items {
                 item.takes = history.of_item(id.as_str(), &item.key).unwrap_or(item.takes);
@@ -122,13 +122,13 @@ impl Walk<'_> {
         PlannedStep {
             phase: phase.to_owned(),
             title: step.title(),
-            action: step.action.key().to_owned(),
+            action: step.action.kind(),
             subject: step.action.subject(),
             takes,
             unforeseen,
             takes_away: step.action.takes_service_away(),
-            brings_back: step.action.brings_back(),
-            reboots: matches!(step.action, Action::Rebooted(_)),
+            brings_back: step.action.kind().brings_back(),
+            reboots: step.action.goes_down(),
             waits: step.action.waits(),
             gives_up_after: (step.within.is_none() && step.action.waits()).then(|| default_within(takes.span.slow)),
             change: preview.change,
@@ -152,7 +152,7 @@ impl Walk<'_> {
         let passed = self.model.elapsed().saturating_sub(began);
         let rest = takes.typically().saturating_sub(passed).max(Duration::from_millis(1));
         // What loads after a boot begins when the step ends, not while it is still reckoned to be down.
-        if !(matches!(step.action, Action::Rebooted(_)) && self.model.come_back_in(rest)) {
+        if !(step.action.goes_down() && self.model.come_back_in(rest)) {
             self.model.pass(rest);
         }
     }
@@ -167,7 +167,7 @@ impl Walk<'_> {
         let outcomes = items.map(|item| async move {
             match step.action.apply(item, self.model, &self.ground(id), &|_| {}).await {
                 Outcome::Applied { keep, .. } => keep,
-                _ => Vec::new(),
+                Outcome::Failed { .. } | Outcome::Unknown { .. } | Outcome::Leaving => Vec::new(),
             }
         });
         let kept: Vec<_> = futures_util::stream::iter(outcomes).buffer_unordered(at_once).collect().await;
@@ -186,5 +186,15 @@ impl Walk<'_> {
             within: None,
             reboots: self.runbook.reboots(),
         }
+    }
+}
+
+/// Whether each of its items takes its own time, which no list tells and earlier runs do: apps that are started and stopped.
+fn has_own_pace(action: ActionKind) -> bool {
+    match action {
+        ActionKind::Pm2Restored | ActionKind::Pm2Stopped => true,
+        ActionKind::RedisCompacted | ActionKind::RedisLoaded | ActionKind::Pm2Saved | ActionKind::Pm2AsSaved => false,
+        ActionKind::UnitsEnabled | ActionKind::UnitsActive | ActionKind::UnitsStopped => false,
+        ActionKind::Command | ActionKind::Rebooted | ActionKind::Healthy => false,
     }
 }

@@ -147,7 +147,7 @@ fn bare(steps: &[(&str, bool, bool)], back_out: &[&str]) -> Plan {
         id: format!("{phase}/{n}").as_str().into(),
         phase: (*phase).into(),
         title: String::new(),
-        action: "command".into(),
+        action: crate::action::ActionKind::Command,
         subject: Default::default(),
         change: change.clone(),
         takes: super::Estimate { span: crate::host::span::Span::secs(60.0, 120.0), source: super::Source::Usual },

@@ -37,7 +37,7 @@ fn case(plan: &Plan, step: &PlannedStep) -> Case {
         name: clean(step.id.as_str()),
         class: format!("{}.{}", clean(&plan.runbook), clean(&step.phase)),
         time: Some(step.takes.span.typically()),
-        action: Some(step.action.as_str().to_owned()),
+        action: Some(step.action.key().to_owned()),
         verdict: verdict(step),
         said: said(step),
     }

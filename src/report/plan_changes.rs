@@ -5,7 +5,7 @@ use similar::TextDiff;
 use super::layout::{clean, columns, fit, pad, patterns};
 use super::out::Tone;
 use super::plan_view::{Detail, Sheet, is_chore};
-use crate::action::{Action, Item, Sign};
+use crate::action::{ActionKind, Item, Sign, Subject};
 use crate::plan::PlannedStep;
 
 /// Groups of changes that a short screen has room for.
@@ -40,10 +40,10 @@ pub(super) fn phase(steps: &[&PlannedStep]) -> (Tone, Vec<String>) {
 fn counted(step: &PlannedStep) -> Vec<String> {
     let items = &step.change.items;
     let signs = [Sign::Remove, Sign::Add, Sign::Alter, Sign::Reboot, Sign::Wait, Sign::Unknown];
-    if step.action == "pm2_as_saved" && !items.is_empty() {
+    if step.action == ActionKind::Pm2AsSaved && !items.is_empty() {
         return vec![". compare by name".to_owned()];
     }
-    if step.action == "healthy" {
+    if step.action == ActionKind::Healthy {
         let all = items.len() + step.change.already;
         return vec![format!(". {all} check{}", if all == 1 { "" } else { "s" })];
     }
@@ -62,17 +62,20 @@ fn counted(step: &PlannedStep) -> Vec<String> {
 
 /// What is done to so many things.
 fn verb(step: &PlannedStep, sign: Sign, n: usize) -> String {
-    match (step.action.as_str(), sign) {
-        ("pm2_saved", _) => "save the process list".to_owned(),
-        ("rebooted", _) => "reboot, then resume".to_owned(),
-        ("redis_loaded", _) => format!("{n} redis load"),
-        ("redis_compacted", _) => format!("{n} redis compact"),
-        ("units_enabled", Sign::Alter) => format!("{n} start time-out{}", if n == 1 { "" } else { "s" }),
-        ("units_enabled", _) => format!("{n} enable"),
-        ("command", _) => format!("run {}", clean(&step.title)),
-        (_, Sign::Remove) => format!("{n} stop"),
-        (_, Sign::Add) => format!("{n} start"),
-        (action, _) => format!("{n} {action}"),
+    use ActionKind as K;
+    match step.action {
+        K::Pm2Saved => "save the process list".to_owned(),
+        K::Rebooted => "reboot, then resume".to_owned(),
+        K::RedisLoaded => format!("{n} redis load"),
+        K::RedisCompacted => format!("{n} redis compact"),
+        K::UnitsEnabled if sign == Sign::Alter => format!("{n} start time-out{}", if n == 1 { "" } else { "s" }),
+        K::UnitsEnabled => format!("{n} enable"),
+        K::Command => format!("run {}", clean(&step.title)),
+        K::Pm2Stopped | K::Pm2Restored | K::Pm2AsSaved | K::UnitsActive | K::UnitsStopped | K::Healthy => match sign {
+            Sign::Remove => format!("{n} stop"),
+            Sign::Add => format!("{n} start"),
+            Sign::Alter | Sign::Reboot | Sign::Wait | Sign::Unknown => format!("{n} {}", step.action),
+        },
     }
 }
 
@@ -182,7 +185,7 @@ fn groups<'a>(sheet: &Sheet<'a>) -> Vec<Group<'a>> {
     for step in sheet.plan.steps.iter() {
         let start = groups.len();
         for item in step.change.items.iter().filter(|item| item.sign != Sign::Wait) {
-            if step.action == "healthy" {
+            if step.action == ActionKind::Healthy {
                 continue;
             }
             let same = |group: &&mut Group<'_>| {
@@ -203,38 +206,36 @@ fn groups<'a>(sheet: &Sheet<'a>) -> Vec<Group<'a>> {
 
 /// Whom a group is about: `pm2 services`, `redis bds`, `unit x.service`.
 fn subject(sheet: &Sheet<'_>, step: &PlannedStep, group: &Group<'_>) -> String {
-    let action = sheet.runbook.step(&step.id).map(|step| &step.action);
-    let place = match action {
-        Some(Action::Pm2Stopped(act)) => Some(act.pm2.clone()),
-        Some(Action::Pm2Restored(act)) => Some(act.pm2.clone()),
-        Some(Action::Pm2Saved(act)) => Some(act.pm2.clone()),
-        _ => None,
-    };
+    use ActionKind as K;
     let first = clean(&group.items[0].key);
     let one = group.items.len() == 1;
-    match (step.action.as_str(), place) {
-        ("pm2_saved", Some(place)) => format!("pm2 {place}"),
-        (_, Some(place)) if one => format!("pm2 {place} {first}"),
-        (_, Some(place)) => format!("pm2 {place}"),
-        ("redis_compacted", _) if one => format!("redis {first}"),
-        ("redis_compacted", _) => "redis".to_owned(),
-        ("rebooted", _) if group.sign == Sign::Reboot => format!("host {}", clean(&sheet.plan.hostname)),
-        ("units_enabled" | "units_active" | "units_stopped", _) if one => first,
-        ("units_enabled" | "units_active" | "units_stopped", _) => "units".to_owned(),
-        ("command", _) => format!("command {}", clean(&step.title)),
-        _ => first,
+    let apps = match &step.subject {
+        Subject::Apps(place) => format!("pm2 {}", clean(place)),
+        Subject::Redis | Subject::Unit | Subject::Step => String::new(),
+    };
+    match step.action {
+        K::Pm2Saved => apps,
+        K::Pm2Stopped | K::Pm2Restored if one => format!("{apps} {first}"),
+        K::Pm2Stopped | K::Pm2Restored => apps,
+        K::RedisCompacted if one => format!("redis {first}"),
+        K::RedisCompacted => "redis".to_owned(),
+        K::Rebooted if group.sign == Sign::Reboot => format!("host {}", clean(&sheet.plan.hostname)),
+        K::UnitsEnabled | K::UnitsActive | K::UnitsStopped if one => first,
+        K::UnitsEnabled | K::UnitsActive | K::UnitsStopped => "units".to_owned(),
+        K::Command => format!("command {}", clean(&step.title)),
+        K::Rebooted | K::RedisLoaded | K::Pm2AsSaved | K::Healthy => first,
     }
 }
 
 fn sums(sheet: &mut Sheet<'_>) {
     let steps = &sheet.plan.steps;
     let items = |sign: Sign| {
-        let all = steps.iter().filter(|step| step.action != "healthy").flat_map(|step| &step.change.items);
+        let all = steps.iter().filter(|step| step.action != ActionKind::Healthy).flat_map(|step| &step.change.items);
         all.filter(|item| item.sign == sign && !is_chore(item)).count()
     };
     let unknown = unknown(sheet);
     // Waits, and a restore after a stop, look at the same things once more.
-    let first = steps.iter().filter(|step| !step.waits && step.action != "pm2_restored");
+    let first = steps.iter().filter(|step| !step.waits && step.action != ActionKind::Pm2Restored);
     let already: usize = first.map(|step| step.change.already).sum();
     let reboots = items(Sign::Reboot);
     let lost: usize = sheet.plan.unsaved.iter().map(|at| at.unsaved.lost.len()).sum();

@@ -11,6 +11,7 @@ use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
 use super::layout::clean;
 use super::status::between;
 use super::story::{StepTold, Story};
+use crate::action::ActionKind;
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, StepId};
 use crate::journal::record::Entry;
 
@@ -78,7 +79,7 @@ fn step_value(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Value {
     json!({
         "step": id,
         "phase": id.phase(),
-        "action": story.action(id),
+        "action": story.action(id).map_or("", ActionKind::key),
         "how": step.how(),
         "attempts": step.attempts,
         "began": step.began,
@@ -144,7 +145,7 @@ fn case(story: &Story<'_>, name: &str, id: &StepId, step: &StepTold<'_>) -> Case
         name: clean(id.as_str()),
         class: format!("{name}.{}", clean(id.phase())),
         time: Some(step.took),
-        action: Some(story.action(id).to_owned()),
+        action: Some(story.action(id).map_or("", ActionKind::key).to_owned()),
         verdict: verdict(story, id, step),
         said: step.items.iter().map(line).collect(),
     }

@@ -11,6 +11,7 @@ use super::offers::next;
 use super::out::{Style, Tone};
 use super::story::{StepTold, Story};
 use super::telling::{pause, person};
+use crate::action::ActionKind;
 use crate::execute::Urge;
 use crate::host::span::{clock, words};
 use crate::journal::checkpoint::{How, Outcome, PauseReason, StepId};
@@ -202,7 +203,7 @@ fn mark(steps: &[(&StepId, &StepTold<'_>)], state: &RunState) -> (Tone, &'static
 /// What is to be said of a phase in a few words.
 fn seen(story: &Story<'_>, steps: &[(&StepId, &StepTold<'_>)]) -> String {
     let parts = steps.iter().filter(|(_, step)| step.began.is_some() || step.how().is_some()).map(|(id, step)| {
-        let title = if step.title.is_empty() { story.action(id) } else { step.title };
+        let title = if step.title.is_empty() { story.action(id).map_or("", ActionKind::key) } else { step.title };
         match step.how() {
             Some(_) if step.rebooted => clean(title),
             Some(How::AlreadySo) => format!("{}: already so", clean(title)),

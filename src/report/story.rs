@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::out::Tone;
 use super::progress::is_chore;
 use super::telling::end;
+use crate::action::ActionKind;
 use crate::action::Subject;
 use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, Resolution, Ruling, StepId};
 use crate::journal::record::Entry;
@@ -194,8 +195,8 @@ impl<'a> Story<'a> {
     }
 
     /// The action behind a step.
-    pub(super) fn action(&self, id: &StepId) -> &str {
-        self.planned(id).map_or("", |step| step.action.as_str())
+    pub(super) fn action(&self, id: &StepId) -> Option<ActionKind> {
+        self.planned(id).map(|step| step.action)
     }
 
     /// The phases with their steps, in order.

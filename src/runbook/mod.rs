@@ -176,21 +176,17 @@ impl Runbook {
     /// Whether the runbook takes the machine down.
     #[must_use]
     pub fn reboots(&self) -> bool {
-        self.steps().any(|(.., step)| matches!(step.action, Action::Rebooted(_)))
+        self.steps().any(|(.., step)| step.action.goes_down())
     }
 
     /// How many apps may be lost by a restore, as the comparison with the snapshot says that follows it for the same place; `None`
     /// where none follows. More than that fails the restore itself: a resume then goes on restoring what is not back.
     #[must_use]
     pub fn judges_restore_after(&self, id: &StepId) -> Option<u32> {
-        let Action::Pm2Restored(restore) = &self.step(id)?.action else { return None };
+        let place = self.step(id)?.action.restores()?;
         let after = self.steps().skip_while(|(one, ..)| one != id);
-        after
-            .filter_map(|(.., step)| match &step.action {
-                Action::Pm2AsSaved(judge) if judge.pm2 == restore.pm2 => Some(judge.tolerate),
-                _ => None,
-            })
-            .next()
+        let mut judges = after.filter_map(|(.., step)| step.action.compares());
+        judges.find(|judge| judge.pm2 == place).map(|judge| judge.tolerate)
     }
 
     /// The phase with this name.

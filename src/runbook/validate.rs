@@ -6,9 +6,9 @@ use super::diagnostic::Findings;
 use super::read::Written;
 use super::source::Span;
 use super::{OnFailure, OnUnknown, Step, codes};
-use crate::action::Action;
 use crate::action::inventory::Pm2Place;
 use crate::action::may_differ::{covers, dangling};
+use crate::action::{Action, ActionKind};
 
 /// Notes everything that does not fit together.
 pub(super) fn runbook(written: &Written, out: &mut Findings<'_>) {
@@ -39,11 +39,6 @@ fn may_differ(written: &Written, out: &mut Findings<'_>) {
             found.label("never needed");
         }
     }
-}
-
-/// Whether users notice: the first such step is the point of no return.
-fn takes_service_away(action: &Action) -> bool {
-    matches!(action, Action::Pm2Stopped(_) | Action::UnitsStopped(_) | Action::Rebooted(_))
 }
 
 /// Follows `next` from every name; the names of the first circle found, in its order.
@@ -214,8 +209,7 @@ fn limits(written: &Written, out: &mut Findings<'_>) {
             out.error(codes::LONGER_THAN_WINDOW, span, message).label("longer than the window");
             out.related(&written.places.length, "the length of the window");
         }
-        let once = matches!(&step.action, Action::Command(command) if !command.repeatable);
-        if once {
+        if runs_once(&step.action) {
             let rerun = places.on_unknown.as_ref().filter(|_| step.on_unknown == Some(OnUnknown::Rerun));
             for span in places.retry.iter().chain(rerun) {
                 let message = "a command that is not repeatable cannot be run again";
@@ -223,7 +217,7 @@ fn limits(written: &Written, out: &mut Findings<'_>) {
                 found.help("add `repeatable: true` if running it twice does no harm");
             }
         }
-        if matches!(step.action, Action::Rebooted(_)) {
+        if step.action.goes_down() {
             let goes_on = places.on_failure.as_ref().filter(|_| step.on_failure == OnFailure::Continue);
             let guesses = places.on_unknown.as_ref().filter(|_| step.on_unknown != Some(OnUnknown::Stop));
             for span in goes_on.into_iter().chain(guesses).chain(&places.retry) {
@@ -234,14 +228,34 @@ fn limits(written: &Written, out: &mut Findings<'_>) {
     }
 }
 
+/// A program that must not run twice.
+fn runs_once(action: &Action) -> bool {
+    match action {
+        Action::Command(command) => !command.repeatable,
+        Action::RedisCompacted(_) | Action::RedisLoaded(_) | Action::UnitsEnabled(_) | Action::UnitsActive(_) => false,
+        Action::Pm2Saved(_) | Action::Pm2Stopped(_) | Action::Pm2Restored(_) | Action::Pm2AsSaved(_) => false,
+        Action::UnitsStopped(_) | Action::Rebooted(_) | Action::Healthy(_) => false,
+    }
+}
+
+/// Whether it sees that services are there again after a boot.
+fn sees_services(action: ActionKind) -> bool {
+    match action {
+        ActionKind::RedisLoaded | ActionKind::UnitsActive | ActionKind::Healthy => true,
+        ActionKind::RedisCompacted | ActionKind::UnitsEnabled | ActionKind::UnitsStopped => false,
+        ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2Restored | ActionKind::Pm2AsSaved => false,
+        ActionKind::Command | ActionKind::Rebooted => false,
+    }
+}
+
 /// What a reboot asks of the rest.
 fn reboot(written: &Written, out: &mut Findings<'_>) {
     let all: Vec<_> = steps(written).collect();
-    let Some(at) = all.iter().position(|(_, step, _)| matches!(step.action, Action::Rebooted(_))) else {
+    let Some(at) = all.iter().position(|(_, step, _)| step.action.goes_down()) else {
         return;
     };
     let (_, step, first) = all[at];
-    for (_, _, again) in all[at + 1..].iter().filter(|(_, step, _)| matches!(step.action, Action::Rebooted(_))) {
+    for (_, _, again) in all[at + 1..].iter().filter(|(_, step, _)| step.action.goes_down()) {
         let found = out.error(codes::TWO_REBOOTS, &again.action, "a second reboot in one runbook");
         found.label("would look done at once").help("make it a runbook of its own");
         out.related(&first.action, "the first");
@@ -250,9 +264,7 @@ fn reboot(written: &Written, out: &mut Findings<'_>) {
         let found = out.warning(codes::UNCONFIRMED, &first.action, "the reboot is not confirmed");
         found.label("nobody is asked").help("add `confirm: { type: name, because: ... }`");
     }
-    let looks =
-        |action: &Action| matches!(action, Action::RedisLoaded(_) | Action::UnitsActive(_) | Action::Healthy(_));
-    if !all[at + 1..].iter().any(|(_, step, _)| looks(&step.action)) {
+    if !all[at + 1..].iter().any(|(_, step, _)| sees_services(step.action.kind())) {
         let found = out.warning(codes::REBOOT_UNCHECKED, &first.action, "nothing is checked after the reboot");
         found
             .label("the machine is back before its services")
@@ -299,7 +311,7 @@ fn snapshots(written: &Written, out: &mut Findings<'_>) {
 fn way_back(written: &Written, out: &mut Findings<'_>) {
     let back_out = &written.runbook.back_out;
     for (phase, step, places) in steps(written) {
-        if takes_service_away(&step.action) && back_out.iter().any(|name| name == phase) {
+        if step.action.takes_service_away() && back_out.iter().any(|name| name == phase) {
             let message = format!("`{}` in the phase `{phase}`, which is a way back", step.action.key());
             out.error(codes::BACK_OUT_ACTION, &places.action, message).label("takes service away");
             if let Some(span) = written.places.back_out.get(phase) {
@@ -307,7 +319,7 @@ fn way_back(written: &Written, out: &mut Findings<'_>) {
             }
         }
     }
-    let stops = |action: &Action| matches!(action, Action::Pm2Stopped(_) | Action::UnitsStopped(_));
+    let stops = |action: &Action| action.takes_service_away() && !action.goes_down();
     if back_out.is_empty()
         && let Some((_, _, places)) = steps(written).find(|(_, step, _)| stops(&step.action))
     {

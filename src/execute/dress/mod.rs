@@ -13,7 +13,6 @@ pub use dial::Dial;
 use stage::{Cue, Prompter, Stage};
 
 use super::{Approve, Book, Ending, ExecuteError, Executor, Orders, Stop};
-use crate::action::Action;
 use crate::action::check::Check;
 use crate::event::Reporter;
 use crate::host::json_text::JsonText;
@@ -267,13 +266,10 @@ impl Stage {
 /// The memory that a gate of the runbook demands, in bytes: what the machine is taken to come back with.
 #[must_use]
 pub fn memory_demanded(runbook: &Runbook) -> Option<u64> {
-    let checks = runbook.steps().filter_map(|(.., step)| match &step.action {
-        Action::Healthy(healthy) => Some(&healthy.checks),
-        _ => None,
-    });
+    let checks = runbook.steps().flat_map(|(.., step)| step.action.checks());
     let least = |check: &Check| match check {
         Check::Host(host) => host.memory_at_least.map(|bytes| bytes.0),
         Check::Redis(_) | Check::Tcp(_) | Check::Http(_) | Check::Unit(_) | Check::Command(_) | Check::Pm2(_) => None,
     };
-    checks.flatten().filter_map(least).max()
+    checks.filter_map(least).max()
 }

@@ -2,7 +2,7 @@
 
 use super::bed::{Bed, small_yaml};
 use crate::action::act::start_key;
-use crate::action::{Action, Item, Kept, Outcome};
+use crate::action::{Action, ActionKind, Item, Kept, Outcome};
 use crate::execute::ground;
 use crate::host::Host;
 use crate::host::model::Faults;
@@ -63,7 +63,7 @@ async fn applied_once_nothing_is_left_and_twice_is_once() {
         walked.push((step.action.key(), items.len()));
     }
     let keys: std::collections::BTreeSet<&str> = walked.iter().map(|(key, _)| *key).collect();
-    assert_eq!(keys.len(), Action::KEYS.len(), "every action was walked: {walked:?}");
+    assert_eq!(keys.len(), ActionKind::KEYS.len(), "every action was walked: {walked:?}");
     let done = walked.iter().filter(|(_, items)| *items > 0).count();
     assert!(done >= 11, "{walked:?}");
 }

@@ -24,7 +24,7 @@ const JOB_DEADLINE: Duration = Duration::from_secs(180);
 
 impl LocalHost {
     pub(super) async fn act(&self, deed: &Deed) -> Result<Told, HostError> {
-        if !matches!(deed, Deed::BringApp { .. } | Deed::StopApp { .. }) {
+        if !restores(deed) {
             // Whatever follows a restore has no use for the snapshot.
             self.snapshot.lock().await.clear();
         }
@@ -278,5 +278,16 @@ async fn take_snapshot(at: &Pm2At, dir: &Path, allow_fewer: bool) -> Result<Told
         }
         Ok(taken) => Ok(Told::Snapshot(taken)),
         Err(error) => Err(refuse(&error)),
+    }
+}
+
+/// Whether it is a part of a restore, which reads the snapshot for every app.
+fn restores(deed: &Deed) -> bool {
+    match deed {
+        Deed::BringApp { .. } | Deed::StopApp { .. } => true,
+        Deed::RewriteAof(_) | Deed::EnableUnit(_) | Deed::LiftStartTimeout(_) | Deed::StartUnit(_) => false,
+        Deed::StopUnit(_) | Deed::TakeSnapshot { .. } | Deed::EndOrphan { .. } | Deed::SaveList(_) => false,
+        Deed::StartDaemon(_) | Deed::Run(_) | Deed::Recall { .. } | Deed::InstallResume => false,
+        Deed::RemoveResume | Deed::GoDown(_) => false,
     }
 }

@@ -188,7 +188,16 @@ fn unrecorded(ask: &Ask) -> Result<Answer, HostError> {
         Ask::Pressure => Ok(Answer::Pressure(None)),
         Ask::LoadProgress { .. } => Ok(Answer::LoadProgress(None)),
         Ask::Program(_) => Ok(Answer::Program(Box::default())),
-        other => Err(HostError::NotRecorded { about: other.about() }),
+        Ask::Machine
+        | Ask::Redis(_)
+        | Ask::IncrCost(_)
+        | Ask::Unit(_)
+        | Ask::Inhibitors
+        | Ask::Pm2(_)
+        | Ask::Pm2List(_) => Err(HostError::NotRecorded { about: ask.about() }),
+        Ask::Disk(_) | Ask::Http(_) | Ask::Tcp(_) | Ask::Snapshot { .. } | Ask::ResumeUnit => {
+            Err(HostError::NotRecorded { about: ask.about() })
+        }
     }
 }
 

@@ -180,9 +180,10 @@ impl World {
 
     /// Whether the machine below has been asked; of the kinds that deeds are about.
     pub(super) fn knows(&self, ask: &Ask) -> bool {
-        match ask {
-            Ask::Redis(at) => self.facts.redis(self.behind(at)).is_some(),
-            other => self.facts.get(other).is_some(),
+        if let Ask::Redis(at) = ask {
+            self.facts.redis(self.behind(at)).is_some()
+        } else {
+            self.facts.get(ask).is_some()
         }
     }
 
@@ -210,7 +211,11 @@ impl World {
                     seen.uptime_seconds.map(|found| if self.booted_at.is_some() { since } else { found + since });
                 Some(Answer::Machine(Box::new(seen)))
             }
-            other => self.facts.get(other).cloned(),
+            Ask::IncrCost(_) | Ask::Unit(_) | Ask::Inhibitors | Ask::Pm2(_) | Ask::Disk(_) => {
+                self.facts.get(ask).cloned()
+            }
+            Ask::Http(_) | Ask::Tcp(_) | Ask::ResumeUnit | Ask::LogTail { .. } => self.facts.get(ask).cloned(),
+            Ask::Pressure | Ask::Program(_) => self.facts.get(ask).cloned(),
         }
     }
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Plan;
+use crate::action::ActionKind;
 use crate::action::inventory::RedisInstance;
 use crate::action::may_differ::covers;
 use crate::action::needs::KEYS_AT_LEAST;
@@ -127,7 +128,7 @@ impl Scale<'_> {
     }
 
     /// Whether an item of such an action was planned.
-    fn planned(&self, action: &str, key: &str) -> bool {
+    fn planned(&self, action: ActionKind, key: &str) -> bool {
         let steps = self.plan.steps.iter().filter(|step| step.action == action);
         steps.flat_map(|step| &step.change.items).any(|item| item.key == key)
     }
@@ -158,14 +159,14 @@ impl Scale<'_> {
         let path = format!("units/{name}");
         let Some((old, new)) = self.both(&path, &format!("unit {name}"), before, after) else { return };
         let word = |text: &str| if text.is_empty() { "no unit file".to_owned() } else { text.to_owned() };
-        let enabled = self.planned("units_enabled", &old.id) || self.planned("units_enabled", name);
+        let enabled = self.planned(ActionKind::UnitsEnabled, &old.id) || self.planned(ActionKind::UnitsEnabled, name);
         self.weigh(
             format!("{path}/enabled"),
             &word(&old.unit_file_state),
             &word(&new.unit_file_state),
             enabled && new.unit_file_state == "enabled",
         );
-        let asked = if new.active_state == "active" { "units_active" } else { "units_stopped" };
+        let asked = if new.active_state == "active" { ActionKind::UnitsActive } else { ActionKind::UnitsStopped };
         let by_run = self.planned(asked, name) || self.planned(asked, &old.id);
         self.weigh(format!("{path}/state"), &old.active_state, &new.active_state, by_run);
     }

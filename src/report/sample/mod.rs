@@ -7,6 +7,7 @@ use jiff::Timestamp;
 pub(super) use self::runs::{
     Moment, Run, backed_out, backing_out, failed, in_the_restore, resumed, until_the_load, until_the_reboot, whole,
 };
+use crate::action::ActionKind;
 use crate::action::Subject;
 use crate::action::change::{Change, Concern, Item, Sign, Wave, Weight};
 use crate::host::span::Span;
@@ -41,23 +42,28 @@ pub(super) fn apps() -> Vec<String> {
     apps
 }
 
-fn planned(id: &str, action: &str, mut change: Change, takes: Span, source: Source) -> PlannedStep {
+fn planned(id: &str, action: ActionKind, mut change: Change, takes: Span, source: Source) -> PlannedStep {
     change.items.iter_mut().for_each(|item| item.chore = item.key.starts_with('('));
     PlannedStep {
         id: id.into(),
         phase: id.split('/').next().unwrap().to_owned(),
-        title: action.to_owned(),
-        action: action.to_owned(),
+        title: action.key().to_owned(),
+        action,
         subject: match action {
-            "pm2_saved" | "pm2_stopped" | "pm2_restored" | "pm2_as_saved" => Subject::Apps("services".into()),
+            ActionKind::Pm2Saved | ActionKind::Pm2Stopped | ActionKind::Pm2Restored | ActionKind::Pm2AsSaved => {
+                Subject::Apps("services".into())
+            }
             _ => Subject::Step,
         },
         takes: Estimate { span: if change.is_empty() { Span::ZERO } else { takes }, source },
         unforeseen: None,
-        takes_away: matches!(action, "pm2_stopped" | "rebooted"),
-        brings_back: matches!(action, "pm2_restored" | "units_active" | "redis_loaded"),
-        reboots: action == "rebooted",
-        waits: matches!(action, "redis_loaded" | "healthy" | "pm2_as_saved" | "units_active"),
+        takes_away: matches!(action, ActionKind::Pm2Stopped | ActionKind::Rebooted),
+        brings_back: action.brings_back(),
+        reboots: action.goes_down(),
+        waits: matches!(
+            action,
+            ActionKind::RedisLoaded | ActionKind::Healthy | ActionKind::Pm2AsSaved | ActionKind::UnitsActive
+        ),
         gives_up_after: None,
         change,
     }
@@ -133,21 +139,21 @@ pub(super) fn plan() -> Plan {
     restored.items.push(Item::new("(saved list)", Sign::Alter, "every app saved as stopped", "saved as it runs"));
     let runs = Source::PastRuns(4);
     let steps = vec![
-        planned("preflight/1", "units_enabled", enabled, Span::secs(1.0, 6.0), Source::Reckoned),
-        planned("preflight/2", "healthy", items(Vec::new(), 6), Span::ZERO, Source::Nothing),
-        planned("compact/1", "redis_compacted", compact, Span::secs(210.0, 420.0), Source::Reckoned),
-        planned("save/1", "pm2_saved", saved, Span::secs(1.0, 4.0), runs),
-        planned("stop/1", "pm2_stopped", stopped, Span::secs(14.0, 40.0), runs),
+        planned("preflight/1", ActionKind::UnitsEnabled, enabled, Span::secs(1.0, 6.0), Source::Reckoned),
+        planned("preflight/2", ActionKind::Healthy, items(Vec::new(), 6), Span::ZERO, Source::Nothing),
+        planned("compact/1", ActionKind::RedisCompacted, compact, Span::secs(210.0, 420.0), Source::Reckoned),
+        planned("save/1", ActionKind::Pm2Saved, saved, Span::secs(1.0, 4.0), runs),
+        planned("stop/1", ActionKind::Pm2Stopped, stopped, Span::secs(14.0, 40.0), runs),
         planned(
             "stop/compact-again",
-            "redis_compacted",
+            ActionKind::RedisCompacted,
             Change { already: 2, ..Change::default() },
             Span::ZERO,
             Source::Nothing,
         ),
         planned(
             "reboot/1",
-            "rebooted",
+            ActionKind::Rebooted,
             items(
                 vec![Item::new("machine", Sign::Reboot, format!("boot {OLD_BOOT}"), "restarted, with a new boot id")],
                 0,
@@ -157,15 +163,15 @@ pub(super) fn plan() -> Plan {
         ),
         planned(
             "load/1",
-            "redis_loaded",
+            ActionKind::RedisLoaded,
             items(vec![load("bds", 1560.0), load("bds-r", 1560.0), load("bull00", 700.0), load("geo", 12.0)], 0),
             Span::secs(1561.0, 2500.0),
             Source::Reckoned,
         ),
-        planned("load/2", "units_active", items(Vec::new(), 9), Span::ZERO, Source::Nothing),
+        planned("load/2", ActionKind::UnitsActive, items(Vec::new(), 9), Span::ZERO, Source::Nothing),
         planned(
             "gate/1",
-            "healthy",
+            ActionKind::Healthy,
             items(
                 [
                     "redis bds role master",
@@ -181,17 +187,17 @@ pub(super) fn plan() -> Plan {
             Span::secs(7.0, 35.0),
             Source::Usual,
         ),
-        planned("restore/1", "pm2_restored", restored, Span::secs(24.0, 70.0), runs),
+        planned("restore/1", ActionKind::Pm2Restored, restored, Span::secs(24.0, 70.0), runs),
         planned(
             "verify/1",
-            "pm2_as_saved",
+            ActionKind::Pm2AsSaved,
             items(vec![Item::new("(steady)", Sign::Wait, "not watched yet", "no app restarts for 30s")], 246),
             Span::secs(31.0, 50.0),
             Source::Usual,
         ),
         planned(
             "verify/2",
-            "healthy",
+            ActionKind::Healthy,
             items(vec![Item::new("http 127.0.0.1:3005/health", Sign::Wait, "connection refused", "holds")], 0),
             Span::secs(2.0, 20.0),
             Source::Usual,

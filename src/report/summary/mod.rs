@@ -13,6 +13,7 @@ use super::layout::clean;
 use super::status::{between, name_of};
 use super::story::Story;
 use super::telling::person;
+use crate::action::ActionKind;
 use crate::host::span::{Span, clock, words};
 use crate::journal::aside::Aside;
 use crate::journal::checkpoint::{End, How};
@@ -260,16 +261,20 @@ impl Page<'_> {
     /// The items of all steps with one of the actions.
     fn items_of(
         &self,
-        actions: &[&str],
+        actions: &[ActionKind],
     ) -> Vec<(&crate::journal::checkpoint::StepId, &str, &super::story::ItemTold<'_>)> {
-        let steps = self.story.steps.iter().filter(|(id, _)| actions.contains(&self.story.action(id)));
+        let steps = self
+            .story
+            .steps
+            .iter()
+            .filter(|(id, _)| self.story.action(id).is_some_and(|action| actions.contains(&action)));
         steps.flat_map(|(id, step)| step.items.iter().map(move |(item, told)| (id, *item, told))).collect()
     }
 }
 
 /// Items of these actions are apps, which have a chapter of their own.
-fn of_apps(action: &str) -> bool {
-    matches!(action, "pm2_restored" | "pm2_as_saved")
+fn of_apps(action: Option<ActionKind>) -> bool {
+    action.is_some_and(ActionKind::brings_apps)
 }
 
 /// Both ends of an estimate.

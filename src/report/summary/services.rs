@@ -2,6 +2,7 @@
 //! baseline.
 
 use super::{Page, cell, of_apps};
+use crate::action::ActionKind;
 use crate::host::span::clock;
 use crate::journal::checkpoint::Outcome;
 use crate::plan::came_back::Class;
@@ -11,10 +12,11 @@ impl Page<'_> {
     /// Sizes before and after a rewrite, load times against the estimate.
     pub(super) fn redis(&mut self) {
         let rows: Vec<String> = self
-            .items_of(&["redis_compacted", "redis_loaded"])
+            .items_of(&[ActionKind::RedisCompacted, ActionKind::RedisLoaded])
             .into_iter()
             .map(|(id, item, told)| {
-                let what = if self.story.action(id) == "redis_compacted" { "compacted" } else { "loaded" };
+                let what =
+                    if self.story.action(id) == Some(ActionKind::RedisCompacted) { "compacted" } else { "loaded" };
                 let said = match told.outcome {
                     Outcome::Applied => told.note.map_or_else(|| "ok".to_owned(), cell),
                     Outcome::Failed { why, .. } => format!("**FAILED**: {}", cell(why)),
@@ -35,9 +37,11 @@ impl Page<'_> {
     }
 
     pub(super) fn units(&mut self) {
-        for (action, title) in
-            [("units_enabled", "Units enabled"), ("units_active", "Units started"), ("units_stopped", "Units stopped")]
-        {
+        for (action, title) in [
+            (ActionKind::UnitsEnabled, "Units enabled"),
+            (ActionKind::UnitsActive, "Units started"),
+            (ActionKind::UnitsStopped, "Units stopped"),
+        ] {
             let names: Vec<String> = self
                 .items_of(&[action])
                 .iter()
@@ -54,18 +58,18 @@ impl Page<'_> {
     /// What was saved, what came back, and by name what did not.
     pub(super) fn apps(&mut self) {
         let saved: Vec<String> = self
-            .items_of(&["pm2_saved"])
+            .items_of(&[ActionKind::Pm2Saved])
             .iter()
             .map(|(_, item, told)| format!("- saved `{}`: {}", cell(item), told.note.map(cell).unwrap_or_default()))
             .collect();
-        let count = |actions: &[&str]| {
+        let count = |actions: &[ActionKind]| {
             let items = self.items_of(actions);
             let apps: Vec<_> = items.iter().filter(|(_, item, _)| !item.starts_with('(')).collect();
             let good = apps.iter().filter(|(.., told)| *told.outcome == Outcome::Applied).count();
             (good, apps.len())
         };
-        let (stopped, to_stop) = count(&["pm2_stopped"]);
-        let (restored, to_restore) = count(&["pm2_restored"]);
+        let (stopped, to_stop) = count(&[ActionKind::Pm2Stopped]);
+        let (restored, to_restore) = count(&[ActionKind::Pm2Restored]);
         let lost: Vec<String> = self.lost_apps();
         if saved.is_empty() && to_stop + to_restore == 0 && lost.is_empty() {
             return;

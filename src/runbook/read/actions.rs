@@ -8,49 +8,48 @@ use crate::action::inventory::{Inventory, Selector};
 use crate::action::pm2_restored::{AtOnce, Pm2Restored};
 use crate::action::rebooted::Rebooted;
 use crate::action::{
-    Action, command::Command, healthy::Healthy, pm2_as_saved::Pm2AsSaved, pm2_saved::Pm2Saved, pm2_stopped::Pm2Stopped,
-    redis_compacted::RedisCompacted, redis_loaded::RedisLoaded, units_active::UnitsActive, units_enabled::UnitsEnabled,
-    units_stopped::UnitsStopped,
+    Action, ActionKind, command::Command, healthy::Healthy, pm2_as_saved::Pm2AsSaved, pm2_saved::Pm2Saved,
+    pm2_stopped::Pm2Stopped, redis_compacted::RedisCompacted, redis_loaded::RedisLoaded, units_active::UnitsActive,
+    units_enabled::UnitsEnabled, units_stopped::UnitsStopped,
 };
 use crate::host::Down;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 
-/// Reads the action `key`; places of environment secrets are collected in `env`.
+/// Reads an action of a kind; places of environment secrets are collected in `env`.
 pub(super) fn action(
-    key: &str,
+    kind: ActionKind,
     item: &Item<'_>,
     names: &Names,
     inventory: &Inventory,
     env: &mut Vec<Span>,
     out: &mut Findings<'_>,
 ) -> Option<Action> {
-    let mut fields = item.fields_or_nothing(&format!("`{key}`"), out)?;
+    let mut fields = item.fields_or_nothing(&format!("`{}`", kind.key()), out)?;
     let f = &mut fields;
-    let action = match key {
-        "redis_compacted" => redis_compacted(f, names, out).map(Action::RedisCompacted),
-        "redis_loaded" => Some(Action::RedisLoaded(RedisLoaded {
+    let action = match kind {
+        ActionKind::RedisCompacted => redis_compacted(f, names, out).map(Action::RedisCompacted),
+        ActionKind::RedisLoaded => Some(Action::RedisLoaded(RedisLoaded {
             instances: instances(f, Selector::All, names, out)?,
             ..RedisLoaded::default()
         })),
-        "pm2_saved" => pm2_saved(f, names, out).map(Action::Pm2Saved),
-        "pm2_stopped" => pm2(f, names, out).map(|pm2| Action::Pm2Stopped(Pm2Stopped { pm2 })),
-        "pm2_restored" => pm2_restored(f, names, out).map(Action::Pm2Restored),
-        "pm2_as_saved" => pm2_as_saved(f, names, out).map(Action::Pm2AsSaved),
-        "units_enabled" => {
+        ActionKind::Pm2Saved => pm2_saved(f, names, out).map(Action::Pm2Saved),
+        ActionKind::Pm2Stopped => pm2(f, names, out).map(|pm2| Action::Pm2Stopped(Pm2Stopped { pm2 })),
+        ActionKind::Pm2Restored => pm2_restored(f, names, out).map(Action::Pm2Restored),
+        ActionKind::Pm2AsSaved => pm2_as_saved(f, names, out).map(Action::Pm2AsSaved),
+        ActionKind::UnitsEnabled => {
             let units = units(f, names, out);
             Some(Action::UnitsEnabled(UnitsEnabled { units, fix: f.flag_or("fix", false, out) }))
         }
-        "units_active" => Some(Action::UnitsActive(UnitsActive { units: units(f, names, out) })),
-        "units_stopped" => {
+        ActionKind::UnitsActive => Some(Action::UnitsActive(UnitsActive { units: units(f, names, out) })),
+        ActionKind::UnitsStopped => {
             let units = f.need("units", out).map(|item| names.units_list(&item, out));
             units.map(|units| Action::UnitsStopped(UnitsStopped { units }))
         }
-        "command" => command(f, out).map(Action::Command),
-        "rebooted" => rebooted(f, out).map(Action::Rebooted),
-        "healthy" => healthy(f, names, inventory, env, out).map(Action::Healthy),
-        _ => None,
+        ActionKind::Command => command(f, out).map(Action::Command),
+        ActionKind::Rebooted => rebooted(f, out).map(Action::Rebooted),
+        ActionKind::Healthy => healthy(f, names, inventory, env, out).map(Action::Healthy),
     };
     fields.close(out);
     action

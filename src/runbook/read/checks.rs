@@ -5,8 +5,8 @@ use super::item::{Item, shown};
 use super::names::{Names, has, refer};
 use super::{actions, address, http, secret, trust};
 use crate::action::check::{
-    Check, CommandCheck, DiskFree, HostCheck, Link, Pm2Check, RedisAddress, RedisCheck, RedisTarget, TcpCheck,
-    UnitCheck,
+    Check, CheckKind, CommandCheck, DiskFree, HostCheck, Link, Pm2Check, RedisAddress, RedisCheck, RedisTarget,
+    TcpCheck, UnitCheck,
 };
 use crate::action::inventory::Inventory;
 use crate::action::measure::Quota;
@@ -14,7 +14,7 @@ use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 
-const KEYS: [&str; 7] = ["redis", "tcp", "http", "unit", "host", "command", "pm2"];
+const KEYS: &[&str] = CheckKind::KEYS;
 
 /// Reads one check, a map with one key.
 pub(super) fn check(
@@ -33,29 +33,32 @@ pub(super) fn check(
         return None;
     };
     let kind = key.scalar()?;
-    if !KEYS.contains(&kind) {
+    let Some(check) = CheckKind::of_key(kind) else {
         let found = out.error(codes::UNKNOWN_ACTION, &key.span, format!("there is no check `{}`", shown(kind)));
-        found.label("unknown check").help(format!("one of: {}", KEYS.join(", "))).did_you_mean(kind, KEYS);
+        found
+            .label("unknown check")
+            .help(format!("one of: {}", KEYS.join(", ")))
+            .did_you_mean(kind, KEYS.iter().copied());
         return None;
-    }
+    };
     let mut fields = Item::under(key, value, format!("`{kind}`")).fields(format!("the check `{kind}`"), out)?;
     let f = &mut fields;
     let required = f.flag_or("required", true, out);
-    let check = match kind {
-        "redis" => redis(f, required, names, env, out).map(Check::Redis),
-        "tcp" => {
+    let check = match check {
+        CheckKind::Redis => redis(f, required, names, env, out).map(Check::Redis),
+        CheckKind::Tcp => {
             let addr = f.need("addr", out).and_then(|item| address::tcp(&item, out));
             addr.map(|addr| Check::Tcp(TcpCheck { addr, required }))
         }
-        "http" => http::http(f, required, env, out).map(Check::Http),
-        "unit" => unit(f, required, names, inventory, out).map(Check::Unit),
-        "host" => host(f, required, out).map(Check::Host),
-        "command" => {
+        CheckKind::Http => http::http(f, required, env, out).map(Check::Http),
+        CheckKind::Unit => unit(f, required, names, inventory, out).map(Check::Unit),
+        CheckKind::Host => host(f, required, out).map(Check::Host),
+        CheckKind::Command => {
             let argv = actions::argv(f, out);
             let (user, cwd) = actions::user_and_cwd(f, out);
             argv.map(|argv| Check::Command(CommandCheck { argv, user, cwd, required }))
         }
-        _ => pm2(f, required, names, out).map(Check::Pm2),
+        CheckKind::Pm2 => pm2(f, required, names, out).map(Check::Pm2),
     };
     fields.close(out);
     check

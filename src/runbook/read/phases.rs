@@ -5,8 +5,8 @@ use super::inventory::twice;
 use super::item::{Item, shown};
 use super::names::{Declared, Names, declared};
 use super::{Places, names};
-use crate::action::Action;
 use crate::action::inventory::Inventory;
+use crate::action::{Action, ActionKind};
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
 use crate::runbook::tree::Node;
@@ -71,7 +71,7 @@ fn step(
     inventory: &Inventory,
     out: &mut Findings<'_>,
 ) -> Option<(Step, StepPlaces)> {
-    if let Some(word) = item.node.scalar().filter(|word| Action::KEYS.contains(word)) {
+    if let Some(word) = item.node.scalar().filter(|word| ActionKind::KEYS.contains(word)) {
         let span = item.span();
         let found = item.error(codes::WRONG_TYPE, format!("{place} must be a map, found only the word `{word}`"), out);
         found.label("expected a map").patch("write", span, format!("{word}: {{}}"));
@@ -156,14 +156,14 @@ fn action(
     out: &mut Findings<'_>,
 ) -> Option<Action> {
     let others = fields.others(&RESERVED);
-    let is_action = |key: &str| Action::KEYS.contains(&key);
+    let is_action = |key: &str| ActionKind::KEYS.contains(&key);
     let known: Vec<_> = others.iter().filter(|(key, _)| key.scalar().is_some_and(is_action)).collect();
     let strange: Vec<_> = others.iter().filter(|(key, _)| !key.scalar().is_some_and(is_action)).collect();
-    let allowed: Vec<&'static str> = RESERVED.iter().chain(&Action::KEYS).copied().collect();
+    let allowed: Vec<&'static str> = RESERVED.iter().chain(ActionKind::KEYS).copied().collect();
     match (known.as_slice(), strange.as_slice()) {
         ([], []) => {
             let found = out.error(codes::ONE_ACTION, fields.caret(), format!("{} has no action", fields.place()));
-            found.label("no action here").help(format!("one of: {}", Action::KEYS.join(", ")));
+            found.label("no action here").help(format!("one of: {}", ActionKind::KEYS.join(", ")));
         }
         ([], strange) => strange.iter().for_each(|(key, _)| unknown_action(key, &allowed, out)),
         (known, strange) => {
@@ -182,10 +182,10 @@ fn action(
     }
     let (key, value) = known.first()?;
     places.action = key.span.clone();
-    let key_text = key.scalar()?;
+    let kind = ActionKind::of_key(key.scalar()?)?;
     actions::action(
-        key_text,
-        &Item::under(key, value, format!("`{key_text}`")),
+        kind,
+        &Item::under(key, value, format!("`{}`", kind.key())),
         names,
         inventory,
         &mut places.env_secrets,
@@ -199,6 +199,6 @@ fn unknown_action(key: &Node, allowed: &[&'static str], out: &mut Findings<'_>) 
     let found = out.error(codes::UNKNOWN_ACTION, &key.span, format!("there is no action `{}`", shown(name)));
     found.label("unknown action");
     if found.did_you_mean(name, allowed.iter().copied()).is_none() {
-        found.help(format!("one of: {}", Action::KEYS.join(", ")));
+        found.help(format!("one of: {}", ActionKind::KEYS.join(", ")));
     }
 }
