@@ -28,6 +28,39 @@ impl ActionKind {
         }
     }
 
+    /// Whether it waits until data are loaded.
+    #[must_use]
+    pub fn awaits_data(self) -> bool {
+        match self {
+            Self::RedisLoaded => true,
+            Self::RedisCompacted | Self::UnitsEnabled | Self::UnitsActive | Self::UnitsStopped => false,
+            Self::Pm2Saved | Self::Pm2Stopped | Self::Pm2Restored | Self::Pm2AsSaved => false,
+            Self::Command | Self::Rebooted | Self::Healthy => false,
+        }
+    }
+
+    /// Whether it makes the files of data smaller.
+    #[must_use]
+    pub fn rewrites(self) -> bool {
+        match self {
+            Self::RedisCompacted => true,
+            Self::RedisLoaded | Self::UnitsEnabled | Self::UnitsActive | Self::UnitsStopped => false,
+            Self::Pm2Saved | Self::Pm2Stopped | Self::Pm2Restored | Self::Pm2AsSaved => false,
+            Self::Command | Self::Rebooted | Self::Healthy => false,
+        }
+    }
+
+    /// Whether its items are checks.
+    #[must_use]
+    pub fn checks(self) -> bool {
+        match self {
+            Self::Healthy => true,
+            Self::RedisCompacted | Self::RedisLoaded | Self::UnitsEnabled | Self::UnitsActive => false,
+            Self::Pm2Saved | Self::Pm2Stopped | Self::Pm2Restored | Self::Pm2AsSaved => false,
+            Self::UnitsStopped | Self::Command | Self::Rebooted => false,
+        }
+    }
+
     /// Whether its items are apps of which each is started or compared, and may be missed.
     #[must_use]
     pub fn brings_apps(self) -> bool {

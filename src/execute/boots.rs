@@ -94,10 +94,10 @@ impl Executor<'_> {
         step: &Step,
         id: &StepId,
     ) -> Result<Option<StepEnd>, ExecuteError> {
-        if self.book.state().boots() < 2 || !matches!(step.action, Action::Pm2Restored(_)) {
+        if self.book.state().boots() < 2 || step.action.restores().is_none() {
             return Ok(None);
         }
-        let loads = self.runbook.steps().filter(|(_, _, load)| matches!(load.action, Action::RedisLoaded(_)));
+        let loads = self.runbook.steps().filter(|(_, _, load)| load.action.kind().awaits_data());
         let loads = loads.map(|(other, _, load)| (other, load)).collect();
         self.hold_again(loads, step, id).await
     }
@@ -105,11 +105,7 @@ impl Executor<'_> {
     /// How many steps lie before those whose gates are of the present time: up to the last reboot, else to the point of no return.
     fn gates_count_from(&self) -> usize {
         let done = |id: &StepId| self.book.state().steps().get(id).is_some_and(|state| state.is_done());
-        let reboot = self
-            .runbook
-            .steps()
-            .enumerate()
-            .filter(|(_, (id, _, step))| matches!(step.action, Action::Rebooted(_)) && done(id));
+        let reboot = self.runbook.steps().enumerate().filter(|(_, (id, _, step))| step.action.goes_down() && done(id));
         let no_return = self.book.state().opened().and_then(|opened| opened.no_return.clone());
         let point = || self.runbook.steps().position(|(id, ..)| Some(&id) == no_return.as_ref());
         reboot.last().map(|(at, _)| at).or_else(point).unwrap_or(0)

@@ -114,7 +114,7 @@ fn follows_data(action: ActionKind) -> bool {
 
 /// Whether every load that is waited for has been measured before.
 fn by_loads(step: &Step, change: &Change, loads: &Loads) -> Source {
-    let waits = step.action.kind() == ActionKind::RedisLoaded;
+    let waits = step.action.kind().awaits_data();
     let loading = change.items.iter().filter(|item| item.before != LOOKS_READY);
     let known = loading.map(|item| loads.of(&item.key, None).len()).min();
     match known {

@@ -43,7 +43,7 @@ fn counted(step: &PlannedStep) -> Vec<String> {
     if step.action == ActionKind::Pm2AsSaved && !items.is_empty() {
         return vec![". compare by name".to_owned()];
     }
-    if step.action == ActionKind::Healthy {
+    if step.action.checks() {
         let all = items.len() + step.change.already;
         return vec![format!(". {all} check{}", if all == 1 { "" } else { "s" })];
     }
@@ -185,7 +185,7 @@ fn groups<'a>(sheet: &Sheet<'a>) -> Vec<Group<'a>> {
     for step in sheet.plan.steps.iter() {
         let start = groups.len();
         for item in step.change.items.iter().filter(|item| item.sign != Sign::Wait) {
-            if step.action == ActionKind::Healthy {
+            if step.action.checks() {
                 continue;
             }
             let same = |group: &&mut Group<'_>| {
@@ -230,7 +230,7 @@ fn subject(sheet: &Sheet<'_>, step: &PlannedStep, group: &Group<'_>) -> String {
 fn sums(sheet: &mut Sheet<'_>) {
     let steps = &sheet.plan.steps;
     let items = |sign: Sign| {
-        let all = steps.iter().filter(|step| step.action != ActionKind::Healthy).flat_map(|step| &step.change.items);
+        let all = steps.iter().filter(|step| !step.action.checks()).flat_map(|step| &step.change.items);
         all.filter(|item| item.sign == sign && !is_chore(item)).count()
     };
     let unknown = unknown(sheet);

@@ -12,7 +12,7 @@ use super::layout::{clean, columns, fit, pad, paragraph, right};
 use super::out::{Style, Tone};
 use super::{plan_changes, plan_window};
 use crate::action::change::{HeldBack, Weight};
-use crate::action::{ActionKind, Item, Sign};
+use crate::action::{Item, Sign};
 use crate::host::span::{Span, clock, words};
 use crate::plan::{Plan, PlannedStep, Source, Verdict};
 use crate::runbook::Runbook;
@@ -115,7 +115,7 @@ impl Sheet<'_> {
         let counts =
             [(inventory.redis.len(), "redis"), (inventory.units_of(None).len(), "units"), (inventory.pm2.len(), "pm2")];
         let parts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} {n}")).collect();
-        let checks = self.plan.steps.iter().filter(|step| step.action == ActionKind::Healthy);
+        let checks = self.plan.steps.iter().filter(|step| step.action.checks());
         let checks: usize = checks.map(|step| step.change.items.len() + step.change.already).sum();
         let checks = if checks == 0 { String::new() } else { format!("    checks {checks}") };
         let took = words(Duration::from_secs_f64(self.plan.probed_in.clamp(0.0, 1e6)));
@@ -128,7 +128,7 @@ impl Sheet<'_> {
         for (id, why) in unforeseen {
             self.labelled(Tone::Warn, &format!("  ? {id}  "), &format!("could not be looked at: {why}"));
         }
-        let not_asked = self.plan.steps.iter().filter(|step| step.action == ActionKind::Healthy);
+        let not_asked = self.plan.steps.iter().filter(|step| step.action.checks());
         let not_asked: Vec<&str> = not_asked
             .flat_map(|s| &s.change.items)
             .filter(|i| i.sign == Sign::Unknown)

@@ -8,7 +8,6 @@ use super::layout::{clean, columns, fit, pad};
 use super::out::Tone;
 use super::plan_next::{Onward, onward};
 use super::plan_view::Sheet;
-use crate::action::ActionKind;
 use crate::host::span::{clock, words};
 use crate::plan::{Verdict, WayBack};
 
@@ -132,8 +131,8 @@ fn options(sheet: &Sheet<'_>, opens: Timestamp, closes: Timestamp, longest: &str
         let hours = slow.as_secs().div_ceil(1800) as f64 / 2.0;
         options.push(format!("a window of {hours}h (`length:`)"));
     }
-    let compacts = sheet.plan.steps.iter().any(|step| step.action == ActionKind::RedisCompacted);
-    let loads = sheet.plan.steps.iter().any(|step| step.action == ActionKind::RedisLoaded && step.phase == longest);
+    let compacts = sheet.plan.steps.iter().any(|step| step.action.rewrites());
+    let loads = sheet.plan.steps.iter().any(|step| step.action.awaits_data() && step.phase == longest);
     if loads && !compacts {
         options.push("a `redis_compacted` step before the reboot shortens the load".to_owned());
     }

@@ -5,7 +5,7 @@ use super::Drift;
 use crate::action::check::{Check, RedisTarget};
 use crate::action::inventory::{Inventory, RedisInstance};
 use crate::action::process_list;
-use crate::action::{Action, ActionKind, Change};
+use crate::action::{Action, Change};
 use crate::host::Facts;
 use crate::host::pm2::{App, DaemonSeen, Pm2Seen, Status};
 use crate::host::redis::{AofFiles, Layout, RedisSeen, Role};
@@ -34,9 +34,8 @@ pub(super) fn moved(runbook: &Runbook, saved: &Rehearsed, now: &Rehearsed, done:
     let inventory = &runbook.inventory;
     for instance in inventory.redis.values() {
         let works = left.iter().find(|(_, on)| on.redis.contains(&instance.name)).map(|(step, _)| *step);
-        let rewrites = |(step, _): &&(&PlannedStep, Subjects)| {
-            step.action == ActionKind::RedisCompacted && has(&step.change, &instance.name)
-        };
+        let rewrites =
+            |(step, _): &&(&PlannedStep, Subjects)| step.action.rewrites() && has(&step.change, &instance.name);
         let rewrites = left.iter().find(rewrites).map(|(step, _)| *step);
         redis(instance, &saved.facts, &now.facts, works, rewrites, out);
     }
