@@ -21,12 +21,18 @@ fn book(place: &Place, top: &str, steps: &str) -> String {
 
 /// A page that answers every request in the same way, for as long as the test lives.
 fn page(body: &'static str) -> u16 {
+    slow_page(body, Duration::ZERO)
+}
+
+/// The same after so long.
+fn slow_page(body: &'static str, after: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut asked = [0; 4096];
             let _whatever_it_asks = stream.read(&mut asked);
+            std::thread::sleep(after);
             let length = body.len();
             let _it_may_be_gone = write!(
                 stream,
@@ -170,6 +176,40 @@ fn a_page_that_never_answers_is_told_with_its_limit() {
     assert!(said.status.code() == Some(1) || said.status.code() == Some(5), "{told}");
     assert!(told.contains("not within 3.0s"), "{told}");
     drop(listener);
+}
+
+/// A page that is only slow is healthy: a request of a gate may take half of what the gate may.
+#[test]
+fn a_slow_page_is_waited_for_as_long_as_its_gate_allows() {
+    let place = Place::new();
+    let url = format!("http://127.0.0.1:{}/health", slow_page("{\"shards\":[1,2,3]}", Duration::from_secs(6)));
+    let gate = |more: &str| {
+        let json = "json: { \"$.shards.length()\": { eq: 3 } }";
+        format!(
+            "      - healthy: {{ checks: [ {{ http: {{ url: \"{url}\", {json}{more} }} }} ] }}\n        within: 40s\n"
+        )
+    };
+    let book = book(&place, "", &gate(""));
+    place.runbook(&["run", &book, "--yes"]).exits(0);
+    // A plan waits as for any other look, and says in plain words what it saw; unless the check says how slow its page is.
+    place.runbook(&["plan", &book]).says("gave no complete answer within 5.0s");
+    let patient = self::book(&place, "", &gate(", answers_within: 10s"));
+    let plan = place.runbook(&["plan", &patient]);
+    assert!(!plan.all().contains("does not hold"), "{}", plan.all());
+}
+
+/// What only the gate could have found out is found before anything begins, with its place and a cure.
+#[test]
+fn a_json_path_that_no_gate_could_read_is_refused_with_its_place() {
+    let place = Place::new();
+    let steps = "      - healthy: { checks: [ { http: { url: \"http://127.0.0.1:1/\", json: { \"$.a.size()\": { eq: 3 } } } } ] }\n";
+    let book = book(&place, "", steps);
+    place
+        .runbook(&["run", &book, "--yes"])
+        .exits(3)
+        .says("tiny.yaml:7:")
+        .says("at character 4")
+        .says("$.shards.length()");
 }
 
 /// A runbook that takes the apps of a real daemon down and up, with a command in between.

@@ -15,11 +15,11 @@ pub fn bare_body(checks: &[&HttpCheck], body: &str) -> Option<String> {
     for (path, comparison) in checks.iter().flat_map(|check| &check.json) {
         let path = JsonPath::parse(path).ok()?;
         let value = path.get(&seen)?;
-        let known = matches!(comparison, Comparison::Eq(wanted) if holds(value, Operator::Eq, wanted) == Ok(true));
+        let known = matches!(comparison, Comparison::Eq(wanted) if holds(&value, Operator::Eq, wanted) == Ok(true));
         if !known && !value.is_number() && !value.is_boolean() {
             return None;
         }
-        path.plant(&mut told, value.clone()).then_some(())?;
+        path.plant(&mut told, value.into_owned()).then_some(())?;
     }
     (!told.is_null()).then(|| told.to_string())
 }
@@ -48,6 +48,7 @@ mod tests {
             (serde_json::json!({ "$.token": { "eq": "other" } }), None),
             (serde_json::json!({ "$.token": { "ne": "" } }), None),
             (serde_json::json!({ "$.load[0]": { "contains": "n" } }), None),
+            (serde_json::json!({ "$.load.length()": { "eq": 1 } }), Some(r#"{"load":[null]}"#)),
             (serde_json::json!({ "$.missing": { "eq": 1 } }), None),
             (serde_json::json!({}), None),
         ] {

@@ -1,5 +1,6 @@
 //! What a `healthy` gate can ask. A required check that fails closes the gate, another one only warns.
 use std::path::PathBuf;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,9 @@ pub struct HttpCheck {
     /// Whom to trust at an `https://` address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// How long an answer may take. Absent: half of the gate's `within`, from 5 to 60 seconds; 5 seconds in a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers_within: Option<Duration>,
 }
 
 /// The value of a request header: as written, or a secret.

@@ -170,7 +170,7 @@ impl Question<'_> {
                 Ok(Some(why)) => Err(String::from(why).into()),
                 Err(error) => Err(error.into()),
             },
-            About::Http(http) => http_holds(http, on).await,
+            About::Http(http) => http_holds(http, on, ground).await,
             About::Host(host) => host_holds(host, on).await,
             About::Pm2(pm2) => pm2_holds(pm2, on, ground).await,
             About::Command(_) => Err(No::NotAsked),
@@ -296,7 +296,17 @@ async fn unit_holds(name: &str, active: bool, on: &dyn Probe) -> Result<(), No> 
     if is == active { Ok(()) } else { Err(format!("{} ({})", seen.active_state, seen.sub_state).into()) }
 }
 
-async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), No> {
+/// The shortest and the longest time that one request of a gate may take, where the check does not say.
+const REQUEST: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// How long an answer may take: as the check says, else half of what its step may take, so that a slow page is asked twice at
+/// least. A plan waits no longer than for any other look.
+fn answers_within(check: &HttpCheck, ground: &Ground<'_>) -> Option<Duration> {
+    let of_the_gate = || (ground.attempt > 0).then(|| ground.within.map_or(REQUEST.1 / 2, |within| within / 2));
+    check.answers_within.or_else(|| Some(of_the_gate()?.clamp(REQUEST.0, REQUEST.1)))
+}
+
+async fn http_holds(check: &HttpCheck, on: &dyn Probe, ground: &Ground<'_>) -> Result<(), No> {
     let header = |(name, value): (&String, &HeaderValue)| {
         let value = match value {
             HeaderValue::Text(text) => HttpHeader::Text(text.clone()),
@@ -304,8 +314,12 @@ async fn http_holds(check: &HttpCheck, on: &dyn Probe) -> Result<(), No> {
         };
         (name.clone(), value)
     };
-    let ask =
-        HttpAsk { url: check.url.clone(), headers: check.headers.iter().map(header).collect(), tls: check.tls.clone() };
+    let ask = HttpAsk {
+        url: check.url.clone(),
+        headers: check.headers.iter().map(header).collect(),
+        tls: check.tls.clone(),
+        within: answers_within(check, ground),
+    };
     let seen = on.http(&ask).await?;
     if seen.status != check.status {
         return Err(format!("status {}, wanted {}", seen.status, check.status).into());
@@ -338,7 +352,7 @@ fn json_holds(body: &serde_json::Value, path: &str, comparison: &Comparison) -> 
     };
     let path = JsonPath::parse(path).map_err(|error| error.to_string())?;
     let seen = path.get(body).ok_or("is not in the answer")?;
-    match holds(seen, operator, &wanted) {
+    match holds(&seen, operator, &wanted) {
         Ok(true) => Ok(()),
         Ok(false) => {
             Err(format!("is {}, wanted {operator} {wanted}", crate::host::foreign::tame(&seen.to_string(), 80)))

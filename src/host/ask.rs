@@ -4,6 +4,7 @@
 //! [`Model`](super::model::Model) are then all the same thing, a map from [`Ask`] to [`Answer`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,9 @@ pub struct HttpAsk {
     /// Whom to trust at an `https://` address; absent leaves recorded questions as they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// How long the answer may take, where it is not the usual. No part of the question: the answer is the same.
+    #[serde(skip)]
+    pub within: Option<Duration>,
 }
 
 /// The value of a request header.

@@ -1,9 +1,10 @@
 //! One value inside a JSON document, and comparing it without mercy.
 //!
 //! The path is the small common part of RFC 9535: `$.a.b[0]["odd key"]`, no wildcards or filters, so it finds one
-//! value or none. A comparison of different types is an error, never true: a gate that compares `42 < "100"` as text
+//! value or none. `.length()` at its end counts what is there, as that function does: elements, members, characters. A comparison of different types is an error, never true: a gate that compares `42 < "100"` as text
 //! or by luck would open when it must not.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -20,7 +21,11 @@ const LIST_MAX: usize = 1_000;
 
 /// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JsonPath(Vec<Segment>);
+pub struct JsonPath {
+    segments: Vec<Segment>,
+    /// What is asked for is how much is there.
+    counted: bool,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
@@ -33,46 +38,59 @@ enum Segment {
 #[error("JSON path {path}: {why} at character {at} (write it like $.a.b[0])")]
 pub struct BadPath {
     path: String,
-    at: usize,
-    why: &'static str,
+    /// The place in the path, from 1, in characters.
+    pub at: usize,
+    /// What is wrong there.
+    pub why: &'static str,
 }
 
 impl JsonPath {
-    /// Parses `$`, `.name`, `[3]` and `["any key"]`.
+    /// Parses `$`, `.name`, `[3]` and `["any key"]`, and `.length()` at the end.
     ///
     /// # Errors
     /// [`BadPath`] with the place.
     pub fn parse(text: &str) -> Result<Self, BadPath> {
-        let bad = |rest: &str, why| BadPath { path: named(text, 80), at: text.len() - rest.len() + 1, why };
+        let bad = |rest: &str, why| BadPath { path: named(text, 80), at: place(text, rest), why };
         if text.len() > PATH_MAX {
             return Err(bad("", "longer than 512 characters"));
         }
-        let mut rest = text.strip_prefix('$').ok_or_else(|| bad(text, "no $ as the root"))?;
+        let (path, counted) = text.strip_suffix(LENGTH).map_or((text, false), |path| (path, true));
+        let mut rest = path.strip_prefix('$').ok_or_else(|| bad(text, "no $ as the root"))?;
         let mut segments = Vec::new();
         while !rest.is_empty() {
-            let (segment, after) = segment(rest).map_err(|why| bad(rest, why))?;
+            let (segment, after) = segment(rest).map_err(|why| bad(&text[path.len() - rest.len()..], why))?;
             segments.push(segment);
             if segments.len() > SEGMENTS_MAX {
-                return Err(bad(rest, "deeper than 32 steps"));
+                return Err(bad(&text[path.len() - rest.len()..], "deeper than 32 steps"));
             }
             rest = after;
         }
-        Ok(Self(segments))
+        Ok(Self { segments, counted })
     }
 
     /// The value at this path, if there is one.
     #[must_use]
-    pub fn get<'a>(&self, document: &'a Value) -> Option<&'a Value> {
-        self.0.iter().try_fold(document, |value, segment| match segment {
+    pub fn get<'a>(&self, document: &'a Value) -> Option<Cow<'a, Value>> {
+        let value = self.segments.iter().try_fold(document, |value, segment| match segment {
             Segment::Key(key) => value.as_object()?.get(key),
             Segment::Index(index) => value.as_array()?.get(*index),
-        })
+        })?;
+        if !self.counted {
+            return Some(Cow::Borrowed(value));
+        }
+        let count = match value {
+            Value::Array(items) => items.len(),
+            Value::Object(members) => members.len(),
+            Value::String(text) => text.chars().count(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => return None,
+        };
+        Some(Cow::Owned(count.into()))
     }
 
     /// Puts a value at this path of a document that is being made, with whatever leads there. `false`, and nothing is put
     /// there, when something else is in the way or a list would become longer than 1,000.
     pub fn plant(&self, document: &mut Value, value: Value) -> bool {
-        let place = self.0.iter().try_fold(document, |place, segment| match segment {
+        let place = self.segments.iter().try_fold(document, |place, segment| match segment {
             Segment::Key(key) => {
                 if place.is_null() {
                     *place = Value::Object(serde_json::Map::new());
@@ -90,9 +108,40 @@ impl JsonPath {
                 list.get_mut(*index)
             }
         });
-        let free = place.filter(|place| place.is_null() || **place == value);
-        free.map(|place| *place = value).is_some()
+        let Some(place) = place else { return false };
+        if self.counted {
+            return plant_so_many(place, &value);
+        }
+        let free = place.is_null() || *place == value;
+        if free {
+            *place = value;
+        }
+        free
     }
+}
+
+/// A list with so many elements, of which nothing is told.
+fn plant_so_many(place: &mut Value, count: &Value) -> bool {
+    let count = count.as_u64().and_then(|count| usize::try_from(count).ok()).filter(|count| *count <= LIST_MAX);
+    let Some(count) = count else { return false };
+    if place.is_null() {
+        *place = Value::Array(Vec::new());
+    }
+    match place {
+        Value::Array(list) if list.len() <= count => {
+            list.resize(count, Value::Null);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// At the end of a path: how much is there.
+const LENGTH: &str = ".length()";
+
+/// Where the rest of a text begins, from 1, in characters as people count them.
+fn place(text: &str, rest: &str) -> usize {
+    text[..text.len() - rest.len()].chars().count() + 1
 }
 
 fn segment(rest: &str) -> Result<(Segment, &str), &'static str> {
@@ -248,9 +297,31 @@ mod tests {
             ("$.a[0]", None),
             ("$.status.x", None),
         ] {
-            assert_eq!(JsonPath::parse(path).unwrap().get(&document), wanted.as_ref(), "{path}");
+            assert_eq!(JsonPath::parse(path).unwrap().get(&document).as_deref(), wanted.as_ref(), "{path}");
         }
-        assert_eq!(JsonPath::parse("$").unwrap().get(&document), Some(&document));
+        assert_eq!(JsonPath::parse("$").unwrap().get(&document).as_deref(), Some(&document));
+    }
+
+    #[test]
+    fn the_length_of_what_is_there_is_counted() {
+        let document = json!({"shards": [1, 2, 3], "by": {"a": 1, "b": 2}, "name": "\u{e4}bc", "n": 4, "none": null});
+        for (path, count) in [
+            ("$.shards.length()", Some(3)),
+            ("$.by.length()", Some(2)),
+            ("$.length()", Some(5)),
+            ("$.name.length()", Some(3)),
+            ("$.n.length()", None),
+            ("$.none.length()", None),
+            ("$.missing.length()", None),
+        ] {
+            let seen = JsonPath::parse(path).unwrap().get(&document).map(|seen| seen.into_owned());
+            assert_eq!(seen, count.map(|count: u64| json!(count)), "{path}");
+        }
+        let mut told = Value::Null;
+        assert!(JsonPath::parse("$.shards.length()").unwrap().plant(&mut told, json!(3)));
+        assert!(JsonPath::parse("$.shards[1].n").unwrap().plant(&mut told, json!(7)));
+        assert_eq!(told, json!({"shards": [null, {"n": 7}, null]}));
+        assert!(!JsonPath::parse("$.shards.length()").unwrap().plant(&mut told, json!(2)), "there are more already");
     }
 
     #[test]
@@ -265,6 +336,10 @@ mod tests {
             ("$.a[*]", "character 4"),
             ("$.*", "character 2"),
             ("$[\"a]", "character 2"),
+            ("$.length().a", "character 2"),
+            ("$.a.size()", "character 4"),
+            ("$.\u{e4}[x].length()", "character 4"),
+            ("length()", "character 1"),
         ] {
             let said = JsonPath::parse(path).unwrap_err().to_string();
             assert!(said.contains(place), "{path}: {said}");

@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn answers_are_recorded_without_bodies_and_failures_with_their_reason() {
         let mut facts = sample::small();
-        let http = HttpAsk { url: "http://127.0.0.1:1/x".into(), headers: Vec::new(), tls: None };
+        let http = HttpAsk { url: "http://127.0.0.1:1/x".into(), headers: Vec::new(), tls: None, within: None };
         facts.put(Ask::Http(http.clone()), Answer::Http(sample::http_ok("{\"token\":\"hush\"}")));
         let host = Model::of(facts);
         let recorder = Recorder::over(&host);

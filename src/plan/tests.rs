@@ -72,7 +72,7 @@ fn staging(inventory: &Inventory) -> Facts {
         facts.put(Ask::Pm2(at.clone()), Answer::Pm2(Box::new(sample::pm2(&at, &apps()))));
     }
     facts.put(Ask::Disk("/var/lib/redis".into()), Answer::Disk(sample::disk(400 * GB)));
-    let health = HttpAsk { url: "http://127.0.0.1:3005/health".into(), headers: Vec::new(), tls: None };
+    let health = HttpAsk { url: "http://127.0.0.1:3005/health".into(), headers: Vec::new(), tls: None, within: None };
     facts.put(Ask::Http(health), Answer::Http(sample::http_ok(r#"{"status":"healthy"}"#)));
     facts
 }

@@ -83,7 +83,7 @@ codes! {
     TIME "RB117" "a time of day, day or time zone that cannot be read"
     "`opens: \"10:00\"`, `days: [sat, sun]`, `timezone: Europe/Berlin`."
     JSON_PATH "RB118" "a JSON path that cannot be read"
-    "Paths begin at `$` and name members and elements: `$.shards[0].state`."
+    "Paths begin at `$` and name members and elements: `$.shards[0].state`. `.length()` at the end counts: `$.shards.length()`."
 
     UNKNOWN_REDIS "RB201" "a Redis instance that is not declared"
     "Steps name instances of the `redis:` section, or `masters`, `replicas` or `all`."

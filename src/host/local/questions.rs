@@ -17,7 +17,7 @@ use crate::host::{HostError, clock, disk, http, machine, off_thread, pressure, p
 const LOOK_AGE: Duration = Duration::from_secs(1);
 /// From one PM2 list to the next: it costs the daemon as much as starting an app does.
 const LIST_EVERY: Duration = Duration::from_secs(1);
-/// How long an HTTP or TCP check may take to answer.
+/// How long an HTTP or TCP check may take to answer, where it does not say more.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long the samples of the increments may take: on a slow disk it is a second or two.
@@ -149,7 +149,7 @@ async fn get(ask: &HttpAsk) -> Result<http::HttpSeen, HostError> {
         };
         headers.push((name.clone(), value));
     }
-    let answer = http::get(&ask.url, &headers, ask.tls.as_ref(), CHECK_DEADLINE).await;
+    let answer = http::get(&ask.url, &headers, ask.tls.as_ref(), ask.within.unwrap_or(CHECK_DEADLINE)).await;
     answer.map_err(|error| HostError::Unreachable { about: "http".into(), why: error.to_string() })
 }
 

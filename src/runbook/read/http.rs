@@ -1,10 +1,13 @@
 //! The check `http`: its headers, and what it asks of a JSON body.
+use std::time::Duration;
+
 use indexmap::IndexMap;
 
 use super::fields::Fields;
 use super::item::{Item, shown};
 use super::{address, secret, trust};
 use crate::action::check::{Comparison, HeaderValue, HttpCheck};
+use crate::host::json_path::JsonPath;
 use crate::runbook::codes;
 use crate::runbook::diagnostic::Findings;
 use crate::runbook::source::Span;
@@ -23,7 +26,19 @@ pub(super) fn http(
     let headers = headers(fields, env, out);
     let json = json(fields, out);
     let status = status.and_then(|status| u16::try_from(status).ok());
-    Some(HttpCheck { url: url?, status: status?, headers, json, required, tls })
+    let answers_within = fields.get("answers_within").and_then(|item| within(&item, out));
+    Some(HttpCheck { url: url?, status: status?, headers, json, required, tls, answers_within })
+}
+
+/// How long an answer may take; never nothing, and never so long that nobody would call it an answer.
+fn within(item: &Item<'_>, out: &mut Findings<'_>) -> Option<Duration> {
+    let length = item.duration(out)?;
+    let good = (Duration::from_millis(100)..=Duration::from_secs(600)).contains(&length);
+    if !good {
+        let found = item.error(codes::COUNT, format!("{} must be from 100ms to 10m", item.what), out);
+        found.label("out of range").help("a page that takes longer is no health check; let it answer sooner");
+    }
+    good.then_some(length)
 }
 
 fn headers(fields: &mut Fields<'_>, env: &mut Vec<Span>, out: &mut Findings<'_>) -> IndexMap<String, HeaderValue> {
@@ -50,9 +65,11 @@ fn json(fields: &mut Fields<'_>, out: &mut Findings<'_>) -> IndexMap<String, Com
     if let Some(map) = fields.get("json").and_then(|item| item.fields("`json`", out)) {
         for (key, node) in map.others(&[]) {
             let Some(path) = key.scalar() else { continue };
-            if !is_json_path(path) {
-                let found = out.error(codes::JSON_PATH, &key.span, format!("`{}` is not a JSON path", shown(path)));
-                found.label("cannot be read").help("write it like `\"$.shards[0].state\"`");
+            // The parser of the gate itself: what it would not read there is refused here.
+            if let Err(bad) = JsonPath::parse(path) {
+                let message = format!("`{}` is not a JSON path: {} at character {}", shown(path), bad.why, bad.at);
+                let found = out.error(codes::JSON_PATH, &key.span, message).label("cannot be read");
+                found.help("write it like `\"$.shards[0].state\"`, or `\"$.shards.length()\"` for how many there are");
             }
             let item = Item::under(key, node, format!("`{}`", shown(path)));
             json.extend(comparison(&item, out).map(|comparison| (path.to_owned(), comparison)));
@@ -73,31 +90,6 @@ fn header(name: &str, item: &Item<'_>, env: &mut Vec<Span>, out: &mut Findings<'
         item.error(codes::WRONG_TYPE, format!("{} has a control character", item.what), out).label("one line of text");
     }
     good.then_some(HeaderValue::Text(text))
-}
-
-/// `$`, then members `.name` and elements `[0]`.
-fn is_json_path(path: &str) -> bool {
-    let Some(mut rest) = path.strip_prefix('$') else {
-        return false;
-    };
-    while !rest.is_empty() {
-        let len = if let Some(member) = rest.strip_prefix('.') {
-            let len = member.find(['.', '[', ']']).unwrap_or(member.len());
-            if len == 0 {
-                return false;
-            }
-            len + 1
-        } else if let Some((index, _)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-            if index.parse::<u32>().is_err() {
-                return false;
-            }
-            index.len() + 2
-        } else {
-            return false;
-        };
-        rest = &rest[len..];
-    }
-    true
 }
 
 fn comparison(item: &Item<'_>, out: &mut Findings<'_>) -> Option<Comparison> {
@@ -138,20 +130,5 @@ fn json_value(item: &Item<'_>, out: &mut Findings<'_>) -> Option<serde_json::Val
             Err(_) => item.number(out).map(Into::into),
         },
         Value::List(_) | Value::Map(_) => item.word(out).map(Into::into),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_paths() {
-        for good in ["$", "$.a", "$.a.b[0].c", "$[1]", "$.a-b"] {
-            assert!(is_json_path(good), "{good}");
-        }
-        for bad in ["", "a", "$a", "$.", "$..a", "$[x]", "$[0", "$.a]"] {
-            assert!(!is_json_path(bad), "{bad}");
-        }
     }
 }

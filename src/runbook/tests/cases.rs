@@ -131,6 +131,8 @@ pub(super) const CASES: &[Case] = &[
     Case("share without baseline", "{ instances: masters }", "{ url: \"redis://h:1\", keys_at_least: 90% }", &[("RB312", 36, 76)]),
     Case("out of range", "at_once: auto", "at_once: 0", &[("RB315", 35, 45)]),
     Case("json path", "{ redis: { instances: masters } }", "{ http: { url: \"http://h/\", json: { status: { eq: 1 } } } }", &[("RB118", 36, 66)]),
+    Case("json path of a gate only", "{ redis: { instances: masters } }", "{ http: { url: \"http://h/\", json: { $.a.size(): { eq: 1 } } } }", &[("RB118", 36, 66)]),
+    Case("an answer in no time", "{ redis: { instances: masters } }", "{ http: { url: \"http://h/\", answers_within: 20ms } }", &[("RB315", 36, 74)]),
     Case("comparison", "{ redis: { instances: masters } }", "{ http: { url: \"http://h/\", json: { $.a: { equals: 1 } } } }", &[("RB107", 36, 73)]),
     Case("plain authorization", "{ redis: { instances: masters } }", "{ http: { url: \"http://h/\", headers: { Authorization: abc } } }", &[("RB303", 36, 84)]),
     Case("host without a question", "{ redis: { instances: masters } }", "{ host: { required: true } }", &[("RB113", 36, 40)]),
