@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::item_id::ItemId;
 use crate::host::span::Span;
 
 /// What kind of change an item is; each has its sign in a plan.
@@ -40,23 +41,26 @@ impl Sign {
 /// One atomic piece of a change: one instance, one app, one unit. It is journaled, applied and reported by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// Unique within the step and stable across resumes, such as `bds` or `default/api/0`.
+    /// Of its [`ItemId`]: unique within the step and stable across resumes.
     pub key: String,
     /// What kind of change it is.
     pub sign: Sign,
     /// What is so now, in a few words.
     pub before: String,
+    /// The same without what explains it, where room is short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_brief: Option<String>,
     /// What will be so, in a few words.
     pub after: String,
+    /// What it waits for looks so already and has only to be confirmed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirms: bool,
     /// Losing it is declared to be tolerable.
     pub optional: bool,
     /// Index into [`Change::waves`]: it starts when that wave opens.
     pub wave: usize,
     /// How long this item alone takes.
     pub takes: Span,
-    /// Work of our own around the things that people count: a saved list, a daemon, a watch. Never a loss that is tolerated.
-    #[serde(default)]
-    pub chore: bool,
     /// The neighbour's own number for it (PM2's `pm_id`): good for this attempt only, never compared or remembered.
     pub handle: Option<u32>,
 }
@@ -64,24 +68,45 @@ pub struct Item {
 impl Item {
     /// An item of the first wave that is not optional.
     #[must_use]
-    pub fn new(key: impl Into<String>, sign: Sign, before: impl Into<String>, after: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<ItemId>, sign: Sign, before: impl Into<String>, after: impl Into<String>) -> Self {
         Self {
-            key: key.into(),
+            key: id.into().key(),
             sign,
             before: before.into(),
+            in_brief: None,
             after: after.into(),
+            confirms: false,
             optional: false,
             wave: 0,
             takes: Span::ZERO,
-            chore: false,
             handle: None,
         }
     }
 
-    /// The same item as one of our own chores.
+    /// The same item, with what is so now in fewer words.
     #[must_use]
-    pub fn as_chore(self) -> Self {
-        Self { chore: true, ..self }
+    pub fn briefly(mut self, before: impl Into<String>) -> Self {
+        self.in_brief = Some(before.into());
+        self
+    }
+
+    /// The same item, which only confirms what looks so already.
+    #[must_use]
+    pub fn confirming(mut self) -> Self {
+        self.confirms = true;
+        self
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> ItemId {
+        ItemId::of_key(&self.key)
+    }
+
+    /// Whether it is work of our own around the things that people count.
+    #[must_use]
+    pub fn is_chore(&self) -> bool {
+        self.id().is_chore()
     }
 
     /// The same item with its estimate.
@@ -226,7 +251,7 @@ impl Change {
     #[must_use]
     pub fn held_back(&self) -> Vec<HeldBack> {
         let required =
-            |wave: usize| self.items.iter().filter(move |item| item.wave == wave && !item.optional && !item.chore);
+            |wave: usize| self.items.iter().filter(move |item| item.wave == wave && !item.optional && !item.is_chore());
         let mut found = Vec::new();
         for (at, wave) in self.waves.iter().enumerate().filter(|(_, wave)| wave.group.is_some()) {
             let of = required(at).count();

@@ -14,6 +14,7 @@ mod dead_end;
 pub mod glob;
 pub mod healthy;
 pub mod inventory;
+pub mod item_id;
 mod kept;
 mod kinds;
 mod load_damage;
@@ -49,6 +50,7 @@ mod way_back;
 
 pub use act::{Act, Ground, Kept, Outcome, Preview, Settled, Tell, Tick};
 pub use change::{Change, Item, Sign, Slots, Wave};
+pub use item_id::{Chore, ItemId};
 use kinds::kinds;
 
 kinds! {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
+use super::item_id::{Chore, ItemId};
 use super::measure;
 use super::process_list::{self, label, names};
 use super::restless;
@@ -23,9 +24,6 @@ pub struct Pm2AsSaved {
     /// How many apps that are not optional may be missing; they are named in the outcome.
     pub tolerate: u32,
 }
-
-/// The key of the item that watches the list for a while.
-const STEADY: &str = "(steady)";
 
 /// What `pm2_as_saved` looks at.
 pub struct Seen {
@@ -76,14 +74,14 @@ impl Act for Pm2AsSaved {
         if !seen.was_steady && !self.steady_for.is_zero() {
             let secs = self.steady_for.as_secs_f64();
             let item = Item::new(
-                STEADY,
+                Chore::Steady,
                 Sign::Wait,
                 "not watched yet",
                 format!("no app restarts for {}", words(self.steady_for)),
             );
-            change.items.push(item.as_chore().taking(Span::secs(secs, secs + 5.0)));
+            change.items.push(item.taking(Span::secs(secs, secs + 5.0)));
         }
-        if change.items.iter().any(|item| item.key != STEADY) {
+        if change.items.iter().any(|item| item.id() != ItemId::Chore(Chore::Steady)) {
             change.diff = Some(self.diff(seen));
         }
         change
@@ -94,7 +92,7 @@ impl Act for Pm2AsSaved {
             return Outcome::failed("no such PM2 place");
         };
         let pm2 = process_list::at(place);
-        if item.key == STEADY {
+        if item.id() == ItemId::Chore(Chore::Steady) {
             return self.watch(&pm2, on, ground, tell).await;
         }
         let Some(saved) = process_list::saved_app(ground, &self.pm2, &item.key) else {
@@ -159,7 +157,7 @@ impl Pm2AsSaved {
             tell(Tick {
                 part: Some(watched.as_secs_f64() / self.steady_for.as_secs_f64()),
                 say: "watching for restarts".into(),
-                item: STEADY.into(),
+                item: ItemId::from(Chore::Steady).key(),
                 ..Tick::default()
             });
             on.sleep(Duration::from_secs(1)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::act::{Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
 use super::inventory::{AtBoot, Pm2Place};
+use super::item_id::{Chore, ItemId};
 use super::process_list::{self, names};
 use crate::host::pm2::{App, Orphan, Pm2At, Pm2Seen, SnapshotRef, Wanted, wanted};
 use crate::host::span::Span;
@@ -13,21 +14,15 @@ use crate::host::{Deed, Host, HostError, Told};
 
 /// Waves of it: what is left over, the daemon, missing apps.
 pub(super) const WAVES: usize = 3;
-/// The key of the item that brings PM2's daemon up.
-const DAEMON: &str = "(daemon)";
-/// The key of the item that waits until PM2 has started what it starts by itself.
-const RESURRECT: &str = "(resurrect)";
 /// How long PM2 may take for that.
 const RESURRECT_WITHIN: Duration = Duration::from_secs(300);
 /// How long its list must stay as it is to be called whole.
 const RESURRECT_STEADY: Duration = Duration::from_secs(2);
-/// The key of the item that adds what the list has lost.
-const MISSING: &str = "(missing apps)";
 
 /// What has to be so before the first app starts: nothing left over, a daemon, and every app registered with it.
 pub(super) fn plan(name: &str, pm2: &Pm2Seen, saved: &[App], place: &Pm2Place, change: &mut Change) {
     if pm2.up().is_none() {
-        let item = Item::new(DAEMON, Sign::Add, "not running", "running as its own user").as_chore();
+        let item = Item::new(Chore::Daemon, Sign::Add, "not running", "running as its own user");
         change.items.insert(0, item.in_wave(1).taking(Span::secs(1.0, 10.0)));
     }
     if place.boot == AtBoot::Resurrects {
@@ -38,24 +33,29 @@ pub(super) fn plan(name: &str, pm2: &Pm2Seen, saved: &[App], place: &Pm2Place, c
             "this step waits for the end of that, compares with the snapshot and repairs",
         ));
         if !change.items.is_empty() {
-            let item =
-                Item::new(RESURRECT, Sign::Wait, "PM2 may still be starting apps", "every app of its dump is there")
-                    .as_chore();
+            let item = Item::new(
+                Chore::Resurrect,
+                Sign::Wait,
+                "PM2 may still be starting apps",
+                "every app of its dump is there",
+            );
             change.items.insert(0, item.in_wave(1).taking(Span::secs(2.0, 60.0)));
         }
     }
     let missing = saved.iter().filter(|app| process_list::find(&pm2.apps, &app.key).is_none()).count();
     if missing > 0 {
-        let item =
-            Item::new(MISSING, Sign::Add, format!("{missing} not listed"), "registered as stopped, in their order")
-                .as_chore();
+        let item = Item::new(
+            Chore::MissingApps,
+            Sign::Add,
+            format!("{missing} not listed"),
+            "registered as stopped, in their order",
+        );
         // What cannot be added is lost by its own name.
         change.items.insert(0, Item { optional: true, ..item.in_wave(2).taking(Span::secs(0.1, 2.0)) });
     }
     for orphan in orphans(pm2, saved) {
-        let key = format!("(left over {}, process {})", orphan.name, orphan.pid);
-        let mut item =
-            Item::new(key, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice").as_chore();
+        let left = Chore::LeftOver { name: orphan.name.clone(), pid: orphan.pid };
+        let mut item = Item::new(left, Sign::Remove, "runs without a daemon", "ended, so that it does not run twice");
         item.handle = Some(orphan.pid);
         change.items.insert(0, item.taking(Span::secs(0.2, 3.5)));
     }
@@ -69,22 +69,20 @@ pub(super) async fn apply(
     on: &dyn Host,
     tell: Tell<'_>,
 ) -> Option<Outcome> {
-    let told = match item.key.as_str() {
-        _ if item.wave == 0 => match item.handle {
-            Some(pid) => on.tell(&Deed::EndOrphan { pm2: pm2.clone(), pid }).await,
-            None => return Some(Outcome::failed("it has no process")),
-        },
-        DAEMON => start_daemon(pm2, on).await,
-        RESURRECT => return Some(resurrected(pm2, on, tell).await),
-        MISSING => return Some(register(pm2, snapshot, on).await),
-        _ => return None,
+    let ItemId::Chore(chore) = item.id() else { return None };
+    let told = match chore {
+        Chore::LeftOver { pid, .. } => on.tell(&Deed::EndOrphan { pm2: pm2.clone(), pid }).await,
+        Chore::Daemon => start_daemon(pm2, on).await,
+        Chore::Resurrect => return Some(resurrected(&item.key, pm2, on, tell).await),
+        Chore::MissingApps => return Some(register(pm2, snapshot, on).await),
+        Chore::ResumeUnit | Chore::SavedList | Chore::Steady => return None,
     };
     Some(told.map_or_else(Outcome::from, |_| Outcome::applied()))
 }
 
 /// Waits until PM2's own resurrect is over: its unit has come up, and its list grows no more. To start apps beside it would
 /// start some of them twice.
-async fn resurrected(pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
+async fn resurrected(key: &str, pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
     let on_probe = on.as_probe();
     let began = on_probe.uptime();
     let mut whole: Option<(Duration, usize)> = None;
@@ -107,7 +105,7 @@ async fn resurrected(pm2: &Pm2At, on: &dyn Host, tell: Tell<'_>) -> Outcome {
             }
             (_, count) => count.map(|count| (now, count)),
         };
-        tell(Tick::say(RESURRECT, "PM2 is starting apps by itself"));
+        tell(Tick::say(key, "PM2 is starting apps by itself"));
         on.sleep(Duration::from_secs(1)).await;
     }
     Outcome::failed("PM2 was still starting apps by itself after 5 minutes; see its log, then resume")

@@ -7,6 +7,7 @@ use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Slots, Wave, Weight};
 use super::dead_end::{Patience, Way};
 use super::inventory::Pm2Place;
+use super::item_id::{Chore, ItemId};
 use super::needs;
 use super::pm2_before;
 use super::pm2_ghosts;
@@ -35,9 +36,6 @@ pub enum AtOnce {
     /// Exactly so many; at least one.
     Fixed(u32),
 }
-
-/// The key of the item that saves the list as it is then.
-const SAVED_LIST: &str = "(saved list)";
 
 /// Most apps that start side by side, whatever the machine bears.
 const MOST: usize = 64;
@@ -87,7 +85,7 @@ impl Act for Pm2Restored {
         }
         pm2_before::plan(&self.pm2, &seen.pm2, &seen.saved, place, &mut change);
         if !change.items.is_empty() || !list_is_saved(&seen.pm2) {
-            let save = Item::new(SAVED_LIST, Sign::Alter, "every app saved as stopped", "saved as it runs").as_chore();
+            let save = Item::new(Chore::SavedList, Sign::Alter, "every app saved as stopped", "saved as it runs");
             change.items.push(save.in_wave(change.waves.len() - 1).taking(Span::secs(0.5, 3.0)));
         }
         change
@@ -104,8 +102,8 @@ impl Act for Pm2Restored {
         if let Some(outcome) = pm2_before::apply(item, &pm2, &snapshot, on, tell).await {
             return outcome;
         }
-        if item.key == SAVED_LIST {
-            pm2_ghosts::lay(SAVED_LIST, &pm2, Some(&snapshot), on, tell).await;
+        if item.id() == ItemId::Chore(Chore::SavedList) {
+            pm2_ghosts::lay(&item.key, &pm2, Some(&snapshot), on, tell).await;
             return on.tell(&Deed::SaveList(pm2)).await.map_or_else(Outcome::from, |_| Outcome::applied());
         }
         match process_list::saved_app(ground, &self.pm2, &item.key) {

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
 use super::inventory::AtBoot;
+use super::item_id::{Chore, ItemId};
 use super::pm2_ghosts;
 use super::process_list::{self, names};
-use super::way_back::{self, RESUME_UNIT};
+use super::way_back;
 use crate::host::pm2::{App, Pm2Seen};
 use crate::host::span::Span;
 use crate::host::{Deed, Host, HostError, Probe};
@@ -20,9 +21,6 @@ pub struct Pm2Stopped {
 
 /// Stops in flight at once: stopping costs the daemon little, and each stop waits at least 100 ms for its process.
 const AT_ONCE: usize = 32;
-
-/// The key of the item that saves the list as stopped.
-const SAVED_LIST: &str = "(saved list)";
 
 /// What `pm2_stopped` looks at.
 pub struct Seen {
@@ -66,7 +64,7 @@ impl Act for Pm2Stopped {
         if change.items.is_empty() && list_is_stopped(&seen.pm2) {
             return Change { already: seen.pm2.apps.len(), ..Change::default() };
         }
-        let save = Item::new(SAVED_LIST, Sign::Alter, "as PM2 saved it last", "every app saved as stopped").as_chore();
+        let save = Item::new(Chore::SavedList, Sign::Alter, "as PM2 saved it last", "every app saved as stopped");
         change.items.push(save.in_wave(groups + 1).taking(Span::secs(0.5, 3.0)));
         if let Some(item) = way_back::item(&seen.resume) {
             change.items.insert(0, item);
@@ -89,15 +87,16 @@ impl Act for Pm2Stopped {
         };
         let pm2 = process_list::at(place);
         tell(Tick::say(&item.key, "stopping"));
-        let deed = match (item.key.as_str(), item.handle) {
-            (SAVED_LIST, _) => {
+        let deed = match (item.id(), item.handle) {
+            (ItemId::Chore(Chore::SavedList), _) => {
                 let saved = process_list::snapshot(ground, &self.pm2);
-                pm2_ghosts::lay(SAVED_LIST, &pm2, saved.as_deref(), on, tell).await;
+                pm2_ghosts::lay(&item.key, &pm2, saved.as_deref(), on, tell).await;
                 Deed::SaveList(pm2)
             }
-            (RESUME_UNIT, _) => Deed::InstallResume,
-            (_, Some(id)) => Deed::StopApp { pm2, id },
-            (_, None) => return Outcome::failed("PM2 gives it no number, so it cannot be told to stop"),
+            (ItemId::Chore(Chore::ResumeUnit), _) => Deed::InstallResume,
+            (ItemId::Chore(_) | ItemId::StartTimeout(_), _) => return Outcome::failed("no such item"),
+            (ItemId::Thing(_), Some(id)) => Deed::StopApp { pm2, id },
+            (ItemId::Thing(_), None) => return Outcome::failed("PM2 gives it no number, so it cannot be told to stop"),
         };
         match on.tell(&deed).await {
             Ok(_) => Outcome::applied(),

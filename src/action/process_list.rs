@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::act::Ground;
 use super::change::{Concern, Weight};
 use super::inventory::Pm2Place;
+use super::item_id::ItemId;
 use crate::host::foreign::tame;
 use crate::host::pm2::{App, AppKey, Pm2At, Pm2Seen, SnapshotRef, Status, Wanted, wanted};
 use crate::host::{HostError, Probe};
@@ -39,7 +40,10 @@ pub(super) fn snapshot(ground: &Ground<'_>, name: &str) -> Option<Arc<SnapshotRe
 
 /// The app of that snapshot which an item's key names.
 pub(super) fn saved_app(ground: &Ground<'_>, name: &str, key: &str) -> Option<App> {
-    ground.kept.saved_app(&snapshot_key(name), key)
+    match ItemId::of_key(key) {
+        ItemId::Thing(app) => ground.kept.saved_app(&snapshot_key(name), &app),
+        ItemId::Chore(_) | ItemId::StartTimeout(_) => None,
+    }
 }
 
 /// What a step that compares with the snapshot starts from: where the daemon is, and the apps that the snapshot holds.

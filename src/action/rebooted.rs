@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Settled, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Wave, Weight};
-use super::way_back::{self, RESUME_UNIT};
+use super::item_id::ItemId;
+use super::way_back;
 use crate::host::disk::DiskKind;
 use crate::host::machine::{BootUnknown, MachineSeen, rebooted};
 use crate::host::redis::{Obstacle, RedisKind, restart_obstacles, started_with};
@@ -84,15 +85,16 @@ impl Act for Rebooted {
     }
 
     async fn apply(&self, item: &Item, on: &dyn Host, _: &Ground<'_>, tell: Tell<'_>) -> Outcome {
-        match item.key.as_str() {
-            RESUME_UNIT => on.tell(&Deed::InstallResume).await.map_or_else(Outcome::from, |_| Outcome::applied()),
-            _ => self.go_down(on, tell).await,
+        match item.id() {
+            ItemId::Chore(_) => on.tell(&Deed::InstallResume).await.map_or_else(Outcome::from, |_| Outcome::applied()),
+            ItemId::Thing(_) => self.go_down(on, tell).await,
+            ItemId::StartTimeout(_) => Outcome::failed("no such item"),
         }
     }
 
     async fn settle(&self, item: &str, _: &dyn Host, _: &Ground<'_>) -> Settled {
         // The boot id has been asked before; a machine that was told to go down is never told again.
-        if item == MACHINE { Settled::Unknown } else { Settled::Again }
+        if ItemId::of_key(item).is_chore() { Settled::Again } else { Settled::Unknown }
     }
 
     fn takes_service_away(&self) -> bool {

@@ -183,7 +183,8 @@ fn item(name: &str, gain: &Gain) -> Item {
         secs(gain.loads_in())
     );
     let after = format!("about {}; loads {} sooner", bytes(*compacted), secs(gain.saving()));
-    Item::new(name, Sign::Alter, before, after).taking(Span::secs(takes.typical, takes.slow))
+    let brief = format!("AOF {}", bytes(base + incr));
+    Item::new(name, Sign::Alter, before, after).briefly(brief).taking(Span::secs(takes.typical, takes.slow))
 }
 
 /// Whether any service of any declared PM2 runs now.

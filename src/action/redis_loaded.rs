@@ -28,7 +28,7 @@ pub struct RedisLoaded {
 }
 
 /// What is so now where nothing is left to load.
-pub const LOOKS_READY: &str = "looks ready";
+const LOOKS_READY: &str = "looks ready";
 /// Between two looks, INFO among them.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What `redis_loaded` looks at.
@@ -68,7 +68,8 @@ impl Act for RedisLoaded {
                 Ok(()) if ground.kept.contains_key(&ready_key(ground.step, &instance.name)) => change.already += 1,
                 // One look proves nothing: what looks ready must still answer the same a few times in a row.
                 Ok(()) => {
-                    let item = Item::new(&instance.name, Sign::Wait, LOOKS_READY, "ready, several looks in a row");
+                    let item = Item::new(&instance.name, Sign::Wait, LOOKS_READY, "ready, several looks in a row")
+                        .confirming();
                     change.items.push(item.taking(Span::secs(f64::from(SAME_ANSWERS), f64::from(SAME_ANSWERS) + 3.0)));
                 }
                 Err(why) => {

@@ -39,7 +39,8 @@ impl Act for UnitsActive {
                 continue;
             }
             let before = format!("{} ({})", unit.active_state, unit.sub_state);
-            let mut item = Item::new(&unit.id, Sign::Add, before, "active").taking(Span::secs(1.0, 10.0));
+            let mut item = Item::new(&unit.id, Sign::Add, before, "active").briefly(&unit.active_state);
+            item.takes = Span::secs(1.0, 10.0);
             item.optional = !required;
             change.items.push(item);
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Ground, Outcome, Tell, Tick};
 use super::change::{Change, Concern, Item, Sign, Weight};
+use super::item_id::ItemId;
 use super::loads;
 use crate::host::shell_word::word;
 use crate::host::span::{Span, words};
@@ -23,7 +24,6 @@ pub struct UnitsEnabled {
 }
 
 /// In an item's key: the unit is not only to be enabled, its start time-out is to be lifted.
-const TIMEOUT: &str = "start time-out of ";
 
 /// What `units_enabled` looks at.
 pub struct Seen {
@@ -58,9 +58,10 @@ impl Act for UnitsEnabled {
 
     async fn apply(&self, item: &Item, on: &dyn Host, _: &Ground<'_>, tell: Tell<'_>) -> Outcome {
         tell(Tick::say(&item.key, "asking systemd"));
-        let deed = match item.key.strip_prefix(TIMEOUT) {
-            Some(unit) => Deed::LiftStartTimeout(unit.to_owned()),
-            None => Deed::EnableUnit(item.key.clone()),
+        let deed = match item.id() {
+            ItemId::StartTimeout(unit) => Deed::LiftStartTimeout(unit),
+            ItemId::Thing(unit) => Deed::EnableUnit(unit),
+            ItemId::Chore(_) => return Outcome::failed("no such item"),
         };
         match on.tell(&deed).await {
             Ok(_) => Outcome::applied(),
@@ -89,7 +90,8 @@ impl UnitsEnabled {
             AtBoot::Generated => concern(Weight::Note, "is generated at each boot".into(), "nothing to enable".into()),
             AtBoot::Disabled { can_enable: true, note } if self.fix => {
                 let before = if note.is_empty() { "disabled".to_owned() } else { format!("disabled ({note})") };
-                let item = Item::new(&unit.id, Sign::Add, before, "enabled").taking(Span::secs(0.3, 2.0));
+                let item =
+                    Item::new(&unit.id, Sign::Add, before, "enabled").briefly("disabled").taking(Span::secs(0.3, 2.0));
                 change.items.push(item);
             }
             AtBoot::Disabled { note, .. } => {
@@ -134,7 +136,7 @@ impl UnitsEnabled {
         let limit = words(trap.timeout);
         if self.fix {
             let before = format!("{limit}; the load may take {}", words(trap.needed / 2));
-            let item = Item::new(format!("{TIMEOUT}{}", unit.id), Sign::Alter, before, "none");
+            let item = Item::new(ItemId::StartTimeout(unit.id.clone()), Sign::Alter, before, "none");
             change.items.push(item.taking(Span::secs(0.3, 2.0)));
             return;
         }

@@ -38,7 +38,7 @@ impl Act for UnitsStopped {
             }
             let item =
                 Item::new(&unit.id, Sign::Remove, format!("{} ({})", unit.active_state, unit.sub_state), "stopped");
-            change.items.push(item.taking(Span::secs(1.0, 10.0)));
+            change.items.push(item.briefly(&unit.active_state).taking(Span::secs(1.0, 10.0)));
             if !unit.triggered_by.is_empty() {
                 let seen = format!("may be started again by {}", unit.triggered_by.join(", "));
                 change.concerns.push(Concern::new(Weight::Warn, &unit.id, seen, "stop that as well"));

@@ -102,7 +102,7 @@ impl Executor<'_> {
             match self.look(step, &id).await {
                 Ok(preview) => {
                     let left = preview.change.items.into_iter();
-                    let left = left.filter(|item| !item.optional && !item.chore && item.sign != Sign::Unknown);
+                    let left = left.filter(|item| !item.optional && !item.is_chore() && item.sign != Sign::Unknown);
                     let left = left.filter(|item| !lost.iter().any(|loss| loss.item == item.key));
                     down.extend(left.map(|item| format!("{id}: {} is {} again", item.key, item.before)));
                 }

@@ -229,8 +229,8 @@ impl Executor<'_> {
         };
         let lost = |key: &str| tally.lost.iter().any(|loss| loss.key == key);
         // While apps are missing, what goes around all of them (their saved list) is left to do as well, and says nothing.
-        let missing = left.items.iter().any(|item| !item.chore);
-        let still = |item: &&crate::action::Item| !item.chore || !missing;
+        let missing = left.items.iter().any(|item| !item.is_chore());
+        let still = |item: &&crate::action::Item| !item.is_chore() || !missing;
         if let Some(item) = left
             .items
             .iter()

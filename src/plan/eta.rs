@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::redis_loaded::LOOKS_READY;
 use crate::action::{Action, ActionKind, Change, Sign};
 use crate::host::redis::eta::History as Loads;
 use crate::host::span::Span;
@@ -115,7 +114,7 @@ fn follows_data(action: ActionKind) -> bool {
 /// Whether every load that is waited for has been measured before.
 fn by_loads(step: &Step, change: &Change, loads: &Loads) -> Source {
     let waits = step.action.kind().awaits_data();
-    let loading = change.items.iter().filter(|item| item.before != LOOKS_READY);
+    let loading = change.items.iter().filter(|item| !item.confirms);
     let known = loading.map(|item| loads.of(&item.key, None).len()).min();
     match known {
         Some(loads) if waits && loads > 0 => Source::Loads(loads),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::around::Around;
 use super::came_back_view;
+use super::label;
 use super::layout::{clean, labelled, paragraph, patterns};
 use super::offers::next;
 use super::out::{Style, Tone};
@@ -153,7 +154,7 @@ fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) 
             Some(step) if matches!(step.status, StepStatus::Unknown { .. }) => (Tone::Bad, "  UNKNOWN  "),
             _ => (Tone::Bad, "  FAILED   "),
         };
-        let names: Vec<String> = items.iter().map(|item| clean(item)).collect();
+        let names: Vec<String> = items.iter().map(|item| label::label(item)).collect();
         let words: Vec<&str> = names.iter().map(String::as_str).collect();
         let named = if words.len() > FEW { vec![patterns(&words, 100)] } else { names };
         for name in named {

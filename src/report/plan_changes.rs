@@ -2,6 +2,7 @@
 
 use similar::TextDiff;
 
+use super::label::label;
 use super::layout::{clean, columns, fit, pad, patterns};
 use super::out::Tone;
 use super::plan_view::{Detail, Sheet, is_chore};
@@ -133,7 +134,7 @@ pub(super) fn changes(sheet: &mut Sheet<'_>) {
 fn waits(sheet: &Sheet<'_>) -> Vec<String> {
     let steps = sheet.plan.steps.iter().flat_map(|step| step.change.items.iter().map(move |item| (step, item)));
     let waits = steps.filter(|(_, item)| item.sign == Sign::Wait);
-    waits.map(|(step, item)| format!("{} {}: {}", step.id, clean(&item.key), clean(&item.before))).collect()
+    waits.map(|(step, item)| format!("{} {}: {}", step.id, label(&item.key), clean(&item.before))).collect()
 }
 
 /// Items, steps and instances of which nobody can say whether they would change.
@@ -161,11 +162,9 @@ fn row(group: &Group<'_>, width: usize, sheet: &Sheet<'_>) -> String {
     let lead = format!("  {} {}  ", group.sign.mark(), pad(&fit(&group.subject, width, sheet.style), width));
     if let [_] = group.items.as_slice() {
         // What it will be is worth more than how it came to be so.
-        if let (Some((short, _)), true) = (
-            before.split_once(" ("),
-            sheet.detail == Detail::Short && columns(&lead) + columns(&change) > sheet.style.columns(),
-        ) {
-            change = format!("{short} -> {after}");
+        let narrow = sheet.detail == Detail::Short && columns(&lead) + columns(&change) > sheet.style.columns();
+        if let Some(brief) = first.in_brief.as_deref().filter(|_| narrow) {
+            change = format!("{} -> {after}", clean(brief));
         }
         return format!("{lead}{change}");
     }
@@ -207,7 +206,7 @@ fn groups<'a>(sheet: &Sheet<'a>) -> Vec<Group<'a>> {
 /// Whom a group is about: `pm2 services`, `redis bds`, `unit x.service`.
 fn subject(sheet: &Sheet<'_>, step: &PlannedStep, group: &Group<'_>) -> String {
     use ActionKind as K;
-    let first = clean(&group.items[0].key);
+    let first = label(&group.items[0].key);
     let one = group.items.len() == 1;
     let apps = match &step.subject {
         Subject::Apps(place) => format!("pm2 {}", clean(place)),

@@ -343,5 +343,5 @@ fn pack(parts: &[String], width: usize, style: &Style) -> Vec<String> {
 
 /// Items with a key in brackets belong to the tool's own housekeeping: a saved list, a resume unit.
 pub(super) fn is_chore(item: &Item) -> bool {
-    item.chore
+    item.is_chore()
 }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::action::Tick;
+use crate::action::{ItemId, Tick};
 use crate::event::Event;
 use crate::host::clock::{boottime, now};
 use crate::host::span::Span;
@@ -85,7 +85,7 @@ impl Current {
 
 /// An item in brackets, such as `(saved list)`, belongs to the step and is none of the things that it is about.
 pub(super) fn is_chore(item: &str) -> bool {
-    item.starts_with('(')
+    ItemId::of_key(item).is_chore()
 }
 
 /// Where the run stands.

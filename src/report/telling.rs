@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::label::label;
 use super::layout::{clean, patterns};
 use super::out::Tone;
-use super::progress::Progress;
+use super::progress::{Progress, is_chore};
 use crate::host::span::{Span, words};
 use crate::journal::checkpoint::{Checkpoint, End, How, Outcome, Owner, PauseReason, Resolution, Ruling};
 use crate::journal::record::Entry;
@@ -104,7 +105,7 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
 fn started(title: &str, attempt: u32, items: &[String], takes: Span) -> String {
     let again = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
     let about = if takes.typical < 1.0 { String::new() } else { format!(", about {}", words(takes.typically())) };
-    let named = items.iter().filter(|item| !item.starts_with('('));
+    let named = items.iter().filter(|item| !is_chore(item));
     let names: Vec<&str> = named.map(|item| item.trim_end_matches(".service")).collect();
     let names = match names.as_slice() {
         [] => String::new(),
@@ -135,7 +136,7 @@ type ItemSaid = (Tone, String, Vec<String>);
 fn item_done(item: &str, outcome: &Outcome, took_ms: u64, note: Option<&str>, progress: &Progress) -> ItemSaid {
     let count = progress.current.as_ref().filter(|current| current.of > 1 && current.counts(item));
     let count = count.map_or(String::new(), |current| format!("{}/{} ", current.done + 1, current.of));
-    let item = clean(item);
+    let item = label(item);
     match outcome {
         Outcome::Applied => {
             let note = match note {

@@ -53,7 +53,7 @@ impl Fan<'_> {
                     key: item.key.clone(),
                     why: why.clone(),
                     optional: item.optional,
-                    chore: item.chore,
+                    chore: item.is_chore(),
                     cut: false,
                 });
                 Verdict::Failed { why, causes }
@@ -87,10 +87,10 @@ impl Fan<'_> {
             let outcome = Verdict::Failed { why: format!("not begun: {why}"), causes: Vec::new() };
             batch.push(self.done(&item.key, outcome, Duration::ZERO, None));
             work.tally.lost.push(Loss {
+                chore: item.is_chore(),
                 key: item.key,
                 why: format!("not begun: {why}"),
                 optional: item.optional,
-                chore: item.chore,
                 cut: false,
             });
         }
@@ -111,7 +111,7 @@ impl Fan<'_> {
                     key: item.key.clone(),
                     why: why.clone(),
                     optional: item.optional,
-                    chore: item.chore,
+                    chore: item.is_chore(),
                     cut: work.gathering,
                 });
                 batch.push(self.done(&item.key, Verdict::Failed { why, causes: Vec::new() }, Duration::ZERO, None));

@@ -112,7 +112,7 @@ fn done(saved: &Plan, now: &Plan) -> Vec<String> {
 /// Items that a step no longer has. Its own housekeeping, in parentheses, comes and goes with the rest.
 fn gone<'a>(old: &'a Change, new: &Change) -> Vec<&'a Item> {
     let left = keys(new);
-    old.items.iter().filter(|item| !left.contains_key(item.key.as_str()) && !item.chore).collect()
+    old.items.iter().filter(|item| !left.contains_key(item.key.as_str()) && !item.is_chore()).collect()
 }
 
 /// Whether as many things more are already so as items are gone.

@@ -18,9 +18,9 @@ use jiff::tz::TimeZone;
 use quote::word;
 
 use super::layout::{clean, wrap};
-use crate::action::Action;
 use crate::action::change::Weight;
 use crate::action::check::Check;
+use crate::action::{Action, ItemId};
 use crate::host::span::{Span, words};
 use crate::host::{Down, Facts};
 use crate::plan::{Plan, PlannedStep};
@@ -286,12 +286,13 @@ impl<'a> Sheet<'a> {
             return;
         }
         for item in &planned.change.items {
-            match item.key.strip_prefix("start time-out of ") {
-                None => {
-                    self.command(&format!("systemctl enable -- {}", word(&item.key)));
-                    self.command(&format!("[ \"$(systemctl is-enabled -- {})\" = enabled ]", word(&item.key)));
+            match item.id() {
+                ItemId::Chore(_) => {}
+                ItemId::Thing(unit) => {
+                    self.command(&format!("systemctl enable -- {}", word(&unit)));
+                    self.command(&format!("[ \"$(systemctl is-enabled -- {})\" = enabled ]", word(&unit)));
                 }
-                Some(unit) => {
+                ItemId::StartTimeout(unit) => {
                     let dir = format!("/etc/systemd/system/{unit}.d");
                     self.comment(&format!("expect: {}: {} -> {}", item.key, item.before, item.after));
                     self.command(&format!("mkdir -p -m 755 -- {}", word(&dir)));

@@ -8,6 +8,7 @@ pub(super) use self::runs::{
     Moment, Run, backed_out, backing_out, failed, in_the_restore, resumed, until_the_load, until_the_reboot, whole,
 };
 use crate::action::ActionKind;
+use crate::action::Chore;
 use crate::action::Subject;
 use crate::action::change::{Change, Concern, Item, Sign, Wave, Weight};
 use crate::host::span::Span;
@@ -42,8 +43,7 @@ pub(super) fn apps() -> Vec<String> {
     apps
 }
 
-fn planned(id: &str, action: ActionKind, mut change: Change, takes: Span, source: Source) -> PlannedStep {
-    change.items.iter_mut().for_each(|item| item.chore = item.key.starts_with('('));
+fn planned(id: &str, action: ActionKind, change: Change, takes: Span, source: Source) -> PlannedStep {
     PlannedStep {
         id: id.into(),
         phase: id.split('/').next().unwrap().to_owned(),
@@ -105,6 +105,7 @@ pub(super) fn plan() -> Plan {
                 "AOF 9.8 GB (base 2.1 GB, increments 7.7 GB)",
                 "about 2.4 GB; loads 1h21m sooner",
             )
+            .briefly("AOF 9.8 GB")
             .taking(Span::secs(150.0, 300.0)),
             Item::new(
                 "bull00",
@@ -112,6 +113,7 @@ pub(super) fn plan() -> Plan {
                 "AOF 3.1 GB (base 1.0 GB, increments 2.1 GB)",
                 "about 1.1 GB; loads 22m10s sooner",
             )
+            .briefly("AOF 3.1 GB")
             .taking(Span::secs(60.0, 120.0)),
         ],
         0,
@@ -130,13 +132,13 @@ pub(super) fn plan() -> Plan {
     let dump = |mailer: &str| format!("api online\nlegacy-sync online\nmailer {mailer}\nsearch online\n");
     saved.diff = Some((dump("stopped"), dump("online").replace("legacy-sync online\n", "")));
     let mut stopped = items(each(Sign::Remove, "online", "stopped"), 113);
-    stopped.items.insert(0, Item::new("(resume unit)", Sign::Add, "not installed", "installed and enabled"));
-    stopped.items.push(Item::new("(saved list)", Sign::Alter, "saved as running", "every app saved as stopped"));
+    stopped.items.insert(0, Item::new(Chore::ResumeUnit, Sign::Add, "not installed", "installed and enabled"));
+    stopped.items.push(Item::new(Chore::SavedList, Sign::Alter, "saved as running", "every app saved as stopped"));
     let mut restored = items(each(Sign::Add, "stopped", "online"), 113);
     for item in restored.items.iter_mut().filter(|item| item.key.starts_with("org-")) {
         item.optional = true;
     }
-    restored.items.push(Item::new("(saved list)", Sign::Alter, "every app saved as stopped", "saved as it runs"));
+    restored.items.push(Item::new(Chore::SavedList, Sign::Alter, "every app saved as stopped", "saved as it runs"));
     let runs = Source::PastRuns(4);
     let steps = vec![
         planned("preflight/1", ActionKind::UnitsEnabled, enabled, Span::secs(1.0, 6.0), Source::Reckoned),
@@ -191,7 +193,7 @@ pub(super) fn plan() -> Plan {
         planned(
             "verify/1",
             ActionKind::Pm2AsSaved,
-            items(vec![Item::new("(steady)", Sign::Wait, "not watched yet", "no app restarts for 30s")], 246),
+            items(vec![Item::new(Chore::Steady, Sign::Wait, "not watched yet", "no app restarts for 30s")], 246),
             Span::secs(31.0, 50.0),
             Source::Usual,
         ),

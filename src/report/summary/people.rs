@@ -6,6 +6,7 @@ use super::{Page, cell, of_apps};
 use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, How};
 use crate::report::calls::call;
+use crate::report::label::label;
 use crate::report::telling::{decision, pause, person};
 
 impl Page<'_> {
@@ -20,7 +21,7 @@ impl Page<'_> {
                 lines.push(format!("- {id} took {} attempts", step.attempts));
             }
             for (item, told) in step.items.iter().filter(|(_, told)| told.tries > 1) {
-                lines.push(format!("- {id}: {} was begun {} times", cell(item), told.tries));
+                lines.push(format!("- {id}: {} was begun {} times", cell(&label(item)), told.tries));
             }
             if let (Some(why), None) = (step.unknown, step.how()) {
                 lines.push(format!("- **UNKNOWN** {id}: {}", cell(why)));
@@ -35,7 +36,7 @@ impl Page<'_> {
             if told(item, why) {
                 continue;
             }
-            lines.push(format!("- {id} {}: {}", cell(item), cell(why)));
+            lines.push(format!("- {id} {}: {}", cell(&label(item)), cell(why)));
         }
         for (step, concern) in self.warnings() {
             lines.push(format!("- warned beforehand, {step}: {concern}"));
@@ -82,7 +83,7 @@ impl Page<'_> {
         let mut lines: Vec<String> = Vec::new();
         let lost = self.story.losses();
         for (_, item, ..) in lost.iter().filter(|(id, ..)| of_apps(self.story.action(id))) {
-            lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(item)));
+            lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(&label(item))));
         }
         lines.extend(
             self.surprises

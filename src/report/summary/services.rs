@@ -7,6 +7,8 @@ use crate::host::span::clock;
 use crate::journal::checkpoint::Outcome;
 use crate::plan::came_back::Class;
 use crate::report::came_back_view;
+use crate::report::label::label;
+use crate::report::progress::is_chore;
 
 impl Page<'_> {
     /// Sizes before and after a rewrite, load times against the estimate.
@@ -23,7 +25,7 @@ impl Page<'_> {
                     Outcome::Unknown { why } => format!("**UNKNOWN**: {}", cell(why)),
                     Outcome::NotBegun => "not begun".to_owned(),
                 };
-                format!("| {} | {what} | {said} | {} |", cell(item), clock(told.took))
+                format!("| {} | {what} | {said} | {} |", cell(&label(item)), clock(told.took))
             })
             .collect();
         if rows.is_empty() {
@@ -46,7 +48,7 @@ impl Page<'_> {
                 .items_of(&[action])
                 .iter()
                 .filter(|(.., told)| *told.outcome == Outcome::Applied)
-                .map(|(_, item, _)| format!("`{}`", cell(item)))
+                .map(|(_, item, _)| format!("`{}`", cell(&label(item))))
                 .collect();
             if !names.is_empty() {
                 self.head(title);
@@ -60,11 +62,13 @@ impl Page<'_> {
         let saved: Vec<String> = self
             .items_of(&[ActionKind::Pm2Saved])
             .iter()
-            .map(|(_, item, told)| format!("- saved `{}`: {}", cell(item), told.note.map(cell).unwrap_or_default()))
+            .map(|(_, item, told)| {
+                format!("- saved `{}`: {}", cell(&label(item)), told.note.map(cell).unwrap_or_default())
+            })
             .collect();
         let count = |actions: &[ActionKind]| {
             let items = self.items_of(actions);
-            let apps: Vec<_> = items.iter().filter(|(_, item, _)| !item.starts_with('(')).collect();
+            let apps: Vec<_> = items.iter().filter(|(_, item, _)| !is_chore(item)).collect();
             let good = apps.iter().filter(|(.., told)| *told.outcome == Outcome::Applied).count();
             (good, apps.len())
         };
@@ -96,7 +100,7 @@ impl Page<'_> {
         let losses = self.story.losses().into_iter().filter(|(id, ..)| of_apps(self.story.action(id)));
         losses
             .map(|(_, item, why, causes)| {
-                let mut text = format!("- **{}**: {}", cell(item), cell(why));
+                let mut text = format!("- **{}**: {}", cell(&label(item)), cell(why));
                 for cause in causes {
                     text.push_str(&format!("\n  - `{}`", cell(cause).replace('`', "'")));
                 }
