@@ -3,10 +3,11 @@
 # Usage: need.sh lab|rust|lint|services|hard ... ; root is needed only if something is really missing.
 set -euo pipefail
 
-# Command and the Debian package that brings it.
+# Command, or file, and the Debian package that brings it.
 packages_for() {
   case $1 in
-    lab) printf '%s\n' mmdebstrap:mmdebstrap systemd-nspawn:systemd-container npm:npm nsenter:util-linux pgrep:procps pip3:python3-pip ;;
+    lab) printf '%s\n' mmdebstrap:mmdebstrap systemd-nspawn:systemd-container npm:npm nsenter:util-linux pgrep:procps pip3:python3-pip \
+      /usr/share/keyrings/debian-archive-trixie-stable.gpg:debian-archive-keyring ;;
     rust) printf '%s\n' cargo:cargo cc:gcc ;;
     lint) printf '%s\n' shellcheck:shellcheck ;;
     services) printf '%s\n' redis-server:redis-server strace:strace ;;
@@ -21,7 +22,7 @@ packages_for() {
 missing=()
 for group in "$@"; do
   while IFS=: read -r tool package; do
-    command -v "$tool" >/dev/null 2>&1 || missing+=("$package")
+    [[ $tool == /* && -e $tool ]] || command -v "$tool" >/dev/null 2>&1 || missing+=("$package")
   done < <(packages_for "$group")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
