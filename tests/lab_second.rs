@@ -38,6 +38,29 @@ fn lab_another_host_goes_the_whole_way_and_the_verdict_is_what_others_see() {
     no_secret_is_told(&lab);
 }
 
+/// The sheet of paper there: private authority, names that two apps have of which one is to stay stopped, sockets, two PM2s.
+#[test]
+fn lab_by_hand_the_sheet_alone_restarts_another_host() {
+    let Some(lab) = Lab::dressed("quaysheet", &Dress { topology: "quay", ..Dress::default() }) else { return };
+    let (before, boot) = (look(&lab), lab.boot_id());
+    let plan = runbook(&lab, &["plan", RUNBOOK, "--by-hand"]);
+    let sheet = String::from_utf8_lossy(&plan.stdout).into_owned();
+    std::fs::write(lab.path("/root/sheet.sh"), &sheet).expect("the sheet is laid on the host");
+    lab.run(&[
+        "bash",
+        "-c",
+        "sed -n '/^# ==== part 1/,/^# ==== part 2/p' /root/sheet.sh | sh -eu > /root/part1.out 2>&1",
+    ]);
+    lab.wait_until_reachable(&boot);
+    let second = lab.run(&["bash", "-c", "sed -n '/^# ==== part 2/,$p' /root/sheet.sh | sh -eu"]);
+    assert!(second.status.success(), "{}", told(&second));
+    assert_eq!(lab.boots(), 2, "exactly one reboot");
+    // PM2 itself forgets what a stopped app was watched for; the sheet says so.
+    let viewer = "app ferry default/viewer #0".to_owned();
+    assert_eq!(differing(&before, &look(&lab)), BTreeSet::from([viewer]), "{}", told(&second));
+    assert!(sheet.contains("to have it watched: viewer"), "{sheet}");
+}
+
 /// One run through a reboot to its end; how it ended.
 fn goes_the_whole_way(lab: &Lab) -> String {
     let boot = lab.boot_id();

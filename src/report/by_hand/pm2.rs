@@ -16,8 +16,9 @@ const CHUNK: usize = 12;
 
 /// Reads `pm2 jlist`, which may say something before the list, and prints one line per app, sorted by whoever pipes it.
 const LIST: &str = r#"let t="";process.stdin.on("data",d=>t+=d).on("end",()=>{const l=t.split("\n").find(l=>l.startsWith("["))||"[]";for(const a of JSON.parse(l)){const e=a.pm2_env;if(!e.pmx_module)console.log(JSON.stringify([e.namespace,a.name,e.NODE_APP_INSTANCE||0,e.status]))}})"#;
-/// Prints the numbers of the apps with exactly one name, for names that PM2's command line would take for something else.
-const NUMBERS: &str = r#"let t="";process.stdin.on("data",d=>t+=d).on("end",()=>{const l=t.split("\n").find(l=>l.startsWith("["))||"[]";console.log(JSON.parse(l).filter(a=>a.name===process.argv[1]).map(a=>a.pm_id).join(" "))})"#;
+/// Prints the numbers of the apps with exactly one name, for names that PM2's command line would take for something else; only
+/// those in these namespaces and of these instances (`cargo/0`), where some are named.
+const NUMBERS: &str = r#"let t="";process.stdin.on("data",d=>t+=d).on("end",()=>{const l=t.split("\n").find(l=>l.startsWith("["))||"[]";console.log(JSON.parse(l).filter(a=>a.name===process.argv[1]&&(process.argv.length<3||process.argv.slice(2).includes(a.pm2_env.namespace+"/"+(a.pm2_env.NODE_APP_INSTANCE||0)))).map(a=>a.pm_id).join(" "))})"#;
 
 /// One place with what is known of it.
 pub(super) struct Place<'a> {
@@ -79,7 +80,7 @@ impl<'a> Place<'a> {
         let read = format!("{run} {program} jlist </dev/null 2>/dev/null | {run} {node} -e");
         sheet.command(&format!("list_{name}() {{ {read} {} 2>/dev/null | shown | sort; }}", word(LIST)));
         let digits = "head -c 4096 | LC_ALL=C tr -cd '0-9 '";
-        sheet.command(&format!("numbers_{name}() {{ {read} {} -- \"$1\" 2>/dev/null | {digits}; }}", word(NUMBERS)));
+        sheet.command(&format!("numbers_{name}() {{ {read} {} -- \"$@\" 2>/dev/null | {digits}; }}", word(NUMBERS)));
     }
 
     /// `pm2` with its interpreter.
@@ -171,7 +172,17 @@ impl<'a> Place<'a> {
             if let Some(group) = self.place.groups.get(group) {
                 super::gates::needs(sheet, &group.needs);
             }
-            self.each(sheet, "restart", name, &online);
+            let (mixed, plain): (Vec<&App>, Vec<&App>) =
+                online.into_iter().partition(|app| has_stopped_twin(app, &apps));
+            self.each(sheet, "restart", name, &plain);
+            self.one_by_one(sheet, name, &mixed);
+        }
+        let watched: Vec<&str> = apps.iter().filter(|app| app.watch).map(|app| app.key.name.as_str()).collect();
+        if !watched.is_empty() {
+            let names = watched.join(", ");
+            sheet.comment(&format!(
+                "PM2 watches no files of what was stopped: start it from its own file to have it watched: {names}"
+            ));
         }
         sheet.command(&format!("{} save --force --silent", self.pm2()));
     }
@@ -213,6 +224,24 @@ impl<'a> Place<'a> {
         named.chain([(self.place.groups.len(), "other apps")]).collect()
     }
 
+    /// Apps whose name others have, too, that are to stay stopped: by their numbers of that moment.
+    fn one_by_one(&self, sheet: &mut Sheet<'_>, group: &str, apps: &[&App]) {
+        if apps.is_empty() {
+            return;
+        }
+        sheet.comment(&format!("{group}: restart {} app(s) whose name a stopped one has, too", apps.len()));
+        for app in apps {
+            let key = &app.key;
+            if !is_exact(&key.name) || !is_exact(&key.namespace) {
+                sheet.comment(&format!("? {}: holds what cannot be typed; find its number in `pm2 ls`", key.name));
+                continue;
+            }
+            let which = word(&format!("{}/{}", key.namespace, key.instance.unwrap_or(0)));
+            let numbers = format!("numbers_{} {} {which}", function(self.name), word(&key.name));
+            sheet.command(&format!("{} restart --silent $({numbers})", self.pm2()));
+        }
+    }
+
     fn each(&self, sheet: &mut Sheet<'_>, verb: &str, group: &str, apps: &[&App]) {
         let mut names: Vec<&str> = apps.iter().map(|app| app.key.name.as_str()).collect();
         names.dedup();
@@ -237,6 +266,11 @@ impl<'a> Place<'a> {
                 .comment(&format!("? {name}: holds what cannot be typed; find its number in `pm2 ls` and {verb} that"));
         }
     }
+}
+
+/// Whether an app of the same name is to stay stopped: `pm2 restart NAME` would start it, too.
+fn has_stopped_twin(app: &App, all: &[&App]) -> bool {
+    all.iter().any(|other| other.key.name == app.key.name && wanted(other) != Some(Wanted::Online))
 }
 
 /// Names that `pm2 stop NAME` takes for something else: numbers, words of its own, patterns, options, files.

@@ -9,5 +9,6 @@ module.exports = { apps: [
   app('mover', 'cargo', { exp_backoff_restart_delay: 200 }),
   app('fragile', 'cargo', { max_restarts: 4 }),
   app('gauge', 'depth'),
+  app('api', 'depth'),                                // stopped on purpose; its namesake in cargo runs
   app('retired', 'depth'),                            // stopped on purpose
 ] };

@@ -86,6 +86,7 @@ as ferry pm2 start /srv/ferry/ferry.config.js || true
 as tide pm2 start /home/tide/tide.config.js
 as ferry pm2 stop retired
 as tide pm2 stop retired
+as tide pm2 stop "$(as tide pm2 jlist | jq '.[] | select(.name == "api" and .pm2_env.namespace == "depth") | .pm_id')"
 as ferry pm2 save --force
 as tide pm2 save
 
