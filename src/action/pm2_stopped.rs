@@ -8,7 +8,7 @@ use super::item_id::{Chore, ItemId};
 use super::pm2_ghosts;
 use super::process_list::{self, names};
 use super::way_back;
-use crate::host::pm2::{App, Pm2Seen};
+use crate::host::pm2::{App, Pm2At, Pm2Seen};
 use crate::host::span::Span;
 use crate::host::{Deed, Host, HostError, Probe};
 
@@ -21,6 +21,9 @@ pub struct Pm2Stopped {
 
 /// Stops in flight at once: stopping costs the daemon little, and each stop waits at least 100 ms for its process.
 const AT_ONCE: usize = 32;
+
+/// Saves of the list, at most: more often no clock of an app strikes while it is saved.
+const SAVES: usize = 3;
 
 /// What `pm2_stopped` looks at.
 pub struct Seen {
@@ -56,6 +59,17 @@ impl Act for Pm2Stopped {
         }
         change.waves.push(Wave { name: "saved list".into(), after: vec![groups], ..Wave::default() });
         for (app, name) in running {
+            if ground.kept.contains_key(&clocked_key(ground.step, &name)) {
+                let cure = "nothing to do: what a boot starts is saved as stopped";
+                change.concerns.push(Concern::new(
+                    Weight::Note,
+                    name,
+                    "was stopped, and started again by its clock",
+                    cure,
+                ));
+                change.already += 1;
+                continue;
+            }
             let group = place.group_of(&app.key.name).unwrap_or(groups - 1);
             let mut item = Item::new(name, Sign::Remove, app.status.word(), "stopped");
             item.handle = app.pm_id;
@@ -91,14 +105,18 @@ impl Act for Pm2Stopped {
             (ItemId::Chore(Chore::SavedList), _) => {
                 let saved = process_list::snapshot(ground, &self.pm2);
                 pm2_ghosts::lay(&item.key, &pm2, saved.as_deref(), on, tell).await;
-                Deed::SaveList(pm2)
+                return save_stopped(pm2, on).await;
             }
             (ItemId::Chore(Chore::ResumeUnit), _) => Deed::InstallResume,
             (ItemId::Chore(_) | ItemId::StartTimeout(_), _) => return Outcome::failed("no such item"),
             (ItemId::Thing(_), Some(id)) => Deed::StopApp { pm2, id },
             (ItemId::Thing(_), None) => return Outcome::failed("PM2 gives it no number, so it cannot be told to stop"),
         };
+        let saved = process_list::saved_app(ground, &self.pm2, &item.key);
         match on.tell(&deed).await {
+            Ok(_) if saved.is_some_and(|app| app.cron.is_some()) => {
+                Outcome::Applied { note: None, keep: vec![(clocked_key(ground.step, &item.key), true.into())] }
+            }
             Ok(_) => Outcome::applied(),
             Err(error) => error.into(),
         }
@@ -129,6 +147,38 @@ impl Pm2Stopped {
         };
         change.concerns.push(concern);
     }
+}
+
+/// Saves the list as stopped. PM2's clock starts an app with `cron_restart` again whether it is stopped or not; one that it
+/// started since is stopped once more, so that the list on disk, which the boot reads, says that all are down.
+async fn save_stopped(pm2: Pm2At, on: &dyn Host) -> Outcome {
+    for _ in 0..SAVES {
+        let seen = match on.as_probe().pm2(&pm2).await {
+            Ok(seen) => seen,
+            Err(error) => return error.into(),
+        };
+        let clocked = seen.apps.iter().filter(|app| !app.module && !app.is_down() && app.cron.is_some());
+        for id in clocked.filter_map(|app| app.pm_id) {
+            if let Err(error) = on.tell(&Deed::StopApp { pm2: pm2.clone(), id }).await {
+                return error.into();
+            }
+        }
+        if let Err(error) = on.tell(&Deed::SaveList(pm2.clone())).await {
+            return error.into();
+        }
+        match on.as_probe().pm2(&pm2).await {
+            Ok(seen) if list_is_stopped(&seen) => return Outcome::applied(),
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+    }
+    // What the list says is looked at once more behind this step.
+    Outcome::applied()
+}
+
+/// The key under which an app with a clock of its own is captured as stopped.
+fn clocked_key(step: &str, app: &str) -> String {
+    format!("{step}.stopped.{app}")
 }
 
 /// PM2's dump holds every app of the list, each as down: a boot will only register them, and try one that is errored once more.

@@ -64,6 +64,7 @@ pub(super) struct Adviser {
     agents: usize,
     certificates: usize,
     cron: Named,
+    clocked: Named,
     kept_down: Named,
     watched: Named,
     errored: Named,
@@ -83,6 +84,7 @@ impl Adviser {
         self.certificates += usize::from(runs && env.pointer("/env/NODE_EXTRA_CA_CERTS").is_some());
         for (holds, of) in [
             (app.cron.is_some() && app.status == Status::Stopped, &mut self.cron),
+            (app.cron.is_some() && runs, &mut self.clocked),
             (!app.autostart && runs, &mut self.kept_down),
             (app.watch, &mut self.watched),
             (app.status == Status::Errored, &mut self.errored),
@@ -153,6 +155,11 @@ impl Adviser {
                 &self.cron,
                 "stopped, but `cron_restart` starts it at its next time",
                 "remove `cron_restart`, or delete the app",
+            ),
+            say(
+                &self.clocked,
+                "`cron_restart` starts it by the clock, also while it is stopped and before what it needs is there",
+                "remove `cron_restart` for the window where that matters",
             ),
             say(
                 &self.kept_down,
@@ -237,6 +244,7 @@ mod tests {
             (json!({ "pmx": true }), "about 49 ms of processor time at each start, 0.0 s for all"),
             (json!({ "env": { "NODE_EXTRA_CA_CERTS": "/x" } }), "1 apps carry NODE_EXTRA_CA_CERTS"),
             (json!({ "cron_restart": "0 3 * * *", "status": "stopped" }), "app0: stopped, but `cron_restart`"),
+            (json!({ "cron_restart": "* * * * *" }), "app0: `cron_restart` starts it by the clock"),
             (json!({ "autostart": false }), "`autostart: false`"),
             (json!({ "watch": ["src"] }), "app0: watched"),
             (json!({ "status": "errored" }), "app0: errored"),

@@ -20,6 +20,8 @@ use crate::host::off_thread;
 use crate::host::span::listed as numbers;
 
 const SAVE: Duration = Duration::from_secs(30);
+/// Saves until file and list are alike, at most.
+const SAVES: usize = 3;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const KILL: Duration = Duration::from_secs(60);
 const LOOKS: usize = 20;
@@ -77,6 +79,22 @@ pub struct Saved {
 /// # Errors
 /// [`SteerError::NothingToSave`], [`SteerError::Cli`], [`SteerError::NotDone`] when the file is not what is listed.
 pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
+    let mut why = String::new();
+    // A clock of an app, or its death, may change the list between the save and the look.
+    for again in 0..SAVES {
+        if again > 0 {
+            super::pause(BETWEEN_LOOKS).await;
+        }
+        match save_once(at, by).await? {
+            Ok(saved) => return Ok(saved),
+            Err(differs) => why = differs,
+        }
+    }
+    Err(not_done("save", &why))
+}
+
+/// One save; the inner error says how the file and the list differ.
+async fn save_once(at: &Pm2At, by: &RunBy) -> Result<Result<Saved, String>, SteerError> {
     let uid = account_of(at).await?.uid;
     let rpc = Rpc::connect(at).await?;
     let up = up_of(&rpc).await?;
@@ -99,12 +117,12 @@ pub async fn save(at: &Pm2At, by: &RunBy) -> Result<Saved, SteerError> {
     }
     let (have, want) = (tally_dump(dump.entries()), tally_apps(listed));
     if have == want {
-        return Ok(Saved { dump, answered });
+        return Ok(Ok(Saved { dump, answered }));
     }
     let wrong = want.iter().chain(&have).find(|(entry, _)| have.get(*entry) != want.get(*entry));
     let which = wrong.map_or_else(String::new, |((_, name, _), _)| format!(", first difference at app `{name}`"));
     let (saved, listed) = (have.values().sum::<usize>(), want.values().sum::<usize>());
-    Err(not_done("save", &format!("{saved} saved, {listed} listed{which}; {said}")))
+    Ok(Err(format!("{saved} saved, {listed} listed{which}; {said}")))
 }
 
 /// `pm2 kill`: stops what runs, then the daemon. Absent is done.
