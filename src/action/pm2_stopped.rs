@@ -59,19 +59,14 @@ impl Act for Pm2Stopped {
         }
         change.waves.push(Wave { name: "saved list".into(), after: vec![groups], ..Wave::default() });
         for (app, name) in running {
-            if ground.kept.contains_key(&clocked_key(ground.step, &name)) {
-                let cure = "nothing to do: what a boot starts is saved as stopped";
-                change.concerns.push(Concern::new(
-                    Weight::Note,
-                    name,
-                    "was stopped, and started again by its clock",
-                    cure,
-                ));
+            let mut item = Item::new(name.clone(), Sign::Remove, app.status.word(), "stopped");
+            if ground.kept.contains_key(&clocked_key(ground.step, &item.key)) {
+                let seen = "was stopped, and started again by its clock";
+                change.concerns.push(Concern::new(Weight::Note, name, seen, "what a boot starts is saved as stopped"));
                 change.already += 1;
                 continue;
             }
             let group = place.group_of(&app.key.name).unwrap_or(groups - 1);
-            let mut item = Item::new(name, Sign::Remove, app.status.word(), "stopped");
             item.handle = app.pm_id;
             change.items.push(item.in_wave(groups - group).taking(Span::secs(0.3, 1.8)));
         }
