@@ -302,3 +302,47 @@ fn an_app_that_its_clock_starts_in_the_outage_fails_nothing() {
     let names: Vec<_> = statuses(&bed).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["clock", "good"]);
 }
+
+/// Copies are told by how they were started: the processes of one start are none, whatever their mode and variables.
+#[test]
+fn processes_of_one_start_are_no_copies_and_a_second_start_is() {
+    for version in ["6.0.14", "7"] {
+        let Some(bed) = Bed::new(version) else { return };
+        let place = Place::new();
+        bed.script("idle.js", "setInterval(() => {}, 1e6)");
+        let app = |name: &str, more: &str| format!("{{ name: '{name}', script: './idle.js'{more} }}");
+        let apps = [
+            app("forks", ", exec_mode: 'fork', instances: 2"),
+            app(
+                "api",
+                ", exec_mode: 'cluster', instances: 3, instance_var: 'INSTANCE_ID', increment_var: 'PORT', env: { PORT: 4000 }",
+            ),
+        ];
+        let config = bed.script("e.config.js", &format!("module.exports = {{ apps: [{}] }}", apps.join(", ")));
+        let cli = |args: &[&str]| {
+            let mut command = std::process::Command::new("/usr/bin/node");
+            command.arg(bed.at.cli.as_ref().unwrap()).args(args).env_clear().env("PATH", "/usr/bin:/bin");
+            command.env("HOME", bed.path()).env("PM2_HOME", &bed.at.home).current_dir(bed.path());
+            assert!(command.stdin(Stdio::null()).output().unwrap().status.success(), "{args:?}");
+        };
+        cli(&["start", config.to_str().unwrap()]);
+        for name in ["cart", "cart"] {
+            cli(&["start", "idle.js", "--name", name, "-f"]);
+        }
+        cli(&["restart", "api"]);
+        let book = window(&place, &bed, "true");
+        let plan = place.runbook(&["plan", &book, "-v"]);
+        let told = plan.all().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains("cart: started more than once"), "{version}: {}", plan.all());
+        assert!(!told.contains("forks: started") && !told.contains("api: started"), "{version}: {}", plan.all());
+        // What PM2 may read is not called lost, and what it falls back to is named.
+        let dump = bed.at.home.join("dump.pm2");
+        let list = "[{ name: 'cart', pm_exec_path: '/x' }]";
+        for (text, says) in [(list, "may understand it"), ("[{", "would bring back nothing")] {
+            std::fs::write(&dump, text).unwrap();
+            let plan = place.runbook(&["plan", &book, "-v"]);
+            let told = plan.all().split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(told.contains(says), "{version}: {text}: {}", plan.all());
+        }
+    }
+}

@@ -121,9 +121,7 @@ impl Pm2Saved {
             let cure = "correct `user` and `home`: the home, the dump and the daemon must be the user's own";
             return Some(Concern::new(Weight::Stop, &self.pm2, seen, cure));
         }
-        let why = bad_dump(dump)?;
-        let text =
-            format!("dump.pm2 {why}: a boot now would bring back nothing (and `pm2 resurrect` would delete the file)");
+        let text = format!("dump.pm2 {}", bad_dump(dump)?);
         let cure = "the run saves its own list from the daemon; until then: pm2 save";
         Some(Concern::new(Weight::Warn, &self.pm2, text, cure))
     }
@@ -163,8 +161,19 @@ fn daemon_stops(daemon: &DaemonSeen, place: Option<&Pm2Place>, stop: &mut dyn Fn
 /// What is wrong with PM2's own list; a missing one is nothing unusual.
 fn bad_dump(dump: &DumpSeen) -> Option<String> {
     match dump {
-        DumpSeen::Unparsable { why } => Some(format!("is damaged ({why})")),
-        DumpSeen::Read { entries } if entries.is_empty() => Some("is empty".to_owned()),
+        DumpSeen::Unparsable { why, may_be_read: true, .. } => Some(format!(
+            "is no JSON ({why}); PM2 reads it as JavaScript and may understand it: what a boot now would bring back is not known"
+        )),
+        DumpSeen::Unparsable { why, backup: n @ 1.., .. } => Some(format!(
+            "is damaged ({why}): a boot now would bring back the {n} app(s) of dump.pm2.bak, as they were saved before that (and \
+             `pm2 resurrect` would delete the damaged file)"
+        )),
+        DumpSeen::Unparsable { why, .. } => Some(format!(
+            "is damaged ({why}): a boot now would bring back nothing (and `pm2 resurrect` would delete the file)"
+        )),
+        DumpSeen::Read { entries } if entries.is_empty() => {
+            Some("is empty: a boot now would bring back nothing".to_owned())
+        }
         DumpSeen::Read { .. } | DumpSeen::Missing | DumpSeen::Unreadable { .. } => None,
     }
 }

@@ -222,17 +222,30 @@ fn base_mark(seen: &RedisSeen) -> u64 {
 /// Asks for a rewrite until one has begun after this moment, and waits until it is proven or has failed.
 async fn compact(at: &RedisAt, item: &Item, on: &dyn Host, tell: Tell<'_>) -> Result<String, Outcome> {
     let began = on.as_probe().uptime();
+    let mut again = true;
     loop {
         wait_until_idle(at, item, on, tell).await?;
         let before = on.as_probe().redis(at).await.map_err(Outcome::from)?;
         match on.tell(&Deed::RewriteAof(at.clone())).await {
-            Ok(Told::Rewrite(RewriteReply::AlreadyRunning)) => {}
-            Ok(_) => return follow(at, &before, began, item, on, tell).await,
+            Ok(Told::Rewrite(RewriteReply::AlreadyRunning)) => continue,
             // The answer was lost: the files tell whether it was heard.
-            Err(HostError::Unknown { .. }) => return follow(at, &before, began, item, on, tell).await,
+            Ok(_) | Err(HostError::Unknown { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+        match follow(at, &before, began, item, on, tell).await {
+            // Without a number in a manifest two rewrites in a moment may look like none. Another one does no harm, and tells.
+            Err(_) if is_single(&before) && std::mem::take(&mut again) => {
+                tell(Tick::say(&item.key, "the rewrite cannot be told from none; once more"));
+            }
+            ended => return ended,
+        }
     }
+}
+
+/// Whether its append-only file is a single one, as before Redis 7.
+fn is_single(seen: &RedisSeen) -> bool {
+    let files = seen.facts.as_ref().and_then(|facts| facts.files.as_ref());
+    files.is_some_and(|files| matches!(files.layout, Layout::Single { .. }))
 }
 
 /// A rewrite that runs already began before our quiet point: wait for its end, then ask for another.

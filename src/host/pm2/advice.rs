@@ -1,12 +1,14 @@
 //! What makes a list slower, more fragile or different after a boot, said to the operator and never changed: the settings
 //! of other people's apps are theirs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::app::{App, Status, Wanted, wanted};
 use super::recipe::{checked, missing};
-use crate::host::foreign::tame;
+use crate::host::foreign::{named, tame};
 
 /// Names that are told; of more only the number.
 const NAMES: usize = 5;
@@ -35,8 +37,12 @@ struct Named {
 
 impl Named {
     fn add(&mut self, app: &App) {
+        self.add_name(&app.key.name);
+    }
+
+    fn add_name(&mut self, name: &str) {
         if self.first.len() < NAMES {
-            self.first.push(app.key.name.clone());
+            self.first.push(name.to_owned());
         }
         self.count += 1;
     }
@@ -69,6 +75,36 @@ pub(super) struct Adviser {
     watched: Named,
     errored: Named,
     files: Vec<Advice>,
+    starts: BTreeMap<Alike, Starts>,
+}
+
+/// Namespace, name and script: what a copy shares with the app that it is a copy of.
+type Alike = (String, String, String);
+
+/// How apps that are alike came into the list. All processes of one start bear the same `unique_id`, whatever their mode, those
+/// that `pm2 scale` has added included; a second start has another one. `pm2 resurrect` starts each by itself and drops
+/// `instances`: of such a list nobody can say which were started together.
+#[derive(Debug, Clone, Default)]
+struct Starts {
+    first: String,
+    another: bool,
+    unknown: bool,
+}
+
+impl Starts {
+    fn add(&mut self, env: &Value) {
+        let text = |key: &str| env.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (id, declared) = (text("unique_id"), env.get("instances").is_some_and(|count| count.is_number()));
+        self.unknown |= id.is_empty() || !declared;
+        if self.first.is_empty() {
+            self.first = named(id, 64);
+        }
+        self.another |= self.first != named(id, 64);
+    }
+
+    fn are_copies(&self) -> bool {
+        self.another && !self.unknown
+    }
 }
 
 impl Adviser {
@@ -78,6 +114,8 @@ impl Adviser {
             return;
         }
         let env = entry.get("pm2_env").unwrap_or(&Value::Null);
+        let alike = (app.key.namespace.clone(), app.key.name.clone(), app.key.script.clone());
+        self.starts.entry(alike).or_default().add(env);
         let runs = wanted(app) == Some(Wanted::Online);
         let is_node = app.interpreter.is_empty() || app.interpreter.rsplit('/').next() == Some("node");
         self.agents += usize::from(runs && is_node && env.get("pmx") != Some(&Value::Bool(false)));
@@ -104,12 +142,12 @@ impl Adviser {
         let mut say = |of: Named, seen: &str, cure: &str| {
             all.extend(of.list().map(|names| Advice { seen: format!("{names}{seen}"), cure: cure.to_owned() }));
         };
-        // The processes of a cluster are alike on purpose, whatever their variable for the instance is called.
-        let is_copy = |app: &&App| app.key.ordinal == 1 && !app.module && app.exec_mode != "cluster_mode";
-        let twins = Named::of(apps.iter().filter(is_copy));
+        let copies = self.starts.iter().filter(|(_, starts)| starts.are_copies());
+        let mut twins = Named::default();
+        copies.for_each(|((_, name, _), _)| twins.add_name(name));
         say(
             twins,
-            ": listed more than once, alike in everything",
+            ": started more than once, with the same name and script",
             "delete the copies that nobody wants, and `pm2 save`",
         );
         let modules = Named::of(apps.iter().filter(|app| app.module));
@@ -226,11 +264,23 @@ mod tests {
         listed.adviser.advice(version, &listed.apps).into_iter().map(|one| one.seen).collect()
     }
 
+    /// As PM2 6 and 7 list them: `unique_id` per start, `instances` as declared, and none after a resurrect.
     #[test]
-    fn the_processes_of_a_cluster_are_no_copies() {
-        let of = |mode: &str| json!({ "name": "api", "pm_exec_path": "/dev/null", "exec_mode": mode, "instance_var": "INSTANCE_ID" });
-        assert_eq!(told("7.0.4", &[of("cluster_mode"), of("cluster_mode"), of("cluster_mode")]), Vec::<String>::new());
-        assert!(told("7.0.4", &[of("fork_mode"), of("fork_mode")])[0].contains("alike in everything"));
+    fn copies_are_told_by_their_starts_and_not_by_their_mode() {
+        let of = |mode: &str, start: &str, instances: Option<u32>| json!({ "name": "api", "pm_exec_path": "/dev/null", "exec_mode": mode, "unique_id": start, "instances": instances });
+        for mode in ["cluster_mode", "fork_mode"] {
+            let one = |start: &str, instances: Option<u32>| of(mode, start, instances);
+            let none = Vec::<String>::new();
+            assert_eq!(told("7.0.4", &[one("a", Some(3)), one("a", Some(3)), one("a", Some(3))]), none, "{mode}");
+            assert_eq!(told("7.0.4", &[one("a", Some(1)), one("a", Some(1))]), none, "{mode}: scaled by hand");
+            assert_eq!(
+                told("7.0.4", &[one("a", None), one("b", None)]),
+                none,
+                "{mode}: resurrected, so nobody can say"
+            );
+            let copies = told("7.0.4", &[one("a", Some(1)), one("b", Some(1))]);
+            assert_eq!(copies, ["api: started more than once, with the same name and script"], "{mode}");
+        }
     }
 
     #[test]
@@ -258,8 +308,6 @@ mod tests {
             let all = told("7.0.4", std::slice::from_ref(&more));
             assert!(all.len() == 1 && all[0].contains(words), "{more}: {all:?}");
         }
-        let twin = json!({ "name": "twin" });
-        assert_eq!(told("7.0.4", &[twin.clone(), twin]), ["twin: listed more than once, alike in everything"]);
         let many = vec![json!({ "pmx": true }); 8];
         assert!(told("6.0.14", &many)[0].contains("8 apps load") && told("6.0.14", &many)[0].contains("125 ms"));
         let watched = vec![json!({ "watch": true }); 8];

@@ -40,10 +40,17 @@ pub enum DumpSeen {
         /// Reason.
         why: Shown,
     },
-    /// It is not a JSON list; a resurrect would delete it.
+    /// It is not a JSON list.
     Unparsable {
         /// Reason.
         why: String,
+        /// PM2 may read it all the same: it takes the file for JavaScript, where commas, comments and other quotes are fine. If not,
+        /// a resurrect deletes it.
+        #[serde(default)]
+        may_be_read: bool,
+        /// How many apps the list before it holds (`dump.pm2.bak`), which PM2 turns to then.
+        #[serde(default)]
+        backup: usize,
     },
     /// It parses.
     Read {
@@ -78,10 +85,72 @@ pub fn read_dump(path: &Path, uid: u32) -> DumpSeen {
         _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {DUMP_MAX} bytes"))),
     });
     match read {
+        Ok(DumpSeen::Unparsable { why, .. }) => second_look(path, uid, why),
         Ok(seen) => seen,
         Err(error) if error.kind() == io::ErrorKind::NotFound => DumpSeen::Missing,
         Err(error) => DumpSeen::Unreadable { why: tame(&error.to_string(), 200) },
     }
+}
+
+/// Whether PM2 may read what is no JSON, and what it has instead.
+fn second_look(path: &Path, uid: u32, why: String) -> DumpSeen {
+    let may_be_read = open_owned(path, uid).is_ok_and(|file| closes(file.take(DUMP_MAX)).unwrap_or(true));
+    let backup = open_owned(&path.with_extension("pm2.bak"), uid).and_then(|file| parse_from(file.take(DUMP_MAX)));
+    let backup = backup.map_or(0, |seen| seen.entries().len());
+    DumpSeen::Unparsable { why, may_be_read, backup }
+}
+
+/// Whether every bracket, quote and comment of a text of JavaScript is closed: a list that broke off is read by nobody.
+fn closes(mut file: impl Read) -> io::Result<bool> {
+    let (mut open, mut inside, mut last, mut any) = (Vec::new(), Inside::Code, 0, false);
+    let mut room = vec![0; 64 << 10];
+    loop {
+        let count = match file.read(&mut room) {
+            Ok(0) => return Ok(any && open.is_empty() && matches!(inside, Inside::Code | Inside::Line)),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        for &byte in &room[..count] {
+            any |= !byte.is_ascii_whitespace();
+            inside = match (inside, byte) {
+                (Inside::Code, b'"' | b'\'' | b'`') => Inside::Text(byte),
+                (Inside::Code, b'/') if last == b'/' => Inside::Line,
+                (Inside::Code, b'*') if last == b'/' => Inside::Comment,
+                (Inside::Code, b'(' | b'[' | b'{') if open.len() < DEEPEST => {
+                    open.push(byte);
+                    Inside::Code
+                }
+                (Inside::Code, b')' | b']' | b'}') => match (open.pop(), byte) {
+                    (Some(b'('), b')') | (Some(b'['), b']') | (Some(b'{'), b'}') => Inside::Code,
+                    _ => return Ok(false),
+                },
+                (Inside::Text(_), _) if last == b'\\' => {
+                    // What is behind a backslash ends nothing, nor does it escape anything itself.
+                    last = 0;
+                    continue;
+                }
+                (Inside::Text(quote), _) if quote == byte => Inside::Code,
+                (Inside::Line, b'\n') | (Inside::Comment, b'/') if byte == b'\n' || last == b'*' => Inside::Code,
+                (same, _) => same,
+            };
+            last = byte;
+        }
+    }
+}
+
+/// Brackets inside each other of which is kept count.
+const DEEPEST: usize = 10_000;
+
+/// Where in a text of JavaScript one is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Inside {
+    Code,
+    /// With the quote that ends it.
+    Text(u8),
+    /// A comment up to the end of the line.
+    Line,
+    Comment,
 }
 
 /// The entries inside the bytes of a saved list.
@@ -114,14 +183,19 @@ fn parse_from(mut file: impl Read) -> io::Result<DumpSeen> {
             Ok(())
         });
         if let Err(refusal) = cut {
-            return Ok(DumpSeen::Unparsable { why: refusal.to_string() });
+            return Ok(broken(refusal.to_string()));
         }
     }
     let (rest, whole) = cutter.finish();
     Ok(match serde_json::from_slice::<[(); 0]>(&rest) {
         Ok([]) if whole => DumpSeen::Read { entries },
-        _ => DumpSeen::Unparsable { why: format!("it breaks off, or goes on, behind app {}", entries.len()) },
+        _ => broken(format!("it breaks off, or goes on, behind app {}", entries.len())),
     })
+}
+
+/// No list, by its first look.
+fn broken(why: String) -> DumpSeen {
+    DumpSeen::Unparsable { why, may_be_read: false, backup: 0 }
 }
 
 /// One entry as it is read: a list holds every environment twice, and of all that three texts are kept.
@@ -147,6 +221,34 @@ impl Saved {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pm2_itself_may_read_is_told_from_what_broke_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, uid) = (dir.path().join("dump.pm2"), rustix::process::getuid().as_raw());
+        let look = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            match read_dump(&path, uid) {
+                DumpSeen::Unparsable { may_be_read, backup, .. } => (may_be_read, backup),
+                other => panic!("{text}: {other:?}"),
+            }
+        };
+        for text in [
+            "[{name: 'a'}]",
+            "// by hand\n[{\"name\": \"a\" /* { */}]",
+            "\u{feff}[{\"name\": \"a\"}]",
+            "[{\"name\": \"a\\\"]\", x: '\\\\'}]",
+        ] {
+            assert_eq!(look(text), (true, 0), "{text}");
+        }
+        for text in
+            ["", "  ", "[{\"name\": \"a\"", "[{\"name\": \"a", "[{\"name\": \"a\"}}]", "[/* ]", "[{name: 'a\\'}]"]
+        {
+            assert_eq!(look(text), (false, 0), "{text}");
+        }
+        std::fs::write(dir.path().join("dump.pm2.bak"), "[{\"name\":\"a\"},{\"name\":\"b\"}]").unwrap();
+        assert_eq!(look("[{"), (false, 2), "PM2 turns to the list before it");
+    }
 
     #[test]
     fn dumps_are_counted_and_broken_ones_named() {

@@ -127,6 +127,14 @@ pub fn judge(before: &RedisSeen, now: &RedisSeen) -> Rewrite {
     if !aof_before.enabled || !aof.enabled {
         return Rewrite::Failed { why: RewriteFailure::AofOff };
     }
+    if let (Some(before), Some(now)) = (&was.files, &is.files)
+        && aof.last_bgrewrite_ok
+        && another_file(before, now)
+    {
+        // One that Redis has begun by itself since takes nothing from ours; and once that one is done, too, the number of the
+        // file may be the old one again.
+        return Rewrite::Proven { bytes_before: before.bytes(), bytes_after: now.bytes(), seq: 0 };
+    }
     if let Some(under_way) = under_way(is, aof) {
         return under_way;
     }
@@ -177,14 +185,31 @@ fn failed(before: &Aof, now: &Aof) -> Option<RewriteFailure> {
     (failures > 0).then_some(RewriteFailure::ChildFailed { failures: now.consecutive_failures })
 }
 
+/// Before Redis 7, whether another file lies there.
+fn another_file(before: &AofFiles, now: &AofFiles) -> bool {
+    match (&before.layout, &now.layout) {
+        (Layout::Single { inode: old }, Layout::Single { inode: new }) => {
+            old != new && *new != 0 && now.missing.is_empty()
+        }
+        _ => false,
+    }
+}
+
 fn judge_files((aof_before, before): (&Aof, &AofFiles), (aof, now): (&Aof, &AofFiles)) -> Rewrite {
     let seq = now.base.as_ref().map_or(0, |base| base.seq);
     let new_base = match (&before.layout, &now.layout) {
         (Layout::Manifest, Layout::Manifest) => seq > before.base.as_ref().map_or(0, |base| base.seq),
-        // Before Redis 7 there is no number: another file was renamed into place, or at least its size at the last
-        // rewrite changed. (An inode may be reused, a size may be equal; both at once would need a file without a change.)
+        // Before Redis 7 there is no number: another file is renamed into place. A second rewrite since may have been given the
+        // first one's inode again; then the size at the last rewrite and its duration have changed. The size alone proves
+        // nothing: `DEBUG LOADAOF` sets it, too.
         (Layout::Single { inode: old }, Layout::Single { inode: new }) => {
-            old != new || aof_before.base_size != aof.base_size
+            let sizes = aof_before.base_size != aof.base_size;
+            let times = aof_before.last_rewrite_secs != aof.last_rewrite_secs;
+            if old == new && sizes != times {
+                let why = "the file is the same one, and only a part of what INFO says of the last rewrite has changed";
+                return Rewrite::Unproven { why: why.to_owned() };
+            }
+            old != new || sizes
         }
         _ => {
             return Rewrite::Unproven { why: "the files are kept in another way than before".to_owned() };

@@ -120,28 +120,29 @@ fn silence_and_unreadable_files_are_unproven_with_the_reason() {
     assert!(matches!(judge(&before, &blind), Rewrite::Unproven { why } if why.contains("Permission denied")));
 }
 
+/// Before Redis 7: one file without a number.
+fn single(inode: u64, base_size: u64, secs: u64) -> RedisSeen {
+    seen(|facts| {
+        let aof = aof(facts);
+        (aof.rewrites, aof.base_size, aof.last_rewrite_secs) = (None, base_size, Some(secs));
+        let files = facts.files.as_mut().unwrap();
+        (files.layout, files.base, files.incrs) = (Layout::Single { inode }, Some(file("a.aof", 0, base_size)), vec![]);
+    })
+}
+
 #[test]
-fn before_redis_7_the_inode_or_the_size_at_the_rewrite_tells() {
-    let single = |inode, base_size, bytes| {
-        seen(move |f| {
-            let aof = aof(f);
-            (aof.rewrites, aof.consecutive_failures, aof.base_size) = (None, None, base_size);
-            f.files = Some(AofFiles {
-                dir: "/d".into(),
-                layout: Layout::Single { inode },
-                base: Some(file("appendonly.aof", 0, bytes)),
-                incrs: vec![],
-                missing: vec![],
-            });
-        })
-    };
-    let before = single(7, 50, 1000);
-    for (now, wanted) in [
-        (single(8, 60, 60), Rewrite::Proven { bytes_before: 1000, bytes_after: 60, seq: 0 }),
-        (single(7, 60, 60), Rewrite::Proven { bytes_before: 1000, bytes_after: 60, seq: 0 }),
-        (single(8, 50, 50), Rewrite::Proven { bytes_before: 1000, bytes_after: 50, seq: 0 }),
-        (single(7, 50, 1010), Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq: 0 } }),
-    ] {
-        assert_eq!(judge(&before, &now), wanted);
-    }
+fn before_redis_7_another_file_is_the_proof_and_a_size_alone_is_none() {
+    let before = single(9, 100, 0);
+    let is_proven = |now: &RedisSeen| matches!(judge(&before, now), Rewrite::Proven { .. });
+    assert!(is_proven(&single(5, 100, 0)), "another file, however small its number");
+    assert!(is_proven(&single(9, 80, 1)), "two rewrites since: the first one's number again");
+    assert!(matches!(judge(&before, &single(9, 80, 0)), Rewrite::Unproven { .. }), "as after DEBUG LOADAOF");
+    assert!(matches!(judge(&before, &single(9, 100, 1)), Rewrite::Unproven { .. }));
+    assert_eq!(judge(&before, &before), Rewrite::Failed { why: RewriteFailure::EndedQuietly { seq: 0 } });
+    let mut running = single(5, 100, 0);
+    running.facts.as_mut().unwrap().aof.as_mut().unwrap().rewrite_in_progress = true;
+    assert!(is_proven(&running), "ours is done, whatever Redis has begun since");
+    let mut same = single(9, 100, 0);
+    same.facts.as_mut().unwrap().aof.as_mut().unwrap().rewrite_in_progress = true;
+    assert!(matches!(judge(&before, &same), Rewrite::Running { .. }));
 }
