@@ -3,6 +3,7 @@ mod ci_example;
 mod cli;
 mod damaged_runs;
 mod eta;
+mod exit_codes;
 mod exits;
 mod floors;
 mod healthy_hosts;

@@ -28,16 +28,18 @@ const JOURNAL: &str = "A journal that is refused\n\n\
     \x20  the post-mortem.\n";
 
 /// Words of screens, each with the others that lead to it.
-const WORDS: [(&[&str], &str); 12] = [
+const WORDS: [(&[&str], &str); 16] = [
     (&["journal"], JOURNAL),
     (
-        &["refused", "stop"],
+        &["refused", "stop", "incomplete"],
         "REFUSED: the run would fail or do harm as things are\n\n\
          The line names the step, what was seen and the cure. Nothing was changed, and `run` does not start while one is left (exit\n\
          code 5). The usual ones: a unit that is masked, missing or will not come back after the boot; a start time-out shorter than\n\
          the load; an append-only file that is on at runtime and off in the configuration file, so that the next start would read\n\
          something else; too little disk or memory for a rewrite; a PM2 list that is empty, partial or of a dying daemon; somebody\n\
-         who inhibits the shutdown; a state directory that would not survive the boot. Mend the cause and plan again.\n",
+         who inhibits the shutdown; a state directory that would not survive the boot. Mend the cause and plan again.\n\
+         As the state of a run: it cannot be gone on with here (another machine, a damaged journal); `runbook status` says why and\n\
+         how to get out. INCOMPLETE: a step could not be looked at, see `runbook explain ?`.\n",
     ),
     (
         &["?", "unforeseen", "unseen"],
@@ -60,10 +62,35 @@ const WORDS: [(&[&str], &str); 12] = [
          name and a reason. `runbook status` says which of them is possible now.\n",
     ),
     (
-        &["paused", "pending", "died", "waiting"],
-        "PAUSED, WAITING, DIED: the run is not over, and no process is at work on it\n\n\
-         It was asked to stop, waits for the reboot or for an answer, or its process is gone. Everything up to the last checkpoint is\n\
+        &["paused", "pending", "died", "waiting", "back", "unfinished"],
+        "PAUSED, WAITING, BACK, DIED: the run is not over, and no process is at work on it\n\n\
+         It was asked to stop, waits for the reboot or for an answer, the machine is BACK and nothing has gone on, or its process\n\
+         is gone (DIED). Everything up to the last checkpoint is\n\
          on record; `runbook status` names the reason and the next command, `runbook resume` goes on.\n",
+    ),
+    (
+        &["running", "in work", "ok", "already so"],
+        "RUNNING: a process is at work on it\n\n\
+         `runbook attach` follows it, `runbook pause` and `runbook abort` ask it to stop at the next checkpoint. Of its steps, `ok` has\n\
+         happened, `already so` needed nothing, `>>` is in work.\n",
+    ),
+    (
+        &["set aside", "unreadable"],
+        "SET ASIDE: a person has taken the run off this host, and nobody goes on with it\n\n\
+         Its journal was damaged or of another machine. What was done until then is in its directory; what is in doubt stays so. The\n\
+         host is free. `runbook journal show RUN` shows what can still be read, also of a run that is unreadable.\n",
+    ),
+    (
+        &["backing out", "on its way back"],
+        "BACKING OUT: the run has turned back and brings the services back\n\n\
+         A failure or an abort after service was taken away, and before the reboot. It is over when a look shows that everything is\n\
+         back; a pause in it is gone on with by `runbook resume`.\n",
+    ),
+    (
+        &["fits", "does not fit", "closed", "window"],
+        "FITS, DOES NOT FIT, CLOSED: the plan held against the window\n\n\
+         It fits when the slow end lies before the window closes. CLOSED: the window is not open at the planned start; `--at` plans\n\
+         for another one. A run that does not fit is refused (exit code 6) unless `--ignore-window` gives a reason.\n",
     ),
     (
         &["not brought back", "not back"],
@@ -72,7 +99,18 @@ const WORDS: [(&[&str], &str); 12] = [
          then `runbook resume`. A step that cannot succeed any more is left out with `runbook resolve … --skip`.\n",
     ),
     (
-        &["over", "backed out", "given up", "abandoned"],
+        &[
+            "over",
+            "done",
+            "done, losses",
+            "done, with losses",
+            "backed out",
+            "backed out, losses",
+            "backed out, in doubt",
+            "backed out, losses, in doubt",
+            "given up",
+            "abandoned",
+        ],
         "OVER: the run has ended, and the host is free for another one\n\n\
          Done, done with losses, backed out (whole or with losses), given up before anything was taken away, or abandoned by a person.\n\
          `runbook report` says what happened, `runbook history` lists the runs.\n",
@@ -83,7 +121,7 @@ const WORDS: [(&[&str], &str); 12] = [
          What was seen and its cure stand on the line; notes are shown with -v. The session report repeats the warnings.\n",
     ),
     (
-        &["lost", "losses", "tolerated"],
+        &["lost", "losses", "tolerated", "skipped", "left out"],
         "lost: it did not come back, or a step was left out, and the run went on\n\n\
          An app that is declared `optional`, or one of as many as `tolerate` allows; a step that failed under `on_failure: continue`,\n\
          or that somebody has left out with `runbook resolve … --skip`. Each is named with its reason and the end of its log; the run\n\

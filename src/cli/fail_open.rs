@@ -15,6 +15,7 @@ use super::run::hold;
 use super::site::identity;
 use super::{Desk, Exit, Failure};
 use crate::action::process_list::{self, label};
+use crate::host::foreign::named;
 use crate::host::local::LocalHost;
 use crate::host::pm2::snapshot::FILE;
 use crate::host::pm2::{AppKey, Pm2At, SnapshotRef, Wanted, snapshot, wanted};
@@ -61,15 +62,22 @@ pub(super) async fn call(desk: &Desk, run: Option<&str>) -> Result<Exit, Failure
         tally.units += one.units;
         tally.trouble.extend(one.trouble);
     }
+    let (fate, next) = match store.aside(&id) {
+        Some(note) => {
+            let who = named(&note.who, 64);
+            (format!("run {id} was set aside by {who}, and somebody asked to open it"), format!("journal show {id}"))
+        }
+        None => (format!("run {id} did not go on"), "status".to_owned()),
+    };
     let exit = if tally.trouble.is_empty() { Exit::Done } else { Exit::Failed };
     let text = format!(
-        "run {id} did not go on, so everything that was online was started WITHOUT any check: {} apps, {} units and daemons; {} not.\n{}\n\
-         Check data and roles now. Next: {}; {}",
+        "{fate}: everything that was online was started WITHOUT any check: {} apps, {} units and daemons; {} not.\n{}\n\
+         Check data and roles now. Next:\n  {}\n  {}",
         tally.apps,
         tally.units,
         tally.trouble.len(),
         tally.trouble.iter().take(10).cloned().collect::<Vec<_>>().join("\n"),
-        report::call("status"),
+        report::call(&next),
         report::call("doctor"),
     );
     desk.screen.alert(&format!("{text}\n"));

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::prune::Prune;
 use super::{Desk, Exit, Failure};
 use crate::host::span::count;
+use crate::journal::aside::Aside;
 use crate::journal::store::{Listed, Store, by_age};
 use crate::report::{PastRun, estimate_lines, estimate_table, past_run, past_run_line, unreadable_run_line};
 
@@ -59,7 +60,8 @@ impl History {
         for listed in runs.iter().filter(|listed| self.wants(listed)) {
             shown += 1;
             if desk.screen.json {
-                desk.screen.lines([json(listed)]);
+                let aside = store.as_ref().and_then(|store| store.aside(&listed.id));
+                desk.screen.lines([json(listed, aside.as_ref())]);
             } else {
                 let reading = listed.reading.as_ref().map_err(ToString::to_string);
                 let run = PastRun {
@@ -108,9 +110,9 @@ fn pruned_before(desk: &Desk, runs: u64) {
     }
 }
 
-fn json(listed: &Listed) -> String {
+fn json(listed: &Listed, aside: Option<&Aside>) -> String {
     match &listed.reading {
-        Ok(reading) => past_run_line(&reading.entries, &reading.state),
-        Err(error) => unreadable_run_line(listed.id.as_str(), &error.to_string()),
+        Ok(reading) => past_run_line(&reading.entries, &reading.state, aside),
+        Err(error) => unreadable_run_line(listed.id.as_str(), &error.to_string(), aside),
     }
 }

@@ -78,7 +78,7 @@ impl Site {
 
     /// The state directory of a command that cannot do without.
     pub(super) fn store(&self) -> Result<Store, Failure> {
-        let none = || Failure::say(Exit::Storage, format!("there are no runs in {}", self.state_dir.display()));
+        let none = || Failure::say(Exit::Usage, format!("there are no runs in {}", self.state_dir.display()));
         self.look()?.ok_or_else(|| none().hint("another --state-dir?"))
     }
 
@@ -89,14 +89,14 @@ impl Site {
 
     /// The run that was named, or the unfinished one, or the latest; `None` when there is none at all.
     pub(super) fn pick(&self, named: Option<&str>) -> Result<Option<Listed>, Failure> {
-        let Some(store) = self.look()? else { return Ok(None) };
+        let missing = |name: &str| {
+            Failure::say(Exit::Usage, format!("there is no run {}", crate::host::foreign::named(name, 64)))
+                .hint(call("history"))
+        };
+        let Some(store) = self.look()? else { return named.map_or(Ok(None), |name| Err(missing(name))) };
         if let Some(name) = named {
-            let missing = || {
-                Failure::say(Exit::Usage, format!("there is no run {}", crate::host::foreign::named(name, 64)))
-                    .hint(call("history"))
-            };
             let found = RunId::parse(name).map(|id| store.listed(&id)).transpose()?.flatten();
-            return found.ok_or_else(missing).map(Some);
+            return found.ok_or_else(|| missing(name)).map(Some);
         }
         match store.unfinished()? {
             Some(listed) => Ok(Some(listed)),

@@ -68,6 +68,10 @@ impl Status {
 /// What became of a run that nobody could go on with.
 fn aside(desk: &Desk, id: &RunId) -> Option<Exit> {
     let note = desk.site.store().ok()?.aside(id)?;
+    if desk.screen.json {
+        desk.screen.lines([report::aside_line(id.as_str(), &note)]);
+        return Some(Exit::Failed);
+    }
     desk.screen.result(&report::set_aside(id.as_str(), &note, &desk.screen.streams.result.style));
     desk.screen.alert(&format!("  {}\n", call(&format!("journal show {id}"))));
     Some(Exit::Failed)

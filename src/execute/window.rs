@@ -138,7 +138,8 @@ impl Standing<'_> {
 }
 
 fn closed(opening: &Opening, window: &Window) -> String {
-    format!("the window is closed; it opens at {}", opening.opens.to_zoned(window.timezone.clone()))
+    let opens = opening.opens.to_zoned(window.timezone.clone()).strftime("%a %F %H:%M %Z");
+    format!("the window is closed; it opens {opens}")
 }
 /// Whether it starts what serves users.
 fn starts_services(action: ActionKind) -> bool {

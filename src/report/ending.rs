@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::around::Around;
 use super::came_back_view;
 use super::label;
+use super::lacking;
 use super::layout::{clean, labelled, paragraph, patterns};
 use super::offers::next;
 use super::out::{Style, Tone};
@@ -101,21 +102,17 @@ fn why_not_back(story: &Story<'_>) -> String {
 
 /// Counts, the longest steps and the cut-off.
 fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
-    let items = story.steps.values().flat_map(|step| step.items.values());
-    let (doubtful, bad): (Vec<_>, Vec<_>) = story
-        .losses()
-        .into_iter()
-        .partition(|(id, ..)| story.steps.get(*id).is_some_and(|step| step.in_doubt().is_some()));
     let (mut ok, mut again) = (0, 0);
-    for told in items {
+    for told in story.steps.values().flat_map(|step| step.items.values()) {
         match told.outcome {
             Outcome::Applied if told.tries > 1 => again += 1,
             Outcome::Applied => ok += 1,
             _ => {}
         }
     }
-    let parts = [(ok, "ok"), (again, "ok after a retry"), (bad.len(), "did not come"), (doubtful.len(), "not known")];
-    let named: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let good = [(ok, "ok"), (again, "ok after a retry")];
+    let mut named: Vec<String> = good.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    named.extend(Some(lacking::counted(story)).filter(|lacking| !lacking.is_empty()));
     if !named.is_empty() {
         paragraph(out, "  items    ", &named.join(", "), style);
     }
@@ -139,16 +136,40 @@ fn figures(out: &mut String, story: &Story<'_>, style: &Style) {
     }
 }
 
-/// By name: what was seen, and the evidence. Many of one step for the same reason are one line, with what their names share.
-fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
-    let mut groups: Vec<(&StepId, &str, Vec<&str>, Vec<&str>)> = Vec::new();
-    for (id, item, why, causes) in story.losses() {
-        match groups.iter_mut().find(|group| (group.0, group.1) == (id, why) && group.3 == causes) {
-            Some(group) => group.2.push(item),
-            None => groups.push((id, why, vec![item], causes)),
+/// Losses of one step for one reason, with the evidence of the first.
+struct Group<'a> {
+    id: &'a StepId,
+    /// The reason as the first one has it, and without that one's name.
+    why: &'a str,
+    shared: String,
+    items: Vec<&'a str>,
+    causes: Vec<&'a str>,
+}
+
+/// A few are told each with its own evidence; of many for one reason that of the first has to do.
+fn groups<'a>(story: &'a Story<'_>) -> Vec<Group<'a>> {
+    let losses = story.losses();
+    let shared = |item: &str, why: &str| why.replace(item, "");
+    let many = |id: &StepId, key: &str| {
+        losses.iter().filter(|(of, item, why, _)| *of == id && shared(item, why) == *key).count() > FEW
+    };
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (id, item, why, causes) in &losses {
+        let key = shared(item, why);
+        let same = |group: &&mut Group<'_>| {
+            (group.id, &group.shared) == (*id, &key) && (group.causes == *causes && group.why == *why || many(id, &key))
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.items.push(item),
+            None => groups.push(Group { id, why, shared: key, items: vec![item], causes: causes.clone() }),
         }
     }
-    for (id, why, items, causes) in groups {
+    groups
+}
+
+/// By name: what was seen, and the evidence. Many of one step for the same reason are one line, with what their names share.
+fn losses(out: &mut String, story: &Story<'_>, state: &RunState, style: &Style) {
+    for Group { id, why, items, causes, .. } in groups(story) {
         let (tone, label) = match state.steps().get(id) {
             Some(step) if step.is_done() => (Tone::Warn, "  lost     "),
             Some(step) if matches!(step.status, StepStatus::Unknown { .. }) => (Tone::Bad, "  UNKNOWN  "),

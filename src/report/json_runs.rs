@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::around::Around;
 use super::layout::clean;
 use super::offers::ways;
+use super::state_word::StateWord;
 use super::status::{between, words_for};
 use super::story::Story;
+use crate::journal::aside::Aside;
 use crate::journal::checkpoint::StepId;
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
@@ -33,7 +35,7 @@ pub fn status_lines(entries: &[Entry], state: &RunState, around: &Around, now: T
         "user": opened.map(|opened| clean(&opened.owner.user)),
         "began": story.began,
         "latest": story.latest,
-        "state": word.to_lowercase(),
+        "state": word.word().to_lowercase(),
         "text": text,
         "at_work": around.at_work.unwrap_or(false),
         "ended": state.ended(),
@@ -53,6 +55,21 @@ pub fn status_lines(entries: &[Entry], state: &RunState, around: &Around, now: T
     });
     let steps = state.steps().iter().map(|(id, step)| step_line(story.run, id, step));
     std::iter::once(run.to_string()).chain(steps).collect()
+}
+
+/// A run that was set aside: who did it, when and why, and what was wrong with it.
+#[must_use]
+pub fn aside_line(run: &str, note: &Aside) -> String {
+    let word = StateWord::SetAside.word().to_lowercase();
+    json!({ "type": "status", "run": run, "state": word, "at_work": false, "set_aside": aside_value(note) }).to_string()
+}
+
+/// The note as an object.
+pub(super) fn aside_value(note: &Aside) -> Value {
+    json!({
+        "at": note.at, "who": clean(&note.who), "reason": clean(&note.reason), "found": clean(&note.found),
+        "known": note.known.iter().map(|one| clean(one)).collect::<Vec<_>>(),
+    })
 }
 
 /// Steps of which nobody knows whether they happened.
@@ -88,7 +105,7 @@ fn step_line(run: &str, id: &StepId, step: &StepState) -> String {
 
 /// A past or present run in one line.
 #[must_use]
-pub fn past_run_line(entries: &[Entry], state: &RunState) -> String {
+pub fn past_run_line(entries: &[Entry], state: &RunState, aside: Option<&Aside>) -> String {
     let story = Story::of(entries);
     let took = story.began.zip(story.latest).map(|(from, to)| between(from, to));
     let cut_off = story.cut_off().and_then(|(from, to)| to.map(|to| between(from, to)));
@@ -111,12 +128,13 @@ pub fn past_run_line(entries: &[Entry], state: &RunState) -> String {
         "not_known": doubts_of(&story),
         "not_back": story.not_back().len(),
         "unreadable": Value::Null,
+        "set_aside": aside.map(aside_value),
     })
     .to_string()
 }
 
 /// A run whose journal cannot be read, with the reason.
 #[must_use]
-pub fn unreadable_run_line(run: &str, why: &str) -> String {
-    json!({ "type": "run", "run": run, "unreadable": clean(why) }).to_string()
+pub fn unreadable_run_line(run: &str, why: &str, aside: Option<&Aside>) -> String {
+    json!({ "type": "run", "run": run, "unreadable": clean(why), "set_aside": aside.map(aside_value) }).to_string()
 }

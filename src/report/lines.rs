@@ -119,7 +119,7 @@ impl Reporter for Lines {
     fn on(&mut self, event: &Event<'_>, state: &RunState) {
         match event {
             Event::Durable(entry) => {
-                let said = tell(entry, &self.progress);
+                let said = tell(entry, &self.progress).map(|said| self.fold.shortened(&entry.checkpoint, said));
                 self.progress.take_in(event, state);
                 if matches!(entry.checkpoint, Checkpoint::StepStarted { .. }) {
                     self.summed = 0;
@@ -129,7 +129,7 @@ impl Reporter for Lines {
                 if said.is_none() || self.fold.takes(&entry.checkpoint) {
                     return;
                 }
-                if let Some(folded) = self.fold.release(&self.progress) {
+                for folded in self.fold.release(&entry.checkpoint, &self.progress) {
                     self.say(&time, &folded);
                 }
                 match said {

@@ -135,7 +135,10 @@ impl Reporter for Live {
     fn on(&mut self, event: &Event<'_>, state: &RunState) {
         let mut board = lock(&self.screen.board);
         let (said, wall) = match event {
-            Event::Durable(entry) => (tell(entry, &board.progress), entry.wall),
+            Event::Durable(entry) => {
+                let said = tell(entry, &board.progress);
+                (said.map(|said| board.fold.shortened(&entry.checkpoint, said)), entry.wall)
+            }
             Event::Tick { .. } => (None, Timestamp::UNIX_EPOCH),
             Event::Talk(text) => {
                 (Some(Said { tone: Tone::Warn, text: clean(text), more: Vec::new(), routine: false }), (board.wall)())
@@ -146,14 +149,17 @@ impl Reporter for Live {
         let time = board.progress.clock_time(wall);
         let held = matches!(event, Event::Durable(entry) if board.fold.takes(&entry.checkpoint));
         let said = said.filter(|_| !held);
-        let folded = said.as_ref().and_then(|_| {
-            let board = &mut *board;
-            board.fold.release(&board.progress)
-        });
+        let folded = match event {
+            Event::Durable(entry) if said.is_some() => {
+                let board = &mut *board;
+                board.fold.release(&entry.checkpoint, &board.progress)
+            }
+            Event::Durable(_) | Event::Tick { .. } | Event::Talk(_) => Vec::new(),
+        };
         // The drawing thread needs the board; it must be free before anything is printed.
         drop(board);
-        if let Some(folded) = folded {
-            self.print(&time, &folded);
+        for folded in &folded {
+            self.print(&time, folded);
         }
         if let Some(said) = said.filter(|said| !(said.routine && many)) {
             self.print(&time, &said);

@@ -7,7 +7,7 @@ use super::out::{Style, Tone};
 use super::story::Story;
 use crate::host::span::words;
 use crate::journal::aside::Aside;
-use crate::journal::checkpoint::End;
+use crate::journal::checkpoint::{End, PauseReason};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 
@@ -52,7 +52,8 @@ fn line(lead: &str, entries: &[Entry], state: &RunState, style: &Style) -> Strin
         Some(End::Done) => (Tone::Good, "done"),
         Some(End::DoneWithLosses) => (Tone::Warn, "done, losses"),
         Some(End::BackedOut | End::BackedOutWithLosses) => backed_out(entries),
-        None if state.backing_out() && state.paused().is_some() => (Tone::Bad, "NOT brought back"),
+        None if state.backing_out() && state.paused() == Some(PauseReason::Failed) => (Tone::Bad, "NOT brought back"),
+        None if state.backing_out() => (Tone::Bad, "on its way back"),
         Some(End::Failed) => (Tone::Bad, "given up"),
         Some(End::Abandoned) => (Tone::Bad, "abandoned"),
         None => (Tone::Warn, "unfinished"),

@@ -93,7 +93,10 @@ pub(super) fn changes(sheet: &mut Sheet<'_>) {
     if groups.is_empty() {
         let unknown = unknown(sheet);
         let waits = waits(sheet);
+        let (refused, unforeseen) = (sheet.plan.refused().count(), sheet.plan.unforeseen().count());
         sheet.line(&match unknown {
+            // What is refused or could not be looked at is as nobody wants it.
+            0 if refused + unforeseen > 0 => "No changes are foreseen, and not everything is as it must be:".to_owned(),
             0 if waits.is_empty() => "No changes: everything is as the runbook wants it.".to_owned(),
             0 => "No changes. What is not as the runbook wants it is waited for:".to_owned(),
             n => format!("No changes that can be seen, and {n} unknown: those are marked `?`."),

@@ -6,18 +6,20 @@ use serde_json::{Value, json};
 
 use super::came_back_view;
 use super::json::version_line;
-use super::json_runs::doubts_of;
+use super::json_runs::{aside_value, doubts_of};
 use super::junit_xml::{Case, Document, Suite, Trouble, Verdict};
+use super::lacking;
 use super::layout::clean;
 use super::status::between;
 use super::story::{StepTold, Story};
 use crate::action::ActionKind;
+use crate::journal::aside::Aside;
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, StepId};
 use crate::journal::record::Entry;
 
 /// The report in two lines: the version of the format, then the whole run as an object of type `report`.
 #[must_use]
-pub fn report_lines(entries: &[Entry]) -> Vec<String> {
+pub fn report_lines(entries: &[Entry], aside: Option<&Aside>) -> Vec<String> {
     let story = Story::of(entries);
     let took = story.began.zip(story.latest).map(|(from, to)| between(from, to).as_secs_f64());
     let opened = story.opened;
@@ -38,6 +40,7 @@ pub fn report_lines(entries: &[Entry]) -> Vec<String> {
         "cut_off_s": story.cut_off().and_then(|(from, to)| to.map(|to| between(from, to).as_secs_f64())),
         "ended": story.ended.map(|(_, end)| end),
         "backed_out": story.backed_out.map(clean),
+        "set_aside": aside.map(aside_value),
         "reboots": story.reboots.iter().map(|one| json!({
             "old": clean(one.old), "new": clean(one.new), "took_s": one.took.as_secs_f64(),
         })).collect::<Vec<_>>(),
@@ -46,7 +49,7 @@ pub fn report_lines(entries: &[Entry]) -> Vec<String> {
         })).collect::<Vec<_>>(),
         "steps": story.steps.iter().map(|(id, step)| step_value(&story, id, step)).collect::<Vec<_>>(),
         "losses": story.losses().into_iter().map(|(id, item, why, causes)| json!({
-            "step": id, "item": clean(item), "why": clean(why),
+            "step": id, "kind": lacking::kind(&story, id, item).name(), "item": clean(item), "why": clean(why),
             "causes": causes.iter().map(|cause| clean(cause)).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "failures": story.failures.iter().map(|(at, id, error)| json!({
@@ -97,7 +100,7 @@ fn step_value(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Value {
 ///
 /// # Errors
 /// [`std::io::Error`], which no run is known to cause.
-pub fn report_junit(entries: &[Entry]) -> std::io::Result<String> {
+pub fn report_junit(entries: &[Entry], aside: Option<&Aside>) -> std::io::Result<String> {
     let story = Story::of(entries);
     let name = story.opened.map_or(String::new(), |opened| clean(&opened.runbook_name));
     let suites = story.phases().into_iter().map(|(phase, steps)| Suite {
@@ -119,6 +122,14 @@ pub fn report_junit(entries: &[Entry]) -> std::io::Result<String> {
         let case = Case { name: "as before".into(), class, time: None, action: None, verdict, said };
         suites.push(Suite { name: "baseline".into(), time: None, cases: vec![case] });
     }
+    // Nobody has ended it and nobody will: that is no success, whatever its steps say.
+    suites.extend(aside.map(|note| {
+        let said = format!("by {}, {}: {}", clean(&note.who), note.at.strftime("%F %H:%M UTC"), clean(&note.reason));
+        let verdict = Verdict::Error(trouble("set aside", said, clean(&note.found)));
+        let class = format!("{name}.run");
+        let case = Case { name: "gone on with".into(), class, time: None, action: None, verdict, said: String::new() };
+        Suite { name: "run".into(), time: None, cases: vec![case] }
+    }));
     let time = story.began.zip(story.latest).map_or(Duration::ZERO, |(from, to)| between(from, to));
     Document { name: format!("runbook run {name} {}", clean(story.run)), time, suites }.written()
 }
@@ -184,13 +195,13 @@ mod tests {
     #[test]
     fn a_whole_run_for_programs() {
         let entries = sample::whole().entries;
-        let lines = report_lines(&entries);
+        let lines = report_lines(&entries, None);
         assert_eq!(lines.len(), 2);
         let value: Value = serde_json::from_str(&lines[1]).unwrap();
         assert_eq!((&value["type"], &value["ended"]), (&json!("report"), &json!("done_with_losses")));
         assert_eq!(value["came_back"]["differences"].as_array().unwrap().len(), 6);
         assert_eq!(value["steps"].as_array().unwrap().len(), sample::plan().steps.len());
-        let xml = report_junit(&entries).unwrap();
+        let xml = report_junit(&entries, None).unwrap();
         let short: String = xml.lines().filter(|line| !line.ends_with("Applied")).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!("junit_whole", short);
     }
@@ -206,14 +217,14 @@ mod tests {
                 _ => {}
             }
         }
-        let xml = report_junit(&entries).unwrap();
+        let xml = report_junit(&entries, None).unwrap();
         let steps = entries.iter().find_map(|entry| match &entry.checkpoint {
             Checkpoint::Opened(opened) => Some(opened.steps.len()),
             _ => None,
         });
         assert_eq!(Some(xml.matches("<testcase").count()), steps, "{xml}");
         assert!(!xml.contains('\u{1b}') && xml.contains("&lt;testcase"));
-        for line in report_lines(&entries) {
+        for line in report_lines(&entries, None) {
             assert!(serde_json::from_str::<Value>(&line).is_ok() && !line.contains('\n'));
         }
     }

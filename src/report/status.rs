@@ -9,6 +9,7 @@ use super::around::Around;
 use super::layout::{clean, columns, fit, labelled, pad, paragraph, patterns, right};
 use super::offers::next;
 use super::out::{Style, Tone};
+use super::state_word::StateWord;
 use super::story::{StepTold, Story};
 use super::telling::{pause, person};
 use crate::action::ActionKind;
@@ -39,7 +40,7 @@ pub fn status_in(
     let mut out = String::new();
     header(&mut out, &story, now, zone, style);
     let (tone, word, text) = words_for(&story, state, around, now);
-    labelled(&mut out, &format!("{word}  "), word, tone, &text, style);
+    labelled(&mut out, &format!("{}  ", word.word()), word.word(), tone, &text, style);
     out.push('\n');
     out.push_str(&phases(&story, state, style));
     out.push('\n');
@@ -81,22 +82,24 @@ pub(super) fn words_for(
     state: &RunState,
     around: &Around,
     now: Timestamp,
-) -> (Tone, &'static str, String) {
+) -> (Tone, StateWord, String) {
     if let Some(outcome) = state.ended() {
         let (tone, word) = story.ended_in_words(outcome);
         let ago = story.ended.map_or(String::new(), |(at, _)| format!(", {} ago", words(between(at, now))));
-        return (tone, "OVER", format!("{word}{ago}"));
+        return (tone, StateWord::Over, format!("{word}{ago}"));
     }
     let at_work = around.at_work == Some(true);
     if let Some(refused) = around.refused.as_ref().filter(|_| !at_work) {
-        return (Tone::Bad, "REFUSED", clean(&refused.why));
+        return (Tone::Bad, StateWord::Refused, clean(&refused.why));
     }
     if let Some((step, old)) = state.waiting_for_reboot() {
         return waiting(state, around, now, (step, old));
     }
     let trouble = state.steps().iter().find_map(|(id, step)| match &step.status {
-        StepStatus::Failed { error } => Some((Tone::Bad, "FAILED", format!("{id}: {}", clean(error)))),
-        StepStatus::Unknown { why } => Some((Tone::Bad, "UNKNOWN", format!("whether {id} happened: {}", clean(why)))),
+        StepStatus::Failed { error } => Some((Tone::Bad, StateWord::Failed, format!("{id}: {}", clean(error)))),
+        StepStatus::Unknown { why } => {
+            Some((Tone::Bad, StateWord::Unknown, format!("whether {id} happened: {}", clean(why))))
+        }
         _ => None,
     });
     if let Some(trouble) = trouble.filter(|_| !state.backing_out()) {
@@ -104,11 +107,11 @@ pub(super) fn words_for(
     }
     if state.backing_out() && state.paused() == Some(PauseReason::Failed) {
         let lacks = story.paused_for.map(clean).unwrap_or_default();
-        return (Tone::Bad, "NOT BROUGHT BACK", lacks);
+        return (Tone::Bad, StateWord::NotBroughtBack, lacks);
     }
     if let Some(why) = state.paused() {
         let more = story.paused_for.filter(|_| why != PauseReason::Failed).map(|note| format!(": {}", clean(note)));
-        return (Tone::Warn, "PAUSED", format!("{}{}", pause(why), more.unwrap_or_default()));
+        return (Tone::Warn, StateWord::Paused, format!("{}{}", pause(why), more.unwrap_or_default()));
     }
     let back = if state.backing_out() { "backing out; " } else { "" };
     let text = match (state.running(), story.latest) {
@@ -118,11 +121,11 @@ pub(super) fn words_for(
     if around.at_work == Some(false) {
         return (
             Tone::Bad,
-            "DIED",
+            StateWord::Died,
             format!("its process is gone, and nothing happens until somebody resumes it; {text}"),
         );
     }
-    (Tone::Good, "RUNNING", text)
+    (Tone::Good, StateWord::Running, text)
 }
 
 /// The machine was asked to go down. Whether it has been, only a look at this boot tells.
@@ -131,18 +134,18 @@ fn waiting(
     around: &Around,
     now: Timestamp,
     (step, old): (&StepId, &str),
-) -> (Tone, &'static str, String) {
+) -> (Tone, StateWord, String) {
     let Some(since) = around.back_since(state) else {
         let text = format!("for the machine to come back ({step}, boot {:.8})", clean(old));
-        return (Tone::Warn, "WAITING", text);
+        return (Tone::Warn, StateWord::Waiting, text);
     };
     let ago = words(between(since, now));
     let back = format!("the machine is back since {} UTC ({ago})", since.strftime("%a %H:%M"));
     if around.at_work == Some(true) {
-        return (Tone::Good, "RUNNING", format!("{back}, and the run goes on"));
+        return (Tone::Good, StateWord::Running, format!("{back}, and the run goes on"));
     }
     let unit = around.resume_unit.as_ref().map(|unit| format!(": {}", clean(unit))).unwrap_or_default();
-    (Tone::Bad, "BACK", format!("{back}, and the run has not gone on{unit}"))
+    (Tone::Bad, StateWord::Back, format!("{back}, and the run has not gone on{unit}"))
 }
 
 /// A row per phase with planned and actual times.

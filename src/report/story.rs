@@ -10,7 +10,9 @@ use super::progress::is_chore;
 use super::telling::end;
 use crate::action::ActionKind;
 use crate::action::Subject;
-use crate::journal::checkpoint::{Checkpoint, End, How, Opened, Outcome, Owner, Resolution, Ruling, StepId};
+use crate::journal::checkpoint::{
+    Checkpoint, End, How, Opened, Outcome, Owner, PauseReason, Resolution, Ruling, StepId,
+};
 use crate::journal::record::Entry;
 use crate::plan::{CameBack, Plan, PlannedStep};
 
@@ -84,6 +86,8 @@ pub(super) struct Story<'a> {
     pub(super) asides: Vec<&'a Entry>,
     /// What the latest pause says besides its reason.
     pub(super) paused_for: Option<&'a str>,
+    /// And that reason.
+    pub(super) paused_why: Option<PauseReason>,
     pub(super) backed_out: Option<&'a str>,
     pub(super) ended: Option<(Timestamp, End)>,
     pub(super) abandoned: Option<(&'a str, &'a str)>,
@@ -107,6 +111,7 @@ impl<'a> Story<'a> {
             failures: Vec::new(),
             asides: Vec::new(),
             paused_for: None,
+            paused_why: None,
             backed_out: None,
             ended: None,
             abandoned: None,
@@ -149,8 +154,9 @@ impl<'a> Story<'a> {
                 if let Checkpoint::Decision { who, what: Ruling::Resolve { step, how }, reason } = &entry.checkpoint {
                     self.ruled(step, *how, || format!("set aside by {who}: {reason}"));
                 }
-                if let Checkpoint::Paused { note, .. } = &entry.checkpoint {
+                if let Checkpoint::Paused { why, note } = &entry.checkpoint {
                     self.paused_for = note.as_deref();
+                    self.paused_why = Some(*why);
                 }
                 self.asides.push(entry);
             }

@@ -71,8 +71,9 @@ fn collect(dir: &Path, all: &mut Vec<(PathBuf, Vec<u8>)>) {
         if path.is_dir() {
             collect(&path, all);
             all.push((path, Vec::new()));
-        } else {
-            all.push((path.clone(), std::fs::read(path).unwrap()));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            // A file that a process at work takes away meanwhile is none.
+            all.push((path, bytes));
         }
     }
 }

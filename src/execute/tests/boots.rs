@@ -49,11 +49,11 @@ fn says_so_everywhere(bed: &Bed) {
     let boots = state.boots() - 1;
     for line in [
         crate::report::status_lines(&entries, &state, &around, now).join("\n"),
-        crate::report::past_run_line(&entries, &state),
+        crate::report::past_run_line(&entries, &state, None),
     ] {
         assert!(line.contains(&format!("\"boots\":{boots}")), "{line}");
     }
-    assert!(crate::report::report_lines(&entries).join("\n").contains("\"by_run\":false"));
+    assert!(crate::report::report_lines(&entries, None).join("\n").contains("\"by_run\":false"));
 }
 
 #[tokio::test]

@@ -36,10 +36,10 @@ async fn a_doubt_while_service_is_away_is_backed_out_of_and_named_everywhere() {
         crate::report::ending(&entries, &state, &around, &style),
         crate::report::status(&entries, &state, now, &style),
         crate::report::markdown(&entries),
-        crate::report::past_run_line(&entries, &state),
+        crate::report::past_run_line(&entries, &state, None),
         crate::report::status_lines(&entries, &state, &around, now).join("\n"),
-        crate::report::report_lines(&entries).join("\n"),
-        crate::report::report_junit(&entries).unwrap(),
+        crate::report::report_lines(&entries, None).join("\n"),
+        crate::report::report_junit(&entries, None).unwrap(),
     ] {
         assert!(screen.contains("stop/away"), "{screen}");
     }
@@ -117,7 +117,7 @@ async fn a_way_back_that_fails_is_not_over_and_is_gone_on_with() {
         }
         let ending = crate::report::ending(&entries, &state, &around, &style);
         assert!(ending.contains("api-3") && ending.contains("runbook resume"), "{ending}");
-        assert!(!crate::report::past_run_line(&entries, &state).contains("\"not_back\":0"));
+        assert!(!crate::report::past_run_line(&entries, &state, None).contains("\"not_back\":0"));
     }
 }
 

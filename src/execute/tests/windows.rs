@@ -39,7 +39,7 @@ const LATE: Duration = Duration::from_secs(4 * 3600);
 async fn a_window_that_has_closed_before_the_stop_leaves_everything_running() {
     let (bed, ending) = late_after("step_done save/1", LATE).await;
     let Ending::OutsideWindow { why, backed_out: None } = ending else { panic!("{ending:?}") };
-    assert!(why.starts_with("the window is closed; it opens at 2026-12-05T10:00:00"), "{why}");
+    assert!(why.starts_with("the window is closed; it opens Sat 2026-12-05 10:00 CET"), "{why}");
     assert_eq!((bed.online().await, bed.state().ended()), (34, None));
     assert_eq!(bed.state().paused(), Some(PauseReason::Operator));
 }

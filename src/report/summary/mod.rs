@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use super::ending::ending;
+use super::lacking;
 use super::layout::clean;
 use super::status::{between, name_of};
 use super::story::Story;
@@ -16,7 +17,7 @@ use super::telling::person;
 use crate::action::ActionKind;
 use crate::host::span::{Span, clock, words};
 use crate::journal::aside::Aside;
-use crate::journal::checkpoint::{End, How};
+use crate::journal::checkpoint::{End, How, PauseReason};
 use crate::journal::record::Entry;
 use crate::runbook::Window;
 
@@ -86,11 +87,10 @@ impl Page<'_> {
             None => ("run".to_owned(), self.story.run.to_owned()),
         };
         self.line(&format!("# {name}: session report\n"));
-        let losses = self.story.losses().len();
         let verdict = match self.story.ended {
             Some((_, End::Done)) => "**DONE.** Every step is done and nothing is missing.".to_owned(),
             Some((_, End::DoneWithLosses)) => {
-                format!("**DONE, WITH LOSSES.** {losses} did not come back; they are named below.")
+                format!("**DONE, WITH LOSSES.** {}: named below.", lacking::counted(&self.story))
             }
             Some((_, End::BackedOut | End::BackedOutWithLosses)) => self.backed_out(),
             Some((_, End::Failed)) => "**GIVEN UP** before anything was taken away.".to_owned(),
@@ -102,7 +102,12 @@ impl Page<'_> {
             },
             None if self.aside.is_some() => self.set_aside(),
             None if self.story.backed_out.is_some() && self.story.paused_now() => {
-                "**NOT BROUGHT BACK.** The run turned back, services may be down, and it is not over.".to_owned()
+                let word = if self.story.paused_why == Some(PauseReason::Failed) {
+                    "**NOT BROUGHT BACK.**"
+                } else {
+                    "**PAUSED ON THE WAY BACK.**"
+                };
+                format!("{word} The run turned back, services may be down, and it is not over.")
             }
             None => "**NOT OVER YET.** This is the state so far.".to_owned(),
         };

@@ -7,6 +7,7 @@ use crate::host::span::words;
 use crate::journal::checkpoint::{Checkpoint, How};
 use crate::report::calls::call;
 use crate::report::label::label;
+use crate::report::lacking::{Kind, kind};
 use crate::report::telling::{decision, pause, person};
 
 impl Page<'_> {
@@ -30,10 +31,12 @@ impl Page<'_> {
                 lines.push(format!("- {id} was skipped: {}", cell(why)));
             }
         }
-        let told =
-            |item: &str, why: &str| self.story.failures.iter().any(|(.., error)| *error == format!("{item}: {why}"));
+        let told = |item: &str, why: &str| {
+            self.story.failures.iter().any(|(.., error)| error.starts_with(&format!("{item}: {why}")))
+        };
         for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !of_apps(self.story.action(id))) {
-            if told(item, why) {
+            let left_out = matches!(self.story.steps.get(id).and_then(|step| step.how()), Some(How::Skipped { why: of }) if of == why);
+            if told(item, why) || left_out {
                 continue;
             }
             lines.push(format!("- {id} {}: {}", cell(&label(item)), cell(why)));
@@ -82,8 +85,18 @@ impl Page<'_> {
     pub(super) fn follow_ups(&mut self) {
         let mut lines: Vec<String> = Vec::new();
         let lost = self.story.losses();
-        for (_, item, ..) in lost.iter().filter(|(id, ..)| of_apps(self.story.action(id))) {
-            lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(&label(item))));
+        for (id, item, ..) in &lost {
+            match kind(&self.story, id, item) {
+                Kind::App => lines.push(format!("- [ ] repair `{}`, or declare it `optional`", cell(&label(item)))),
+                Kind::LeftOut => {
+                    lines.push(format!("- [ ] {id} was left out: do what it was for, `{}`", cell(&label(item))))
+                }
+                Kind::Unit | Kind::Redis | Kind::Check | Kind::Work => {
+                    lines.push(format!("- [ ] {id}: look after `{}`", cell(&label(item))));
+                }
+                // Told below.
+                Kind::Doubt => {}
+            }
         }
         lines.extend(
             self.surprises
