@@ -227,7 +227,7 @@ pub struct Pm2Check {
     pub apps: Vec<String>,
     /// How many must be online; a share counts from the apps asked about.
     pub online_at_least: Option<Quota>,
-    /// No app asked about has restarted more often since the run began; after a reboot, since PM2's daemon began.
+    /// No app asked about has restarted more often since the run began; where PM2's daemon is another one since, since that began.
     pub restarts_at_most: Option<u32>,
     /// No app asked about has restarted more often in all: PM2's own counter (`pm2_env.restart_time`).
     #[serde(default)]

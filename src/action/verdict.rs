@@ -17,7 +17,7 @@ use super::process_list;
 use crate::host::ask::{HttpAsk, HttpHeader};
 use crate::host::command::CommandAsked;
 use crate::host::json_path::{JsonPath, Operator, holds};
-use crate::host::pm2::{App, Status};
+use crate::host::pm2::{App, Pm2Seen, Status};
 use crate::host::redis::{self, Door, RedisAt, RoleWanted, Wanted, ready};
 use crate::host::span::bytes;
 use crate::host::{Deed, Host, HostError, Probe, Told};
@@ -425,6 +425,10 @@ async fn restarts_hold(
     };
     // Another daemon counts from nothing.
     let before = ground.baseline.pm2(&process_list::at(place)).filter(|_| !rebooted);
+    let before = match before {
+        Some(seen) if check.restarts_at_most.is_some() && is_another_daemon(seen, place, on).await => None,
+        same => same,
+    };
     for app in apps {
         let then = before.and_then(|seen| process_list::find(&seen.apps, &app.key)).map_or(0, |app| app.restarts);
         let since = app.restarts.checked_sub(then).unwrap_or(app.restarts);
@@ -435,6 +439,13 @@ async fn restarts_hold(
         }
     }
     Ok(())
+}
+
+/// Whether the daemon of now is not the one of then, by their processes.
+async fn is_another_daemon(then: &Pm2Seen, place: &Pm2Place, on: &dyn Probe) -> bool {
+    let Ok(now) = on.pm2(&process_list::at(place)).await else { return false };
+    let pid = |seen: &Pm2Seen| seen.up().and_then(|up| up.pid);
+    matches!((pid(then), pid(&now)), (Some(then), Some(now)) if then != now)
 }
 
 /// What a host check asks, in a word or two.
@@ -452,3 +463,6 @@ fn host_label(check: &HostCheck) -> String {
     parts.extend(check.disk_free.iter().map(|disk| format!("disk_free {}", disk.path.display())));
     parts.join(" ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -295,6 +295,9 @@ fn cut_off(out: &mut String, story: &Story<'_>, now: Timestamp, zone: &TimeZone,
     let at = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%H:%M").to_string();
     let text = match to {
         Some(to) => format!("for {}, {} to {} {}", words(between(from, to)), at(from), at(to), name_of(zone)),
+        None if story.ended.is_some() => {
+            format!("since {} {}; no look has found all of it back", at(from), name_of(zone))
+        }
         None => format!("since {} {}, {} by now", at(from), name_of(zone), words(between(from, now))),
     };
     paragraph(out, "Users cut off  ", &text, style);

@@ -219,13 +219,36 @@ impl<'a> Story<'a> {
     pub(super) fn cut_off(&self) -> Option<(Timestamp, Option<Timestamp>)> {
         let from = self.steps.get(self.opened?.no_return.as_ref()?)?.touched?;
         let plan = self.plan.as_ref()?;
-        let back = plan.steps.iter().rev().find(|step| step.brings_back)?;
-        let back = self.steps.get(&back.id)?;
-        // Turned back and not over: whatever that step has brought back, something else is still missing.
+        let no_return = self.opened?.no_return.as_ref();
+        let behind = plan.steps.iter().skip_while(|step| Some(&step.id) != no_return);
+        let mut back = behind.filter(|step| step.brings_back).peekable();
+        back.peek()?;
+        // Turned back and not over: whatever a step has brought back, something else is still missing.
         if self.backed_out.is_some() && self.ended.is_none() {
             return Some((from, None));
         }
-        Some((from, back.ended.filter(|at| *at >= from)))
+        let way_back = |step: &PlannedStep| plan.back_out.iter().any(|phase| *phase == step.phase);
+        let mut counts = back.filter(|step| self.backed_out.is_none() || way_back(step));
+        let all = counts.try_fold(from, |latest, step| Some(latest.max(self.seen_back(step)?)));
+        Some((from, all.filter(|at| *at > from)))
+    }
+
+    /// When a look has found back what a step was to bring: at its own end, or at the end of a comparison behind it. A step that
+    /// was left out, or ruled done, was looked at by nobody.
+    fn seen_back(&self, step: &PlannedStep) -> Option<Timestamp> {
+        let looked = |step: &PlannedStep| {
+            let told = self.steps.get(&step.id)?;
+            match told.how()? {
+                How::Applied | How::AlreadySo | How::WithLosses { .. } => told.ended,
+                How::Skipped { .. } | How::Ruled => None,
+            }
+        };
+        let plan = self.plan.as_ref()?;
+        let behind = plan.steps.iter().skip_while(|other| other.id != step.id).skip(1);
+        let mut same = behind.filter(|other| {
+            other.subject == step.subject && step.subject != Subject::Step && (other.waits || other.brings_back)
+        });
+        looked(step).or_else(|| same.find_map(looked))
     }
 
     /// Items that did not come, of all steps: step, item, why, evidence. An app named by the restore and by the
@@ -383,5 +406,45 @@ impl<'a> StepTold<'a> {
     /// Those of them whose latest outcome is a success.
     pub(super) fn good(&self) -> usize {
         self.items.iter().filter(|(item, told)| self.counts(item) && told.is_good()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    /// The whole run with steps of these phases left out by somebody.
+    fn cut_off(left_out: &[&str]) -> (Option<Timestamp>, Vec<Entry>) {
+        let mut entries = sample::whole().entries;
+        for entry in &mut entries {
+            if let Checkpoint::StepDone { step, how, .. } = &mut entry.checkpoint
+                && left_out.contains(&step.phase())
+            {
+                *how = How::Skipped { why: "set aside".into() };
+            }
+        }
+        let to = Story::of(&entries).cut_off().unwrap().1;
+        (to, entries)
+    }
+
+    #[test]
+    fn users_are_cut_off_until_a_look_has_found_back_what_they_miss() {
+        let ended = |entries: &[Entry], phase: &str| {
+            let done = |entry: &&Entry| matches!(&entry.checkpoint, Checkpoint::StepDone { step, .. } if step.phase() == phase);
+            entries.iter().rev().find(done).map(|entry| entry.wall)
+        };
+        let (to, entries) = cut_off(&[]);
+        assert_eq!(to, ended(&entries, "restore"), "the restore looks again at its end");
+        let (to, entries) = cut_off(&["restore"]);
+        assert!(to > ended(&entries, "restore"), "left out: only the comparison behind it has looked");
+        let (to, entries) = cut_off(&["restore", "verify"]);
+        assert_eq!(to, None, "nobody has looked");
+        let style = crate::report::Style::PLAIN;
+        let mut state = crate::journal::state::RunState::default();
+        entries.iter().for_each(|entry| drop(state.after(entry)));
+        let told = crate::report::status(&entries, &state, entries.last().unwrap().wall, &style);
+        assert!(told.contains("no look has found all of it back"), "{told}");
+        assert!(crate::report::markdown(&entries).contains("no look has found all of it back"));
     }
 }

@@ -267,6 +267,7 @@ pub(crate) fn app(id: u32, name: &str, online: bool) -> App {
         interpreter: "node".into(),
         out_log: format!("/var/www/app/.pm2/logs/{name}-out.log"),
         err_log: format!("/var/www/app/.pm2/logs/{name}-error.log"),
+        pid_file: String::new(),
         module: false,
     }
 }

@@ -152,6 +152,9 @@ pub struct App {
     pub out_log: String,
     /// Log of stderr.
     pub err_log: String,
+    /// Where PM2 writes the number of its process.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pid_file: String,
     /// A PM2 module (pm2-logrotate …), not one of the operator's apps.
     pub module: bool,
 }

@@ -38,6 +38,7 @@ impl App {
             &self.interpreter,
             &self.out_log,
             &self.err_log,
+            &self.pid_file,
         ];
         texts.into_iter().chain(&self.cron).map(String::len).sum()
     }
@@ -77,6 +78,7 @@ impl App {
             interpreter: text(env.get("exec_interpreter"), PATH_MAX),
             out_log: text(env.get("pm_out_log_path"), PATH_MAX),
             err_log: text(env.get("pm_err_log_path"), PATH_MAX),
+            pid_file: text(env.get("pm_pid_path"), PATH_MAX),
             module: flag("pmx_module", false),
         }
     }

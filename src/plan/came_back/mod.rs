@@ -266,11 +266,33 @@ impl Scale<'_> {
             }
             if let Some(now) = now {
                 self.weigh(format!("{path}/{label}/mode"), &app.exec_mode, &now.exec_mode, false);
+                self.seen_by_others(&format!("{path}/{label}"), app, now);
             }
         }
         for app in own(new).filter(|app| !own(old).any(|one| one.key == app.key)) {
             let label = process_list::label(&app.key);
             self.put(format!("{path}/{label}/status"), "not listed".into(), standing(app).into(), Class::Unexpected);
+        }
+    }
+}
+
+impl Scale<'_> {
+    /// What scripts and log shippers know an app by: its number in PM2, its logs, the file with its process number. PM2 gives numbers
+    /// anew and puts them into names of files, so each can move where nothing else does.
+    fn seen_by_others(&mut self, path: &str, old: &App, new: &App) {
+        if let (Some(before), Some(after)) = (old.pm_id, new.pm_id) {
+            self.weigh(format!("{path}/id"), &before.to_string(), &after.to_string(), false);
+        }
+        let files = [
+            ("log", &old.out_log, &new.out_log),
+            ("error-log", &old.err_log, &new.err_log),
+            ("pid-file", &old.pid_file, &new.pid_file),
+        ];
+        for (name, before, after) in files {
+            // Facts of an older version do not hold every path.
+            if !before.is_empty() && !after.is_empty() {
+                self.weigh(format!("{path}/{name}"), before, after, false);
+            }
         }
     }
 }

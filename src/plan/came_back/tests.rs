@@ -82,3 +82,25 @@ async fn each_difference_has_its_class() {
     after.unanswered.insert("redis redis://127.0.0.1:6381".into(), "refused".into());
     insta::assert_snapshot!(told(&came_back(&runbook, &rehearsed.plan, before, &after)).join("\n"));
 }
+
+#[tokio::test]
+async fn what_scripts_and_log_shippers_see_is_compared() {
+    let (runbook, rehearsed) = ground("[\"pm2/services/*/error-log\"]").await;
+    let before = &rehearsed.facts;
+    let mut after = before.clone();
+    for (ask, answer) in &mut after.answers {
+        let (Ask::Pm2(_), Answer::Pm2(seen)) = (ask, answer) else { continue };
+        let app = seen.apps.iter_mut().find(|app| app.key.name == "service-10").unwrap();
+        app.pm_id = app.pm_id.map(|id| id + 900);
+        app.out_log = "/elsewhere/out-1.log".into();
+        app.err_log = "/elsewhere/error-1.log".into();
+    }
+    let found = came_back(&runbook, &rehearsed.plan, before, &after);
+    let paths: Vec<(&str, Class)> = found.differences.iter().map(|one| (one.path.as_str(), one.class)).collect();
+    let at = |fact: &str| format!("pm2/services/service-10/{fact}");
+    let wanted = [(at("id"), Class::Unexpected), (at("log"), Class::Unexpected), (at("error-log"), Class::Allowed)];
+    for (path, class) in wanted {
+        assert!(paths.contains(&(path.as_str(), class)), "{path} in {paths:?}");
+    }
+    assert_eq!(paths.len(), 3, "{paths:?}");
+}

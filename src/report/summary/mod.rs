@@ -196,6 +196,9 @@ impl Page<'_> {
         let (from, to) = self.story.cut_off()?;
         let text = match to {
             Some(to) => format!("{} to {}: **{}**", self.at(from), self.at(to), words(between(from, to))),
+            None if self.story.ended.is_some() => {
+                format!("since {}; **no look has found all of it back**", self.at(from))
+            }
             None => format!("since {}, not over when this was written", self.at(from)),
         };
         let planned = self.story.plan.as_ref().and_then(crate::plan::Plan::cut_off);
