@@ -71,14 +71,8 @@ fn step_batches(step: &StepId) -> [Vec<Checkpoint>; 4] {
     let by_order =
         Checkpoint::Captured { step: step.clone(), key: format!("{step}.start"), value: json!("by order").into() };
     let note = Some("exit status 0".to_owned());
-    let done = Checkpoint::ItemDone {
-        step: step.clone(),
-        item: item.clone(),
-        outcome: Outcome::Applied,
-        took_ms: 1,
-        note,
-        facts: None,
-    };
+    let done =
+        Checkpoint::ItemDone { step: step.clone(), item: item.clone(), outcome: Outcome::Applied, took_ms: 1, note };
     let started = Checkpoint::StepStarted {
         step: step.clone(),
         attempt: 1,

@@ -439,7 +439,7 @@ fn a_machine_that_is_back_is_never_waited_for() {
     let records = [
         started(&a, "run"),
         intent(&a, "run"),
-        Checkpoint::ItemDone { step: a.clone(), item: "run".into(), outcome, took_ms: 1, note: None, facts: None },
+        Checkpoint::ItemDone { step: a.clone(), item: "run".into(), outcome, took_ms: 1, note: None },
         Checkpoint::StepDone { step: a, how: How::Applied, took_ms: 1 },
         started(&b, "machine"),
         intent(&b, "machine"),

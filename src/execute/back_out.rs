@@ -195,10 +195,9 @@ impl Executor<'_> {
             outcome: Outcome::Failed { why: why.clone(), causes: Vec::new() },
             took_ms: 0,
             note: None,
-            facts: None,
         };
         let mut batch: Vec<Checkpoint> = in_doubt.into_iter().map(failed).collect();
-        batch.push(Checkpoint::StepFailed { step: id.clone(), error: why.clone(), causes: Vec::new() });
+        batch.push(Checkpoint::StepFailed { step: id.clone(), error: why.clone() });
         self.book.write(&batch)
     }
 }

@@ -222,12 +222,11 @@ pub(super) fn found(step: &StepId, item: &str, note: &str) -> Checkpoint {
         outcome: Outcome::Applied,
         took_ms: 0,
         note: Some(note.to_owned()),
-        facts: None,
     }
 }
 
 /// An item of which evidence has shown what became of it.
 fn settled(step: &StepId, item: &str, outcome: Outcome) -> Checkpoint {
     let note = Some(BY_EVIDENCE.to_owned());
-    Checkpoint::ItemDone { step: step.clone(), item: item.to_owned(), outcome, took_ms: 0, note, facts: None }
+    Checkpoint::ItemDone { step: step.clone(), item: item.to_owned(), outcome, took_ms: 0, note }
 }

@@ -255,7 +255,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn fail(&mut self, id: &StepId, error: String) -> Result<StepEnd, ExecuteError> {
-        self.book.write(&[Checkpoint::StepFailed { step: id.clone(), error: error.clone(), causes: Vec::new() }])?;
+        self.book.write(&[Checkpoint::StepFailed { step: id.clone(), error: error.clone() }])?;
         Ok(StepEnd::Failed(error))
     }
 

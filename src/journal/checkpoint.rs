@@ -58,8 +58,6 @@ pub enum Checkpoint {
         took_ms: u64,
         /// A remark for people.
         note: Option<String>,
-        /// What was measured.
-        facts: Option<Box<Value>>,
     },
     /// A value that later steps need. Write-once in a run: a second capture would look at a world that the run itself changed.
     Captured {
@@ -85,8 +83,6 @@ pub enum Checkpoint {
         step: StepId,
         /// In one line.
         error: String,
-        /// Underlying errors, outermost first.
-        causes: Vec<String>,
     },
     /// Nobody knows what the step has done. Only evidence, a repeatable step or a decision leads out.
     StepUnknown {

@@ -105,7 +105,7 @@ fn a_full_disk_still_takes_outcomes_and_the_stop_record() {
     let next = disk.0.lock().unwrap().calls.len();
     disk.0.lock().unwrap().fails = Some((next, Failure::Errno(ENOSPC)));
     let error = "no room".to_owned();
-    journal.append(&[Checkpoint::StepFailed { step: "stop".into(), error, causes: vec![] }]).unwrap();
+    journal.append(&[Checkpoint::StepFailed { step: "stop".into(), error }]).unwrap();
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub enum Outcome {
 
 /// An item that did not come. Which one it is and why stand apart: nothing is ever read back from words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "WrittenLoss")]
+#[serde(deny_unknown_fields)]
 pub struct Loss {
     /// Its key; of a step that was left out as a whole, empty.
     pub item: String,
@@ -84,23 +84,6 @@ pub struct Loss {
 impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.item.is_empty() { f.write_str(&self.why) } else { write!(f, "{}: {}", self.item, self.why) }
-    }
-}
-
-/// As it is written, and as it was until the two were told apart.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum WrittenLoss {
-    Parts { item: String, why: String },
-    Words(String),
-}
-
-impl From<WrittenLoss> for Loss {
-    fn from(written: WrittenLoss) -> Self {
-        match written {
-            WrittenLoss::Parts { item, why } => Self { item, why },
-            WrittenLoss::Words(why) => Self { item: String::new(), why },
-        }
     }
 }
 
@@ -171,11 +154,6 @@ pub enum Ruling {
         step: StepId,
         /// The verdict.
         how: Resolution,
-    },
-    /// A difference was accepted (another role, a dropped process).
-    Accept {
-        /// In words.
-        what: String,
     },
 }
 

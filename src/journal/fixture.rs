@@ -70,8 +70,8 @@ pub(super) fn intent(step: &str, item: &str) -> C {
 }
 
 pub(super) fn outcome(step: &str, item: &str, outcome: Outcome) -> C {
-    let (note, facts) = (Some("a remark\nof two lines".into()), Some(Box::new(json!({"pid": 17}))));
-    C::ItemDone { step: step.into(), item: item.into(), outcome, took_ms: 1_200, note, facts }
+    let note = Some("a remark\nof two lines".into());
+    C::ItemDone { step: step.into(), item: item.into(), outcome, took_ms: 1_200, note }
 }
 
 pub(super) fn done(step: &str, how: How) -> C {

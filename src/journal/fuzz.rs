@@ -69,3 +69,20 @@ impl Told {
         examine(RUN, journal, &self.head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A corpus of records that no reader takes any more would try nothing.
+    #[test]
+    fn kept_runs_are_runs() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
+        let text = String::from_utf8(read("checkpoints/whole")).unwrap();
+        assert_eq!(Told::of(&text).entries.len(), text.lines().count());
+        for name in ["whole", "torn", "nul-tail", "head-behind"] {
+            assert!(raw(&read(&format!("journal/{name}"))).is_ok_and(|reading| reading.entries.len() == 12), "{name}");
+        }
+    }
+}

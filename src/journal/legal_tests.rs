@@ -47,7 +47,7 @@ fn unknown(step: &str) -> C {
 }
 
 fn failed(step: &str) -> C {
-    C::StepFailed { step: step.into(), error: "no".into(), causes: vec![] }
+    C::StepFailed { step: step.into(), error: "no".into() }
 }
 
 fn reboot_intent() -> C {

@@ -111,13 +111,12 @@ mod tests {
             },
             took_ms: 0,
             note: None,
-            facts: None,
         }
     }
 
     fn released(fold: &mut Fold) -> Vec<String> {
         let progress = Progress::new(&sample::runbook(), &sample::plan(), crate::report::progress::machine_clock());
-        let end = Checkpoint::StepFailed { step: "restore/1".into(), error: "no".into(), causes: Vec::new() };
+        let end = Checkpoint::StepFailed { step: "restore/1".into(), error: "no".into() };
         fold.release(&end, &progress).into_iter().map(|said| said.text).collect()
     }
 

@@ -84,11 +84,7 @@ fn step(checkpoint: &Checkpoint, progress: &Progress) -> Option<Said> {
             said.more = more;
             Some(said)
         }
-        Checkpoint::StepFailed { error, causes, .. } => {
-            let mut said = say(Tone::Bad, format!("FAILED: {}", clean(error)))?;
-            said.more = causes.iter().map(|cause| clean(cause)).collect();
-            Some(said)
-        }
+        Checkpoint::StepFailed { error, .. } => say(Tone::Bad, format!("FAILED: {}", clean(error))),
         Checkpoint::StepUnknown { why, .. } => say(Tone::Bad, format!("UNKNOWN whether it happened: {}", clean(why))),
         Checkpoint::RebootIntent { boot_id, .. } => {
             say(Tone::Strong, format!("the machine is asked to go down (boot {:.8})", clean(boot_id)))
@@ -184,7 +180,6 @@ pub(super) fn decision(who: &str, what: &Ruling, reason: &str) -> String {
             Resolution::Rerun => format!("ruled that {step} is done again"),
             Resolution::Skip => format!("ruled that {step} is left out"),
         },
-        Ruling::Accept { what } => format!("accepted {}", clean(what)),
     };
     format!("{} {what}: {}", clean(who), clean(reason))
 }

@@ -53,7 +53,7 @@ fn item(n: usize) -> String {
 
 fn ended(n: usize) -> Checkpoint {
     let note = Some("what a command said before it ended ".repeat(40));
-    Checkpoint::ItemDone { step: step(), item: item(n), outcome: Outcome::Applied, took_ms: 1, note, facts: None }
+    Checkpoint::ItemDone { step: step(), item: item(n), outcome: Outcome::Applied, took_ms: 1, note }
 }
 
 /// Takes every block that is left.
@@ -86,7 +86,7 @@ fn journal(report: &mut Report) -> Result<(), JournalError> {
         report.add("outcomes written when nothing new could begin", 1);
     }
     let error = "no room".to_owned();
-    journal.append(&[Checkpoint::StepFailed { step: step(), error, causes: Vec::new() }])?;
+    journal.append(&[Checkpoint::StepFailed { step: step(), error }])?;
     journal.append(&[Checkpoint::Paused { why: PauseReason::Operator, note: None }])?;
     report.add("stop records written on a full disk", 1);
     drop(journal);

@@ -76,7 +76,7 @@ impl Fan<'_> {
 
     fn done(&self, item: &str, outcome: Verdict, took: Duration, note: Option<String>) -> Checkpoint {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Checkpoint::ItemDone { step: self.step.clone(), item: item.to_owned(), outcome, took_ms, note, facts: None }
+        Checkpoint::ItemDone { step: self.step.clone(), item: item.to_owned(), outcome, took_ms, note }
     }
 
     /// A wave that will never open: its items are lost by name, with the reason, and never silently left out.

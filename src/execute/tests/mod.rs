@@ -12,6 +12,7 @@ mod laws;
 mod others;
 mod soft_needs;
 mod windows;
+mod written;
 
 use crate::execute::Ending;
 use crate::host::Facts;

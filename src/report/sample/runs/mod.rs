@@ -88,14 +88,7 @@ impl Run {
 
     fn item(&mut self, step: &str, item: &str, outcome: Outcome, took: f64, note: Option<&str>) -> &mut Self {
         let note = note.map(str::to_owned);
-        self.fact(C::ItemDone {
-            step: step.into(),
-            item: item.into(),
-            outcome,
-            took_ms: (took * 1000.0) as u64,
-            note,
-            facts: None,
-        })
+        self.fact(C::ItemDone { step: step.into(), item: item.into(), outcome, took_ms: (took * 1000.0) as u64, note })
     }
 
     fn done(&mut self, step: &str, how: How, took: f64) -> &mut Self {

@@ -16,7 +16,7 @@ pub(in crate::report) fn failed() -> Run {
     for item in ["bds-r", "bull00"] {
         run.item("load/1", item, Outcome::Applied, 600.0, None);
     }
-    run.fact(C::StepFailed { step: "load/1".into(), error: format!("bds: {why}"), causes: Vec::new() });
+    run.fact(C::StepFailed { step: "load/1".into(), error: format!("bds: {why}") });
     run.fact(C::Paused { why: PauseReason::Failed, note: Some(format!("bds: {why}")) });
     run
 }
