@@ -151,14 +151,14 @@ mod tests {
         fold.takes(&failed("b/1", "run", "exit status 1", &[]));
         let say = |text: &str| Said { tone: Tone::Bad, text: text.to_owned(), more: Vec::new(), routine: false };
         let error = "run: exit status 1 (and 2 more)".to_owned();
-        let end = Checkpoint::StepFailed { step: "b/1".into(), error: error.clone(), causes: Vec::new() };
+        let end = Checkpoint::StepFailed { step: "b/1".into(), error: error.clone() };
         let said = fold.shortened(&end, say(&format!("[2/2 b] FAILED: {error}")));
         assert_eq!(said.text, "[2/2 b] FAILED (and 2 more)");
         let pause =
             Checkpoint::Paused { why: crate::journal::checkpoint::PauseReason::Failed, note: Some(error.clone()) };
         let said = fold.shortened(&pause, say(&format!("run r-1 paused, because a step failed: {error}")));
         assert_eq!(said.text, "run r-1 paused, because a step failed");
-        let other = Checkpoint::StepFailed { step: "c/1".into(), error: "it is gone".into(), causes: Vec::new() };
+        let other = Checkpoint::StepFailed { step: "c/1".into(), error: "it is gone".into() };
         assert_eq!(fold.shortened(&other, say("[3/3 c] FAILED: it is gone")).text, "[3/3 c] FAILED: it is gone");
     }
 
