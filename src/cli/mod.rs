@@ -12,14 +12,17 @@ mod closing;
 mod completions;
 mod doctor;
 mod effect;
+mod exit_code;
 mod explain;
 mod facts;
 mod fail_open;
 mod failure;
+mod failure_of;
 mod freed;
 mod history;
 mod install_resume_unit;
 mod journal;
+mod last_words;
 mod list;
 mod man;
 mod may_begin;
@@ -49,7 +52,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-pub use failure::{Exit, Failure};
+pub use exit_code::Exit;
+pub use failure::Failure;
 
 use crate::host::foreign::tame;
 use crate::host::own_process::survive_file_limit;
@@ -174,7 +178,7 @@ pub fn parse() -> Cli {
 /// Before anything else: nobody may look into this process, and not even a bug shows a secret.
 pub fn guard_secrets() {
     crate::host::own_process::keep_private();
-    failure::guard_panics();
+    last_words::guard_panics();
 }
 
 /// What every command works with.

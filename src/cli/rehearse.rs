@@ -5,7 +5,7 @@ use clap::Args;
 use tempfile::TempDir;
 
 use super::closing;
-use super::failure::left_stuck;
+use super::last_words::left_stuck;
 use super::plan::{allowed, right_host};
 use super::prompt::{Answers, Prompt, person};
 use super::run::consequence;

@@ -1,7 +1,7 @@
 //! One sitting of a run, the same for `run`, `resume` and `abort`: the executor at work, then everything that its ending asks for.
 use std::sync::Arc;
 
-use super::failure::left_stuck;
+use super::last_words::left_stuck;
 use super::site::{identity, owner};
 use super::{Desk, Exit, Failure, closing, prune, resume_unit};
 use crate::execute::{Approve, Book, Ending, Executor, Orders, Stop, Urge};
