@@ -290,12 +290,12 @@ fn a_resume_after_the_repair_restores_what_is_not_back() {
 fn an_app_that_its_clock_starts_in_the_outage_fails_nothing() {
     let Some(bed) = Bed::new("7") else { return skipped("PM2 is not installed (tests/lab/pm2.sh)") };
     start(&bed, &[("good", Status::Online)]);
-    let clock = json!({ "env": { "LEDGER_KEY": "clock" }, "cron_restart": "*/2 * * * * *" });
+    let clock = json!({ "env": { "LEDGER_KEY": "clock" }, "cron_restart": "*/5 * * * * *" });
     bed.steer(async |steer| {
         steer.start_new(&bed.recipe("clock", &clock)).await.unwrap();
     });
     let place = Place::new();
-    let book = window(&place, &bed, "sleep 5");
+    let book = window(&place, &bed, "sleep 6");
     let said = place.runbook(&["run", &book, "--yes", "--detailed-exitcode"]);
     said.exits(0).says("`cron_restart` starts it by the clock");
     assert!(!said.all().contains("NOT") && !said.all().contains("FAILED"), "{}", said.all());

@@ -108,11 +108,12 @@ impl Act for Pm2Stopped {
             (ItemId::Thing(_), None) => return Outcome::failed("PM2 gives it no number, so it cannot be told to stop"),
         };
         let saved = process_list::saved_app(ground, &self.pm2, &item.key);
-        match on.tell(&deed).await {
-            Ok(_) if saved.is_some_and(|app| app.cron.is_some()) => {
+        let clocked = saved.is_some_and(|app| app.cron.is_some());
+        match stop(&deed, clocked, on).await {
+            Ok(()) if clocked => {
                 Outcome::Applied { note: None, keep: vec![(clocked_key(ground.step, &item.key), true.into())] }
             }
-            Ok(_) => Outcome::applied(),
+            Ok(()) => Outcome::applied(),
             Err(error) => error.into(),
         }
     }
@@ -144,6 +145,18 @@ impl Pm2Stopped {
     }
 }
 
+/// Carries out an order to stop. An app with a clock may have been started again before PM2's list is looked at.
+async fn stop(deed: &Deed, clocked: bool, on: &dyn Host) -> Result<(), HostError> {
+    let mut told = on.tell(deed).await;
+    for _ in 1..SAVES {
+        if !clocked || told.is_ok() {
+            break;
+        }
+        told = on.tell(deed).await;
+    }
+    told.map(drop)
+}
+
 /// Saves the list as stopped. PM2's clock starts an app with `cron_restart` again whether it is stopped or not; one that it
 /// started since is stopped once more, so that the list on disk, which the boot reads, says that all are down.
 async fn save_stopped(pm2: Pm2At, on: &dyn Host) -> Outcome {
@@ -154,7 +167,7 @@ async fn save_stopped(pm2: Pm2At, on: &dyn Host) -> Outcome {
         };
         let clocked = seen.apps.iter().filter(|app| !app.module && !app.is_down() && app.cron.is_some());
         for id in clocked.filter_map(|app| app.pm_id) {
-            if let Err(error) = on.tell(&Deed::StopApp { pm2: pm2.clone(), id }).await {
+            if let Err(error) = stop(&Deed::StopApp { pm2: pm2.clone(), id }, true, on).await {
                 return error.into();
             }
         }

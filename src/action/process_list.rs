@@ -131,9 +131,12 @@ pub(super) fn runs(app: &App) -> bool {
     )
 }
 
-/// Whether an app is what the snapshot wants of it.
+/// Whether an app is what the snapshot wants of it. PM2's clock starts an app with `cron_restart` whether it is stopped or not, and
+/// takes it down for a moment each time.
 pub(super) fn as_wanted(saved: &App, now: Option<&App>) -> bool {
     match (wanted(saved), now) {
+        (Some(Wanted::Online), Some(app)) if app.cron.is_some() && app.status == Status::Stopping => true,
+        (Some(Wanted::Stopped), Some(app)) if app.cron.is_some() => true,
         (Some(Wanted::Online), Some(app)) => app.status == Status::Online && app.pid.is_some(),
         (Some(Wanted::Stopped), Some(app)) => !runs(app),
         (None, _) => true,

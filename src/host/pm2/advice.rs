@@ -122,7 +122,7 @@ impl Adviser {
         self.certificates += usize::from(runs && env.pointer("/env/NODE_EXTRA_CA_CERTS").is_some());
         for (holds, of) in [
             (app.cron.is_some() && app.status == Status::Stopped, &mut self.cron),
-            (app.cron.is_some() && runs, &mut self.clocked),
+            (app.cron.is_some() && !app.is_down(), &mut self.clocked),
             (!app.autostart && runs, &mut self.kept_down),
             (app.watch, &mut self.watched),
             (app.status == Status::Errored, &mut self.errored),

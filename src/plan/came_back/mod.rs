@@ -256,6 +256,8 @@ impl Scale<'_> {
             let label = process_list::label(&app.key);
             let now = own(new).find(|one| one.key == app.key);
             let (was, is) = (standing(app), now.map_or("not listed", standing));
+            // Its clock starts an app whether it is stopped or not.
+            let is = if app.cron.is_some() && app.is_down() && is == "online" { was } else { is };
             // What was given up before is registered as stopped, and that is the run's doing.
             let by_run = was == "errored" && is == "stopped";
             let optional = place.is_optional(&app.key.name) && was != is && !by_run;
@@ -300,12 +302,11 @@ impl Scale<'_> {
 /// What PM2 would bring back by itself is what runs.
 const AS_IT_RUNS: &str = "as it runs";
 
-/// PM2's dump against its live list.
+/// PM2's dump against its live list, by what is up and what is down: finer states change between a save and a look.
 fn saved(seen: &Pm2Seen) -> String {
-    let word = |status: &Status| status.word().to_owned();
-    let mut dump: Vec<(String, String)> =
-        seen.dump.entries().iter().map(|one| (one.name.clone(), word(&one.status))).collect();
-    let mut live: Vec<(String, String)> = own(seen).map(|one| (one.key.name.clone(), word(&one.status))).collect();
+    let mut dump: Vec<(String, bool)> =
+        seen.dump.entries().iter().map(|one| (one.name.clone(), one.status.is_down())).collect();
+    let mut live: Vec<(String, bool)> = own(seen).map(|one| (one.key.name.clone(), one.is_down())).collect();
     dump.sort();
     live.sort();
     if dump == live {
@@ -320,10 +321,11 @@ fn own(seen: &Pm2Seen) -> impl Iterator<Item = &App> {
     seen.apps.iter().filter(|app| !app.module)
 }
 
-/// An app on its way up is up.
+/// An app on its way up is up, and so is one that its clock is just restarting.
 fn standing(app: &App) -> &str {
     match &app.status {
         Status::Online | Status::Launching | Status::OneLaunch => "online",
+        Status::Stopping if app.cron.is_some() => "online",
         other => other.word(),
     }
 }
