@@ -227,7 +227,7 @@ impl<'a> Story<'a> {
         if self.backed_out.is_some() && self.ended.is_none() {
             return Some((from, None));
         }
-        let way_back = |step: &PlannedStep| plan.back_out.iter().any(|phase| *phase == step.phase);
+        let way_back = |step: &PlannedStep| plan.back_out.contains(&step.phase);
         let mut counts = back.filter(|step| self.backed_out.is_none() || way_back(step));
         let all = counts.try_fold(from, |latest, step| Some(latest.max(self.seen_back(step)?)));
         Some((from, all.filter(|at| *at > from)))
