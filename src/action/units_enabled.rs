@@ -23,8 +23,6 @@ pub struct UnitsEnabled {
     pub fix: bool,
 }
 
-/// In an item's key: the unit is not only to be enabled, its start time-out is to be lifted.
-
 /// What `units_enabled` looks at.
 pub struct Seen {
     units: Vec<(Box<UnitSeen>, bool, Duration)>,

@@ -91,17 +91,7 @@ fn parts(one: &Checkpoint) -> Vec<String> {
             };
             (format!("decision {word}"), [None, None])
         }
-        Checkpoint::Finished { outcome, .. } => {
-            let word = match outcome {
-                End::Done => "done",
-                End::DoneWithLosses => "done_with_losses",
-                End::BackedOut => "backed_out",
-                End::BackedOutWithLosses => "backed_out_with_losses",
-                End::Failed => "failed",
-                End::Abandoned => "abandoned",
-            };
-            (format!("finished {word}"), [None, None])
-        }
+        Checkpoint::Finished { outcome, .. } => (format!("finished {}", ended(*outcome)), [None, None]),
         Checkpoint::Opened(_)
         | Checkpoint::Resumed { .. }
         | Checkpoint::StepStarted { .. }
@@ -116,6 +106,17 @@ fn parts(one: &Checkpoint) -> Vec<String> {
         | Checkpoint::Abandoned { .. } => (kind.to_owned(), [None, None]),
     };
     std::iter::once(part).chain(more.into_iter().flatten().map(str::to_owned)).collect()
+}
+
+fn ended(how: End) -> &'static str {
+    match how {
+        End::Done => "done",
+        End::DoneWithLosses => "done_with_losses",
+        End::BackedOut => "backed_out",
+        End::BackedOutWithLosses => "backed_out_with_losses",
+        End::Failed => "failed",
+        End::Abandoned => "abandoned",
+    }
 }
 
 /// One run to where nothing goes on by itself; `crash` behind an entry, and what is asked of the next sitting.
