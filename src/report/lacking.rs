@@ -59,7 +59,9 @@ impl Kind {
 pub(super) fn kind(story: &Story<'_>, step: &StepId, item: &str) -> Kind {
     let told = story.steps.get(step);
     match told.and_then(|told| told.how()) {
-        Some(How::Skipped { .. }) => return Kind::LeftOut,
+        // Of a step that was left out, what failed before is told as what it is.
+        Some(How::Skipped { .. }) if told.is_none_or(|told| !told.has_failed(item)) => return Kind::LeftOut,
+        Some(How::Skipped { .. }) => {}
         Some(How::Applied | How::AlreadySo | How::Ruled | How::WithLosses { .. }) => {}
         None if told.is_some_and(|told| told.in_doubt().is_some()) => return Kind::Doubt,
         None => {}

@@ -30,6 +30,12 @@ pub(super) fn next(story: &Story<'_>, state: &RunState, around: &Around, style: 
     let width = short.map(|(_, command, _)| command.len()).max().unwrap_or(0);
     let mut out = String::new();
     for (label, command, note) in &commands {
+        // One that would be broken by its label stands on a line of its own; one that is longer than any line cannot be helped.
+        if 12 + command.len() > style.columns() {
+            let heading = if label.is_empty() { String::new() } else { format!("  {label}\n") };
+            out.push_str(&format!("{heading}  {}\n", style.paint(Tone::Strong, command)));
+            continue;
+        }
         let gap = " ".repeat(width.saturating_sub(command.len()) + 3);
         let note = if note.is_empty() { String::new() } else { format!("{gap}({note})") };
         let note = if 12 + command.len() + columns(&note) <= style.columns() { note } else { String::new() };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use indexmap::{IndexMap, IndexSet};
 use jiff::Timestamp;
 
+use super::lacking;
 use super::out::Tone;
 use super::progress::is_chore;
 use super::telling::end;
@@ -328,6 +329,10 @@ impl<'a> Story<'a> {
     /// How the run ended, in words: those of backing out come from what the way back has brought about.
     pub(super) fn ended_in_words(&self, outcome: End) -> (Tone, String) {
         let (tone, word) = end(outcome);
+        if outcome == End::DoneWithLosses {
+            let counted = lacking::counted(self);
+            return (tone, if counted.is_empty() { word.to_owned() } else { format!("{word}: {counted}") });
+        }
         if !matches!(outcome, End::BackedOut | End::BackedOutWithLosses) {
             return (tone, word.to_owned());
         }
@@ -396,6 +401,11 @@ impl<'a> StepTold<'a> {
     /// What was seen last, if nobody knows whether the step happened.
     pub(super) fn in_doubt(&self) -> Option<&'a str> {
         self.unknown.filter(|_| self.done.is_none())
+    }
+
+    /// Whether the latest outcome of an item is a failure.
+    pub(super) fn has_failed(&self, item: &str) -> bool {
+        self.items.get(item).is_some_and(|told| matches!(told.outcome, Outcome::Failed { .. }))
     }
 
     /// Whether an item is one of those that people count.
