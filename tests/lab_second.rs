@@ -32,7 +32,7 @@ fn lab_another_host_goes_the_whole_way_and_the_verdict_is_what_others_see() {
     let lost = differing(&after, &look(&lab));
     assert_eq!(lost, BTreeSet::from(["app tide cargo/fragile #0".to_owned()]), "{}", verdict(&lab));
     assert_eq!(claimed(&lab), BTreeSet::from(["cargo:fragile".to_owned()]), "{}", verdict(&lab));
-    assert!(report(&lab).contains("**DONE, WITH LOSSES.** 1 did not come back"), "{}", report(&lab));
+    assert!(report(&lab).contains("**DONE, WITH LOSSES.** 1 app did not come back"), "{}", report(&lab));
     let status = runbook(&lab, &["status", "--detailed-exitcode"]);
     assert!(told(&status).contains("done, with losses"), "{}", told(&status));
     no_secret_is_told(&lab);
