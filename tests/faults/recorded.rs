@@ -61,9 +61,10 @@ type Refused = (&'static str, &'static str, fn(&mut Facts));
 
 fn refuses(cases: &[Refused]) {
     for (id, words, change) in cases {
-        let (_place, said) = plan(change, |book| book);
+        let (place, said) = plan(change, |book| book);
         said.exits(5).says(words).says("nothing was changed").says("runbook plan ").says("restart-staging.yaml");
-        Seen::err(&said).from("runbook: ").is(id);
+        let dir = place.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+        Seen::err(&said).with(&dir, "/srv").from("runbook: ").is(id);
     }
 }
 
@@ -163,9 +164,10 @@ fn what_systemd_and_the_machine_show_before_the_run_refuses_it() {
 
 #[test]
 fn what_would_not_come_back_by_itself_refuses_unless_it_may_be_mended() {
-    let (_place, said) = plan(|_| {}, |book| book.replace("units_enabled: { fix: true }", "units_enabled: {}"));
+    let (place, said) = plan(|_| {}, |book| book.replace("units_enabled: { fix: true }", "units_enabled: {}"));
     said.exits(5).says("is disabled: it will not come back").says("nothing was changed");
-    Seen::err(&said).from("runbook: ").is("S6");
+    let dir = place.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    Seen::err(&said).with(&dir, "/srv").from("runbook: ").is("S6");
 }
 
 #[test]
