@@ -192,7 +192,9 @@ impl Lanes {
         if let Some(lane) = self.0.get_mut(item.wave.min(last)) {
             lane.flying.retain(|flying| flying.key != item.key);
             lane.proving.retain(|proving| proving.key != item.key);
-            lane.lost.extend(failed.then(|| item.key.clone()));
+            // One of our own chores is what its wave is called after.
+            let name = if item.is_chore() { &lane.name } else { &item.key };
+            lane.lost.extend(failed.then(|| name.clone()));
         }
     }
 
@@ -272,6 +274,19 @@ mod tests {
         assert_eq!(keys(&lanes.close(1)), ["b"]);
         lanes.land(&ready[1], false);
         assert!(lanes.empty());
+    }
+
+    #[test]
+    fn a_chore_that_failed_is_told_by_the_name_of_its_wave() {
+        let daemon = Wave { name: "daemon".into(), ..Wave::default() };
+        let apps = Wave { after: vec![0], ..Wave::default() };
+        let mut changed = change(vec![daemon, apps], &[("a", 1)]);
+        changed.items.push(Item::new(crate::action::Chore::Daemon, Sign::Add, "", ""));
+        let mut lanes = Lanes::new(&changed);
+        lanes.ask_next();
+        let ready = lanes.take_ready(None);
+        lanes.land(&ready[0], true);
+        assert_eq!(lanes.unreachable()[0].1, "`daemon` before it did not come up");
     }
 
     #[test]
