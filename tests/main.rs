@@ -26,5 +26,6 @@ mod saved_plans;
 mod schema;
 mod strange_files;
 mod support;
+mod tellings;
 mod verdicts;
 mod whole_run;

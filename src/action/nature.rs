@@ -17,6 +17,17 @@ impl ActionKind {
         }
     }
 
+    /// Whether it takes service away, item by item.
+    #[must_use]
+    pub fn takes_away(self) -> bool {
+        match self {
+            Self::Pm2Stopped | Self::UnitsStopped => true,
+            Self::RedisCompacted | Self::RedisLoaded | Self::UnitsEnabled | Self::UnitsActive => false,
+            Self::Pm2Saved | Self::Pm2Restored | Self::Pm2AsSaved => false,
+            Self::Command | Self::Rebooted | Self::Healthy => false,
+        }
+    }
+
     /// Whether it takes the machine down.
     #[must_use]
     pub fn goes_down(self) -> bool {

@@ -46,6 +46,8 @@ mod sitting;
 mod source;
 mod start;
 mod status;
+#[cfg(test)]
+mod tellings;
 mod witness;
 
 use std::path::PathBuf;

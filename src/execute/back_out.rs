@@ -30,6 +30,7 @@ impl Executor<'_> {
             if let Some(ending) = self.left()? {
                 return Ok(ending);
             }
+            self.leave_for(&id).await?;
             let end = match self.loads_on_the_way_back(step, &id).await? {
                 Some(end) => end,
                 None => self.way_back_step(phase, step, &id).await?,
@@ -64,6 +65,15 @@ impl Executor<'_> {
         let end = if lacks.is_empty() { End::BackedOut } else { End::BackedOutWithLosses };
         self.book.finish(end, reason, Some(&came_back))?;
         Ok(Ending::BackedOut { reason: reason.to_owned(), trouble: lacks })
+    }
+
+    /// A sitting that died in a later step of the way back has left it running, and an earlier one that failed comes first again.
+    async fn leave_for(&mut self, next: &StepId) -> Result<(), ExecuteError> {
+        if self.book.state().running().is_some_and(|(id, _)| id != next) {
+            self.settle_open().await?;
+            self.close_running("an earlier sitting ended in the middle of it")?;
+        }
+        Ok(())
     }
 
     /// One step of the way back. An abort that comes in the middle of it asks for what is done already: the attempt that it

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::step::StepEnd;
 use super::stop::requested;
 use super::{ExecuteError, Executor, kept};
-use crate::action::Settled;
+use crate::action::{Settled, Sign};
 use crate::host::machine;
 use crate::host::planted::{Bug, planted};
 use crate::journal::checkpoint::{Checkpoint, How, Outcome, Resolution, Ruling, StepId};
@@ -117,12 +117,37 @@ impl Executor<'_> {
             if state.is_done() || state.waits_for_reboot() || in_doubt.is_empty() {
                 continue;
             }
+            let mut seen_by_a_look = Vec::new();
             for item in in_doubt {
-                if let Some(proof) = self.evidence(step, &id, &item).await? {
-                    self.on_record(&id, &item, &proof)?;
+                match self.evidence(step, &id, &item).await? {
+                    Some(Settled::Again) => seen_by_a_look.push(item),
+                    Some(proof) => self.on_record(&id, &item, &proof)?,
+                    None => {}
                 }
             }
+            self.settle_by_a_look(step, &id, seen_by_a_look).await?;
             self.close_settled(&id)?;
+        }
+        Ok(())
+    }
+
+    /// What may be done again can be looked at, so a run that turns back need not call it unknown: what the step would not do any
+    /// more is so, and what it still would do was cut short and is as it is seen. Where the look itself cannot tell, the doubt stays.
+    async fn settle_by_a_look(&mut self, step: &Step, id: &StepId, items: Vec<String>) -> Result<(), ExecuteError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let Ok(preview) = self.look(step, id).await else { return Ok(()) };
+        for item in items {
+            let record = match preview.change.items.iter().find(|left| left.key == item) {
+                None => found(id, &item, BY_EVIDENCE),
+                Some(left) if left.sign == Sign::Unknown => continue,
+                Some(left) => {
+                    let why = format!("cut short: it is {}", left.before);
+                    settled(id, &item, Outcome::Failed { why, causes: Vec::new() })
+                }
+            };
+            self.book.write(&[record])?;
         }
         Ok(())
     }

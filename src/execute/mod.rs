@@ -17,7 +17,7 @@ mod slots;
 mod step;
 pub mod stop;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod window;
 
 use std::path::{Path, PathBuf};

@@ -39,6 +39,9 @@ pub fn ending(entries: &[Entry], state: &RunState, around: &Around, style: &Styl
     }
     losses(&mut out, &story, state, style);
     troubles(&mut out, &story, state, around, style);
+    if let Some(left) = story.left_down_in_words() {
+        labelled(&mut out, "  DOWN     ", "DOWN", Tone::Bad, &left, style);
+    }
     if let Some(found) = &story.came_back {
         came_back_view::lines(&mut out, found, story.run, style);
     }
@@ -148,7 +151,7 @@ struct Group<'a> {
 
 /// A few are told each with its own evidence; of many for one reason that of the first has to do.
 fn groups<'a>(story: &'a Story<'_>) -> Vec<Group<'a>> {
-    let losses = story.losses();
+    let losses = story.shortfalls();
     let shared = |item: &str, why: &str| why.replace(item, "");
     let many = |id: &StepId, key: &str| {
         losses.iter().filter(|(of, item, why, _)| *of == id && shared(item, why) == *key).count() > FEW
@@ -205,7 +208,7 @@ fn troubles(out: &mut String, story: &Story<'_>, state: &RunState, around: &Arou
         };
         // Told above by its item, whatever the step says beside it (how many more, which sitting).
         let told = |item: &str, why: &str| seen.starts_with(&format!("{item}: {why}"));
-        let named = story.losses().iter().any(|(of, item, why, _)| *of == id && told(item, why));
+        let named = story.shortfalls().iter().any(|(of, item, why, _)| *of == id && told(item, why));
         let lead = format!("  {label:<9}");
         if !named {
             labelled(out, &lead, label, Tone::Bad, &format!("{id}: {}", clean(seen)), style);

@@ -51,6 +51,7 @@ pub fn status_lines(entries: &[Entry], state: &RunState, around: &Around, now: T
         "window": around.window.as_deref().map(clean),
         "next": ways(entries, state, around).iter().map(|way| clean(way)).collect::<Vec<_>>(),
         "not_known": doubts_of(&story),
+        "left_down": story.left_down().into_iter().map(clean).collect::<Vec<_>>(),
         "not_back": story.not_back().iter().map(|one| clean(one)).collect::<Vec<_>>(),
     });
     let steps = state.steps().iter().map(|(id, step)| step_line(story.run, id, step));

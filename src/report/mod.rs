@@ -25,6 +25,7 @@ mod junit_xml;
 mod label;
 mod lacking;
 pub mod layout;
+mod left_down;
 pub mod lines;
 pub mod live;
 mod offers;

@@ -57,6 +57,7 @@ pub fn report_lines(entries: &[Entry], aside: Option<&Aside>) -> Vec<String> {
         })).collect::<Vec<_>>(),
         "decisions": story.asides.iter().filter_map(|entry| decision(entry)).collect::<Vec<_>>(),
         "not_known": doubts_of(&story),
+        "left_down": story.left_down().into_iter().map(clean).collect::<Vec<_>>(),
         "not_back": story.not_back().iter().map(|one| clean(one)).collect::<Vec<_>>(),
         "came_back": story.came_back,
     });
@@ -178,7 +179,7 @@ fn verdict(story: &Story<'_>, id: &StepId, step: &StepTold<'_>) -> Verdict {
             Verdict::Error(trouble("unknown", clean(why), "nobody knows whether it happened".into()))
         }
         (None, Some(error), _) => {
-            let causes = story.losses().into_iter().filter(|(of, ..)| *of == id);
+            let causes = story.shortfalls().into_iter().filter(|(of, ..)| *of == id);
             let more: Vec<String> =
                 causes.map(|(_, item, why, _)| format!("{}: {}", clean(item), clean(why))).collect();
             Verdict::Failure(trouble("failed", clean(error), more.join("\n")))

@@ -273,6 +273,9 @@ fn at_the_end(out: &mut String, story: &Story<'_>, style: &Style) {
     for lacking in story.not_back().iter().take(12) {
         paragraph(out, "Not back       ", &clean(lacking), style);
     }
+    if let Some(left) = story.left_down_in_words() {
+        paragraph(out, "Left down      ", &left, style);
+    }
     for (id, why) in story.doubts() {
         paragraph(out, "Not known  ?   ", &format!("whether {id} happened: {}", clean(why)), style);
     }

@@ -252,9 +252,25 @@ impl<'a> Story<'a> {
         looked(step).or_else(|| same.find_map(looked))
     }
 
+    /// What is missing at the end. A run that turned back has lost nothing by what it did not get done on the way forward, but what
+    /// nobody knows of it.
+    pub(super) fn losses(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
+        let mut losses = self.shortfalls();
+        if self.backed_out.is_some() {
+            let in_doubt = |id: &StepId| self.steps.get(id).is_some_and(|step| step.in_doubt().is_some());
+            losses.retain(|(id, ..)| self.way_back(id) || in_doubt(id));
+        }
+        losses
+    }
+
+    /// Whether a step belongs to the way back.
+    fn way_back(&self, id: &StepId) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.back_out.iter().any(|phase| phase == id.phase()))
+    }
+
     /// Items that did not come, of all steps: step, item, why, evidence. An app named by the restore and by the
     /// comparison after it is told once, with the first reason.
-    pub(super) fn losses(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
+    pub(super) fn shortfalls(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
         let mut losses: Vec<(&StepId, &str, &str, Vec<&str>)> = Vec::new();
         for (id, step) in &self.steps {
             // Somebody has seen that it is done.
@@ -276,6 +292,15 @@ impl<'a> Story<'a> {
                     // Of a step that was left out, the ruling and its reason stand behind what failed in it.
                     let ruling = ruling.iter().copied();
                     losses.push((id, item, why, causes.iter().map(String::as_str).chain(ruling).collect()));
+                }
+            }
+            // A step that only looks has lost things that are no items of it.
+            if let Some(How::WithLosses { losses: tolerated }) = step.how() {
+                for loss in tolerated {
+                    let known = losses.iter().any(|known| known.1 == loss.item && self.one_subject(known.0, id));
+                    if !known {
+                        losses.push((id, &loss.item, &loss.why, Vec::new()));
+                    }
                 }
             }
             // Left out before anything of it was begun: the step itself is what is missing.
@@ -311,8 +336,7 @@ impl<'a> Story<'a> {
 
     /// Of a run that backed out: what the way back did not bring back, step by step.
     pub(super) fn not_back(&self) -> Vec<String> {
-        let way_back = self.plan.as_ref().map(|plan| plan.back_out.as_slice()).unwrap_or_default();
-        let steps = self.steps.iter().filter(|(id, _)| way_back.iter().any(|phase| phase == id.phase()));
+        let steps = self.steps.iter().filter(|(id, _)| self.way_back(id));
         let lacks = steps.flat_map(|(id, step)| match step.how() {
             Some(How::WithLosses { losses }) => losses.iter().map(ToString::to_string).collect(),
             Some(How::Skipped { why }) => vec![format!("{id}: {why}")],
@@ -351,7 +375,7 @@ impl<'a> Story<'a> {
 }
 
 impl ItemTold<'_> {
-    fn is_good(&self) -> bool {
+    pub(super) fn is_good(&self) -> bool {
         matches!(self.outcome, Outcome::Applied)
     }
 }
@@ -383,8 +407,9 @@ impl<'a> StepTold<'a> {
                 self.ended = Some(at);
                 self.took += Duration::from_millis(*took_ms);
             }
-            Checkpoint::StepFailed { error, .. } => self.error = Some(error),
-            Checkpoint::StepUnknown { why, .. } => self.unknown = Some(why),
+            // The later one holds: evidence settles what was in doubt.
+            Checkpoint::StepFailed { error, .. } => (self.error, self.unknown) = (Some(error.as_str()), None),
+            Checkpoint::StepUnknown { why, .. } => (self.error, self.unknown) = (None, Some(why.as_str())),
             Checkpoint::Rebooted { took_ms, .. } => {
                 self.rebooted = true;
                 self.took += Duration::from_millis(*took_ms);

@@ -13,7 +13,7 @@ use crate::event::{Event, Reporter};
 use crate::execute::{Approve, Book, Ending, ExecuteError, Executor, Orders, Question, Reply, Stop, Urge};
 use crate::host::model::{Faults, Model, Pace, sample};
 use crate::host::{Facts, Probe};
-use crate::journal::checkpoint::{Checkpoint, Opened, Owner};
+use crate::journal::checkpoint::{Checkpoint, Opened, Owner, Ruling};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::store::{NewRun, RunId, Store};
@@ -38,12 +38,14 @@ impl Approve for Yes<'_> {
 
 /// Writes down the kinds of durable entries, and crashes the process after the chosen one.
 #[derive(Default, Clone)]
-pub(super) struct Ear {
-    pub(super) told: Rc<RefCell<Vec<String>>>,
-    pub(super) crash_at: Option<usize>,
+pub(crate) struct Ear {
+    pub(crate) told: Rc<RefCell<Vec<String>>>,
+    pub(crate) crash_at: Option<usize>,
     /// What is asked of the sitting the first time that this entry is heard.
-    pub(super) asks_at: Option<(&'static str, Urge)>,
-    pub(super) stop: Stop,
+    pub(crate) asks_at: Option<(&'static str, Urge)>,
+    /// The same, at an entry counted from one.
+    pub(crate) asks_nth: Option<(usize, Urge)>,
+    pub(crate) stop: Stop,
 }
 
 /// The payload of a made-up crash; thrown past the panic hook.
@@ -60,6 +62,9 @@ impl Reporter for Ear {
             self.asks_at = None;
             self.stop.ask(urge);
         }
+        if let Some((_, urge)) = self.asks_nth.filter(|(nth, _)| *nth == self.told.borrow().len()) {
+            self.stop.ask(urge);
+        }
         if self.crash_at == Some(self.told.borrow().len()) {
             std::panic::resume_unwind(Box::new(Crash));
         }
@@ -67,34 +72,34 @@ impl Reporter for Ear {
 }
 
 /// See the module.
-pub(super) struct Bed {
+pub(crate) struct Bed {
     _dir: tempfile::TempDir,
-    pub(super) store: Store,
-    pub(super) loaded: Loaded,
-    pub(super) rehearsed: Rehearsed,
-    pub(super) model: Model<'static>,
+    pub(crate) store: Store,
+    pub(crate) loaded: Loaded,
+    pub(crate) rehearsed: Rehearsed,
+    pub(crate) model: Model<'static>,
     stamp: Arc<Mutex<Stamp>>,
     run: Option<RunId>,
-    pub(super) ear: Ear,
+    pub(crate) ear: Ear,
     /// How long whoever is asked thinks about each answer.
-    pub(super) thinks: Duration,
+    pub(crate) thinks: Duration,
     /// What the caller decides about a sitting.
-    pub(super) orders: Orders,
+    pub(crate) orders: Orders,
     /// What is asked of a sitting before it begins.
-    pub(super) urge: Urge,
+    pub(crate) urge: Urge,
 }
 
 /// The text of the small runbook.
-pub(super) fn small_yaml() -> String {
+pub(crate) fn small_yaml() -> String {
     include_str!("small.yaml").to_owned()
 }
 
 impl Bed {
-    pub(super) async fn new(yaml: &str, faults: Faults) -> Self {
+    pub(crate) async fn new(yaml: &str, faults: Faults) -> Self {
         Self::on(sample::small(), yaml, faults).await
     }
 
-    pub(super) async fn on(facts: Facts, yaml: &str, faults: Faults) -> Self {
+    pub(crate) async fn on(facts: Facts, yaml: &str, faults: Faults) -> Self {
         let loaded = load(yaml, "test.yaml").unwrap_or_else(|findings| panic!("{findings:#?}"));
         let model = Model::of(facts).with_ties(loaded.runbook.inventory.ties()).with_faults(faults);
         let dir = tempfile::tempdir().unwrap();
@@ -118,7 +123,7 @@ impl Bed {
     }
 
     /// The same bed with a model at another pace.
-    pub(super) fn at_pace(self, pace: Pace) -> Self {
+    pub(crate) fn at_pace(self, pace: Pace) -> Self {
         Self { model: self.model.at_pace(pace), ..self }
     }
 
@@ -156,12 +161,12 @@ impl Bed {
         journal
     }
 
-    pub(super) fn run_dir(&self) -> PathBuf {
+    pub(crate) fn run_dir(&self) -> PathBuf {
         self.store.dir(self.run.as_ref().unwrap()).unwrap().path().to_owned()
     }
 
     /// One sitting; `None` when it crashed where the ear was told to, or was dropped after `polls`.
-    pub(super) async fn sit(&mut self, polls: Option<u32>) -> Option<Ending> {
+    pub(crate) async fn sit(&mut self, polls: Option<u32>) -> Option<Ending> {
         let mut journal = self.journal().await;
         let (mut ear, mut yes) = (self.ear.clone(), Yes { model: &self.model, after: self.thinks });
         ear.stop = Stop::default();
@@ -178,14 +183,14 @@ impl Bed {
             polled.map(Some)
         });
         match ended.await? {
-            Ok(ending) => Some(ending.unwrap()),
+            Ok(ending) => Some(ending.unwrap_or_else(|error| panic!("{error} behind {:#?}", self.ear.told.borrow()))),
             Err(thrown) if thrown.is::<Crash>() => None,
             Err(thrown) => std::panic::resume_unwind(thrown),
         }
     }
 
     /// One sitting on a disk that has `room` more bytes for beginnings; gives the error that ended it.
-    pub(super) async fn sit_cramped(&mut self, room: u64) -> ExecuteError {
+    pub(crate) async fn sit_cramped(&mut self, room: u64) -> ExecuteError {
         let mut journal = self.journal().await;
         journal.cramp(room);
         let (mut ear, mut yes) = (self.ear.clone(), Yes { model: &self.model, after: self.thinks });
@@ -208,25 +213,49 @@ impl Bed {
     }
 
     /// A directory for a run without a journal.
-    pub(super) fn model_dir(&self) -> PathBuf {
+    pub(crate) fn model_dir(&self) -> PathBuf {
         self._dir.path().join("model")
     }
 
     /// The records of the journal as it lies on the disk.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         self.store.read(self.run.as_ref().unwrap()).unwrap().entries
     }
 
     /// The fold of the journal as it lies on the disk.
-    pub(super) fn state(&self) -> RunState {
+    pub(crate) fn state(&self) -> RunState {
         self.store.read(self.run.as_ref().unwrap()).unwrap().state
     }
 
     /// How many apps of the model are online.
-    pub(super) async fn online(&self) -> usize {
+    pub(crate) async fn online(&self) -> usize {
+        self.running().await.len()
+    }
+
+    /// Their names; several may bear the same.
+    pub(crate) async fn running(&self) -> Vec<String> {
         let on: &dyn Probe = &self.model;
         let list = on.pm2_list(&sample::place()).await.unwrap();
-        list.apps.iter().filter(|app| app.pid.is_some()).count()
+        list.apps.iter().filter(|app| app.pid.is_some()).map(|app| app.key.name.clone()).collect()
+    }
+
+    /// Whether an item of this name is an app of the model.
+    pub(crate) fn is_app(&self, name: &str) -> bool {
+        sample::forty_apps().iter().any(|(app, _)| app == name)
+    }
+
+    /// Whether there is a journal.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Writes down what a person has ruled between two sittings; whether it is lawful.
+    pub(crate) async fn rule(&mut self, what: Ruling) -> bool {
+        *self.stamp.lock().unwrap() = stamp(&self.model).await;
+        let cell = Arc::clone(&self.stamp);
+        let clock = Box::new(move || cell.lock().unwrap().clone());
+        let mut journal = self.store.resume(self.run.as_ref().unwrap(), MACHINE_ID, clock).unwrap();
+        journal.append(&[Checkpoint::Decision { who: "anna".into(), what, reason: "seen by hand".into() }]).is_ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whole runs of the real executor, with a real journal, on the model of a small host.
 
-mod bed;
+pub(crate) mod bed;
 mod boots;
 mod crashes;
 mod dead_ends;
@@ -11,7 +11,7 @@ mod hostile_lists;
 mod laws;
 mod others;
 mod soft_needs;
-mod windows;
+pub(crate) mod windows;
 mod written;
 
 use crate::execute::Ending;

@@ -119,7 +119,7 @@ async fn a_clock_that_went_backwards_stops_before_service_is_taken_away() {
 }
 
 /// One-shot commands in every part of the small runbook, in a window of three hours.
-pub(super) fn with_commands() -> String {
+pub(crate) fn with_commands() -> String {
     let once = |name: &str| format!("      - name: {name}\n        command: {{ argv: [/bin/true, {name}] }}\n");
     let before = |text: String, anchor: &str, name: &str| text.replacen(anchor, &format!("{}{anchor}", once(name)), 1);
     let text = before(windowed("3h"), "  - name: compact\n", "early");
@@ -197,7 +197,7 @@ async fn a_step_that_would_cross_the_end_of_the_window_does_not_begin() {
 }
 
 /// Apps stopped for the sake of a command, and nothing rebooted.
-pub(super) fn without_reboot() -> String {
+pub(crate) fn without_reboot() -> String {
     let text = with_commands();
     let (from, to) = (text.find("  - name: reboot\n").unwrap(), text.find("  - name: load\n").unwrap());
     let (gate, restore) = (text.find("  - name: gate\n").unwrap(), text.find("  - name: restore\n").unwrap());

@@ -34,7 +34,8 @@ impl Page<'_> {
         let told = |item: &str, why: &str| {
             self.story.failures.iter().any(|(.., error)| error.starts_with(&format!("{item}: {why}")))
         };
-        for (id, item, why, _) in self.story.losses().into_iter().filter(|(id, ..)| !of_apps(self.story.action(id))) {
+        for (id, item, why, _) in self.story.shortfalls().into_iter().filter(|(id, ..)| !of_apps(self.story.action(id)))
+        {
             let left_out = matches!(self.story.steps.get(id).and_then(|step| step.how()), Some(How::Skipped { why: of }) if of == why);
             if told(item, why) || left_out {
                 continue;
@@ -119,6 +120,11 @@ impl Page<'_> {
         if self.story.ended.is_none() {
             lines.push(format!("- [ ] the run is not over: `{}`", call(&format!("status {}", self.story.run))));
         }
+        let left = self.story.left_down();
+        lines.extend(
+            left.iter()
+                .map(|item| format!("- [ ] bring back `{}`: the run stopped it and did not", cell(&label(item)))),
+        );
         if self.story.ended.is_some() {
             let doubts = self.story.doubts();
             lines.extend(doubts.iter().map(|(id, _)| format!("- [ ] look whether {id} happened: nobody knows")));
