@@ -1,4 +1,5 @@
 //! What programs read: NDJSON whose first line names the format, and annotations for GitHub.
+#![expect(clippy::disallowed_methods, reason = "a test opens a terminal of its own, and waits")]
 #![expect(clippy::unwrap_used, reason = "a line that is no JSON fails the test")]
 use std::process::Stdio;
 

@@ -294,6 +294,7 @@ fn after_a_way_back_what_is_printed_can_be_typed() {
 
 /// What a plan offers last, for each verdict.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one verdict after the other, each in a few lines")]
 fn the_next_command_of_every_plan_can_be_typed() {
     let first = phase("a", "command: { argv: [\"true\"] }");
     let zone = jiff::tz::TimeZone::UTC;

@@ -1,5 +1,6 @@
 //! Real runs over a real daemon, one for each way to end: what every form of telling says is held against a look at the daemon that knows
 //! nothing of the run. The same is done on the model with anything that can happen to a run (`cli/tellings.rs`).
+#![expect(clippy::disallowed_methods, reason = "a test waits for another process")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -45,8 +46,8 @@ impl Forms {
     fn of(place: &Place) -> Self {
         let line = |args: &[&str], kind: &str| {
             let out = place.runbook(args).out;
-            let all = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            all.filter(|value| value["type"] == kind).last().unwrap()
+            let mut all = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            all.rfind(|value| value["type"] == kind).unwrap()
         };
         let status = place.runbook(&["status", "--detailed-exitcode"]);
         let report = |format: &str| place.runbook(&["report", "--format", format]).out;

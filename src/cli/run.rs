@@ -87,11 +87,6 @@ impl Run {
         }
         let (id, journal) = open(&store, &source, &rehearsal, &identity)?;
         lock.introduce(&owner(), &identity.boot_id, Some(id.as_str()))?;
-        let opening = self.answers.ignore_window.as_ref().map(|reason| Checkpoint::Decision {
-            who: who(),
-            what: Ruling::IgnoreWindow,
-            reason: reason.clone(),
-        });
         prompt.live = desk.screen.live(runbook, &rehearsal.rehearsed.plan);
         let sitting = Sitting {
             desk,
@@ -109,9 +104,15 @@ impl Run {
             stop: Stop::default(),
             detailed: self.answers.detailed_exitcode,
         };
-        let exit = sitting.sit(opening.into_iter().collect()).await;
+        let exit = sitting.sit(self.beyond_the_window().into_iter().collect()).await;
         drop(lock);
         exit
+    }
+
+    /// On record before anything else: that somebody wants the run outside of its window, and why.
+    fn beyond_the_window(&self) -> Option<Checkpoint> {
+        let reason = self.answers.ignore_window.clone()?;
+        Some(Checkpoint::Decision { who: who(), what: Ruling::IgnoreWindow, reason })
     }
 
     /// Without a terminal every answer must be on the command line before anything is done.

@@ -222,6 +222,7 @@ async fn play(yaml: &str, faults: Faults, moves: &[Move]) {
 }
 
 /// More in the full tier.
+#[expect(clippy::disallowed_methods, reason = "how hard to try is the caller's wish")]
 fn cases() -> u32 {
     let hard = std::env::var("RUNBOOK_HARD").is_ok_and(|hard| hard == "full");
     if hard { 600 } else { 48 }
