@@ -8,6 +8,8 @@ use crate::plan::came_back::{Class, Difference};
 
 /// Surprises that a closing screen has room for; the report has them all.
 const SHORT: usize = 8;
+/// As many changes of one kind are told one by one.
+const FEW: usize = 3;
 
 /// Differences that are told in one line: one alone, or apps that changed in the same way.
 pub(super) struct Row {
@@ -39,7 +41,23 @@ pub(super) fn rows(found: &CameBack) -> Vec<Row> {
             None => groups.push((app, vec![one])),
         }
     }
-    groups.into_iter().map(|(app, group)| row(app, &group)).collect()
+    alike(groups).into_iter().map(|(app, group)| row(app, &group)).collect()
+}
+
+/// Many apps of a place of which each has another value than before, as numbers after a gap have, are one line as well.
+fn alike(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
+    let key = |(app, group): &Group<'_>| app.clone().map(|app| (app, group[0].class));
+    let keys: Vec<_> = groups.iter().map(key).collect();
+    let mut merged: Vec<(Option<((String, String), Class)>, Group<'_>)> = Vec::new();
+    for group in groups {
+        let key = key(&group);
+        let many = key.is_some() && keys.iter().filter(|other| **other == key).count() > FEW;
+        match merged.iter_mut().find(|(known, _)| many && *known == key) {
+            Some((_, (_, known))) => known.extend(group.1),
+            None => merged.push((key, group)),
+        }
+    }
+    merged.into_iter().map(|(_, group)| group).collect()
 }
 
 fn row(app: Option<(String, String)>, group: &[&Difference]) -> Row {
@@ -52,7 +70,20 @@ fn row(app: Option<(String, String)>, group: &[&Difference]) -> Row {
         Some((place, fact)) if !names.is_empty() => format!("pm2 {} {fact} of {} apps", clean(&place), names.len()),
         _ => clean(&first.path).replacen("units/", "unit/", 1).replace('/', " "),
     };
-    Row { class: first.class, subject, before: clean(&first.before), after: clean(&first.after), names }
+    let side = |of: fn(&Difference) -> &str| values(group.iter().map(|one| of(one)));
+    Row { class: first.class, subject, before: side(|one| &one.before), after: side(|one| &one.after), names }
+}
+
+/// The one value of all, or the first of them.
+fn values<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = all.collect();
+    let mut told = all.clone();
+    told.dedup();
+    if told.len() == 1 {
+        return clean(told[0]);
+    }
+    let first: Vec<String> = all.iter().take(FEW).map(|one| clean(one)).collect();
+    format!("{}{}", first.join(", "), if all.len() > FEW { ", ..." } else { "" })
 }
 
 /// Place, app and fact of a path below `pm2/`.
@@ -129,6 +160,23 @@ mod tests {
         differences.push(one(Class::Allowed, "machine/memory", "125.0 GB", "250.0 GB"));
         differences.push(one(Class::ByRun, "machine/boot", "5b1f0c9e", "9d2e41aa"));
         CameBack { differences, same: 486 }
+    }
+
+    #[test]
+    fn numbers_that_moved_by_one_are_one_line() {
+        let moved = |n: usize| Difference {
+            path: format!("pm2/services/api-{n}/id"),
+            before: (n + 1).to_string(),
+            after: n.to_string(),
+            class: Class::Unexpected,
+        };
+        let found = CameBack { differences: (0..9).map(moved).collect(), same: 3 };
+        let rows = rows(&found);
+        let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
+        assert_eq!((row.subject.as_str(), row.names.len()), ("pm2 services id of 9 apps", 9));
+        assert_eq!((row.before.as_str(), row.after.as_str()), ("1, 2, 3, ...", "0, 1, 2, ..."));
+        let few = CameBack { differences: (0..3).map(moved).collect(), same: 9 };
+        assert_eq!(super::rows(&few).len(), 3);
     }
 
     fn screen(style: Style) -> String {
