@@ -99,6 +99,8 @@ fn prune_spares_the_unfinished_run_and_waits_for_nobody() {
     while !place.path("state/pending").exists() || names(&place).len() < 3 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    // Its command is at work by then, and not still on its way.
+    std::thread::sleep(std::time::Duration::from_millis(500));
     place.runbook(&["history", "prune", "--keep", "0"]).exits(8).says("another run holds this host");
     place.runbook(&["history", "prune", "--keep", "0", "--dry-run"]).exits(0).says("it owns this host");
     child.kill().unwrap();
