@@ -132,7 +132,9 @@ fn whole(bed: &Bed) {
         }
     });
     for _ in 0..100 {
-        if up(bed).len() == APPS.len() {
+        // PM2 calls an app online before its program has begun to look around.
+        let begun = |app: &&str| bed.ledger(app).last().is_some_and(|line| line.starts_with("up "));
+        if up(bed).len() == APPS.len() && APPS.iter().all(begun) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -283,6 +283,10 @@ fn a_resume_after_the_repair_restores_what_is_not_back() {
     std::fs::remove_file(&fault).unwrap();
     place.runbook(&["resume", "--yes", "--detailed-exitcode"]).exits(0);
     assert_eq!(statuses(&bed), [("bad".to_owned(), Status::Online), ("good".to_owned(), Status::Online)]);
+    // What the first attempt had lacked is no loss any more, in any form.
+    assert_eq!(report(&place)["losses"], json!([]));
+    let told = place.runbook(&["report"]).out;
+    assert!(!told.contains("id not come back") && !told.contains("repair `bad`"), "{told}");
 }
 
 /// PM2's clock starts an app again while it is to be down: no stop fails for it, and in the end everything is as it was.

@@ -25,6 +25,9 @@ pub(super) struct Row {
 /// Place and fact of apps, and the differences that are told together.
 type Group<'a> = (Option<(String, String)>, Vec<&'a Difference>);
 
+/// Place, fact and class: what differences have in common that are told in one line.
+type Kind = ((String, String), Class);
+
 /// The differences in as few lines as keep every name that matters.
 pub(super) fn rows(found: &CameBack) -> Vec<Row> {
     let mut groups: Vec<Group<'_>> = Vec::new();
@@ -48,7 +51,7 @@ pub(super) fn rows(found: &CameBack) -> Vec<Row> {
 fn alike(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
     let key = |(app, group): &Group<'_>| app.clone().map(|app| (app, group[0].class));
     let keys: Vec<_> = groups.iter().map(key).collect();
-    let mut merged: Vec<(Option<((String, String), Class)>, Group<'_>)> = Vec::new();
+    let mut merged: Vec<(Option<Kind>, Group<'_>)> = Vec::new();
     for group in groups {
         let key = key(&group);
         let many = key.is_some() && keys.iter().filter(|other| **other == key).count() > FEW;

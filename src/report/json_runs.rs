@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::around::Around;
+use super::label::label;
 use super::layout::clean;
 use super::offers::ways;
 use super::state_word::StateWord;
@@ -51,6 +52,7 @@ pub fn status_lines(entries: &[Entry], state: &RunState, around: &Around, now: T
         "window": around.window.as_deref().map(clean),
         "next": ways(entries, state, around).iter().map(|way| clean(way)).collect::<Vec<_>>(),
         "not_known": doubts_of(&story),
+        "losses": story.losses().iter().map(|(_, item, ..)| clean(&label(item))).collect::<Vec<_>>(),
         "left_down": story.left_down().into_iter().map(clean).collect::<Vec<_>>(),
         "not_back": story.not_back().iter().map(|one| clean(one)).collect::<Vec<_>>(),
     });
@@ -127,6 +129,7 @@ pub fn past_run_line(entries: &[Entry], state: &RunState, aside: Option<&Aside>)
         "boots": story.boots.len(),
         "failures": story.failures.len(),
         "not_known": doubts_of(&story),
+        "losses": story.losses().len(),
         "not_back": story.not_back().len(),
         "unreadable": Value::Null,
         "set_aside": aside.map(aside_value),

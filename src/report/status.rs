@@ -266,12 +266,24 @@ fn asked(out: &mut String, state: &RunState, around: &Around, style: &Style) {
 }
 
 /// What a run that backed out has left open, by name.
+/// As many are named one by one.
+const NOT_BACK: usize = 12;
+
 fn at_the_end(out: &mut String, story: &Story<'_>, style: &Style) {
     if story.ended.is_none() {
         return;
     }
-    for lacking in story.not_back().iter().take(12) {
+    let lacks = story.not_back();
+    for lacking in lacks.iter().take(NOT_BACK) {
         paragraph(out, "Not back       ", &clean(lacking), style);
+    }
+    if lacks.len() > NOT_BACK {
+        paragraph(
+            out,
+            "               ",
+            &format!("and {} more; the report names them", lacks.len() - NOT_BACK),
+            style,
+        );
     }
     if let Some(left) = story.left_down_in_words() {
         paragraph(out, "Left down      ", &left, style);

@@ -273,8 +273,8 @@ impl<'a> Story<'a> {
     pub(super) fn shortfalls(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
         let mut losses: Vec<(&StepId, &str, &str, Vec<&str>)> = Vec::new();
         for (id, step) in &self.steps {
-            // Somebody has seen that it is done.
-            if matches!(step.how(), Some(How::Ruled)) {
+            // Somebody has seen that it is done, or a later look has found everything: what an earlier attempt lacked was repaired.
+            if matches!(step.how(), Some(How::Ruled | How::AlreadySo)) {
                 continue;
             }
             let ruling = match step.how() {
@@ -337,17 +337,25 @@ impl<'a> Story<'a> {
     /// Of a run that backed out: what the way back did not bring back, step by step.
     pub(super) fn not_back(&self) -> Vec<String> {
         let steps = self.steps.iter().filter(|(id, _)| self.way_back(id));
-        let lacks = steps.flat_map(|(id, step)| match step.how() {
-            Some(How::WithLosses { losses }) => losses.iter().map(ToString::to_string).collect(),
-            Some(How::Skipped { why }) => vec![format!("{id}: {why}")],
-            Some(_) => Vec::new(),
-            None => vec![format!("{id}: {}", step.unknown.or(step.error).unwrap_or("not done"))],
-        });
-        if self.backed_out.is_some() && (self.ended.is_some() || self.paused_now()) {
-            lacks.collect()
-        } else {
-            Vec::new()
+        // An app that two steps of the way back lack is one thing.
+        let mut known: Vec<(&StepId, &str)> = Vec::new();
+        let mut lacks: Vec<String> = Vec::new();
+        for (id, step) in steps {
+            match step.how() {
+                Some(How::WithLosses { losses }) => {
+                    for loss in losses {
+                        if !known.iter().any(|(of, item)| *item == loss.item && self.one_subject(of, id)) {
+                            known.push((id, &loss.item));
+                            lacks.push(loss.to_string());
+                        }
+                    }
+                }
+                Some(How::Skipped { why }) => lacks.push(format!("{id}: {why}")),
+                Some(_) => {}
+                None => lacks.push(format!("{id}: {}", step.unknown.or(step.error).unwrap_or("not done"))),
+            }
         }
+        if self.backed_out.is_some() && (self.ended.is_some() || self.paused_now()) { lacks } else { Vec::new() }
     }
 
     /// How the run ended, in words: those of backing out come from what the way back has brought about.
@@ -390,6 +398,8 @@ impl<'a> StepTold<'a> {
                 self.of = items.iter().filter(|item| self.counts(item)).count();
                 (self.error, self.unknown) = (None, None);
                 self.open.clear();
+                // What an earlier attempt lacked is listed anew, or has been repaired since.
+                self.items.retain(|_, told| told.is_good());
             }
             Checkpoint::ItemIntent { item, .. } => {
                 self.touched = self.touched.or(Some(at));
