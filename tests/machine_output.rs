@@ -147,7 +147,7 @@ fn a_result_that_is_cut_short_is_an_error_and_a_reader_that_left_is_none() {
     let place = Place::new();
     let book = place.file("tiny.yaml", &format!("version: 1\nname: tiny\nhosts: [{}]\nphases:\n  - name: a\n    steps:\n      - command: {{ argv: [\"true\"] }}\n", hostname()));
     place.runbook(&["run", &book, "--yes"]).exits(0);
-    let asked: [&[&str]; 14] = [
+    let asked: [&[&str]; 18] = [
         &["show", &book],
         &["check", &book],
         &["check", &book, "--json"],
@@ -162,6 +162,10 @@ fn a_result_that_is_cut_short_is_an_error_and_a_reader_that_left_is_none() {
         &["explain"],
         &["schema"],
         &["completions", "bash"],
+        &["--version"],
+        &["help"],
+        &["plan", "--help"],
+        &["install-resume-unit", "--print"],
     ];
     for words in asked {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -12,7 +12,7 @@ use crate::host::{Deed, Host};
 pub(super) struct InstallResumeUnit {
     /// Only show the units
     #[arg(long)]
-    print: bool,
+    pub(super) print: bool,
     /// A runbook whose PM2 homes and credentials the unit has to reach
     #[arg(long, value_name = "NAME")]
     runbook: Option<String>,

@@ -52,6 +52,8 @@ mod witness;
 
 use std::path::PathBuf;
 
+use std::io::Write as _;
+
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use exit_code::Exit;
@@ -164,7 +166,7 @@ pub fn command() -> clap::Command {
 /// Parses the command line; a wrong one ends the program with exit code 2.
 #[must_use]
 pub fn parse() -> Cli {
-    let matches = command().get_matches();
+    let matches = command().try_get_matches().unwrap_or_else(|told| no_command(&told));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // From the environment it comes back by itself; what was typed must be typed again.
     let typed = matches.value_source("state_dir") == Some(clap::parser::ValueSource::CommandLine);
@@ -175,6 +177,22 @@ pub fn parse() -> Cli {
         crate::report::commands_name(&path);
     }
     cli
+}
+
+/// Help, the version, or what is wrong with the command line. A help that did not reach the file it was printed to is an error, as every
+/// other result is.
+fn no_command(told: &clap::Error) -> ! {
+    let printed = told.print().and_then(|()| std::io::stdout().flush());
+    if let Err(error) = printed
+        && !told.use_stderr()
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let why = tame(&error.to_string(), 200);
+        let out = crate::report::Out::stderr(crate::report::Style::PLAIN);
+        out.line(&format!("runbook: what was printed on the standard output is cut short: {why}"));
+        std::process::exit(i32::from(Exit::Storage.code()));
+    }
+    std::process::exit(told.exit_code())
 }
 
 /// Before anything else: nobody may look into this process, and not even a bug shows a secret.
@@ -277,13 +295,9 @@ impl Command {
     /// Whether it changes something on the machine, in a run or in what is kept.
     fn acts(&self) -> bool {
         match self {
-            Self::Run(_)
-            | Self::Resume(_)
-            | Self::Pause(_)
-            | Self::Abort(_)
-            | Self::Resolve(_)
-            | Self::InstallResumeUnit(_)
-            | Self::Effect(_) => true,
+            Self::Run(run) => !run.dry_run,
+            Self::InstallResumeUnit(install) => !install.print,
+            Self::Resume(_) | Self::Pause(_) | Self::Abort(_) | Self::Resolve(_) | Self::Effect(_) => true,
             Self::List
             | Self::Show(_)
             | Self::Check(_)

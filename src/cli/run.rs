@@ -45,7 +45,7 @@ pub(super) struct Run {
     answers: Answers,
     /// Only plan
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// NDJSON on the standard output, for programs
     #[arg(long)]
     pub(super) json: bool,
