@@ -246,3 +246,16 @@ async fn a_way_back_that_died_in_a_later_step_is_gone_on_with() {
         play(&without_reboot(), faults.clone(), &[Move::Sit, Move::CrashAt(at)]).await;
     }
 }
+
+/// A runbook may stop apps and mean it.
+#[tokio::test]
+async fn what_was_never_meant_to_come_back_is_not_told_as_left_down() {
+    let yaml = small_yaml();
+    let to = yaml.find("  - name: reboot\n").unwrap();
+    let mut bed = Bed::new(&yaml[..to].replace("back_out: [restore, verify]\n", ""), Faults::default()).await;
+    assert_eq!(bed.sit(None).await, Some(Ending::Done { losses: vec![] }));
+    assert_eq!(bed.online().await, 0);
+    let told = Told::of(&bed);
+    assert_eq!(told.report["left_down"], serde_json::json!([]));
+    told.never(&["left down", "  DOWN  ", "bring back"]);
+}

@@ -5,20 +5,21 @@ use super::label::label;
 use super::layout::patterns;
 use super::progress::is_chore;
 use super::story::{StepTold, Story};
-use crate::journal::checkpoint::{How, StepId};
+use crate::journal::checkpoint::{End, How, StepId};
 
 impl Story<'_> {
-    /// By key, in the order in which it was stopped. Empty while the run is not over.
+    /// By key, in the order in which it was stopped. Empty while the run is not over, and for what the runbook of a run that is done never
+    /// meant to bring back.
     pub(super) fn left_down(&self) -> Vec<&str> {
-        let stops = self
-            .steps
-            .iter()
-            .filter(|(id, _)| self.ended.is_some() && self.action(id).is_some_and(|kind| kind.takes_away()));
+        let Some((_, end)) = self.ended else { return Vec::new() };
+        let stops = self.steps.iter().filter(|(id, _)| self.action(id).is_some_and(|kind| kind.takes_away()));
         let stopped = stops.flat_map(|(id, step)| {
-            let gone = step.items.iter().filter(|(item, told)| told.is_good() && !is_chore(item));
-            gone.map(move |(item, _)| (id, *item))
+            let brings = self.bring_back(id);
+            let meant = matches!(end, End::Done | End::DoneWithLosses) && brings.is_empty();
+            let gone = step.items.iter().filter(move |(item, told)| !meant && told.is_good() && !is_chore(item));
+            gone.map(|(item, _)| *item).filter(move |item| !brings.iter().any(|step| has_it(step, item)))
         });
-        stopped.filter(|(id, item)| !self.brought_back(id, item)).map(|(_, item)| item).collect()
+        stopped.collect()
     }
 
     /// The same for people: many that are alike in few words.
@@ -33,12 +34,14 @@ impl Story<'_> {
         Some(format!("{} that the run has stopped and not brought back: {named}", words.len()))
     }
 
-    fn brought_back(&self, stopped_by: &StepId, item: &str) -> bool {
-        let subject = self.planned(stopped_by).map(|step| &step.subject);
-        self.steps.iter().any(|(id, step)| {
-            let same = self.planned(id).map(|step| &step.subject) == subject;
-            same && self.action(id).is_some_and(|kind| kind.brings_back()) && has_it(step, item)
-        })
+    /// The steps that bring back, or compare, what this one has stopped.
+    fn bring_back(&self, stop: &StepId) -> Vec<&StepTold<'_>> {
+        let Some(stop) = self.planned(stop) else { return Vec::new() };
+        let brings = |id: &StepId| {
+            let step = self.planned(id).filter(|step| step.subject == stop.subject);
+            step.is_some_and(|step| step.action.brings_back() || step.action.brings_apps())
+        };
+        self.steps.iter().filter(|(id, _)| brings(id)).map(|(_, step)| step).collect()
     }
 }
 
