@@ -14,21 +14,14 @@ use crate::support::program::{Place, hostname};
 const APPS: [&str; 3] = ["cart", "mail", "search"];
 
 /// Down and up again, with a command in between that fails as long as there is a file `stuck`.
-fn window(place: &Place, bed: &Bed, back_out: &str, tolerate: u32, on_failure: &str) -> String {
-    let text = format!(
-        "version: 1\nname: window\nhosts: [{}]\n{back_out}pm2:\n  services: {{ user: {}, home: {}, cli: {} }}\nphases:\n\
-         \x20 - name: save\n    steps:\n      - pm2_saved: {{ pm2: services }}\n\
-         \x20 - name: stop\n    steps:\n      - pm2_stopped: {{ pm2: services }}\n\
-         \x20 - name: between\n    steps:\n      - command: {{ argv: [/usr/bin/test, '!', -e, {}], repeatable: true }}\n{on_failure}\
-         \x20 - name: restore\n    steps:\n      - pm2_restored: {{ pm2: services }}\n\
-         \x20     - pm2_as_saved: {{ pm2: services, steady_for: 1s, tolerate: {tolerate} }}\n",
-        hostname(),
-        bed.at.user,
-        bed.at.home.display(),
-        bed.at.cli.as_ref().unwrap().display(),
-        place.path("stuck").display(),
-    );
-    place.file("window.yaml", &text)
+fn window(place: &Place, bed: &Bed, way: &Way) -> String {
+    let stuck = place.path("stuck");
+    let goes_on = if way.goes_on { "\n        on_failure: continue" } else { "" };
+    let command =
+        format!("command: {{ argv: [/usr/bin/test, '!', -e, {}], repeatable: true }}{goes_on}", stuck.display());
+    let back_out = if way.back_out { "back_out: [restore]\n" } else { "" };
+    let book = bed.window(&hostname(), back_out, &command, &format!(", tolerate: {}", way.tolerate));
+    place.file("window.yaml", &book)
 }
 
 /// Everything that is said of the latest run.
@@ -165,9 +158,7 @@ fn every_ending_of_a_real_run_is_told_as_the_daemon_shows_it() {
         let place = Place::new();
         set(&place.path("stuck"), way.stuck);
         set(&bed.path().join("fault/cart"), way.broken);
-        let back_out = if way.back_out { "back_out: [restore]\n" } else { "" };
-        let goes_on = if way.goes_on { "        on_failure: continue\n" } else { "" };
-        let book = window(&place, &bed, back_out, way.tolerate, goes_on);
+        let book = window(&place, &bed, &way);
         let said = place.runbook(&["run", &book, "--yes", "--detailed-exitcode"]);
         let run = Forms::of(&place).status["run"].as_str().unwrap().to_owned();
         let mut code = said.code;

@@ -214,19 +214,8 @@ fn a_json_path_that_no_gate_could_read_is_refused_with_its_place() {
 
 /// A runbook that takes the apps of a real daemon down and up, with a command in between.
 fn window(place: &Place, bed: &Bed, between: &str) -> String {
-    let cli = bed.at.cli.as_ref().unwrap().display();
-    let text = format!(
-        "version: 1\nname: window\nhosts: [{}]\npm2:\n  services: {{ user: {}, home: {}, cli: {cli} }}\nphases:\n\
-         \x20 - name: save\n    steps:\n      - pm2_saved: {{ pm2: services }}\n\
-         \x20 - name: stop\n    steps:\n      - pm2_stopped: {{ pm2: services }}\n\
-         \x20 - name: between\n    steps:\n      - command: {{ argv: [/bin/sh, -c, \"{between}\"], repeatable: true }}\n\
-         \x20 - name: restore\n    steps:\n      - pm2_restored: {{ pm2: services }}\n\
-         \x20     - pm2_as_saved: {{ pm2: services, steady_for: 1s }}\n",
-        hostname(),
-        bed.at.user,
-        bed.at.home.display(),
-    );
-    place.file("window.yaml", &text)
+    let command = format!("command: {{ argv: [/bin/sh, -c, \"{between}\"], repeatable: true }}");
+    place.file("window.yaml", &bed.window(&hostname(), "", &command, ""))
 }
 
 /// Starts apps of a real daemon, and waits until each has the status it is to have.

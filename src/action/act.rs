@@ -37,6 +37,24 @@ pub struct Ground<'a> {
     pub reboots: bool,
 }
 
+#[cfg(test)]
+impl<'a> Ground<'a> {
+    /// Of the first attempt at a step of a runbook that says nothing else about it.
+    pub(super) fn of_a_test(inventory: &'a Inventory, kept: &'a Kept, baseline: &'a Facts, step: &'a str) -> Self {
+        Self {
+            inventory,
+            baseline,
+            kept,
+            step,
+            attempt: 1,
+            run_dir: Path::new("/"),
+            judged_later: None,
+            within: None,
+            reboots: false,
+        }
+    }
+}
+
 impl Ground<'_> {
     /// What this step captured when it began.
     #[must_use]

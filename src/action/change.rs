@@ -141,15 +141,11 @@ pub struct Wave {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub soft: Vec<usize>,
     /// See `soft`.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "super::inventory::is_zero")]
     pub lost_at_most: usize,
     /// Which group of the PM2 place its gate is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<usize>,
-}
-
-fn is_none(number: &usize) -> bool {
-    *number == 0
 }
 
 /// What so many lost items of one wave hold back.

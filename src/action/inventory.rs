@@ -136,8 +136,9 @@ pub struct Needs {
     pub checks: Vec<Check>,
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+/// For fields that are left out where they say nothing.
+pub(super) fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// Which Redis instances a step means.

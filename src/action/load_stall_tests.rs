@@ -1,7 +1,6 @@
 //! A load behind a disk that stops giving: a made-up host whose server falls silent, and what is told meanwhile.
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::path::Path;
 use std::task::Poll;
 
 use jiff::Timestamp;
@@ -102,17 +101,7 @@ async fn a_stall_is_told_while_it_lasts_and_the_estimate_outlives_it() {
     inventory.redis.insert("bds".into(), instance);
     let host = Stalling { clock: Cell::new(0.0) };
     let (baseline, kept) = (Facts::new(host.now(), 0.0), Kept::new());
-    let ground = Ground {
-        inventory: &inventory,
-        baseline: &baseline,
-        kept: &kept,
-        step: "load/1",
-        attempt: 1,
-        run_dir: Path::new("/"),
-        judged_later: None,
-        reboots: true,
-        within: None,
-    };
+    let ground = Ground { reboots: true, ..Ground::of_a_test(&inventory, &kept, &baseline, "load/1") };
     let ticks = RefCell::new(Vec::new());
     let tell = |tick: Tick| ticks.borrow_mut().push((host.clock.get(), tick));
     RedisLoaded::default().apply(&Item::new("bds", Sign::Wait, "", ""), &host, &ground, &tell).await;

@@ -196,7 +196,6 @@ mod stall;
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::path::Path;
 
     use super::*;
     use crate::action::inventory::Inventory;
@@ -214,17 +213,7 @@ mod tests {
         let instance = RedisInstance::declared("bds", &bed.at().url);
         inventory.redis.insert("bds".into(), instance);
         let baseline = Facts::new(on.now(), on.uptime().as_secs_f64());
-        let ground = Ground {
-            inventory: &inventory,
-            baseline: &baseline,
-            kept,
-            step: "load/1",
-            attempt: 1,
-            run_dir: Path::new("/"),
-            judged_later: None,
-            within: None,
-            reboots: true,
-        };
+        let ground = Ground { reboots: true, ..Ground::of_a_test(&inventory, kept, &baseline, "load/1") };
         let ticks = RefCell::new(Vec::new());
         let tell = |tick| ticks.borrow_mut().push(tick);
         let item = Item::new("bds", Sign::Wait, "", "");

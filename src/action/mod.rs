@@ -86,7 +86,7 @@ kinds! {
 }
 
 /// What the items of an action are. Equal keys of equal subjects name one thing, whichever step speaks of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// Declared Redis instances.

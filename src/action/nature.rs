@@ -39,6 +39,17 @@ impl ActionKind {
         }
     }
 
+    /// Whether it shows what a later step builds on.
+    #[must_use]
+    pub fn is_gate(self) -> bool {
+        match self {
+            Self::RedisLoaded | Self::UnitsActive | Self::Healthy => true,
+            Self::RedisCompacted | Self::UnitsEnabled | Self::UnitsStopped => false,
+            Self::Pm2Saved | Self::Pm2Stopped | Self::Pm2Restored | Self::Pm2AsSaved => false,
+            Self::Command | Self::Rebooted => false,
+        }
+    }
+
     /// Whether it waits until data are loaded.
     #[must_use]
     pub fn awaits_data(self) -> bool {

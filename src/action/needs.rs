@@ -147,7 +147,6 @@ pub(super) fn is_ready(instance: &RedisInstance, seen: &RedisSeen, ground: &Grou
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::super::act::Kept;
     use super::super::check::TcpCheck;
@@ -164,17 +163,7 @@ mod tests {
         let host = LocalHost::new(None);
         let (inventory, kept) = (Inventory::default(), Kept::new());
         let baseline = Facts::new(host.now(), 0.0);
-        let ground = Ground {
-            inventory: &inventory,
-            baseline: &baseline,
-            kept: &kept,
-            step: "restore/1",
-            attempt: 1,
-            run_dir: Path::new("/"),
-            judged_later: None,
-            reboots: false,
-            within: None,
-        };
+        let ground = Ground::of_a_test(&inventory, &kept, &baseline, "restore/1");
         let needs = |required| Needs {
             checks: vec![Check::Tcp(TcpCheck { addr: addr.clone(), required })],
             ..Needs::default()

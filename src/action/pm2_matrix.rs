@@ -140,15 +140,9 @@ impl Window {
     /// Does one step and says how each item ended.
     async fn step(&mut self, act: &impl Act, step: &str) -> BTreeMap<String, Outcome> {
         let ground = Ground {
-            inventory: &self.inventory,
-            baseline: &self.facts,
-            kept: &self.kept,
-            step,
-            attempt: 1,
             run_dir: self.bed.path(),
             judged_later: Some(1_000),
-            within: None,
-            reboots: false,
+            ..Ground::of_a_test(&self.inventory, &self.kept, &self.facts, step)
         };
         let on: &dyn Host = &self.host;
         let seen = act.probe(on.as_probe(), &ground).await.unwrap();

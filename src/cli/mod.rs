@@ -82,7 +82,7 @@ pub struct Cli {
 }
 
 /// Flags of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct Global {
     /// Where runs are kept [default: /var/lib/runbook as root, else ./state]
     #[arg(long, global = true, value_name = "DIR", env = "RUNBOOK_STATE_DIR")]
@@ -187,12 +187,17 @@ fn no_command(told: &clap::Error) -> ! {
         && !told.use_stderr()
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
-        let why = tame(&error.to_string(), 200);
-        let out = crate::report::Out::stderr(crate::report::Style::PLAIN);
-        out.line(&format!("runbook: what was printed on the standard output is cut short: {why}"));
-        std::process::exit(i32::from(Exit::Storage.code()));
+        let failure = cut_short(&error.to_string());
+        Screen::new(&Global::default(), false).failure(&failure);
+        std::process::exit(failure.exit.code().into());
     }
     std::process::exit(told.exit_code())
+}
+
+/// A result that did not reach the file or the disk it was printed to is no result.
+fn cut_short(why: &str) -> Failure {
+    let text = format!("what was printed on the standard output is cut short: {}", tame(why, 200));
+    Failure::say(Exit::Storage, text).hint("print it to a place with room, or into a pipe")
 }
 
 /// Before anything else: nobody may look into this process, and not even a bug shows a secret.
@@ -224,16 +229,14 @@ impl Cli {
         self.printed(&desk, exit)
     }
 
-    /// A result that did not reach the file or the disk it was printed to is no result. What a command has *done* stays done: those
-    /// that change something keep their exit code, and say it.
+    /// What a command has *done* stays done: those that change something keep their exit code, and say what was not printed.
     fn printed(&self, desk: &Desk, exit: Exit) -> Result<Exit, Failure> {
-        let Some(why) = desk.screen.streams.result.lost() else { return Ok(exit) };
-        let text = format!("what was printed on the standard output is cut short: {}", tame(why, 200));
+        let Some(failure) = desk.screen.streams.result.lost().map(cut_short) else { return Ok(exit) };
         if self.command.acts() {
-            desk.screen.alert(&format!("runbook: {text}\n"));
+            desk.screen.alert(&format!("runbook: {}\n", failure.reason()));
             return Ok(exit);
         }
-        Err(Failure::say(Exit::Storage, text).hint("print it to a place with room, or into a pipe"))
+        Err(failure)
     }
 
     async fn at(&self, desk: &Desk) -> Result<Exit, Failure> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::step::StepEnd;
 use super::stop::{Urge, requested};
 use super::{ExecuteError, Executor, kept};
-use crate::action::{Action, Item, Outcome, Sign};
+use crate::action::{Item, Outcome, Sign};
 use crate::host::span::words;
 use crate::host::{HostError, Probe};
 use crate::journal::checkpoint::StepId;
@@ -80,9 +80,9 @@ impl Executor<'_> {
         let runbook = self.runbook;
         let before = runbook.steps().take_while(|(other, ..)| other != id);
         let from = self.gates_count_from();
-        let stale = before
-            .skip(from)
-            .filter(|(other, _, gate)| is_gate(gate) && self.book.state().done_in_an_earlier_boot(other));
+        let stale = before.skip(from).filter(|(other, _, gate)| {
+            gate.action.kind().is_gate() && self.book.state().done_in_an_earlier_boot(other)
+        });
         let stale: Vec<(StepId, &Step)> = stale.map(|(other, _, gate)| (other, gate)).collect();
         self.hold_again(stale, step, id).await
     }
@@ -201,22 +201,6 @@ enum Again {
     Holds,
     Stopped,
     Not(String),
-}
-
-/// Whether a step shows what a later one builds on.
-fn is_gate(step: &Step) -> bool {
-    match step.action {
-        Action::RedisLoaded(_) | Action::Healthy(_) | Action::UnitsActive(_) => true,
-        Action::RedisCompacted(_)
-        | Action::Pm2Saved(_)
-        | Action::Pm2Stopped(_)
-        | Action::Pm2Restored(_)
-        | Action::Pm2AsSaved(_)
-        | Action::UnitsEnabled(_)
-        | Action::UnitsStopped(_)
-        | Action::Command(_)
-        | Action::Rebooted(_) => false,
-    }
 }
 
 /// The units that systemd is about to bring.

@@ -1,5 +1,7 @@
 //! What came back differently, for the closing screen and the session report: surprises by name, the rest counted.
 
+use std::collections::HashMap;
+
 use super::calls::call;
 use super::layout::{clean, labelled, paragraph, patterns};
 use super::out::{Style, Tone};
@@ -49,15 +51,15 @@ pub(super) fn rows(found: &CameBack) -> Vec<Row> {
 
 /// Many apps of a place of which each has another value than before, as numbers after a gap have, are one line as well.
 fn alike(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
-    let key = |(app, group): &Group<'_>| app.clone().map(|app| (app, group[0].class));
-    let keys: Vec<_> = groups.iter().map(key).collect();
+    let kind = |(app, group): &Group<'_>| app.clone().map(|app| (app, group[0].class));
+    let mut counts: HashMap<Kind, usize> = HashMap::new();
+    groups.iter().filter_map(kind).for_each(|kind| *counts.entry(kind).or_default() += 1);
     let mut merged: Vec<(Option<Kind>, Group<'_>)> = Vec::new();
     for group in groups {
-        let key = key(&group);
-        let many = key.is_some() && keys.iter().filter(|other| **other == key).count() > FEW;
-        match merged.iter_mut().find(|(known, _)| many && *known == key) {
+        let kind = kind(&group).filter(|kind| counts[kind] > FEW);
+        match merged.iter_mut().find(|(known, _)| kind.is_some() && *known == kind) {
             Some((_, (_, known))) => known.extend(group.1),
-            None => merged.push((key, group)),
+            None => merged.push((kind, group)),
         }
     }
     merged.into_iter().map(|(_, group)| group).collect()

@@ -1,9 +1,11 @@
 //! The closing screen of a sitting: short, what did not come by name, the next command last.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::around::Around;
 use super::came_back_view;
+use super::fold::shared;
 use super::label;
 use super::lacking;
 use super::layout::{clean, labelled, paragraph, patterns};
@@ -152,15 +154,17 @@ struct Group<'a> {
 /// A few are told each with its own evidence; of many for one reason that of the first has to do.
 fn groups<'a>(story: &'a Story<'_>) -> Vec<Group<'a>> {
     let losses = story.shortfalls();
-    let shared = |item: &str, why: &str| why.replace(item, "");
-    let many = |id: &StepId, key: &str| {
-        losses.iter().filter(|(of, item, why, _)| *of == id && shared(item, why) == *key).count() > FEW
-    };
+    let mut counts: HashMap<(&StepId, String), usize> = HashMap::new();
+    for (id, item, why, _) in &losses {
+        *counts.entry((id, shared(item, why))).or_default() += 1;
+    }
     let mut groups: Vec<Group<'a>> = Vec::new();
     for (id, item, why, causes) in &losses {
-        let key = shared(item, why);
+        let key = (*id, shared(item, why));
+        let many = counts.get(&key).is_some_and(|count| *count > FEW);
+        let (id, key) = key;
         let same = |group: &&mut Group<'_>| {
-            (group.id, &group.shared) == (*id, &key) && (group.causes == *causes && group.why == *why || many(id, &key))
+            (group.id, &group.shared) == (id, &key) && (group.causes == *causes && group.why == *why || many)
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.items.push(item),

@@ -12,6 +12,11 @@ const NAMES: usize = 60;
 /// So many failures for one reason are told with evidence of their own.
 const WITH_EVIDENCE: usize = 3;
 
+/// A reason without the name of the item that has it: what it shares with others.
+pub(super) fn shared(item: &str, why: &str) -> String {
+    why.replace(item, "")
+}
+
 /// Failures of one step for one reason.
 #[derive(Debug)]
 struct Reason {
@@ -41,7 +46,7 @@ impl Fold {
         let Checkpoint::ItemDone { step, item, outcome: Outcome::Failed { why, causes }, .. } = checkpoint else {
             return false;
         };
-        let shared = why.replace(item.as_str(), "");
+        let shared = shared(item, why);
         let Some(known) = self.reasons.iter_mut().find(|one| one.step == *step && one.why == shared) else {
             let (step, causes, first) = (step.clone(), causes.clone(), format!("{item}: {why}"));
             self.reasons.push(Reason { step, why: shared, first, causes, told: 1, more: Vec::new() });

@@ -28,6 +28,7 @@ pub mod layout;
 mod left_down;
 pub mod lines;
 pub mod live;
+mod missing;
 mod offers;
 pub mod out;
 mod past_runs;

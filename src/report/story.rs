@@ -1,5 +1,6 @@
 //! What happened, read back from the checkpoints of a run: the common ground of status, ending and session report.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use indexmap::{IndexMap, IndexSet};
@@ -9,8 +10,7 @@ use super::lacking;
 use super::out::Tone;
 use super::progress::is_chore;
 use super::telling::end;
-use crate::action::ActionKind;
-use crate::action::Subject;
+use crate::action::{ActionKind, Subject};
 use crate::journal::checkpoint::{
     Checkpoint, End, How, Opened, Outcome, Owner, PauseReason, Resolution, Ruling, StepId,
 };
@@ -43,7 +43,7 @@ pub(super) struct StepTold<'a> {
     pub(super) items: IndexMap<&'a str, ItemTold<'a>>,
     intents: IndexMap<&'a str, u32>,
     /// Begun, and no outcome since.
-    open: IndexSet<&'a str>,
+    pub(super) open: IndexSet<&'a str>,
     only_chores: bool,
     /// The first moment at which it may have had an effect.
     pub(super) touched: Option<Timestamp>,
@@ -75,6 +75,8 @@ pub(super) struct Story<'a> {
     pub(super) run: &'a str,
     pub(super) opened: Option<&'a Opened>,
     pub(super) plan: Option<Plan>,
+    /// Where a step stands in that plan.
+    planned_at: HashMap<StepId, usize>,
     pub(super) began: Option<Timestamp>,
     pub(super) latest: Option<Timestamp>,
     pub(super) steps: IndexMap<StepId, StepTold<'a>>,
@@ -104,6 +106,7 @@ impl<'a> Story<'a> {
             run: entries.first().map_or("", |entry| &*entry.run),
             opened: None,
             plan: None,
+            planned_at: HashMap::new(),
             began: entries.first().map(|entry| entry.wall),
             latest: entries.last().map(|entry| entry.wall),
             steps: IndexMap::new(),
@@ -137,6 +140,8 @@ impl<'a> Story<'a> {
                 self.opened = Some(opened);
                 self.owner = Some(&opened.owner);
                 self.plan = opened.plan.read().ok();
+                let steps = self.plan.iter().flat_map(|plan| plan.steps.iter().enumerate());
+                self.planned_at = steps.map(|(at, step)| (step.id.clone(), at)).collect();
                 self.steps = opened.steps.iter().map(|step| (step.clone(), StepTold::default())).collect();
             }
             Checkpoint::BackOut { reason } => self.backed_out = Some(reason),
@@ -198,7 +203,7 @@ impl<'a> Story<'a> {
 
     /// The step as planned.
     pub(super) fn planned(&self, id: &StepId) -> Option<&PlannedStep> {
-        self.plan.as_ref()?.steps.iter().find(|step| step.id == *id)
+        self.plan.as_ref()?.steps.get(*self.planned_at.get(id)?)
     }
 
     /// The action behind a step.
@@ -252,76 +257,6 @@ impl<'a> Story<'a> {
         looked(step).or_else(|| same.find_map(looked))
     }
 
-    /// What is missing at the end. A run that turned back has lost nothing by what it did not get done on the way forward, but what
-    /// nobody knows of it.
-    pub(super) fn losses(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
-        let mut losses = self.shortfalls();
-        if self.backed_out.is_some() {
-            let in_doubt = |id: &StepId| self.steps.get(id).is_some_and(|step| step.in_doubt().is_some());
-            losses.retain(|(id, ..)| self.way_back(id) || in_doubt(id));
-        }
-        losses
-    }
-
-    /// Whether a step belongs to the way back.
-    fn way_back(&self, id: &StepId) -> bool {
-        self.plan.as_ref().is_some_and(|plan| plan.back_out.iter().any(|phase| phase == id.phase()))
-    }
-
-    /// Items that did not come, of all steps: step, item, why, evidence. An app named by the restore and by the
-    /// comparison after it is told once, with the first reason.
-    pub(super) fn shortfalls(&self) -> Vec<(&StepId, &str, &str, Vec<&str>)> {
-        let mut losses: Vec<(&StepId, &str, &str, Vec<&str>)> = Vec::new();
-        for (id, step) in &self.steps {
-            // Somebody has seen that it is done, or a later look has found everything: what an earlier attempt lacked was repaired.
-            if matches!(step.how(), Some(How::Ruled | How::AlreadySo)) {
-                continue;
-            }
-            let ruling = match step.how() {
-                Some(How::Skipped { why }) => Some(why.as_str()),
-                _ => None,
-            };
-            for (item, told) in &step.items {
-                let (why, causes): (&'a str, &'a [String]) = match told.outcome {
-                    Outcome::Failed { why, causes } => (why, causes),
-                    Outcome::Unknown { why } => (why, &[]),
-                    Outcome::Applied | Outcome::NotBegun => continue,
-                };
-                let known = losses.iter().any(|known| known.1 == *item && self.one_subject(known.0, id));
-                if !known {
-                    // Of a step that was left out, the ruling and its reason stand behind what failed in it.
-                    let ruling = ruling.iter().copied();
-                    losses.push((id, item, why, causes.iter().map(String::as_str).chain(ruling).collect()));
-                }
-            }
-            // A step that only looks has lost things that are no items of it.
-            if let Some(How::WithLosses { losses: tolerated }) = step.how() {
-                for loss in tolerated {
-                    let known = losses.iter().any(|known| known.1 == loss.item && self.one_subject(known.0, id));
-                    if !known {
-                        losses.push((id, &loss.item, &loss.why, Vec::new()));
-                    }
-                }
-            }
-            // Left out before anything of it was begun: the step itself is what is missing.
-            if let Some(why) = ruling.filter(|_| step.items.values().all(ItemTold::is_good)) {
-                losses.push((id, if step.title.is_empty() { "the step" } else { step.title }, why, Vec::new()));
-            }
-            // Once the run is over nobody will settle it any more.
-            if let Some(why) = step.in_doubt().filter(|_| self.ended.is_some()) {
-                let open = step.open.iter().filter(|item| step.items.get(*item).is_none_or(|told| told.is_good()));
-                losses.extend(open.map(|item| (id, *item, why, Vec::new())));
-            }
-        }
-        losses
-    }
-
-    /// Whether equal items of two steps are one thing.
-    fn one_subject(&self, one: &StepId, other: &StepId) -> bool {
-        let of = |id: &StepId| self.planned(id).map(|step| &step.subject).filter(|subject| **subject != Subject::Step);
-        one == other || of(one).is_some_and(|subject| of(other) == Some(subject))
-    }
-
     /// Whether the last thing on record is that it stands still.
     pub(super) fn paused_now(&self) -> bool {
         self.asides
@@ -332,30 +267,6 @@ impl<'a> Story<'a> {
     /// Steps of which nobody knows whether they happened, with what was seen last.
     pub(super) fn doubts(&self) -> Vec<(&StepId, &'a str)> {
         self.steps.iter().filter_map(|(id, step)| Some((id, step.in_doubt()?))).collect()
-    }
-
-    /// Of a run that backed out: what the way back did not bring back, step by step.
-    pub(super) fn not_back(&self) -> Vec<String> {
-        let steps = self.steps.iter().filter(|(id, _)| self.way_back(id));
-        // An app that two steps of the way back lack is one thing.
-        let mut known: Vec<(&StepId, &str)> = Vec::new();
-        let mut lacks: Vec<String> = Vec::new();
-        for (id, step) in steps {
-            match step.how() {
-                Some(How::WithLosses { losses }) => {
-                    for loss in losses {
-                        if !known.iter().any(|(of, item)| *item == loss.item && self.one_subject(of, id)) {
-                            known.push((id, &loss.item));
-                            lacks.push(loss.to_string());
-                        }
-                    }
-                }
-                Some(How::Skipped { why }) => lacks.push(format!("{id}: {why}")),
-                Some(_) => {}
-                None => lacks.push(format!("{id}: {}", step.unknown.or(step.error).unwrap_or("not done"))),
-            }
-        }
-        if self.backed_out.is_some() && (self.ended.is_some() || self.paused_now()) { lacks } else { Vec::new() }
     }
 
     /// How the run ended, in words: those of backing out come from what the way back has brought about.

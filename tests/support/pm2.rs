@@ -107,6 +107,21 @@ impl Bed {
         Recipe::from_pm2_env(&entry).unwrap()
     }
 
+    /// A runbook that takes the apps down and up again, with a step in between, which is written as YAML behind its dash.
+    pub(crate) fn window(&self, hostname: &str, back_out: &str, between: &str, as_saved: &str) -> String {
+        format!(
+            "version: 1\nname: window\nhosts: [{hostname}]\n{back_out}pm2:\n  services: {{ user: {}, home: {}, cli: {} }}\nphases:\n\
+             \x20 - name: save\n    steps:\n      - pm2_saved: {{ pm2: services }}\n\
+             \x20 - name: stop\n    steps:\n      - pm2_stopped: {{ pm2: services }}\n\
+             \x20 - name: between\n    steps:\n      - {between}\n\
+             \x20 - name: restore\n    steps:\n      - pm2_restored: {{ pm2: services }}\n\
+             \x20     - pm2_as_saved: {{ pm2: services, steady_for: 1s{as_saved} }}\n",
+            self.at.user,
+            self.at.home.display(),
+            self.at.cli.as_ref().unwrap().display(),
+        )
+    }
+
     /// Does something with the daemon, over a connection of its own.
     pub(crate) fn steer<T>(&self, work: impl AsyncFnOnce(&Steer) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,5 +1,6 @@
+//! Waits that end and waits that must not: on a host that is what a script says of the second.
+
 use std::cell::{Cell, RefCell};
-use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -87,26 +88,12 @@ fn inventory() -> Inventory {
 /// Waits for an instance to load; how it ended, after how many seconds, and what was told on the way.
 async fn load(name: &str, on: &Scripted) -> (Outcome, f64, Vec<String>) {
     let (inventory, kept, baseline) = (inventory(), Kept::new(), Facts::new(Timestamp::UNIX_EPOCH, 0.0));
-    let ground = ground(&inventory, &kept, &baseline);
+    let ground = Ground::of_a_test(&inventory, &kept, &baseline, "load/1");
     let told = RefCell::new(Vec::new());
     let tell = |tick: crate::action::Tick| told.borrow_mut().push(tick.say);
     let item = Item::new(name, Sign::Wait, "", "");
     let outcome = RedisLoaded::default().apply(&item, on, &ground, &tell).await;
     (outcome, on.clock.get(), told.into_inner())
-}
-
-fn ground<'a>(inventory: &'a Inventory, kept: &'a Kept, baseline: &'a Facts) -> Ground<'a> {
-    Ground {
-        inventory,
-        baseline,
-        kept,
-        step: "load/1",
-        attempt: 1,
-        run_dir: Path::new("/"),
-        judged_later: None,
-        within: None,
-        reboots: false,
-    }
 }
 
 fn refused(_: f64, _: &str, seen: &mut RedisSeen) {
@@ -209,7 +196,7 @@ async fn a_replica_ends_with_its_master_and_not_while_another_one_may_take_over(
 #[tokio::test]
 async fn what_a_group_needs_ends_its_wait_the_same() {
     let (inventory, kept, baseline) = (inventory(), Kept::new(), Facts::new(Timestamp::UNIX_EPOCH, 0.0));
-    let ground = ground(&inventory, &kept, &baseline);
+    let ground = Ground::of_a_test(&inventory, &kept, &baseline, "load/1");
     let on = Scripted::new(fails, refused);
     let needs = Needs { redis: vec!["a".into()], ..Needs::default() };
     let mut patience = Patience::default();

@@ -1,4 +1,4 @@
-use std::path::Path;
+//! What a check makes of a host, and when it gives up: on a made-up host whose answers are known.
 
 use super::*;
 use crate::action::act::Kept;
@@ -33,17 +33,7 @@ async fn restarts_are_counted_from_the_daemon_that_counts_them() {
     let mut inventory = Inventory::default();
     inventory.pm2.insert("services".into(), place);
     let (baseline, kept) = (host(3, 2_001), Kept::new());
-    let ground = Ground {
-        inventory: &inventory,
-        baseline: &baseline,
-        kept: &kept,
-        step: "verify/1",
-        attempt: 1,
-        run_dir: Path::new("/"),
-        judged_later: None,
-        within: None,
-        reboots: false,
-    };
+    let ground = Ground::of_a_test(&inventory, &kept, &baseline, "verify/1");
     let check = Pm2Check {
         pm2: "services".into(),
         apps: Vec::new(),

@@ -17,7 +17,7 @@ use crate::journal::checkpoint::{Checkpoint, Opened, Owner, Ruling};
 use crate::journal::record::Entry;
 use crate::journal::state::RunState;
 use crate::journal::store::{NewRun, RunId, Store};
-use crate::journal::{Journal, Stamp};
+use crate::journal::{Clock, Journal, Stamp};
 use crate::plan::{History, Rehearsed, rehearse};
 use crate::runbook::{Loaded, load};
 
@@ -144,11 +144,16 @@ impl Bed {
         }
     }
 
-    /// Opens the journal: anew the first time, as a resume afterwards.
-    async fn journal(&mut self) -> Journal {
+    /// What stamps the records of a sitting that begins now.
+    async fn clock(&self) -> Box<dyn Clock> {
         *self.stamp.lock().unwrap() = stamp(&self.model).await;
         let cell = Arc::clone(&self.stamp);
-        let clock = Box::new(move || cell.lock().unwrap().clone());
+        Box::new(move || cell.lock().unwrap().clone())
+    }
+
+    /// Opens the journal: anew the first time, as a resume afterwards.
+    async fn journal(&mut self) -> Journal {
+        let clock = self.clock().await;
         if let Some(run) = &self.run {
             let mut journal = self.store.resume(run, MACHINE_ID, clock).unwrap();
             let boot_id = self.stamp.lock().unwrap().boot_id.clone();
@@ -251,9 +256,7 @@ impl Bed {
 
     /// Writes down what a person has ruled between two sittings; whether it is lawful.
     pub(crate) async fn rule(&mut self, what: Ruling) -> bool {
-        *self.stamp.lock().unwrap() = stamp(&self.model).await;
-        let cell = Arc::clone(&self.stamp);
-        let clock = Box::new(move || cell.lock().unwrap().clone());
+        let clock = self.clock().await;
         let mut journal = self.store.resume(self.run.as_ref().unwrap(), MACHINE_ID, clock).unwrap();
         journal.append(&[Checkpoint::Decision { who: "anna".into(), what, reason: "seen by hand".into() }]).is_ok()
     }

@@ -74,15 +74,19 @@ async fn a_restart_by_hand_after_the_stop_skips_no_load_and_no_gate_and_is_told(
     says_so_everywhere(&bed);
 }
 
+/// The same runbook in which no group says what it needs.
+fn without_needs(yaml: &str) -> String {
+    let lines = yaml.lines().map(|line| match line.split_once(", needs:") {
+        Some((group, _)) => format!("{group} }}\n"),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
 #[tokio::test]
 async fn what_an_earlier_boot_had_loaded_is_waited_for_again_before_services_start() {
     // No group says what it needs: nothing else would hold the services back.
-    let yaml: String = small_yaml()
-        .lines()
-        .map(|line| {
-            line.split(", needs:").next().unwrap().to_owned() + if line.contains(", needs:") { " }\n" } else { "\n" }
-        })
-        .collect();
+    let yaml = without_needs(&small_yaml());
     let slow = Faults { slow_load: vec![("redis://127.0.0.1:6379".into(), 200.0)], ..Faults::default() };
     let mut bed = died_after(&yaml, &slow, "step_done gate/1").await;
     restart(&bed).await;
@@ -97,12 +101,7 @@ async fn what_an_earlier_boot_had_loaded_is_waited_for_again_before_services_sta
 
 #[tokio::test]
 async fn a_way_back_after_a_restart_waits_for_the_loads_that_the_way_forward_would_have_waited_for() {
-    let yaml: String = super::windows::with_commands()
-        .lines()
-        .map(|line| {
-            line.split(", needs:").next().unwrap().to_owned() + if line.contains(", needs:") { " }\n" } else { "\n" }
-        })
-        .collect();
+    let yaml = without_needs(&super::windows::with_commands());
     let slow = Faults { slow_load: vec![("redis://127.0.0.1:6379".into(), 200.0)], ..Faults::default() };
     let mut bed = died_after(&yaml, &slow, "item_intent stop/away").await;
     restart(&bed).await;

@@ -25,7 +25,7 @@ const MOST: usize = 2000;
 const MEMORY_SLACK: f64 = 0.01;
 
 /// How a difference is to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Nobody has announced it.

@@ -25,3 +25,14 @@ ask() {
     old) redis-cli -p "$port" "$@" ;;
   esac
 }
+
+# Until both copies have what their masters have.
+copies_follow() {
+  local name
+  for name in copy copy2; do
+    for _ in {1..300}; do
+      ask "$name" info replication | grep -q '^master_link_status:up' && break
+      sleep 0.2
+    done
+  done
+}

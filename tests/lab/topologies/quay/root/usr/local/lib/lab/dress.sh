@@ -73,12 +73,7 @@ fill 2000 1 | ask tally --pipe >/dev/null
 fill 1500 3 | ask old --pipe >/dev/null
 ask tally set counted 1 ex 86400 >/dev/null
 systemctl start manifest-copy@copy.service manifest-copy@copy2.service
-for name in copy copy2; do
-  for _ in {1..300}; do
-    ask "$name" info replication | grep -q '^master_link_status:up' && break
-    sleep 0.2
-  done
-done
+copies_follow
 
 # PM2: started from files, some stopped on purpose, one that never comes up.
 systemctl start ferry-apps.service pm2-tide.service

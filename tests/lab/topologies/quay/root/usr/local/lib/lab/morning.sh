@@ -6,12 +6,7 @@ set -euo pipefail
 # shellcheck source=tests/lab/topologies/quay/root/usr/local/lib/lab/as.sh
 . /usr/local/lib/lab/as.sh
 systemctl start valkey-server@stock.service tally.service old.service quay-door.socket
-for name in copy copy2; do
-  for _ in {1..300}; do
-    ask "$name" info replication | grep -q '^master_link_status:up' && break
-    sleep 0.2
-  done
-done
+copies_follow
 # PM2 starts again what it had given up; it gives up again.
 for _ in {1..100}; do
   as ferry pm2 jlist | jq -e '.[] | select(.name == "wreck") | .pm2_env.status == "errored"' >/dev/null && break
